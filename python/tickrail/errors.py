@@ -1,0 +1,120 @@
+"""Every error that tickrail raises on purpose.
+
+The tree; each class carries its facts as attributes and, where there is one, the likely fix as ``hint``::
+
+    TickrailError
+    ├── ConfigError              configuration; the command exits 78
+    │   ├── ConfigProblems           all problems of one load, each with its place
+    │   ├── UnknownEnvironment       no such folder under the configuration root
+    │   └── StrategyImportError      the class named in a table cannot be had
+    ├── ParameterError           a strategy's parameter: unknown, missing or of a wrong type (also a TypeError)
+    ├── WiringError              the container cannot build what was asked for
+    │   └── ContainerClosed          it was closed before
+    ├── DataError                market data
+    │   ├── TickFileError            not a tick file, or a damaged one
+    │   ├── BadRecord                records that break the rules of the record, under ``on_bad="reject"``
+    │   └── ImportFormatError        the source does not have the layout that was named
+    ├── OrderRefused             an order that never left: quantity, instrument, state (also a ValueError)
+    ├── IllegalTransition        a lifecycle operation that the present state does not allow
+    ├── WrongThread              a call that belongs to the dispatch thread (also a RuntimeError)
+    ├── RunFailed                a run that could not go on; its partial result is attached
+    └── RuntimeFault             a defect of tickrail itself: a panic of the native core
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BadRecord",
+    "ConfigError",
+    "ContainerClosed",
+    "DataError",
+    "IllegalTransition",
+    "ImportFormatError",
+    "OrderRefused",
+    "ParameterError",
+    "RunFailed",
+    "RuntimeFault",
+    "StrategyImportError",
+    "TickFileError",
+    "TickrailError",
+    "UnknownEnvironment",
+    "WiringError",
+    "WrongThread",
+]
+
+
+class TickrailError(Exception):
+    """Root of the tree.
+
+    Attributes:
+        message: What happened, where, and what was expected.
+        hint: The likely fix, or ``None``.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message if self.hint is None else f"{self.message}\n  hint: {self.hint}"
+
+
+class ConfigError(TickrailError):
+    """The configuration cannot be used."""
+
+
+class UnknownEnvironment(ConfigError):
+    """No folder of that name stands under the configuration root."""
+
+
+class StrategyImportError(ConfigError):
+    """The class that a strategy table names cannot be imported or is no strategy."""
+
+
+class ParameterError(TickrailError, TypeError):
+    """A strategy's parameter is unknown, missing or of a wrong type."""
+
+
+class WiringError(TickrailError):
+    """The container cannot build what was asked for."""
+
+
+class ContainerClosed(WiringError):
+    """The container was closed before."""
+
+
+class DataError(TickrailError):
+    """Market data cannot be used."""
+
+
+class TickFileError(DataError):
+    """The file is no tick file, of another version, or damaged."""
+
+
+class BadRecord(DataError):
+    """Records break the rules of the record, and the policy is to reject."""
+
+
+class ImportFormatError(DataError):
+    """The source does not have the layout that was named."""
+
+
+class OrderRefused(TickrailError, ValueError):
+    """The order was refused before it left the strategy."""
+
+
+class IllegalTransition(TickrailError):
+    """The lifecycle does not allow this operation in the present state."""
+
+
+class WrongThread(TickrailError, RuntimeError):
+    """The call belongs to the dispatch thread of the run."""
+
+
+class RunFailed(TickrailError):
+    """The run could not go on."""
+
+
+class RuntimeFault(TickrailError):
+    """A defect of tickrail: a panic of the native core that was caught at the door."""

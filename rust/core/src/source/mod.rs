@@ -1,0 +1,65 @@
+//! Where records come from: the trait behind which files, arrays, merges and rings hand contiguous slices to the loop.
+
+mod array;
+
+pub use array::ArraySource;
+
+use crate::block::TickBlock;
+use crate::tick::Tick;
+
+/// Which feed each record of a slice came from.
+#[derive(Clone, Copy, Debug)]
+pub enum Feeds<'a> {
+    /// All from this one.
+    One(u32),
+    /// `feeds[i]` for record `i`; as long as the slice.
+    Each(&'a [u32]),
+}
+
+impl Feeds<'_> {
+    /// The feed of record `index`.
+    #[inline]
+    pub fn at(&self, index: usize) -> u32 {
+        match self {
+            Self::One(feed) => *feed,
+            Self::Each(feeds) => feeds[index],
+        }
+    }
+}
+
+/// A contiguous run of records in loop order.
+#[derive(Clone, Copy, Debug)]
+pub struct Slice<'a> {
+    /// The records.
+    pub ticks: &'a [Tick],
+    /// Where they came from.
+    pub feeds: Feeds<'a>,
+    /// The block that holds exactly these records, where they may be shown to users as a view. `None`: the memory will
+    /// be written again, and whoever wants to keep records copies them.
+    pub block: Option<&'a TickBlock>,
+}
+
+/// What [`Source::advance`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advance {
+    /// `current` holds a new slice of at least one record.
+    Ready,
+    /// Nothing now; there may be later (rings).
+    Pending,
+    /// Nothing ever again.
+    End,
+}
+
+/// Hands the loop its records, slice by slice.
+///
+/// A slice stays valid and unchanged from the `advance` that made it to the next call of `advance`.
+pub trait Source: Send {
+    /// Leaves the current slice and finds the next, of at most `max` (> 0) records.
+    fn advance(&mut self, max: usize) -> Advance;
+
+    /// The slice that the last `advance` found; empty before the first and after the end.
+    fn current(&self) -> Slice<'_>;
+
+    /// How many records are still to come, the current slice not among them, where that is known.
+    fn remaining(&self) -> Option<u64>;
+}
