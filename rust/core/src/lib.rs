@@ -6,9 +6,14 @@
 //! Reading order: [`tick`] (the record), [`source`] (what hands slices of records to the loop).
 
 pub mod block;
+pub mod digest;
+pub mod dispatch;
 pub mod instrument;
+pub mod lifecycle;
 pub mod source;
+pub mod stop;
 pub mod tick;
+pub mod venue;
 
 pub use block::TickBlock;
 pub use instrument::InstrumentInfo;
