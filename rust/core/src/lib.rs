@@ -3,12 +3,16 @@
 //! Knows no Python. One dispatch thread owns everything that strategies touch; the loop is generic over a host that
 //! calls the handlers, so that Rust strategies and the Python binding share it.
 //!
-//! Reading order: [`tick`] (the record), [`source`] (what hands slices of records to the loop).
+//! Reading order: [`tick`] (the record), [`source`] (what hands slices of records to the loop), [`order`] (feeds merged
+//! into one), [`clock`] and [`timer`] (time in a simulation).
 
 pub mod block;
+pub mod clock;
 pub mod instrument;
+pub mod order;
 pub mod source;
 pub mod tick;
+pub mod timer;
 
 pub use block::TickBlock;
 pub use instrument::InstrumentInfo;
