@@ -1,7 +1,7 @@
 //! `TickBatch`: ticks that were collected for `on_batch`.
 
-use numpy::npyffi::{NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_ALIGNED, PY_ARRAY_API, npy_intp};
-use numpy::{PyArrayDescr, npyffi::NpyTypes};
+use numpy::PyArrayDescr;
+use numpy::npyffi::{NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NpyTypes, PY_ARRAY_API, get_type_object, npy_intp};
 use pyo3::exceptions::{PyIndexError, PyKeyError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -20,7 +20,11 @@ struct BlockOwner {
 }
 
 /// The dtype called `name` in `tickrail.domain.ticks`.
-fn dtype<'py>(py: Python<'py>, cell: &'static PyOnceLock<Py<PyArrayDescr>>, name: &str) -> PyResult<Bound<'py, PyArrayDescr>> {
+fn dtype<'py>(
+    py: Python<'py>,
+    cell: &'static PyOnceLock<Py<PyArrayDescr>>,
+    name: &str,
+) -> PyResult<Bound<'py, PyArrayDescr>> {
     let descr = cell.get_or_try_init(py, || {
         let descr = py.import("tickrail.domain.ticks")?.getattr(name)?;
         Ok::<_, PyErr>(descr.cast_into::<PyArrayDescr>()?.unbind())
@@ -42,7 +46,7 @@ pub fn view<'py>(py: Python<'py>, block: &TickBlock, descr: Bound<'py, PyArrayDe
     unsafe {
         let array = PY_ARRAY_API.PyArray_NewFromDescr(
             py,
-            PY_ARRAY_API.get_type_object(py, NpyTypes::PyArray_Type),
+            get_type_object(py, NpyTypes::PyArray_Type),
             descr.into_ptr().cast(),
             1,
             length.as_mut_ptr(),
@@ -75,7 +79,12 @@ impl TickBatch {
         Self { block, table: GilBound::new(table) }
     }
 
-    fn of_kind<'py>(&self, py: Python<'py>, kind: Kind, descr: Bound<'py, PyArrayDescr>) -> PyResult<Bound<'py, PyAny>> {
+    fn of_kind<'py>(
+        &self,
+        py: Python<'py>,
+        kind: Kind,
+        descr: Bound<'py, PyArrayDescr>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         if self.block.as_slice().iter().all(|tick| tick.kind == kind as u8) {
             return view(py, &self.block, descr);
         }

@@ -111,7 +111,12 @@ impl Inside {
     }
 
     /// Drives the loop, on this thread, building it first if need be.
-    fn drive<R>(&self, py: Python<'_>, stop: &Arc<StopFlag>, act: impl FnOnce(&mut Core<PyHost>) -> PyResult<R>) -> PyResult<R> {
+    fn drive<R>(
+        &self,
+        py: Python<'_>,
+        stop: &Arc<StopFlag>,
+        act: impl FnOnce(&mut Core<PyHost>) -> PyResult<R>,
+    ) -> PyResult<R> {
         let mut phase = self.phase.try_borrow_mut().map_err(|_| busy())?;
         let before = self.thread.replace(thread_mark());
         let result = guard(|| {
@@ -142,7 +147,9 @@ impl Inside {
 }
 
 fn busy() -> PyErr {
-    PyRuntimeError::new_err("the run is going on: look at it from outside its handlers, between two pulls, or when it ended")
+    PyRuntimeError::new_err(
+        "the run is going on: look at it from outside its handlers, between two pulls, or when it ended",
+    )
 }
 
 fn merged(inputs: Vec<MergeInput>, order: OrderBy) -> PyResult<Box<dyn Source>> {
@@ -186,13 +193,7 @@ impl Dispatcher {
             fingerprints: Vec::new(),
             slice_ticks,
         };
-        let plan = Plan {
-            settings,
-            fee_rates,
-            inputs: Vec::new(),
-            strategies: Vec::new(),
-            always_fresh,
-        };
+        let plan = Plan { settings, fee_rates, inputs: Vec::new(), strategies: Vec::new(), always_fresh };
         Ok(Self {
             stop: Arc::new(StopFlag::new()),
             inside: GilBound::new(Inside {
@@ -379,7 +380,9 @@ impl Dispatcher {
 
     /// What interrupted the run (``KeyboardInterrupt``, ``SystemExit``), if a handler did.
     fn interruption(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        self.inside.get(py).look(|core| Ok(core.interruption().map(|error| error.value(py).clone().into_any().unbind())))
+        self.inside
+            .get(py)
+            .look(|core| Ok(core.interruption().map(|error| error.value(py).clone().into_any().unbind())))
     }
 
     /// The run digest, 64 hexadecimal digits; final once the run has ended.
@@ -440,7 +443,6 @@ fn delivery_of(handlers: &Handlers, edges: BatchEdges) -> (Delivery, Kinds) {
 }
 
 impl Dispatcher {
-    #[expect(clippy::too_many_arguments, reason = "the parts of one registration")]
     fn enter(
         &self,
         strategy: &Bound<'_, PyAny>,
@@ -476,7 +478,7 @@ impl Dispatcher {
             });
             attach(strategy, &face);
             inside.names.borrow_mut().push(name.to_owned());
-            plan.strategies.push((Registered { strategy: strategy.clone().unbind(), handlers, face }, subscription));
+            plan.strategies.push((Registered { handlers, face }, subscription));
             Ok(index)
         })
     }

@@ -24,11 +24,16 @@ pub fn hinted(py: Python<'_>, name: &str, message: &str, hint: &str) -> PyErr {
 pub fn refused(py: Python<'_>, strategy: &str, refusal: &Refusal) -> PyErr {
     let message = format!("strategy {strategy}: {refusal}");
     match refusal {
-        Refusal::Quantity(_) => {
-            hinted(py, "OrderRefused", &message, "sell() and buy() take a positive quantity; target() takes a signed one")
-        }
+        Refusal::Quantity(_) => hinted(
+            py,
+            "OrderRefused",
+            &message,
+            "sell() and buy() take a positive quantity; target() takes a signed one",
+        ),
         Refusal::State(_) => hinted(py, "OrderRefused", &message, "act from handlers, on_start or on_stop"),
-        Refusal::Interval(_) => hinted(py, "OrderRefused", &message, "intervals are nanoseconds: one second is 1_000_000_000"),
+        Refusal::Interval(_) => {
+            hinted(py, "OrderRefused", &message, "intervals are nanoseconds: one second is 1_000_000_000")
+        }
         _ => OrderRefused::new_err(message),
     }
 }

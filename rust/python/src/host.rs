@@ -69,9 +69,7 @@ impl Handlers {
 
 /// One strategy.
 pub struct Registered {
-    /// The object.
-    pub strategy: Py<PyAny>,
-    /// Its methods.
+    /// Its methods, which hold the object.
     pub handlers: Handlers,
     /// What ties it to the run.
     pub face: Rc<Face>,

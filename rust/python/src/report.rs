@@ -83,7 +83,13 @@ pub fn fills<'py>(py: Python<'py>, core: &Dispatcher<PyHost>) -> PyResult<Bound<
     structured(py, &bytes, &FILL_FIELDS)
 }
 
-fn position<'py>(py: Python<'py>, id: &str, currency: &str, position: &Position, mark: f64) -> PyResult<Bound<'py, PyDict>> {
+fn position<'py>(
+    py: Python<'py>,
+    id: &str,
+    currency: &str,
+    position: &Position,
+    mark: f64,
+) -> PyResult<Bound<'py, PyDict>> {
     let row = PyDict::new(py);
     row.set_item("instrument", id)?;
     row.set_item("currency", currency)?;

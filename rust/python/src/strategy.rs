@@ -45,7 +45,8 @@ impl Face {
         if self.thread.get() == thread_mark() {
             return Ok(());
         }
-        let why = if self.thread.get() == 0 { "the run is not going on" } else { "this is not the run's dispatch thread" };
+        let why =
+            if self.thread.get() == 0 { "the run is not going on" } else { "this is not the run's dispatch thread" };
         Err(WrongThread::new_err(format!("strategy {}: {why}; act from handlers of the strategy", self.name)))
     }
 
@@ -103,7 +104,10 @@ impl StrategyCore {
         callback: Option<Py<PyAny>>,
     ) -> PyResult<TimerHandle> {
         if let Some(callback) = callback.as_ref().filter(|callback| !callback.bind(py).is_callable()) {
-            return Err(PyTypeError::new_err(format!("a timer calls its callback; {} cannot be called", callback.bind(py).repr()?)));
+            return Err(PyTypeError::new_err(format!(
+                "a timer calls its callback; {} cannot be called",
+                callback.bind(py).repr()?
+            )));
         }
         self.with_face(py, |face| {
             let timer = face.answer(py, face.desk.set_timer(face.strategy, due_ns, interval_ns))?;
@@ -159,9 +163,9 @@ impl StrategyCore {
                 Some(instrument) => vec![face.table.resolve(instrument)?],
                 None => (0..face.desk.instruments().len() as u32).collect(),
             };
-            indexes.into_iter().try_for_each(|index| {
-                face.answer(py, face.desk.target(face.strategy, index, 0.0)).map(drop)
-            })
+            indexes
+                .into_iter()
+                .try_for_each(|index| face.answer(py, face.desk.target(face.strategy, index, 0.0)).map(drop))
         })
     }
 
@@ -264,7 +268,6 @@ impl TimerHandle {
         self.cancel(py)
     }
 }
-
 
 /// Adds the classes to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
