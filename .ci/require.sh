@@ -55,7 +55,7 @@ find_python() {
 }
 
 check_venv() {
-    uv --version >/dev/null 2>&1 || "$python" -c 'import venv, ensurepip' 2>/dev/null ||
+    uv --version >/dev/null 2>&1 || "$python" -c 'import venv, ensurepip' >/dev/null 2>&1 ||
         missing "$python has no venv module: install it (Debian, Ubuntu: 'apt install $python-venv') or install uv"
 }
 
