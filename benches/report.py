@@ -87,7 +87,7 @@ def importer_row(kind: str, effort: Effort, folder: Path) -> Row:
 
 
 def mapped_rows(effort: Effort, folder: Path) -> Iterator[Row]:
-    """The smallest file is the measure of the others; each figure is the better of two, as files may be cold at first."""
+    """The smallest file is the measure of the others; the better of two counts, as a file may be cold at first."""
     first = None
     for ticks in effort.mapped:
         found = min((processes.mapped(ticks, folder) for _ in range(2)), key=lambda figures: figures["ns"])

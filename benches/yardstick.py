@@ -1,4 +1,4 @@
-"""The yardstick: what plain Python pays to call a handler, taken in the same process and the same rounds as the case."""
+"""The yardstick: what plain Python pays to call a handler, in the same process and the same rounds as the case."""
 
 import gc
 import statistics

@@ -1,4 +1,4 @@
-"""The cases for pytest-benchmark: ``pytest benches/local --benchmark-autosave``, change something, ``--benchmark-compare``."""
+"""The cases for pytest-benchmark: ``pytest benches/local --benchmark-autosave``, then ``--benchmark-compare``."""
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
