@@ -35,6 +35,7 @@ class LoadedConfig:
         digest: SHA-256 over what decides results: not over paths, the run directory or slice lengths.
         env: The environment.
         root: The configuration root, absolute.
+        shown_root: The same as it was given, for messages.
     """
 
     config: RuntimeConfig
@@ -42,6 +43,7 @@ class LoadedConfig:
     digest: bytes
     env: str
     root: Path
+    shown_root: Path
 
     @property
     def project(self) -> Path:
@@ -102,7 +104,7 @@ def load_config(
     origins = {format_path(path): origin for path, origin in tree.origins.items()}
     where = base.absolute()
     placed = _place_feeds(config, where.parent)
-    return LoadedConfig(placed, MappingProxyType(origins), decision_digest(config), env, where)
+    return LoadedConfig(placed, MappingProxyType(origins), decision_digest(config), env, where, base)
 
 
 def _rank(origin: Origin) -> tuple[int, str, int]:
