@@ -34,13 +34,14 @@ def run(
     configuration. Ctrl-C stops the run, and its partial result is kept.
     """
     from tickrail.config import load_config
-    from tickrail.orchestration.bootstrapper import RuntimeBootstrapper
 
     loaded = load_config(env, root=config_root, overrides=overrides)
     run_dir = loaded.project / loaded.config.runtime.run_dir
     _require_writable(out if out is not None else run_dir, empty=out is not None)
     if str(loaded.project) not in sys.path:
         sys.path.insert(0, str(loaded.project))  # strategies live beside the configuration
+    from tickrail.orchestration.bootstrapper import RuntimeBootstrapper  # late: a wrong configuration is said sooner
+
     runtime = RuntimeBootstrapper(env, root=config_root, overrides=overrides).bootstrap()
     with progress_bar(env, wanted=not no_progress) as progress:
         result = runtime.run(progress=progress)
@@ -55,7 +56,7 @@ def _require_writable(folder: Path, *, empty: bool) -> None:
     """Refuse before the run what would fail after it."""
     if empty and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise click.UsageError(f"--out {folder}: is not an empty folder")
-    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise click.UsageError(
             f"results cannot be written to '{folder}': '{existing}' is no folder that may be written"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -97,19 +98,26 @@ def load_config(
     problems += lay_arguments(tree, arguments or {})
     said = {problem.path for problem in problems}
     config, found = validate(tree)
-    found.sort(key=lambda item: _rank(tree.origin(item[0])))
-    problems += [p for _, p in found if p.path not in said and not (unread and p.message == "missing")]
+    problems += [p for p in found if p.path not in said and not (unread and p.message == "missing")]
     if problems or config is None:
-        raise ConfigProblems(problems)
+        raise ConfigProblems(sorted(problems, key=partial(_rank, base)))
     origins = {format_path(path): origin for path, origin in tree.origins.items()}
     where = base.absolute()
     placed = _place_feeds(config, where.parent)
     return LoadedConfig(placed, MappingProxyType(origins), decision_digest(config), env, where, base)
 
 
-def _rank(origin: Origin) -> tuple[int, str, int]:
-    layers = ("default", "file", "env", "set", "argument")
-    return layers.index(origin.kind), "" if origin.kind == "file" else origin.name, origin.line or 0
+def _rank(root: Path, problem: Problem) -> tuple[int, str, int]:
+    """Layer, file and line; the sort keeps the order of equals, which is that of the command line."""
+    for layer, prefix in enumerate(("env ", "--set", "argument "), start=3):
+        if problem.origin.startswith(prefix):
+            return layer, "", 0
+    file, _, line = problem.origin.rpartition(":")
+    if not line.isdecimal():
+        file, line = problem.origin, "0"
+    if file == str(DEFAULT):
+        return 0, "", 0
+    return 1 if Path(file).parent == root / BASE else 2, file, int(line)
 
 
 def _place_feeds(config: RuntimeConfig, project: Path) -> RuntimeConfig:
