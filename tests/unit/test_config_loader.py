@@ -83,7 +83,7 @@ def load(tmp_path: Path) -> Load:
         ("STRATEGIES__EMA_EURUSD__INSTRUMENTS", '["A.X"]', lambda c: c.strategies["ema-eurusd"].instruments, ("A.X",)),
         ("STRATEGIES__EMA_EURUSD__INSTRUMENTS", "*", lambda c: c.strategies["ema-eurusd"].instruments, "*"),
         ("STRATEGIES__OTHER__INSTRUMENTS", "A.X", lambda c: c.strategies["other"].instruments, ("A.X",)),
-        ("RUNTIME__RUN_DIR", "2024", lambda c: c.runtime.run_dir, Path("2024")),
+        ("RUNTIME__RUN_DIR", "2024", lambda c: c.runtime.run_dir.name, "2024"),
         ("RUNTIME__DIGEST", "full", lambda c: c.runtime.digest, "full"),
         ("VENUES__SIM__FEE_RATE", "1e-4", lambda c: c.venues["SIM"].fee_rate, 1e-4),
         ("VENUES__SIM__FEE_RATE", "0", lambda c: c.venues["SIM"].fee_rate, 0.0),
