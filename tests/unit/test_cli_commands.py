@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 import sys
+import threading
+from io import StringIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +18,7 @@ from click.testing import CliRunner
 
 from tickrail.cli import main
 from tickrail.cli.failures import exit_code
+from tickrail.cli.progress import progress_bar
 from tickrail.config import load_config
 from tickrail.errors import ConfigError, DataError, ParameterError, RunFailed, StrategyImportError, WiringError
 
@@ -179,14 +183,29 @@ def test_init_refuses_what_is_there(tmp_path: Path, obstacle: str) -> None:
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_init_leaves_nothing_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize("allowed", [0, 3])
+def test_init_leaves_nothing_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: int) -> None:
+    replace, calls = Path.replace, []
 
-    monkeypatch.setattr("tickrail.cli.init.os.replace", fail)
-    result = CliRunner().invoke(main, ["init", str(tmp_path / "p")])
+    def fail(self: Path, target: Path) -> Path:
+        calls.append(target)
+        if len(calls) > allowed:
+            raise OSError(28, "No space left on device")
+        return replace(self, target)
+
+    folder = tmp_path / "p"
+    if allowed:
+        folder.mkdir()
+    monkeypatch.setattr(Path, "replace", fail)
+    result = CliRunner().invoke(main, ["init", str(folder)])
     assert (result.exit_code, result.stderr) == (1, "error: No space left on device\n")
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.rglob("*")) == ([folder] if allowed else [])
+
+
+def test_init_in_the_folder_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(main, ["init", "."]).exit_code == 0
+    assert Path("config/backtest/runtime.toml").exists(), "the folder is still the same"
 
 
 def test_help_imports_no_command(tmp_path: Path) -> None:
@@ -200,3 +219,39 @@ def test_help_imports_no_command(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == "[]"
     for word in ("run", "init", "data", "info", "78", "130", "_TICKRAIL_COMPLETE"):
         assert word in done.stdout
+
+
+def test_the_bar_is_drawn_on_a_terminal_and_left_to_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", screen)
+    threads = threading.active_count()
+    with progress_bar("backtest") as progress:
+        assert progress is not None
+        progress(5, 10)
+        progress(10, 10)
+        assert threading.active_count() == threads, "no thread that takes the interpreter lock from the run"
+    assert "10/10" in screen.getvalue()
+
+
+@pytest.mark.parametrize(("terminal", "wanted"), [(False, True), (True, False)])
+def test_no_bar_where_nobody_sees_it(monkeypatch: pytest.MonkeyPatch, terminal: bool, wanted: bool) -> None:
+    screen = StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: terminal)
+    monkeypatch.setattr(sys, "stderr", screen)
+    with progress_bar("backtest", wanted=wanted) as progress:
+        assert progress is None
+    assert screen.getvalue() == ""
+
+
+def test_info_says_what_a_bug_report_needs() -> None:
+    facts = json.loads(CliRunner().invoke(main, ["info", "--json"]).stdout)
+    assert facts["tickrail"]["profile"] in {"debug", "release"}
+    assert facts["python"]["version"] == platform.python_version()
+    assert facts["machine"]["cores"] >= 1
+    assert {"numpy", "pydantic"} <= set(facts["packages"])
+    text = CliRunner().invoke(main, ["info"]).stdout
+    for section, values in facts.items():
+        assert section in text.splitlines()
+        for name, value in values.items():
+            assert any(line.split(None, 1) == [name, str(value)] for line in text.splitlines()), name

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from tickrail.config import LoadedConfig, load_config
 from tickrail.config.presence import require_presence
-from tickrail.errors import ConfigProblems
+from tickrail.errors import ConfigProblems, UnknownEnvironment
 
 REPOSITORY = Path(__file__).parent.parent.parent
 FILE = """\
@@ -83,7 +83,7 @@ def load(tmp_path: Path) -> Load:
         ("STRATEGIES__EMA_EURUSD__INSTRUMENTS", '["A.X"]', lambda c: c.strategies["ema-eurusd"].instruments, ("A.X",)),
         ("STRATEGIES__EMA_EURUSD__INSTRUMENTS", "*", lambda c: c.strategies["ema-eurusd"].instruments, "*"),
         ("STRATEGIES__OTHER__INSTRUMENTS", "A.X", lambda c: c.strategies["other"].instruments, ("A.X",)),
-        ("RUNTIME__RUN_DIR", "2024", lambda c: c.runtime.run_dir, Path("2024")),
+        ("RUNTIME__RUN_DIR", "2024", lambda c: c.runtime.run_dir.name, "2024"),
         ("RUNTIME__DIGEST", "full", lambda c: c.runtime.digest, "full"),
         ("VENUES__SIM__FEE_RATE", "1e-4", lambda c: c.venues["SIM"].fee_rate, 1e-4),
         ("VENUES__SIM__FEE_RATE", "0", lambda c: c.venues["SIM"].fee_rate, 0.0),
@@ -303,3 +303,119 @@ def test_what_is_there_passes(load: Load, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "demo.ticks").write_bytes(b"")
     require_presence(load(), feed_adapters={"ticks"}, venue_adapters={"simulated"})
+
+
+def problems(load: Load, text: str = FILE, **options: Any) -> list[str]:
+    with pytest.raises(ConfigProblems) as caught:
+        load(text, **options)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_two_variables_for_one_value_are_a_problem(load: Load) -> None:
+    assert problems(load, environ={"TICKRAIL_RUNTIME__SEED": "1", "TICKRAIL_RUNTIME__Seed": "2"}) == [
+        "env TICKRAIL_RUNTIME__Seed: runtime.seed: set by TICKRAIL_RUNTIME__SEED as well; expected one variable"
+    ]
+
+
+def test_a_malformed_argument_is_a_problem(load: Load) -> None:
+    assert problems(load, arguments={"a..b": 1}) == [
+        "argument a..b: malformed; expected a dotted path, as runtime.seed"
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["TICKRAIL___", "TICKRAIL_RUNTIME__", "TICKRAIL___SEED", "TICKRAIL_STRATEGIES__", "TICKRAIL_STRATEGIES____X"],
+)
+def test_empty_parts_of_a_variable_are_problems(load: Load, name: str) -> None:
+    (problem,) = problems(load, environ={name: "1"})
+    assert problem.startswith(f"env {name}: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '[instruments."X.Y"]\ncurrency = "usd"\n',
+            'runtime.toml:2: instruments."X.Y".currency: wrong value; expected a currency code, as USD',
+        ),
+        ("[runtime]\nrun_dir = 3\n", "runtime.toml:2: runtime.run_dir: wrong value; expected a path, as text"),
+        ("[runtime]\nseed = 1.5\n", "runtime.toml:2: runtime.seed: found a number; expected a whole number"),
+        ("[runtime]\nseed = true\n", "runtime.toml:2: runtime.seed: found true or false; expected a whole number"),
+        (
+            "[runtime]\nseed = 99999999999999999999\n",
+            "runtime.toml:2: runtime.seed: a whole number of more than 64 bits",
+        ),
+        ("[feeds.x]\nstart = 1.5\n", "runtime.toml:2: feeds.x.start: wrong value; expected a time"),
+        ("[[feeds]]\nid = 1\n", "runtime.toml:1: feeds: found a list; expected a table"),
+        (
+            '[strategies.a]\nclass = "m:C"\ninstruments = ["A.B", "A.B"]\n',
+            "runtime.toml:3: strategies.a.instruments: wrong value; expected each instrument once",
+        ),
+        (
+            '[strategies.a]\nclass = "m:C"\ninstruments = ["A.B", 1]\n',
+            "runtime.toml:3: strategies.a.instruments: wrong value; expected a list",
+        ),
+        (
+            '[strategies.a]\nclass = "m:C"\nparams = 1\n',
+            "runtime.toml:3: strategies.a.params: found a whole number; expected a table",
+        ),
+        ("[strategies]\na = 1\n", "runtime.toml:2: strategies.a: found a whole number; expected a table"),
+        ("[instruments.EURUSD]\n", "runtime.toml:1: instruments.EURUSD: wrong value; expected an instrument id"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_line(load: Load, text: str, message: str) -> None:
+    (problem,) = problems(load, text)
+    assert message in problem
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_a_problem(load: Load, tmp_path: Path) -> None:
+    load()
+    (tmp_path / "config" / "backtest" / "runtime.toml").chmod(0)
+    with pytest.raises(ConfigProblems, match="may not be read"):
+        load_config("backtest", root=tmp_path / "config", environ={})
+
+
+def test_a_pipe_is_no_file(load: Load, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config" / "backtest" / "pipe.toml")
+    (problem,) = problems(load)
+    assert problem.endswith("pipe.toml: is no regular file; expected a TOML file")
+
+
+def test_a_circle_of_links_is_a_problem(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "config" / "backtest" / "loop.toml").symlink_to("loop.toml")
+    (problem,) = problems(load)
+    assert "loop.toml: " in problem
+
+
+@pytest.mark.parametrize("env", ["base", "..", "", ".", "..data", "a/b", "/tmp"])
+def test_what_is_no_environment_is_refused(load: Load, tmp_path: Path, env: str) -> None:
+    load()
+    (tmp_path / "config" / "base").mkdir()
+    with pytest.raises(UnknownEnvironment) as caught:
+        load_config(env, root=tmp_path / "config", environ={})
+    assert caught.value.known == ("backtest",)
+
+
+def test_messages_never_show_values(load: Load) -> None:
+    said = "\n".join(
+        problems(
+            load,
+            "[runtime]\nseed = 'hunter2'\n",
+            environ={"TICKRAIL_RUNTIME__DIGEST": "hunter2"},
+            overrides=["hunter2"],
+        )
+    )
+    assert said.count("hunter2") == 1, "only the flag that has no path, by its own text"
+
+
+def test_times_in_the_model(load: Load) -> None:
+    def start(text: str) -> int | None:
+        return load(f"[feeds.x]\nstart = {text}\n").config.feeds["x"].start
+
+    assert start("1970-01-02") == 86_400_000_000_000
+    assert start("1970-01-01T00:00:01.5Z") == 1_500_000_000
+    assert start("1970-01-01T01:00:00+01:00") == 0
+    assert start('"1969-12-31T23:59:59.999999999"') == -1
+    assert start('"1970-01-01T00:00:00.1+00:00"') == 100_000_000

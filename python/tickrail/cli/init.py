@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import tempfile
@@ -49,20 +48,32 @@ def init(folder: Path, name: str | None) -> None:
 
 
 def _write_whole(folder: Path, name: str) -> None:
-    """Write beside the target and rename, so that a failure leaves nothing."""
-    parent = folder.absolute().parent
-    parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=parent))
+    """Write beside the target and move it there, so that a failure leaves nothing."""
+    target = folder.absolute()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    moved: list[Path] = []
     try:
         staging.chmod(0o755)
         for place, text in _rendered(name):
-            target = staging / place
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text, encoding="utf-8")
-        os.replace(staging, folder.absolute())  # noqa: PTH105 -- replaces an empty folder, which Path.rename does as well, by luck
+            file = staging / place
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        _move(staging, target, moved)
     except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
+        for entry in moved:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         raise
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _move(staging: Path, target: Path, moved: list[Path]) -> None:
+    if not target.exists():
+        staging.replace(target)
+        return
+    for entry in sorted(staging.iterdir()):  # not over the folder itself: it may be where a shell stands
+        moved.append(entry.replace(target / entry.name))
 
 
 def _rendered(name: str) -> Iterator[tuple[PurePosixPath, str]]:

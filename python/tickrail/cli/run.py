@@ -36,7 +36,7 @@ def run(
     from tickrail.config import load_config
 
     loaded = load_config(env, root=config_root, overrides=overrides)
-    run_dir = loaded.project / loaded.config.runtime.run_dir
+    run_dir = loaded.config.runtime.run_dir
     _require_writable(out if out is not None else run_dir, empty=out is not None)
     if str(loaded.project) not in sys.path:
         sys.path.insert(0, str(loaded.project))  # strategies live beside the configuration

@@ -31,7 +31,7 @@ class LoadedConfig:
     """A checked configuration that knows where it came from.
 
     Attributes:
-        config: The frozen models; paths of feeds are absolute.
+        config: The frozen models; its paths are absolute.
         origins: Path as TOML writes it -> who set it. Values at their defaults are not listed.
         digest: SHA-256 over what decides results: not over paths, the run directory or slice lengths.
         env: The environment.
@@ -103,7 +103,7 @@ def load_config(
         raise ConfigProblems(sorted(problems, key=partial(_rank, base)))
     origins = {format_path(path): origin for path, origin in tree.origins.items()}
     where = base.absolute()
-    placed = _place_feeds(config, where.parent)
+    placed = _placed(config, where.parent)
     return LoadedConfig(placed, MappingProxyType(origins), decision_digest(config), env, where, base)
 
 
@@ -120,9 +120,10 @@ def _rank(root: Path, problem: Problem) -> tuple[int, str, int]:
     return 1 if Path(file).parent == root / BASE else 2, file, int(line)
 
 
-def _place_feeds(config: RuntimeConfig, project: Path) -> RuntimeConfig:
+def _placed(config: RuntimeConfig, project: Path) -> RuntimeConfig:
+    """The same with absolute paths."""
     feeds = {
-        name: feed if feed.path is None else feed.model_copy(update={"path": project / feed.path})
-        for name, feed in config.feeds.items()
+        name: feed.model_copy(update={"path": feed.path and project / feed.path}) for name, feed in config.feeds.items()
     }
-    return config.model_copy(update={"feeds": type(config.feeds)(feeds)})
+    runtime = config.runtime.model_copy(update={"run_dir": project / config.runtime.run_dir})
+    return config.model_copy(update={"runtime": runtime, "feeds": type(config.feeds)(feeds)})

@@ -41,7 +41,7 @@ class RuntimeSettings(_Table):
         digest: ``events`` costs nothing per tick; ``full`` hashes every input record.
         order_by: The time that orders ticks of different feeds.
         slice_ticks: Ticks that a source hands the loop at once; never changes a result.
-        run_dir: Folder for the result folders.
+        run_dir: Folder for the result folders; placed as the paths of feeds are.
         always_fresh: Hand out a new tick object for every tick, kept or not; never changes a result.
     """
 
