@@ -1,7 +1,8 @@
 """The native module. Contract between the binding (rust/python) and the Python layer."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, final
+from typing import Any, Final, SupportsIndex, final, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -42,24 +43,136 @@ class Tick:
     price: float; size: float
     open: float; high: float; low: float; close: float; volume: float
 
+def layout() -> dict[str, tuple[int, str]]:
+    """Offset and numpy format of every field of the 64-byte record, as the compiler lays it out."""
+
 @final
 class TickArray:
-    """Immutable records: mapped from a file or owned. See data helper's part."""
+    """Records that never change, mapped from a file or owned; slices share the owner. See ``tickrail.read_ticks``."""
 
     @staticmethod
-    def open(path: str) -> TickArray: ...
+    def open(path: str | os.PathLike[str]) -> TickArray: ...
     @staticmethod
-    def from_records(records: npt.NDArray[np.void], instruments: Sequence[Mapping[str, Any] | str], *, order_by: str = "ts_event") -> TickArray: ...
+    def from_records(
+        records: npt.NDArray[np.void],
+        instruments: Sequence[Mapping[str, Any] | str],
+        *,
+        order_by: str = "ts_event",
+        copy: bool | None = None,
+    ) -> TickArray: ...
+    @staticmethod
+    def from_arrow(
+        stream: object,
+        *,
+        kind: str,
+        columns: Mapping[str, str],
+        time_unit: str | None = None,
+        instrument: str | None = None,
+        instruments: Sequence[Mapping[str, Any] | str] = (),
+        default_venue: str | None = None,
+        order_by: str = "ts_event",
+        on_bad: str = "reject",
+        origin: str = "arrow",
+        side_bool: str = "buyer_maker",
+    ) -> TickArray: ...
     def __len__(self) -> int: ...
+    @overload
+    def __getitem__(self, index: SupportsIndex, /) -> Tick: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> TickArray: ...
+    def __iter__(self) -> Iterator[Tick]: ...
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[np.void]: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
     def between(self, start_ns: int | None, end_ns: int | None) -> TickArray: ...
     def numpy(self) -> npt.NDArray[np.void]: ...
+    def to_columns(self, kind: str | None = None) -> dict[str, npt.NDArray[Any]]: ...
+    def to_arrow(self, kind: str | None = None) -> Any: ...
+    def verify(self) -> None: ...
+    def header(self) -> dict[str, Any] | None: ...
     @property
     def instruments(self) -> tuple[InstrumentId, ...]: ...
     @property
+    def instrument_table(self) -> list[dict[str, Any]]: ...
+    @property
     def order_by(self) -> str: ...
     @property
+    def path(self) -> str | None: ...
+    @property
     def fingerprint(self) -> bytes: ...          # 16 bytes XXH3-128 over the 64-byte records of exactly this (sub)array
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+
+@final
+class TickFileWriter:
+    """Packs, checks and streams records into a ``.ticks`` file, which appears at ``commit`` or not at all.
+
+    ``on_bad``: "reject" (the first bad record raises ``BadRecord`` and removes everything) or "skip" (counted, left
+    out). ``default_instrument`` names the records of sources without a column of symbols; ``default_venue`` completes
+    symbols without one. A context manager: leaving it without ``commit`` aborts.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        order_by: str = "ts_event",
+        on_bad: str = "reject",
+        instruments: Sequence[Mapping[str, Any] | str] = (),
+        default_instrument: str | None = None,
+        default_venue: str | None = None,
+    ) -> None: ...
+    def append_arrow(
+        self,
+        stream: object,
+        *,
+        kind: str,
+        columns: Mapping[str, str],
+        time_unit: str | None = None,
+        instrument: str | None = None,
+        origin: str = "",
+        first_row: int = 1,
+        side_bool: str = "buyer_maker",
+    ) -> int:
+        """Append a stream (``__arrow_c_stream__`` or its capsule); returns the rows read, kept or not.
+
+        ``columns``: canonical name -> column of the source. ``instrument`` names all records of this stream.
+        ``side_bool``: what True means in a column of booleans, "buyer_maker" (a seller was aggressive) or "buy".
+        """
+
+    def append_records(
+        self,
+        records: npt.NDArray[np.void],
+        *,
+        instruments: Sequence[Mapping[str, Any] | str],
+        origin: str = "",
+        first_row: int = 1,
+    ) -> int:
+        """Append an array of a tick dtype, whose ``instrument`` counts through ``instruments``; returns the rows read."""
+
+    def append_ticks(self, ticks: TickArray, *, origin: str = "", first_row: int = 1) -> int: ...
+    def commit(self) -> dict[str, Any]:
+        """Finish: {"path", "count", "first_ns", "last_ns", "problems": {name: count}, "crossed": n,
+
+        "offenders": [{"problem", "origin", "row", "value"}], "checksum": hex, "instruments": [id]}.
+        """
+
+    def abort(self) -> None: ...
+    def __enter__(self) -> TickFileWriter: ...
+    def __exit__(self, *exc: object) -> None: ...
+
+@final
+class TickGenerator:
+    """Random walk of quotes; the same seed gives the same bytes in any process and at any chunk size."""
+
+    def __init__(
+        self,
+        seed: int,
+        instruments: Sequence[Mapping[str, Any] | str],
+        *,
+        start_ns: int,
+        mean_interval_ns: int = 1_000_000,
+    ) -> None: ...
+    def take(self, count: int) -> TickArray: ...
 
 class StrategyCore:
     """Native base of ``Strategy``: the calls that handlers make. Dispatch thread only; elsewhere raises ``WrongThread``."""
