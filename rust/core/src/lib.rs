@@ -6,6 +6,9 @@
 //! Reading order: [`tick`] (the record), [`source`] (what hands slices of records to the loop).
 
 pub mod block;
+pub mod check;
+pub mod file;
+pub mod generate;
 pub mod instrument;
 pub mod source;
 pub mod tick;
