@@ -231,7 +231,7 @@ fn check_price(price: f64, info: &InstrumentInfo) -> Result<(), Offence> {
 #[inline]
 fn check_size(size: f64, flags: u16) -> Result<(), Offence> {
     let absent = size.is_nan() && flags & NO_SIZE != 0;
-    if absent || (size >= 0.0 && size < f64::INFINITY) { Ok(()) } else { Err(offence(Problem::BadSize, &size)) }
+    if absent || (0.0..f64::INFINITY).contains(&size) { Ok(()) } else { Err(offence(Problem::BadSize, &size)) }
 }
 
 fn check_trade(tick: &Tick, info: &InstrumentInfo) -> Result<(), Offence> {
@@ -250,7 +250,7 @@ fn check_bar(tick: &Tick, info: &InstrumentInfo) -> Result<(), Offence> {
         return Err(offence(Problem::BarPrices, &format!("open {open} high {high} low {low} close {close}")));
     }
     let volume = f64::from_bits(tick.sequence);
-    if volume >= 0.0 && volume < f64::INFINITY { Ok(()) } else { Err(offence(Problem::BarVolume, &volume)) }
+    if (0.0..f64::INFINITY).contains(&volume) { Ok(()) } else { Err(offence(Problem::BarVolume, &volume)) }
 }
 
 #[cold]
