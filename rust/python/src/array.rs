@@ -1,5 +1,6 @@
 //! `TickArray`: immutable records as Python sees them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -8,13 +9,14 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyCapsule, PyDict, PyList, PySlice, PyTuple};
 use tickrail_core::check::{Checker, Offender, Report};
-use tickrail_core::file::{FORMAT_VERSION, InstrumentTable, OpenedFile, fingerprint, open};
+use tickrail_core::file::{FORMAT_VERSION, InstrumentTable, Intake, OpenedFile, fingerprint, open};
 use tickrail_core::tick::{LAYOUT_VERSION, OrderBy, TICK_SIZE, as_bytes};
 use tickrail_core::{InstrumentInfo, Tick, TickBlock};
 
-use crate::data_errors::{DataFault, order_from};
-use crate::table::{declare_all, info_to};
-use crate::{export, instrument, records, tick};
+use crate::data_errors::{DataFault, on_bad_from, order_from};
+use crate::infos::{declare_all, info_to};
+use crate::pack::Mapping;
+use crate::{arrow, batch, export, instrument, records, tick};
 
 /// Records that never change, mapped from a tick file or owned; made by ``tickrail.read_ticks``.
 ///
@@ -60,6 +62,11 @@ impl TickArray {
         *self.fingerprint.get_or_init(|| fingerprint(self.block.as_slice()))
     }
 
+    /// The same as little-endian bytes: what the digest of a run takes in mode `events`.
+    pub fn content(&self) -> [u8; 16] {
+        self.fingerprint_value().to_le_bytes()
+    }
+
     fn part(&self, py: Python<'_>, start: usize, end: usize) -> Self {
         let end = end.max(start);
         let block = self.block.slice(start..end);
@@ -93,6 +100,11 @@ impl TickArray {
     fn position_of(&self, key: i64) -> usize {
         self.block.as_slice().partition_point(|tick| tick.key(self.order_by) < key)
     }
+}
+
+/// A checksum as text: its little-endian bytes, as in the file.
+pub fn hex(checksum: u128) -> String {
+    checksum.to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Checks a block by the rules of the record, from its first row to the first bad one.
@@ -160,6 +172,38 @@ impl TickArray {
         Ok(Self::new(block, table.to_shared(), order_by))
     }
 
+    /// Pack an Arrow stream in memory; see ``TickFileWriter.append_arrow`` for the arguments.
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
+    #[staticmethod]
+    #[pyo3(signature = (stream, *, kind, columns, time_unit=None, instrument=None, instruments=None, default_venue=None,
+                        order_by="ts_event", on_bad="reject", origin="arrow", side_bool="buyer_maker"))]
+    fn from_arrow(
+        py: Python<'_>,
+        stream: &Bound<'_, PyAny>,
+        kind: &str,
+        columns: BTreeMap<String, String>,
+        time_unit: Option<&str>,
+        instrument: Option<String>,
+        instruments: Option<&Bound<'_, PyAny>>,
+        default_venue: Option<String>,
+        order_by: &str,
+        on_bad: &str,
+        origin: &str,
+        side_bool: &str,
+    ) -> PyResult<Self> {
+        let order_by = order_from(order_by)?;
+        let mut table = InstrumentTable::new(default_venue);
+        if let Some(rows) = instruments {
+            declare_all(&mut table, rows)?;
+        }
+        let mapping = Mapping::new(kind, columns, time_unit, instrument, side_bool)?;
+        let mut intake = Intake::new(Vec::new(), table, order_by, on_bad_from(on_bad)?);
+        let reader = arrow::reader(stream)?;
+        py.detach(|| arrow::feed(reader, &mapping, None, &mut intake, &Arc::from(origin), 1))?;
+        let (ticks, table, _) = intake.finish();
+        Ok(Self::new(TickBlock::from_vec(ticks), table.to_shared(), order_by))
+    }
+
     fn __len__(&self) -> usize {
         self.block.len()
     }
@@ -198,7 +242,7 @@ impl TickArray {
 
     /// The records as a read-only structured array (``TICK_DTYPE``), without a copy; it keeps the memory alive.
     fn numpy<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        records::view(&slf.get().block, slf.clone().into_any())
+        batch::view(slf.py(), &slf.get().block, records::tick_dtype(slf.py())?)
     }
 
     #[pyo3(signature = (dtype=None, copy=None))]
@@ -269,7 +313,7 @@ impl TickArray {
         dict.set_item("count", file.header.count)?;
         dict.set_item("first_ns", file.header.first_ns)?;
         dict.set_item("last_ns", file.header.last_ns)?;
-        dict.set_item("checksum", format!("{:032x}", file.header.checksum))?;
+        dict.set_item("checksum", hex(file.header.checksum))?;
         dict.set_item("file_size", file.header.file_size())?;
         Ok(Some(dict))
     }
@@ -299,11 +343,10 @@ impl TickArray {
         self.file.as_ref().map(|file| file.path.display().to_string())
     }
 
-    /// XXH3-128 over the 64-byte records of exactly this array, 16 bytes, most significant first.
+    /// XXH3-128 over the 64-byte records of exactly this array, 16 bytes little-endian.
     #[getter]
     fn fingerprint<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        let value = py.detach(|| self.fingerprint_value());
-        PyBytes::new(py, &value.to_be_bytes())
+        PyBytes::new(py, &py.detach(|| self.content()))
     }
 
     fn __repr__(&self) -> String {

@@ -4,7 +4,7 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tickrail_core::check::{Offender, Problem, Report};
-use tickrail_core::file::{FileError, TableError};
+use tickrail_core::file::{FileError, IntakeError, OnBad, TableError};
 use tickrail_core::tick::OrderBy;
 
 /// What packing, checking and writing records can come to.
@@ -31,6 +31,17 @@ impl From<FileError> for DataFault {
 impl From<TableError> for DataFault {
     fn from(error: TableError) -> Self {
         Self::Table(error)
+    }
+}
+
+impl From<IntakeError> for DataFault {
+    fn from(error: IntakeError) -> Self {
+        match error {
+            IntakeError::File(error) => Self::File(error),
+            IntakeError::Table(error) => Self::Table(error),
+            IntakeError::Bad(offender, report) => Self::Bad(Box::new((*offender, *report))),
+            other => Self::Layout(other.to_string()),
+        }
     }
 }
 
@@ -132,4 +143,13 @@ pub fn counts<'py>(py: Python<'py>, report: &Report) -> PyResult<Bound<'py, PyDi
 pub fn order_from(name: &str) -> PyResult<OrderBy> {
     OrderBy::from_name(name)
         .ok_or_else(|| PyValueError::new_err(format!("order_by is {name:?}: expected \"ts_event\" or \"ts_init\"")))
+}
+
+/// The policy that Python names.
+pub fn on_bad_from(name: &str) -> PyResult<OnBad> {
+    match name {
+        "reject" => Ok(OnBad::Reject),
+        "skip" => Ok(OnBad::Skip),
+        other => Err(PyValueError::new_err(format!("on_bad is {other:?}: expected \"reject\" or \"skip\""))),
+    }
 }

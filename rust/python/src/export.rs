@@ -15,7 +15,7 @@ use pyo3::types::{PyCapsule, PyList};
 use tickrail_core::tick::{LAYOUT_VERSION, OrderBy, TICK_SIZE, as_bytes};
 use tickrail_core::{InstrumentInfo, TickBlock};
 
-use crate::table::info_to;
+use crate::infos::info_to;
 
 /// Name of the one column.
 pub const COLUMN: &str = "tick";

@@ -3,12 +3,11 @@
 use std::mem::offset_of;
 use std::sync::Arc;
 
-use numpy::npyffi::{self, PY_ARRAY_API, npy_intp};
 use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::PyDict;
 use tickrail_core::tick::TICK_SIZE;
 use tickrail_core::{Tick, TickBlock};
 
@@ -55,52 +54,10 @@ fn layout(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     Ok(dict)
 }
 
-/// The dtype of records, made once.
+/// The dtype of records: `TICK_DTYPE`, which a test holds equal to [`FIELDS`].
 pub fn tick_dtype(py: Python<'_>) -> PyResult<Bound<'_, PyArrayDescr>> {
     static DTYPE: PyOnceLock<Py<PyArrayDescr>> = PyOnceLock::new();
-    let make = || -> PyResult<Py<PyArrayDescr>> {
-        let spec = PyDict::new(py);
-        spec.set_item("names", PyList::new(py, FIELDS.map(|field| field.0))?)?;
-        spec.set_item("offsets", PyList::new(py, FIELDS.map(|field| field.1))?)?;
-        spec.set_item("formats", PyList::new(py, FIELDS.map(|field| field.2))?)?;
-        spec.set_item("itemsize", TICK_SIZE)?;
-        Ok(py.import("numpy")?.call_method1("dtype", (spec,))?.cast_into::<PyArrayDescr>()?.unbind())
-    };
-    DTYPE.get_or_try_init(py, make).map(|dtype| dtype.bind(py).clone())
-}
-
-/// A read-only array over the records of `block` that keeps `base` alive; `base` must keep the block alive.
-pub fn view<'py>(block: &TickBlock, base: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    let py = base.py();
-    let dtype = tick_dtype(py)?;
-    let mut shape = [block.len() as npy_intp];
-    let data = block.as_slice().as_ptr().cast_mut().cast();
-    // SAFETY: the dtype's 64 bytes are those of Tick; flags 0 make the array read-only, so numpy never writes through the
-    // pointer; `base`, to which the array gets a reference, keeps the records alive and unchanged.
-    unsafe {
-        let class = npyffi::get_type_object(py, npyffi::NpyTypes::PyArray_Type);
-        let array = PY_ARRAY_API.PyArray_NewFromDescr(
-            py,
-            class,
-            dtype.into_dtype_ptr(),
-            1,
-            shape.as_mut_ptr(),
-            std::ptr::null_mut(),
-            data,
-            0,
-            std::ptr::null_mut(),
-        );
-        let array = Bound::from_owned_ptr_or_err(py, array)?;
-        if PY_ARRAY_API.PyArray_SetBaseObject(py, array.as_ptr().cast(), base.into_ptr()) != 0 {
-            return Err(PyErr::fetch(py));
-        }
-        PY_ARRAY_API.PyArray_UpdateFlags(
-            py,
-            array.as_ptr().cast(),
-            npyffi::NPY_ARRAY_ALIGNED | npyffi::NPY_ARRAY_C_CONTIGUOUS,
-        );
-        Ok(array)
-    }
+    DTYPE.import(py, "tickrail.domain.ticks", "TICK_DTYPE").cloned()
 }
 
 /// The records of a structured array: shared where it can never change (or `copy` is `Some(false)`), else a copy.

@@ -1,74 +1,75 @@
-//! Instrument tables between Python mappings and the core.
+//! The instruments of one run, both ways: index to object, object or text to index.
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use std::collections::HashMap;
+
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyMapping, PyString};
+use pyo3::types::PyString;
 use tickrail_core::InstrumentInfo;
-use tickrail_core::file::InstrumentTable;
 
-use crate::data_errors::DataFault;
-use crate::instrument::InstrumentId;
+use crate::errors::hinted;
+use crate::instrument::{InstrumentId, ids};
 
-const FIELDS: [&str; 5] = ["id", "currency", "price_increment", "bar_duration_ns", "negative_prices"];
-
-/// One row, from an id or a mapping with the fields of `InstrumentInfo`.
-pub fn info_from(row: &Bound<'_, PyAny>) -> PyResult<InstrumentInfo> {
-    if row.is_instance_of::<PyString>() || row.is_instance_of::<InstrumentId>() {
-        return Ok(InstrumentInfo::named(row.str()?.to_str()?));
-    }
-    let Ok(mapping) = row.cast::<PyMapping>() else {
-        let kind = row.get_type().name()?;
-        return Err(PyTypeError::new_err(format!("an instrument is an id or a mapping, not {kind}")));
-    };
-    check_keys(mapping)?;
-    let id = mapping.get_item("id").map_err(|_| PyValueError::new_err("an instrument mapping needs an \"id\""))?;
-    let mut info = InstrumentInfo::named(id.str()?.to_str()?);
-    if let Ok(value) = mapping.get_item("currency") {
-        info.currency = value.extract()?;
-    }
-    if let Ok(value) = mapping.get_item("price_increment") {
-        info.price_increment = value.extract()?;
-    }
-    if let Ok(value) = mapping.get_item("bar_duration_ns") {
-        info.bar_duration_ns = value.extract()?;
-    }
-    if let Ok(value) = mapping.get_item("negative_prices") {
-        info.negative_prices = value.extract()?;
-    }
-    let increment = info.price_increment;
-    if !increment.is_finite() || increment < 0.0 || info.bar_duration_ns < 0 {
-        return Err(PyValueError::new_err(format!("{}: increment and duration must not be negative", info.id)));
-    }
-    Ok(info)
+/// The instrument table of a run as Python objects.
+pub struct RunTable {
+    ids: Vec<Py<InstrumentId>>,
+    indexes: HashMap<String, u32>,
 }
 
-fn check_keys(mapping: &Bound<'_, PyMapping>) -> PyResult<()> {
-    for key in mapping.keys()?.iter() {
-        let key: String = key.extract()?;
-        if !FIELDS.contains(&key.as_str()) {
-            let known = FIELDS.join(", ");
-            return Err(PyValueError::new_err(format!("unknown field {key:?} of an instrument; there are {known}")));
+impl RunTable {
+    /// Objects for `table`.
+    pub fn new(py: Python<'_>, table: &[InstrumentInfo]) -> PyResult<Self> {
+        let indexes = table.iter().enumerate().map(|(index, info)| (info.id.clone(), index as u32)).collect();
+        Ok(Self { ids: ids(py, table)?, indexes })
+    }
+
+    /// The object of row `index`.
+    #[inline(always)]
+    pub fn id(&self, index: u32) -> &Py<InstrumentId> {
+        &self.ids[index as usize]
+    }
+
+    /// The row that `instrument` names: an `InstrumentId` or its text.
+    #[inline]
+    pub fn resolve(&self, instrument: &Bound<'_, PyAny>) -> PyResult<u32> {
+        if let Ok(id) = instrument.cast_exact::<InstrumentId>() {
+            let hint = id.get().hint();
+            if self.ids.get(hint as usize).is_some_and(|known| known.as_ptr() == id.as_ptr()) {
+                return Ok(hint);
+            }
+        }
+        self.look_up(instrument)
+    }
+
+    #[cold]
+    fn look_up(&self, instrument: &Bound<'_, PyAny>) -> PyResult<u32> {
+        let py = instrument.py();
+        if let Ok(id) = instrument.cast::<InstrumentId>() {
+            let index = self.by_text(py, id.get().text(py)?)?;
+            id.get().set_hint(index);
+            return Ok(index);
+        }
+        match instrument.cast::<PyString>() {
+            Ok(text) => self.by_text(py, text.to_str()?),
+            Err(_) => Err(PyTypeError::new_err(format!(
+                "an instrument is an InstrumentId or a str such as 'EURUSD.OANDA', not {}",
+                instrument.get_type().name()?
+            ))),
         }
     }
-    Ok(())
-}
 
-/// Declares all rows of a Python iterable; the index of row i is the i-th of the result.
-pub fn declare_all(table: &mut InstrumentTable, rows: &Bound<'_, PyAny>) -> PyResult<Vec<u32>> {
-    let declare = |row: PyResult<Bound<'_, PyAny>>| {
-        let info = info_from(&row?)?;
-        table.declare(&info).map_err(|error| PyErr::from(DataFault::from(error)))
-    };
-    rows.try_iter()?.map(declare).collect()
-}
-
-/// One row as a dict.
-pub fn info_to<'py>(py: Python<'py>, info: &InstrumentInfo) -> PyResult<Bound<'py, PyDict>> {
-    let dict = PyDict::new(py);
-    dict.set_item("id", &info.id)?;
-    dict.set_item("currency", &info.currency)?;
-    dict.set_item("price_increment", info.price_increment)?;
-    dict.set_item("bar_duration_ns", info.bar_duration_ns)?;
-    dict.set_item("negative_prices", info.negative_prices)?;
-    Ok(dict)
+    /// The row of the instrument called `text`.
+    pub fn by_text(&self, py: Python<'_>, text: &str) -> PyResult<u32> {
+        self.indexes.get(text).copied().ok_or_else(|| {
+            let mut names: Vec<&str> = self.indexes.keys().map(String::as_str).collect();
+            names.sort_unstable();
+            names.truncate(10);
+            hinted(
+                py,
+                "OrderRefused",
+                &format!("the run has no instrument {text:?}"),
+                &format!("it has {}", names.join(", ")),
+            )
+        })
+    }
 }

@@ -5,12 +5,14 @@
 
 mod error;
 mod header;
+mod intake;
 mod reader;
 mod table;
 mod writer;
 
 pub use error::FileError;
 pub use header::{FORMAT_VERSION, HEADER_SIZE, Header, MAGIC};
+pub use intake::{Intake, IntakeError, OnBad, RecordSink};
 pub use reader::{OpenedFile, fingerprint, open};
 pub use table::{InstrumentTable, MAX_INSTRUMENTS, TableError};
 pub use writer::TickFileWriter;
