@@ -1,6 +1,6 @@
 """The native module. Contract between the binding (rust/python) and the Python layer."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, final
 
 import numpy as np

@@ -69,7 +69,7 @@ class ParameterField:
             f"{self.owner}.{self.name} is a parameter and cannot be changed after construction",
             strategy=self.owner,
             problems=[Problem(self.name, self.owner, "cannot be changed after construction")],
-            hint=f"make a new {self.owner}({self.name}=...), or keep the changing value in an attribute of another name",
+            hint=f"make a new {self.owner}({self.name}=...), or keep what changes in an attribute of another name",
         )
 
 
