@@ -1,1 +1,1 @@
-"""Words of the market and of time, without behaviour of a run."""
+"""Domain."""
