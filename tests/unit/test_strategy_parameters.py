@@ -86,7 +86,7 @@ def test_all_mistakes_at_once_with_near_miss() -> None:
     assert error.strategy == "Cross"
     assert str(error).splitlines() == [
         "Cross: unknown parameter 'fats'; did you mean 'fast'?",
-        "Cross: parameter 'slow' (int) is 'x'; expected a whole number",
+        "Cross: parameter 'slow' (int) is of type str; expected a whole number",
     ]
     assert [(p.path, p.near_miss) for p in error.problems] == [("fats", "fast"), ("slow", None)]
 

@@ -132,7 +132,7 @@ class Schema:
         expected = TYPE_NAMES.get(first["type"]) or first["msg"].removeprefix("Input should be ").removeprefix(
             "Value error, "
         )
-        message = f"parameter '{parameter.name}'{inside} ({parameter.type_name}) is {value!r}"
+        message = f"parameter '{parameter.name}'{inside} ({parameter.type_name}) is {_shown(value)}"
         return Problem(parameter.name, self.owner, message, expected)
 
     def _unknown(self, name: str) -> Problem:
@@ -143,6 +143,11 @@ class Schema:
     def _error(self, problems: Sequence[Problem]) -> ParameterError:
         message = "\n".join(map(str, (Problem("", p.origin, p.message, p.expected, p.near_miss) for p in problems)))
         return ParameterError(message, strategy=self.owner, problems=problems)
+
+
+def _shown(value: object) -> str:
+    # Text and what contains it may be a secret of the configuration; a number is none.
+    return repr(value) if value is None or isinstance(value, int | float) else f"of type {type(value).__name__}"
 
 
 def schema_of(owner: str, fields: Mapping[str, Field]) -> Schema:
