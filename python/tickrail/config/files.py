@@ -106,9 +106,7 @@ def _read_bytes(root: Path, file: Path) -> bytes | Problem:
     except (OSError, RuntimeError) as error:  # RuntimeError: a circle of links, before Python 3.13
         return Problem("", str(file), _reason(error))
     if len(content) > MAX_FILE_BYTES:
-        return Problem(
-            "", str(file), f"is larger than {MAX_FILE_BYTES} bytes", "a configuration file; data belongs elsewhere"
-        )
+        return Problem("", str(file), "is larger than 1 MiB", "configuration (data belongs elsewhere)")
     return content
 
 

@@ -43,11 +43,11 @@ def offences(path: Path, value: Any) -> Iterator[tuple[Path, str]]:
 
 def _wrong(value: Any) -> str | None:
     if isinstance(value, float) and not math.isfinite(value):
-        return "expected a finite number"
+        return "not a finite number"
     if isinstance(value, int) and value not in INT64:
-        return "expected a whole number of at most 64 bits"
+        return "a whole number of more than 64 bits"
     if isinstance(value, str) and not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
-        return "expected text in UTF-8"
+        return "text that is not UTF-8"
     return (
         None
         if isinstance(value, SCALARS)

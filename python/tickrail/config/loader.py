@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -30,11 +31,12 @@ class LoadedConfig:
     """A checked configuration that knows where it came from.
 
     Attributes:
-        config: The frozen models; paths of feeds are absolute.
+        config: The frozen models; its paths are absolute.
         origins: Path as TOML writes it -> who set it. Values at their defaults are not listed.
         digest: SHA-256 over what decides results: not over paths, the run directory or slice lengths.
         env: The environment.
         root: The configuration root, absolute.
+        shown_root: The same as it was given, for messages.
     """
 
     config: RuntimeConfig
@@ -42,6 +44,7 @@ class LoadedConfig:
     digest: bytes
     env: str
     root: Path
+    shown_root: Path
 
     @property
     def project(self) -> Path:
@@ -95,24 +98,32 @@ def load_config(
     problems += lay_arguments(tree, arguments or {})
     said = {problem.path for problem in problems}
     config, found = validate(tree)
-    found.sort(key=lambda item: _rank(tree.origin(item[0])))
-    problems += [p for _, p in found if p.path not in said and not (unread and p.message == "missing")]
+    problems += [p for p in found if p.path not in said and not (unread and p.message == "missing")]
     if problems or config is None:
-        raise ConfigProblems(problems)
+        raise ConfigProblems(sorted(problems, key=partial(_rank, base)))
     origins = {format_path(path): origin for path, origin in tree.origins.items()}
     where = base.absolute()
-    placed = _place_feeds(config, where.parent)
-    return LoadedConfig(placed, MappingProxyType(origins), decision_digest(config), env, where)
+    placed = _placed(config, where.parent)
+    return LoadedConfig(placed, MappingProxyType(origins), decision_digest(config), env, where, base)
 
 
-def _rank(origin: Origin) -> tuple[int, str, int]:
-    layers = ("default", "file", "env", "set", "argument")
-    return layers.index(origin.kind), "" if origin.kind == "file" else origin.name, origin.line or 0
+def _rank(root: Path, problem: Problem) -> tuple[int, str, int]:
+    """Layer, file and line; the sort keeps the order of equals, which is that of the command line."""
+    for layer, prefix in enumerate(("env ", "--set", "argument "), start=3):
+        if problem.origin.startswith(prefix):
+            return layer, "", 0
+    file, _, line = problem.origin.rpartition(":")
+    if not line.isdecimal():
+        file, line = problem.origin, "0"
+    if file == str(DEFAULT):
+        return 0, "", 0
+    return 1 if Path(file).parent == root / BASE else 2, file, int(line)
 
 
-def _place_feeds(config: RuntimeConfig, project: Path) -> RuntimeConfig:
+def _placed(config: RuntimeConfig, project: Path) -> RuntimeConfig:
+    """The same with absolute paths."""
     feeds = {
-        name: feed if feed.path is None else feed.model_copy(update={"path": project / feed.path})
-        for name, feed in config.feeds.items()
+        name: feed.model_copy(update={"path": feed.path and project / feed.path}) for name, feed in config.feeds.items()
     }
-    return config.model_copy(update={"feeds": type(config.feeds)(feeds)})
+    runtime = config.runtime.model_copy(update={"run_dir": project / config.runtime.run_dir})
+    return config.model_copy(update={"runtime": runtime, "feeds": type(config.feeds)(feeds)})

@@ -11,7 +11,17 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tickrail.config.values import ClassPath, Id, InstrumentKey, InstrumentList, Params, PathText, Table, TimeNs
+from tickrail.config.values import (
+    ClassPath,
+    FrozenTable,
+    Id,
+    InstrumentKey,
+    InstrumentList,
+    Params,
+    PathText,
+    Table,
+    TimeNs,
+)
 
 __all__ = ["FeedConfig", "InstrumentConfig", "RuntimeConfig", "RuntimeSettings", "StrategyConfig", "VenueConfig"]
 
@@ -31,7 +41,7 @@ class RuntimeSettings(_Table):
         digest: ``events`` costs nothing per tick; ``full`` hashes every input record.
         order_by: The time that orders ticks of different feeds.
         slice_ticks: Ticks that a source hands the loop at once; never changes a result.
-        run_dir: Folder for the result folders.
+        run_dir: Folder for the result folders; placed as the paths of feeds are.
         always_fresh: Hand out a new tick object for every tick, kept or not; never changes a result.
     """
 
@@ -74,7 +84,7 @@ class FeedConfig(_Table):
     path: PathText | None = None
     start: TimeNs = None
     end: TimeNs = None
-    options: Params = Field(default_factory=dict)
+    options: Params = Field(default_factory=FrozenTable)
 
 
 class VenueConfig(_Table):
@@ -88,7 +98,7 @@ class VenueConfig(_Table):
 
     adapter: Id = "simulated"
     fee_rate: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    options: Params = Field(default_factory=dict)
+    options: Params = Field(default_factory=FrozenTable)
 
 
 class StrategyConfig(_Table):
@@ -105,7 +115,7 @@ class StrategyConfig(_Table):
 
     class_: Annotated[ClassPath, Field(alias="class")]
     instruments: Annotated[tuple[str, ...] | Literal["*"], InstrumentList] = "*"
-    params: Params = Field(default_factory=dict)
+    params: Params = Field(default_factory=FrozenTable)
     enabled: bool = True
     max_ticks: Annotated[int, Field(ge=1, le=UINT32_MAX)] = 4_096
     window_ns: Annotated[int, Field(ge=0, le=INT64_MAX)] = 0
@@ -115,7 +125,7 @@ class RuntimeConfig(_Table):
     """A whole configuration: ``[runtime]`` and four tables keyed by id."""
 
     runtime: RuntimeSettings = RuntimeSettings()
-    instruments: Annotated[dict[InstrumentKey, InstrumentConfig], Table] = Field(default_factory=dict)
-    feeds: Annotated[dict[Id, FeedConfig], Table] = Field(default_factory=dict)
-    venues: Annotated[dict[Id, VenueConfig], Table] = Field(default_factory=dict)
-    strategies: Annotated[dict[Id, StrategyConfig], Table] = Field(default_factory=dict)
+    instruments: Annotated[dict[InstrumentKey, InstrumentConfig], Table] = Field(default_factory=FrozenTable)
+    feeds: Annotated[dict[Id, FeedConfig], Table] = Field(default_factory=FrozenTable)
+    venues: Annotated[dict[Id, VenueConfig], Table] = Field(default_factory=FrozenTable)
+    strategies: Annotated[dict[Id, StrategyConfig], Table] = Field(default_factory=FrozenTable)

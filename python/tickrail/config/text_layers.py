@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
+from datetime import date, time
 from typing import Any, Final
 
 from tickrail.config.limits import offences, too_deep
@@ -65,7 +66,7 @@ def lay_overrides(tree: Tree, overrides: Iterable[str]) -> list[Problem]:
             path = ()
         if not equals or not path:
             shown = key.strip()[:64]
-            problems.append(Problem("", f"--set {shown}".rstrip(), "not of the form PATH=VALUE", "as runtime.seed=7"))
+            problems.append(Problem("", f"--set {shown}".rstrip(), "malformed", "PATH=VALUE, as runtime.seed=7"))
             continue
         problems += _lay_text(tree, path, text.strip(), Origin("set", format_path(path)))
     return problems
@@ -78,7 +79,7 @@ def lay_arguments(tree: Tree, arguments: Mapping[str, Any]) -> list[Problem]:
         try:
             path = _resolve_dotted(tree, parse_key(key))
         except ValueError:
-            problems.append(Problem("", f"argument {key}", "no dotted path", "as runtime.seed"))
+            problems.append(Problem("", f"argument {key}", "malformed", "a dotted path, as runtime.seed"))
             continue
         problems += _lay_value(tree, path, _plain(value), Origin("argument", format_path(path)))
     return problems
@@ -161,6 +162,8 @@ def _value(text: str, annotation: Any, present: Any) -> Any:
             if found and isinstance(value, list)
             else [_item(part.strip()) for part in text.split(",") if part.strip()]
         )
+    if annotation is not None and isinstance(value, date | time):
+        return text  # the model reads times itself, to the nanosecond; TOML's end at the microsecond
     return value if found else text
 
 

@@ -118,15 +118,15 @@ class _Scan:
         self.at += 1
 
     def _key(self) -> Key:
-        start = self._skip(SPACE)
+        parts: list[str] = []
         while True:
-            self._skip(KEY_PART)
-            end = self.at
+            start = self._skip(SPACE)
+            part = self.text[start : self._skip(KEY_PART)]
+            parts.append(parse_key(part)[0] if part[0] in "\"'" else part)
             self._skip(SPACE)
             if not self.text.startswith(".", self.at):
-                return parse_key(self.text[start:end])
+                return tuple(parts)
             self.at += 1
-            self._skip(SPACE)
 
     def _record(self, key: Key, line: int) -> None:
         if any(key[:depth] in self.arrays for depth in range(1, len(key) + 1)):

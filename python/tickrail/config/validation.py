@@ -36,19 +36,19 @@ EXPECTED: Final = {
 BOUNDS: Final = {
     "greater_than_equal": ("ge", "at least"),
     "less_than_equal": ("le", "at most"),
-    "less_than": ("lt", "below"),
+    "less_than": ("lt", "less than"),
 }
 MISSING: Final = {"class": 'class = "module:Class"'}
 
 
-def validate(tree: Tree) -> tuple[RuntimeConfig | None, list[tuple[Path, Problem]]]:
-    """The models, or ``None`` and every problem with its path."""
-    problems = [(path, Problem(format_path(path), str(tree.origin(path)), text)) for path, text in _collisions(tree)]
+def validate(tree: Tree) -> tuple[RuntimeConfig | None, list[Problem]]:
+    """The models, or ``None`` and every problem."""
+    problems = [Problem(format_path(path), str(tree.origin(path)), text) for path, text in _collisions(tree)]
     try:
         config = RuntimeConfig.model_validate(tree.values)
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=True)
-        return None, problems + list(_translate(tree, details))
+        return None, [*problems, *_translate(tree, details)]
     return config, problems
 
 
@@ -67,7 +67,7 @@ def _collisions(tree: Tree) -> Iterator[tuple[Path, str]]:
                 )
 
 
-def _translate(tree: Tree, details: Iterable[ErrorDetails]) -> Iterator[tuple[Path, Problem]]:
+def _translate(tree: Tree, details: Iterable[ErrorDetails]) -> Iterator[Problem]:
     listed = list(details)
     meant = {(*_path(detail)[:-1], miss) for detail in listed if (miss := _near(detail)) is not None}
     for detail in listed:
@@ -75,7 +75,7 @@ def _translate(tree: Tree, details: Iterable[ErrorDetails]) -> Iterator[tuple[Pa
         if detail["type"] == "missing" and path in meant:
             continue  # said once, by the misspelt key
         message, expected = _say(detail)
-        yield path, Problem(format_path(path), str(tree.origin(path)), message, expected, _near(detail))
+        yield Problem(format_path(path), str(tree.origin(path)), message, expected, _near(detail))
 
 
 def _path(detail: ErrorDetails) -> Path:
@@ -97,7 +97,8 @@ def _say(detail: ErrorDetails) -> tuple[str, str | None]:
     if expected is None:
         return _lower_first(detail["msg"]), None
     found = KINDS.get(type(detail["input"])) if "type" in kind else None
-    return f"expected {expected}" + (f", found {found}" if found else ""), None
+    wrong = "out of bounds" if kind in BOUNDS else "wrong value"
+    return f"found {found}" if found else wrong, expected
 
 
 def _expected(kind: str, context: dict[str, Any]) -> str | None:
@@ -105,7 +106,7 @@ def _expected(kind: str, context: dict[str, Any]) -> str | None:
         return EXPECTED[kind]
     if kind in BOUNDS:
         key, word = BOUNDS[kind]
-        return f"a number of {word} {context[key]}" if word != "below" else f"a number below {context[key]}"
+        return f"{word} {context[key]}"
     if kind == "string_pattern_mismatch":
         return "a currency code, as USD"
     return {"literal_error": context.get("expected"), "expected": context.get("expected")}.get(kind)
