@@ -136,7 +136,19 @@ class UnknownEnvironment(ConfigError):
 
 
 class StrategyImportError(ConfigError):
-    """The class that a strategy table names cannot be imported or is no strategy."""
+    """The class that a strategy table names cannot be imported or is no strategy.
+
+    Attributes:
+        expected: What would have been right, or ``None`` where the message says all.
+        near_miss: The name that was probably meant.
+    """
+
+    def __init__(
+        self, message: str, *, expected: str | None = None, near_miss: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.expected = expected
+        self.near_miss = near_miss
 
 
 class ParameterError(TickrailError, TypeError):

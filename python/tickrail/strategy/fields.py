@@ -7,7 +7,8 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Final, NoReturn, TypeAlias, get_args, get_origin
+from types import SimpleNamespace
+from typing import Annotated, Any, ClassVar, Final, NoReturn, TypeAlias, get_args, get_origin, get_type_hints
 
 from tickrail.errors import ParameterError, Problem
 from tickrail.strategy.inject import InjectedField, InjectMarker
@@ -112,7 +113,12 @@ def _look_up(field: Field, text: str) -> Any:
     module = sys.modules.get(field.owner.__module__)
     names = dict(vars(module)) if module is not None else {}
     try:
-        return eval(text, names, {**field.space, field.owner.__name__: field.owner})  # noqa: S307
+        hints = get_type_hints(
+            SimpleNamespace(__annotations__={field.name: text}),
+            globalns=names,
+            localns={**field.space, field.owner.__name__: field.owner},
+            include_extras=True,
+        )
     except Exception as error:
         owner = field.owner.__name__
         raise ParameterError(
@@ -121,6 +127,7 @@ def _look_up(field: Field, text: str) -> Any:
             problems=[Problem(field.name, owner, f"the annotation {text!r} cannot be resolved")],
             hint="import the name at the top of the module, outside of 'if TYPE_CHECKING'",
         ) from None
+    return hints[field.name]
 
 
 def _is_classvar(raw: Any) -> bool:
