@@ -4,13 +4,17 @@
 //! calls the handlers, so that Rust strategies and the Python binding share it.
 //!
 //! Reading order: [`tick`] (the record), [`source`] (what hands slices of records to the loop), [`order`] (feeds merged
-//! into one), [`clock`] and [`timer`] (time in a simulation).
+//! into one), [`ring`] (records from another thread), [`clock`] and [`timer`] (time in a simulation), [`stop`] (how a run
+//! is told to stop).
 
 pub mod block;
 pub mod clock;
 pub mod instrument;
 pub mod order;
+pub mod ring;
 pub mod source;
+pub mod stop;
+mod sync;
 pub mod tick;
 pub mod timer;
 
