@@ -217,7 +217,7 @@ class TickFileWriter:
         origin: str = "",
         first_row: int = 1,
     ) -> int:
-        """Append an array of a tick dtype, whose ``instrument`` counts through ``instruments``; returns the rows read."""
+        """Append an array of a tick dtype, whose ``instrument`` counts through ``instruments``."""
 
     def append_ticks(self, ticks: TickArray, *, origin: str = "", first_row: int = 1) -> int: ...
     def commit(self) -> dict[str, Any]:

@@ -109,6 +109,7 @@ def _tick_facts(tick: Tick) -> dict[str, Any]:
 @json_option
 @traceback_option
 def generate(
+    *,
     out: Path,
     count: int,
     seed: int,
