@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::request::{MAX_ORDERS, MIN_INTERVAL_NS, Refusal, Request, TimerKey};
+use crate::clock::{Clock as _, SimClock};
 use crate::instrument::InstrumentInfo;
 use crate::lifecycle::{State, StateByte};
 use crate::tick::Side;
@@ -53,7 +54,7 @@ impl OrderBook {
 /// What handlers reach: clock, positions, orders, and the list of requests.
 pub struct Desk {
     instruments: Vec<InstrumentInfo>,
-    now_ns: Cell<i64>,
+    clock: SimClock,
     position: Cell<u64>,
     pub(super) requests: RefCell<Vec<Request>>,
     pub(super) portfolio: RefCell<Portfolio>,
@@ -68,7 +69,7 @@ impl Desk {
         let count = instruments.len();
         Rc::new(Self {
             instruments,
-            now_ns: Cell::new(0),
+            clock: SimClock::new(0),
             position: Cell::new(0),
             requests: RefCell::default(),
             portfolio: RefCell::new(Portfolio::new(count)),
@@ -95,12 +96,12 @@ impl Desk {
     /// The clock, ns UTC; fixed for the step.
     #[inline(always)]
     pub fn now_ns(&self) -> i64 {
-        self.now_ns.get()
+        self.clock.now_ns()
     }
 
     #[inline(always)]
-    pub(super) fn set_now_ns(&self, now_ns: i64) {
-        self.now_ns.set(now_ns);
+    pub(super) fn advance_clock(&self, now_ns: i64) {
+        self.clock.advance_to(now_ns);
     }
 
     /// The loop position of the step; 0 before the first.

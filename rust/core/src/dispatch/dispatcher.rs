@@ -114,7 +114,7 @@ impl<H: Host> Dispatcher<H> {
         self.index = 0;
         if first == Advance::Ready {
             let key = self.source.current().ticks[0].key(self.settings.order);
-            self.steps.desk.set_now_ns(key);
+            self.steps.desk.advance_clock(key);
         }
         self.steps.start();
         self.steps.halted().unwrap_or(Outcome::Slice)

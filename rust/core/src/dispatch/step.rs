@@ -258,9 +258,7 @@ impl<H: Host> Steps<H> {
         if self.watched[tick.instrument as usize] {
             self.match_tick(slice, tick, key);
         }
-        if key > self.desk.now_ns() {
-            self.desk.set_now_ns(key);
-        }
+        self.desk.advance_clock(key);
         let mut presented = false;
         for place in 0..self.routes.of(tick.instrument).len() {
             let strategy = self.routes.of(tick.instrument)[place];
@@ -396,7 +394,7 @@ impl<H: Host> Steps<H> {
         self.flush(slice, timer.strategy);
         let position = self.next_position();
         if due_ns > self.desk.now_ns() {
-            self.desk.set_now_ns(due_ns);
+            self.desk.advance_clock(due_ns);
             self.steps_at_one_time = 0;
         }
         self.timers_fired += 1;
@@ -461,9 +459,7 @@ impl<H: Host> Steps<H> {
         for update in &updates {
             self.flush_before_update(slice, update);
         }
-        if key > self.desk.now_ns() {
-            self.desk.set_now_ns(key);
-        }
+        self.desk.advance_clock(key);
         for update in &updates {
             self.tell(slice, update);
         }

@@ -1,0 +1,79 @@
+# Every recipe does the set-up it needs; `make help` lists them. Paths are relative, so that the checkout may stand anywhere.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+# rustup puts cargo here, and a shell that was open before does not know it yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+VENV ?= .venv
+ENV ?= backtest
+PY = $(VENV)/bin/python
+TICKRAIL = $(PY) -m tickrail
+VENV_FULL = $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))
+
+# A virtual environment does not survive being moved: the stamps carry the place they were made for.
+PLACE := $(shell pwd | cksum | cut -d' ' -f1)
+DEPENDENCIES = $(VENV)/.dependencies-$(PLACE)
+BUILT = $(VENV)/.built-$(PLACE)
+SOURCES := $(shell find rust -name '*.rs' -not -path '*/target/*' -o -name Cargo.toml -not -path '*/target/*')
+
+.PHONY: help build run test check lint rust-test python-test quick bench wheel constraints clean force
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+$(DEPENDENCIES): requirements/constraints.txt $(if $(wildcard $(VENV)/bin/python),,force)
+	@sh .ci/environment.sh $(VENV)
+	@touch $@
+
+$(BUILT): $(DEPENDENCIES) Cargo.toml Cargo.lock pyproject.toml $(SOURCES) $(if $(wildcard python/tickrail/_native*.so),,force)
+	@sh .ci/require.sh >/dev/null
+	VIRTUAL_ENV="$(VENV_FULL)" $(VENV)/bin/maturin develop --release --locked $$($(PY) -c 'import pip' 2>/dev/null || echo --uv)
+	@touch $@
+
+build: $(BUILT) ## Set up .venv with the pinned dependencies and build the native module
+
+data/demo.ticks: | $(BUILT)
+	@mkdir -p data
+	$(TICKRAIL) data generate $@ --ticks 5000000 --seed 7 --instrument EURUSD.SIM
+
+run: $(BUILT) data/demo.ticks ## Generate 5 million ticks and backtest config/backtest over them (ENV=name for another environment)
+	$(TICKRAIL) run --env $(ENV)
+
+test: rust-test python-test ## Run the whole suite: cargo tests, pytest, examples, documentation blocks, stub check
+
+rust-test: $(BUILT)
+	cargo test --locked --package tickrail-core
+
+python-test: $(BUILT)
+	$(PY) -m pytest
+
+lint: $(BUILT) ## Check formatting, clippy, ruff and mypy --strict
+	@sh .ci/require.sh lint >/dev/null
+	cargo fmt --all --check
+	PYO3_PYTHON="$(VENV_FULL)/bin/python" cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+check: ## Everything a commit has to pass: lint, then test, each once
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory test
+
+quick: $(BUILT) ## The tests that take under a minute together
+	$(PY) -m pytest -q -m "not slow and not real_data"
+
+bench: $(BUILT) ## Print the table of measured figures, then the local benchmarks
+	$(PY) -m benches
+	$(PY) -m pytest benches/local --benchmark-columns=median,iqr,ops,rounds -p no:cacheprovider -W default
+
+wheel: $(BUILT) ## Build the wheel into dist/
+	$(VENV)/bin/maturin build --release --locked --interpreter "$(VENV_FULL)/bin/python" --out dist
+
+constraints: ## Pin the newest dependencies anew (needs uv)
+	sh .ci/constraints.sh
+
+clean: ## Remove what the other targets made, except data/
+	rm -rf .venv target dist runs .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .asv
+	rm -f python/tickrail/_native*.so
+	find python tests benches examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Benchmarks: ``python -m benches`` prints the table, asv follows it; METHOD.md says how to read them."""
