@@ -42,7 +42,7 @@ class FakeResult:
 @pytest.fixture
 def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """What the next run does: ``status``, ``ok``, or ``raises`` out of bootstrap."""
-    plan: dict[str, Any] = {"status": "completed", "ok": True, "raises": None}
+    plan: dict[str, Any] = {"status": "complete", "ok": True, "raises": None}
 
     class RuntimeBootstrapper:
         def __init__(self, env: str, **options: Any) -> None:
@@ -70,7 +70,7 @@ def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("status", "ok", "code"),
-    [("completed", True, 0), ("stopped", True, 0), ("completed", False, 1), ("interrupted", True, 130)],
+    [("complete", True, 0), ("stopped", True, 0), ("complete", False, 1), ("interrupted", True, 130)],
 )
 def test_run_ends_with_summary_folder_and_code(
     runtime: dict[str, Any], tmp_path: Path, status: str, ok: bool, code: int
@@ -88,7 +88,7 @@ def test_run_ends_with_summary_folder_and_code(
 def test_run_prints_json(runtime: dict[str, Any]) -> None:
     result = CliRunner().invoke(main, ["run", "--json"], env={"TICKRAIL_ENV": "backtest"})
     said = json.loads(result.stdout)
-    assert said["status"] == "completed"
+    assert said["status"] == "complete"
     assert Path(said["folder"]).is_dir()
 
 
