@@ -8,8 +8,10 @@ The tree; each class carries its facts as attributes and, where there is one, th
     │   ├── UnknownEnvironment       no such folder under the configuration root
     │   └── StrategyImportError      the class named in a table cannot be had
     ├── ParameterError           a strategy's parameter: unknown, missing or of a wrong type (also a TypeError)
+    ├── HandlerError             handlers that no run could call (also a TypeError)
     ├── WiringError              the container cannot build what was asked for
-    │   └── ContainerClosed          it was closed before
+    │   ├── ContainerClosed          it was closed before
+    │   └── NotInjected              a service was used before it was injected (also an AttributeError)
     ├── DataError                market data
     │   ├── TickFileError            not a tick file, or a damaged one
     │   ├── BadRecord                records that break the rules of the record, under ``on_bad="reject"``
@@ -32,8 +34,10 @@ __all__ = [
     "ConfigProblems",
     "ContainerClosed",
     "DataError",
+    "HandlerError",
     "IllegalTransition",
     "ImportFormatError",
+    "NotInjected",
     "OrderRefused",
     "ParameterError",
     "Problem",
@@ -132,19 +136,81 @@ class UnknownEnvironment(ConfigError):
 
 
 class StrategyImportError(ConfigError):
-    """The class that a strategy table names cannot be imported or is no strategy."""
+    """The class that a strategy table names cannot be imported or is no strategy.
+
+    Attributes:
+        expected: What would have been right, or ``None`` where the message says all.
+        near_miss: The name that was probably meant.
+    """
+
+    def __init__(
+        self, message: str, *, expected: str | None = None, near_miss: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.expected = expected
+        self.near_miss = near_miss
 
 
 class ParameterError(TickrailError, TypeError):
-    """A strategy's parameter is unknown, missing or of a wrong type."""
+    """A strategy's parameters are unknown, missing or of a wrong type.
+
+    Attributes:
+        strategy: Name of the strategy's class.
+        problems: All that is wrong; the ``path`` of each is the parameter, its ``origin`` the class.
+    """
+
+    def __init__(
+        self, message: str, *, strategy: str = "", problems: Sequence[Problem] = (), hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.strategy = strategy
+        self.problems: tuple[Problem, ...] = tuple(problems)
+
+
+class HandlerError(TickrailError, TypeError):
+    """The handlers of a strategy's class have no meaning together, or none at all.
+
+    Attributes:
+        strategy: Name of the strategy's class.
+        handlers: The methods that are meant.
+    """
+
+    def __init__(
+        self, message: str, *, strategy: str = "", handlers: Sequence[str] = (), hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.strategy = strategy
+        self.handlers: tuple[str, ...] = tuple(handlers)
 
 
 class WiringError(TickrailError):
-    """The container cannot build what was asked for."""
+    """The container cannot build what was asked for.
+
+    Attributes:
+        problems: All that is wrong with the graph, one line each.
+    """
+
+    def __init__(self, message: str, *, problems: Sequence[str] = (), hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.problems: tuple[str, ...] = tuple(problems)
 
 
 class ContainerClosed(WiringError):
     """The container was closed before."""
+
+
+class NotInjected(WiringError, AttributeError):
+    """A service was used before it was injected.
+
+    Attributes:
+        strategy: Name of the strategy's class.
+        field: The field that was read.
+    """
+
+    def __init__(self, message: str, *, strategy: str = "", field: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.strategy = strategy
+        self.field = field
 
 
 class DataError(TickrailError):
@@ -152,11 +218,48 @@ class DataError(TickrailError):
 
 
 class TickFileError(DataError):
-    """The file is no tick file, of another version, or damaged."""
+    """The file is no tick file, of another version, or damaged.
+
+    Attributes:
+        path: The file.
+        problem: In one word: ``not_a_tick_file``, ``foreign_byte_order``, ``other_version``, ``truncated``,
+            ``too_long``, ``header_damaged`` or ``records_damaged``.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, path: str = "", problem: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.path = path
+        self.problem = problem
 
 
 class BadRecord(DataError):
-    """Records break the rules of the record, and the policy is to reject."""
+    """A record breaks the rules of the record, and the policy is to reject.
+
+    Attributes:
+        problem: The rule in one word, such as ``price_not_finite`` or ``key_backwards``.
+        origin: The file or stream that the record came from.
+        row: Its row there, by the source's own count.
+        value: What broke the rule.
+        counts: Bad records found so far, by problem.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        problem: str = "",
+        origin: str = "",
+        row: int = 0,
+        value: str = "",
+        counts: dict[str, int] | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.problem = problem
+        self.origin = origin
+        self.row = row
+        self.value = value
+        self.counts = counts or {}
 
 
 class ImportFormatError(DataError):
@@ -168,7 +271,27 @@ class OrderRefused(TickrailError, ValueError):
 
 
 class IllegalTransition(TickrailError):
-    """The lifecycle does not allow this operation in the present state."""
+    """The lifecycle does not allow this operation in the present state.
+
+    Attributes:
+        state: The present state.
+        operation: What was asked.
+        allowed: The operations that the state allows.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        state: str = "",
+        operation: str = "",
+        allowed: Sequence[str] = (),
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.state = state
+        self.operation = operation
+        self.allowed: tuple[str, ...] = tuple(allowed)
 
 
 class WrongThread(TickrailError, RuntimeError):
@@ -176,7 +299,15 @@ class WrongThread(TickrailError, RuntimeError):
 
 
 class RunFailed(TickrailError):
-    """The run could not go on."""
+    """The run could not go on.
+
+    Attributes:
+        result: The partial result, where there is one.
+    """
+
+    def __init__(self, message: str, *, result: object | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.result = result
 
 
 class RuntimeFault(TickrailError):
