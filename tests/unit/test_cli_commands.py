@@ -53,6 +53,12 @@ def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
                 raise plan["raises"]
             return self
 
+        def __enter__(self) -> RuntimeBootstrapper:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            plan["closed"] = True
+
         def run(self, progress: Any = None) -> FakeResult:
             assert progress is None, "no terminal, no progress bar"
             return FakeResult(plan["status"], ok=plan["ok"])
@@ -82,7 +88,7 @@ def test_run_ends_with_summary_folder_and_code(
     assert result.stdout == f"status {status}\nresult: runs/{folder.name}\n"
     assert folder.name.startswith("backtest-") and folder.name.endswith("Z-01234567")
     assert runtime["asked"]["overrides"] == ("runtime.seed=3",)
-    assert str(tmp_path) in sys.path, "a strategy beside the configuration can be imported"
+    assert runtime["closed"]
 
 
 def test_run_prints_json(runtime: dict[str, Any]) -> None:

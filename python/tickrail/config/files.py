@@ -98,7 +98,7 @@ def _lay(file: Path, values: dict[str, Any], text: str, tree: Tree) -> list[Prob
 def _read_bytes(root: Path, file: Path) -> bytes | Problem:
     try:
         if not os.path.realpath(file, strict=True).startswith(f"{root}{os.sep}"):
-            return Problem("", str(file), f"leads out of the configuration root", "a file inside it")
+            return Problem("", str(file), "leads out of the configuration root", "a file inside it")
         status = file.stat()
         if not stat.S_ISREG(status.st_mode):
             what = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
