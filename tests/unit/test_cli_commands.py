@@ -20,7 +20,15 @@ from tickrail.cli import main
 from tickrail.cli.failures import exit_code
 from tickrail.cli.progress import progress_bar
 from tickrail.config import load_config
-from tickrail.errors import ConfigError, DataError, ParameterError, RunFailed, StrategyImportError, WiringError
+from tickrail.errors import (
+    ConfigError,
+    DataError,
+    HandlerError,
+    ParameterError,
+    RunFailed,
+    StrategyImportError,
+    WiringError,
+)
 
 
 class FakeResult:
@@ -118,6 +126,7 @@ CODES = [
     (ConfigError("x"), 78),
     (StrategyImportError("x"), 78),
     (ParameterError("x"), 78),
+    (HandlerError("x"), 78),
     (WiringError("x"), 78),
     (DataError("x"), 1),
     (RunFailed("x"), 1),
