@@ -115,9 +115,6 @@ class Bar(Tick): ...
 def layout() -> dict[str, tuple[int, str]]:
     """Offset and numpy format of every field of the 64-byte record, as the compiler lays it out."""
 
-def layout() -> dict[str, tuple[int, str]]:
-    """Offset and numpy format of every field of the 64-byte record, as the compiler lays it out."""
-
 @final
 class TickArray:
     """Records that never change, mapped from a file or owned; slices share the owner. See ``tickrail.read_ticks``."""
@@ -224,7 +221,7 @@ class TickFileWriter:
 
     def append_ticks(self, ticks: TickArray, *, origin: str = "", first_row: int = 1) -> int: ...
     def commit(self) -> dict[str, Any]:
-        """Finish: {"path", "count", "first_ns", "last_ns", "problems": {name: count}, "crossed": n,
+        """Finish: {"path", "count", "first_ns", "last_ns", "problems": {name: count}, "crossed": n,.
 
         "offenders": [{"problem", "origin", "row", "value"}], "checksum": hex, "instruments": [id]}.
         """
