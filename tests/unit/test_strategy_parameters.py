@@ -187,7 +187,7 @@ def test_an_annotation_that_cannot_be_resolved() -> None:
     class Lost(Strategy):
         where: "Nowhere"  # type: ignore[name-defined]  # noqa: F821, UP037
 
-    with pytest.raises(ParameterError, match="annotation 'Nowhere' cannot be resolved"):
+    with pytest.raises(ParameterError, match=r"annotation .*Nowhere.* cannot be resolved"):
         Lost(where=1)
 
 

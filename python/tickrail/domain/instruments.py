@@ -29,20 +29,17 @@ def merge_tables(tables: Iterable[tuple[str, Iterable[Mapping[str, Any]]]]) -> d
     for feed, table in tables:
         for given in table:
             row = rows.setdefault(str(given["id"]), {"id": str(given["id"]), **UNSET})
-            for name, unset in UNSET.items():
-                _settle(row, name, given.get(name, unset), unset, feed, said)
+            for name, value in _set_in(given):
+                first = said.setdefault((row["id"], name), feed)
+                if row[name] not in (UNSET[name], value):
+                    raise _contradiction(f"{row['id']}: feed {first} says {name} = {row[name]!r}", feed, value)
+                row[name] = value
     return rows
 
 
-def _settle(
-    row: dict[str, Any], name: str, value: Any, unset: Any, feed: str, said: dict[tuple[str, str], str]
-) -> None:
-    if value == unset:
-        return
-    first = said.setdefault((row["id"], name), feed)
-    if row[name] not in (unset, value):
-        raise DataError(
-            f"{row['id']}: feed {first} says {name} = {row[name]!r}, feed {feed} says {value!r}",
-            hint="import one of the two again with the right value",
-        )
-    row[name] = value
+def _set_in(given: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    return ((name, given[name]) for name, unset in UNSET.items() if given.get(name, unset) != unset)
+
+
+def _contradiction(first: str, feed: str, value: Any) -> DataError:
+    return DataError(f"{first}, feed {feed} says {value!r}", hint="import one of the two again with the right value")

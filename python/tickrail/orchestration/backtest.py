@@ -8,9 +8,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, TypeAlias
-
-from typing_extensions import Self
+from typing import Any, Final, Self, TypeAlias
 
 from tickrail._native import InstrumentId, OrderUpdate, Tick, TickArray, TimerEvent
 from tickrail.domain.instruments import merge_tables
@@ -68,10 +66,12 @@ def backtest(
         RunFailed: The run could not go on; ``error.result`` is its partial result.
     """
     named = _named(strategies)
-    settings = _settings(named, instruments, fee_rate, seed, max_ticks, window_ns)
-    dispatcher = _dispatcher(data, start, end, fee_rate, seed, digest, slice_ticks, settings)
+    batches = {"max_ticks": max_ticks, "window_ns": window_ns}
+    settings = _settings(named, instruments, {"fee_rate": fee_rate, "seed": seed, **batches})
+    arrays = named_arrays(data, start=start, end=end)
+    dispatcher = _dispatcher(arrays, settings, digest=digest, slice_ticks=slice_ticks)
     for name, strategy in named.items():
-        dispatcher.register(strategy, name, instruments=instruments, max_ticks=max_ticks, window_ns=window_ns)
+        dispatcher.register(strategy, name, instruments=instruments, **batches)
     return run_to_result(dispatcher, progress, settings)
 
 
@@ -89,7 +89,9 @@ def open_run(
     max_ticks: int = 4_096,
     window_ns: int = 0,
 ) -> PullRun:
-    """A run that is pulled: ``with open_run(data) as run: for tick in run: run.buy(tick.instrument, 1.0)``.
+    """Open a run that is pulled.
+
+    ``with open_run(data) as run:`` and then ``for tick in run: run.buy(tick.instrument, 1.0)``.
 
     ``run`` owns a strategy of its own, the last in order; ``strategies`` run before it. ``break`` stops the run,
     ``run.result`` is there after the block, whatever ended it. Arguments as for ``backtest``.
@@ -97,10 +99,12 @@ def open_run(
     named = _named(strategies)
     if PULL in named:
         raise ParameterError(f"a strategy has the name '{PULL}', which is that of the run itself", strategy=PULL)
-    settings = _settings(named, instruments, fee_rate, seed, max_ticks, window_ns)
-    dispatcher = _dispatcher(data, start, end, fee_rate, seed, digest, slice_ticks, settings)
+    batches = {"max_ticks": max_ticks, "window_ns": window_ns}
+    settings = _settings(named, instruments, {"fee_rate": fee_rate, "seed": seed, **batches})
+    arrays = named_arrays(data, start=start, end=end)
+    dispatcher = _dispatcher(arrays, settings, digest=digest, slice_ticks=slice_ticks)
     for name, strategy in named.items():
-        dispatcher.register(strategy, name, instruments=instruments, max_ticks=max_ticks, window_ns=window_ns)
+        dispatcher.register(strategy, name, instruments=instruments, **batches)
     strategy = PullStrategy()
     dispatcher.register_pull(strategy, PULL, instruments=instruments)
     return PullRun(dispatcher, strategy, settings)
@@ -219,7 +223,8 @@ def _named(strategies: Strategies) -> dict[str, Strategy]:
     if isinstance(strategies, type) or not isinstance(strategies, Sequence | Mapping):
         shown = f"the class {strategies.__name__}" if isinstance(strategies, type) else repr(strategies)
         raise ParameterError(
-            f"{shown} is no strategy", hint="hand over an object, as EmaCross(fast=20), a list of them, or a dict by name"
+            f"{shown} is no strategy",
+            hint="hand over an object, as EmaCross(fast=20), a list of them, or a dict by name",
         )
     if isinstance(strategies, Mapping):
         return dict(strategies)
@@ -231,56 +236,30 @@ def _named(strategies: Strategies) -> dict[str, Strategy]:
     return named
 
 
-def _settings(
-    named: Mapping[str, Strategy],
-    instruments: Instruments,
-    fee_rate: float,
-    seed: int,
-    max_ticks: int,
-    window_ns: int,
-) -> dict[str, Any]:
+def _settings(named: Mapping[str, Strategy], instruments: Instruments, numbers: Mapping[str, float]) -> dict[str, Any]:
     """What decides the result, as plain values."""
     if isinstance(instruments, str | InstrumentId):
         raise ParameterError(f"instruments is {str(instruments)!r}; expected a list: instruments=['{instruments}']")
+    fee_rate = numbers["fee_rate"]
     if not (math.isfinite(fee_rate) and 0.0 <= fee_rate < 1.0):
         raise ParameterError(f"fee_rate is {fee_rate!r}; expected a fraction of the notional, at least 0 and below 1")
-    return {
-        "runtime": {"seed": seed},
-        "fee_rate": float(fee_rate),
-        "max_ticks": max_ticks,
-        "window_ns": window_ns,
-        "instruments": None if instruments is None else [str(one) for one in instruments],
-        "strategies": {
-            name: {"class": type(one).__qualname__, "parameters": repr(one)} for name, one in named.items()
-        },
-    }
+    strategies = {name: {"class": type(one).__qualname__, "parameters": repr(one)} for name, one in named.items()}
+    ids = None if instruments is None else [str(one) for one in instruments]
+    return {**numbers, "fee_rate": float(fee_rate), "instruments": ids, "strategies": strategies}
 
 
 def _dispatcher(
-    data: Data,
-    start: TimeLike | None,
-    end: TimeLike | None,
-    fee_rate: float,
-    seed: int,
-    digest: DigestMode,
-    slice_ticks: int,
-    settings: Mapping[str, Any],
+    arrays: Mapping[str, TickArray], settings: Mapping[str, Any], *, digest: DigestMode, slice_ticks: int
 ) -> TickDispatcher:
-    arrays = named_arrays(data, start=start, end=end)
+    merged = merge_tables((name, array.instrument_table) for name, array in arrays.items())
     dispatcher = TickDispatcher(
-        instrument_rows(arrays, fee_rate),
+        ({**row, "fee_rate": settings["fee_rate"]} for row in merged.values()),
         order_by=order_key(arrays),
         digest=digest,
-        seed=seed,
+        seed=settings["seed"],
         config_digest=hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).digest(),
         slice_ticks=slice_ticks,
     )
     for name, array in arrays.items():
         dispatcher.feed(name, array)
     return dispatcher
-
-
-def instrument_rows(arrays: Mapping[str, TickArray], fee_rate: float) -> list[dict[str, Any]]:
-    """The run's instrument table, from those of its feeds."""
-    merged = merge_tables((name, array.instrument_table) for name, array in arrays.items())
-    return [{**row, "fee_rate": fee_rate} for row in merged.values()]

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -72,8 +73,8 @@ class RuntimeBootstrapper:
             A runtime with all strategies registered in the order of their tables, ready to run.
 
         Raises:
-            ConfigError: The configuration is wrong, names a class that cannot be had or a parameter that does not exist,
-                an adapter or instrument that is not there: all of it, each with its place.
+            ConfigError: The configuration is wrong, or names what is not there (a class, a parameter, an adapter, an
+                instrument): all of it, each with its place.
             WiringError: The providers make no sound graph.
         """
         loaded = load_config(self.env, root=self.root, environ=self.environ, overrides=self.overrides)
@@ -91,9 +92,7 @@ class _Assembly:
         self.problems: list[Problem] = []
 
     def build(self, modules: Sequence[Provider | str]) -> Runtime:
-        require_presence(
-            self.loaded, feed_adapters=adapter_names("feed"), venue_adapters=adapter_names("venue")
-        )
+        require_presence(self.loaded, feed_adapters=adapter_names("feed"), venue_adapters=adapter_names("venue"))
         self._import_path()
         arrays = self._open_feeds()
         table = self._table(arrays)
@@ -121,7 +120,9 @@ class _Assembly:
         for name, feed in self.config.feeds.items():
             given = {key: getattr(feed, key) for key in ("path", "start", "end")}
             settings = {**{key: value for key, value in given.items() if value is not None}, **feed.options}
-            adapter = self._try(("feeds", name), lambda: make_adapter("feed", feed.adapter, name=name, settings=settings))
+            adapter = self._try(
+                ("feeds", name), partial(make_adapter, "feed", feed.adapter, name=name, settings=settings)
+            )
             if adapter is not None:
                 self.undo.callback(adapter.close)
                 array = self._try(("feeds", name, "path"), adapter.open)
@@ -147,7 +148,9 @@ class _Assembly:
         venues: dict[str, Venue] = {}
         for name, venue in self.config.venues.items():
             settings = {"fee_rate": venue.fee_rate, **venue.options}
-            made = self._try(("venues", name), lambda: make_adapter("venue", venue.adapter, name=name, settings=settings))
+            made = self._try(
+                ("venues", name), partial(make_adapter, "venue", venue.adapter, name=name, settings=settings)
+            )
             venues.update({} if made is None else {name: made})
         return venues
 
@@ -156,7 +159,7 @@ class _Assembly:
         for name, strategy in self.config.strategies.items():
             if strategy.enabled:
                 path = ("strategies", name, "class")
-                found = self._try(path, lambda: import_strategy(strategy.class_, self.loaded.project))
+                found = self._try(path, partial(import_strategy, strategy.class_, self.loaded.project))
                 classes.update({} if found is None else {name: found})
         return classes
 
@@ -253,9 +256,7 @@ class _Assembly:
             self._say(path, f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
         return None
 
-    def _say(
-        self, path: tuple[str, ...], message: str, expected: str | None = None, near: str | None = None
-    ) -> None:
+    def _say(self, path: tuple[str, ...], message: str, expected: str | None = None, near: str | None = None) -> None:
         self.problems.append(self.loaded.problem(format_path(path), message, expected=expected, near_miss=near))
 
     def _refuse(self) -> None:

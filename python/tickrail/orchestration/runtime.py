@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import ExitStack
-
-from typing_extensions import Self
+from typing import Self
 
 from tickrail.config import LoadedConfig, RuntimeConfig
 from tickrail.errors import IllegalTransition
@@ -104,7 +103,9 @@ class Runtime:
             )
         self._began = True
 
-    def _run_into(self, loop: asyncio.AbstractEventLoop, done: asyncio.Future[Result], progress: Progress | None) -> None:
+    def _run_into(
+        self, loop: asyncio.AbstractEventLoop, done: asyncio.Future[Result], progress: Progress | None
+    ) -> None:
         try:
             result = self.run(progress)
         except BaseException as error:

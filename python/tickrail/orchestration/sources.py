@@ -75,7 +75,7 @@ def _array(one: Data, instrument: str | None = None) -> TickArray:
     if isinstance(one, str | os.PathLike) and Path(one).suffix == ".ticks":
         return TickArray.open(one)
     if isinstance(one, str | os.PathLike) or _is_arrow(one) or hasattr(one, "dtype"):
-        from tickrail.data import read_ticks  # late: importers bring what a run of tick files does not need
+        from tickrail.data.reading import read_ticks  # late: importers bring what a run of tick files does not need
 
         return read_ticks(one) if instrument is None else read_ticks(one, instrument=instrument)
     raise DataError(

@@ -50,10 +50,18 @@ def _import(name: str, project: Path) -> ModuleType:
 
 def _no_module(name: str, absent: str, project: Path) -> StrategyImportError:
     folder = project.joinpath(*absent.split(".")[:-1])
-    here = [entry.stem for entry in folder.iterdir() if entry.suffix == ".py" or entry.is_dir()] if folder.is_dir() else []
+    here = (
+        [entry.stem for entry in folder.iterdir() if entry.suffix == ".py" or entry.is_dir()] if folder.is_dir() else []
+    )
     meant = near_miss(absent.rpartition(".")[2], here)
-    near = None if meant is None else ".".join([*absent.split(".")[:-1], meant, *name.split(".")[len(absent.split(".")) :]])
-    return StrategyImportError(f"no module '{absent}'", expected=f"a module below {project} or installed", near_miss=near)
+    near = (
+        None
+        if meant is None
+        else ".".join([*absent.split(".")[:-1], meant, *name.split(".")[len(absent.split(".")) :]])
+    )
+    return StrategyImportError(
+        f"no module '{absent}'", expected=f"a module below {project} or installed", near_miss=near
+    )
 
 
 def _raised(name: str, error: BaseException) -> StrategyImportError:

@@ -188,7 +188,8 @@ class TickDispatcher:
             if str(wanted) not in self.instruments:
                 near = did_you_mean(str(wanted), self.instruments)
                 raise DataError(
-                    f"{name}: no feed has the instrument '{wanted}'{near}", hint=f"there are: {', '.join(self.instruments)}"
+                    f"{name}: no feed has the instrument '{wanted}'{near}",
+                    hint=f"there are: {', '.join(self.instruments)}",
                 )
 
 

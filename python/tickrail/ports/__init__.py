@@ -1,4 +1,4 @@
-"""Ports: what a strategy or the loop needs of the world, as Protocols. Adapters implement them and are found by name."""
+"""Ports: what a strategy or the loop needs of the world, as Protocols; adapters implement them, found by name."""
 
 from tickrail.ports.clock import Clock
 from tickrail.ports.execution import Execution, Venue

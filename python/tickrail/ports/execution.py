@@ -13,7 +13,7 @@ __all__ = ["Execution", "Venue"]
 class Execution(Protocol):
     """Orders, as a strategy makes them; every ``Strategy`` is one.
 
-    Threads: dispatch thread only; elsewhere the calls raise ``WrongThread``. An order takes effect at the end of the step.
+    Threads: dispatch thread only; elsewhere the calls raise ``WrongThread``. An order takes effect when the step ends.
     """
 
     def buy(self, instrument: InstrumentId | str, quantity: float) -> int:
