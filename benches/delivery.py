@@ -90,7 +90,7 @@ CASES = (
     ),
     *(
         Case(
-            f"merge of {count} feed{'s' if count > 1 else ''}, on_batch",
+            f"merge of {count} feed{'s' if count > 1 else ''}",
             lambda: [handlers.BatchCounting()],
             lambda: [handlers.PlainCounting()],
             Goal(least_rate=10e6 if count == 100 else None),
