@@ -3,12 +3,22 @@
 //! Knows no Python. One dispatch thread owns everything that strategies touch; the loop is generic over a host that
 //! calls the handlers, so that Rust strategies and the Python binding share it.
 //!
-//! Reading order: [`tick`] (the record), [`source`] (what hands slices of records to the loop).
+//! Reading order: [`tick`] (the record), [`source`] (what hands slices of records to the loop), [`order`] (feeds merged
+//! into one), [`clock`] and [`timer`] (time in a simulation), [`venue`] (orders and what they make), [`lifecycle`],
+//! [`dispatch`] (the loop that brings them together), [`digest`] (one number for a whole run).
 
 pub mod block;
+pub mod clock;
+pub mod digest;
+pub mod dispatch;
 pub mod instrument;
+pub mod lifecycle;
+pub mod order;
 pub mod source;
+pub mod stop;
 pub mod tick;
+pub mod timer;
+pub mod venue;
 
 pub use block::TickBlock;
 pub use instrument::InstrumentInfo;

@@ -1,0 +1,174 @@
+//! The run digest: one number that two runs share exactly when they saw the same inputs and decided the same.
+//!
+//! `SHA-256(schema, mode, configuration, seed, I, E, per strategy delivered count and final state)`. `I` stands for the
+//! inputs, `E` for everything that happened: both XXH3-128, streamed, so that no slicing of the input shows.
+
+use sha2::{Digest as _, Sha256};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::lifecycle::State;
+use crate::tick::{OrderBy, Tick, as_bytes};
+
+/// Version of what enters the digest.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// How the inputs enter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum DigestMode {
+    /// By the fingerprints of the sources, the merge rule and the input count: nothing per tick (default).
+    #[default]
+    Events,
+    /// By the 64 bytes and the feed number of every input tick, in loop order.
+    Full,
+}
+
+/// What kind of event a record of `E` tells of. The codes never change.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// A timer fired.
+    Timer = 1,
+    /// An order was asked for.
+    Order = 2,
+    /// A cancel was asked for.
+    Cancel = 3,
+    /// A timer was set or cancelled.
+    TimerRequest = 4,
+    /// A subscription was changed.
+    Subscription = 5,
+    /// An order changed.
+    OrderUpdate = 6,
+    /// A strategy changed its state.
+    State = 7,
+}
+
+/// XXH3-128 of records, as little-endian bytes: how a source names its content.
+pub fn fingerprint(ticks: &[Tick]) -> [u8; 16] {
+    xxhash_rust::xxh3::xxh3_128(as_bytes(ticks)).to_le_bytes()
+}
+
+/// Gathers `I` and `E` while a run goes on.
+pub struct RunDigest {
+    mode: DigestMode,
+    records: Xxh3,
+    feeds: Xxh3,
+    events: Xxh3,
+    event_count: u64,
+}
+
+impl RunDigest {
+    /// Nothing seen yet.
+    pub fn new(mode: DigestMode) -> Self {
+        Self { mode, records: Xxh3::new(), feeds: Xxh3::new(), events: Xxh3::new(), event_count: 0 }
+    }
+
+    /// Takes input ticks in loop order; does nothing in mode `events`.
+    pub fn inputs(&mut self, ticks: &[Tick], feed_of: impl Fn(usize) -> u32) {
+        if self.mode == DigestMode::Full {
+            self.records.update(as_bytes(ticks));
+            for index in 0..ticks.len() {
+                self.feeds.update(&feed_of(index).to_le_bytes());
+            }
+        }
+    }
+
+    /// Takes one event: its loop position, its strategy, its kind and its payload in canonical little-endian bytes.
+    pub fn event(&mut self, position: u64, strategy: u32, kind: EventKind, payload: &[u8]) {
+        self.event_count += 1;
+        let mut head = [0_u8; 15];
+        head[..8].copy_from_slice(&position.to_le_bytes());
+        head[8..12].copy_from_slice(&strategy.to_le_bytes());
+        head[12] = kind as u8;
+        head[13..].copy_from_slice(&(payload.len() as u16).to_le_bytes());
+        self.events.update(&head);
+        self.events.update(payload);
+    }
+
+    /// How many events were taken.
+    pub fn event_count(&self) -> u64 {
+        self.event_count
+    }
+
+    /// The digest of all that was taken and of `run`, as 64 hexadecimal digits.
+    pub fn finish(&self, run: &RunFacts<'_>) -> String {
+        let mut sha = Sha256::new();
+        sha.update(SCHEMA_VERSION.to_le_bytes());
+        sha.update([self.mode as u8, run.order as u8, u8::from(run.interrupted)]);
+        sha.update((run.configuration.len() as u64).to_le_bytes());
+        sha.update(run.configuration);
+        sha.update(run.seed.to_le_bytes());
+        sha.update(run.input_count.to_le_bytes());
+        match self.mode {
+            DigestMode::Full => {
+                sha.update(self.records.digest128().to_le_bytes());
+                sha.update(self.feeds.digest128().to_le_bytes());
+            }
+            DigestMode::Events => run.fingerprints.iter().for_each(|source| sha.update(source)),
+        }
+        sha.update(self.events.digest128().to_le_bytes());
+        for (delivered, state) in run.strategies {
+            sha.update(delivered.to_le_bytes());
+            sha.update([*state as u8]);
+        }
+        sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// What enters the digest beside inputs and events.
+#[derive(Debug)]
+pub struct RunFacts<'a> {
+    /// Hash of the decision-relevant resolved configuration.
+    pub configuration: &'a [u8],
+    /// The seed.
+    pub seed: u64,
+    /// The rule by which feeds were merged.
+    pub order: OrderBy,
+    /// How many ticks the loop took.
+    pub input_count: u64,
+    /// The content of each source, in feed order.
+    pub fingerprints: &'a [[u8; 16]],
+    /// Whether the run ended before its data did.
+    pub interrupted: bool,
+    /// Delivered ticks and final state of each strategy, in order of registration.
+    pub strategies: &'a [(u64, State)],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts<'a>() -> RunFacts<'a> {
+        RunFacts {
+            configuration: b"",
+            seed: 1,
+            order: OrderBy::TsEvent,
+            input_count: 4,
+            fingerprints: &[[7; 16]],
+            interrupted: false,
+            strategies: &[(4, State::Stopped)],
+        }
+    }
+
+    #[test]
+    fn slicing_does_not_show_but_feeds_and_bytes_do() {
+        let ticks: Vec<Tick> = (0..4).map(|t| Tick::quote(t, 0, 1.0, 2.0, 1.0, 1.0)).collect();
+        let digest_of = |cut: usize, feed: u32| {
+            let mut digest = RunDigest::new(DigestMode::Full);
+            digest.inputs(&ticks[..cut], |_| feed);
+            digest.inputs(&ticks[cut..], |_| feed);
+            digest.finish(&facts())
+        };
+        assert_eq!(digest_of(0, 3), digest_of(3, 3));
+        assert_ne!(digest_of(0, 3), digest_of(0, 4));
+    }
+
+    #[test]
+    fn modes_events_and_interruption_differ() {
+        let events = RunDigest::new(DigestMode::Events);
+        assert_ne!(events.finish(&facts()), RunDigest::new(DigestMode::Full).finish(&facts()));
+        assert_ne!(events.finish(&facts()), events.finish(&RunFacts { interrupted: true, ..facts() }));
+        let mut other = RunDigest::new(DigestMode::Events);
+        other.event(1, 0, EventKind::Timer, &[1]);
+        assert_ne!(events.finish(&facts()), other.finish(&facts()));
+    }
+}

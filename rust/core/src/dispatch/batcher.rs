@@ -1,0 +1,93 @@
+//! Collects the ticks of one batch subscriber until an edge.
+
+use std::ops::Range;
+
+use crate::block::TickBlock;
+use crate::source::Slice;
+use crate::tick::Tick;
+
+/// Where a batch ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchEdges {
+    /// After this many ticks (at least 1).
+    pub max_ticks: usize,
+    /// At each multiple of this many ns since the Unix epoch; 0: never.
+    pub window_ns: i64,
+}
+
+/// The ticks collected since the last edge.
+///
+/// While they are contiguous in the present slice only their range is noted; what lies in slices that are gone was
+/// copied out. A batch within one slice of a file or an array is handed over as a view.
+#[derive(Debug)]
+pub struct Batcher {
+    edges: BatchEdges,
+    run: Range<usize>,
+    copied: Vec<Tick>,
+    window_end: i64,
+}
+
+impl Batcher {
+    /// Nothing collected.
+    pub fn new(edges: BatchEdges) -> Self {
+        Self { edges, run: 0..0, copied: Vec::new(), window_end: i64::MAX }
+    }
+
+    /// How many ticks are collected.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.run.len() + self.copied.len()
+    }
+
+    /// The first key that is beyond the window of what is collected; `i64::MAX` where there is none.
+    #[inline]
+    pub fn window_end(&self) -> i64 {
+        self.window_end
+    }
+
+    /// Takes record `index` of `slice`, whose key is `key`. `true`: the batch is full.
+    #[inline(always)]
+    pub fn push(&mut self, slice: &Slice<'_>, index: usize, key: i64) -> bool {
+        if self.run.end == index && !self.run.is_empty() {
+            self.run.end = index + 1;
+        } else {
+            self.begin_run(slice, index, key);
+        }
+        self.len() >= self.edges.max_ticks
+    }
+
+    fn begin_run(&mut self, slice: &Slice<'_>, index: usize, key: i64) {
+        if self.len() == 0 && self.edges.window_ns > 0 {
+            let start = key.div_euclid(self.edges.window_ns).saturating_mul(self.edges.window_ns);
+            self.window_end = start.saturating_add(self.edges.window_ns);
+        }
+        self.leave_slice(slice);
+        self.run = index..index + 1;
+    }
+
+    /// Copies out what is collected of `slice`, which is about to go.
+    pub fn leave_slice(&mut self, slice: &Slice<'_>) {
+        if !self.run.is_empty() {
+            self.copied.extend_from_slice(&slice.ticks[self.run.clone()]);
+        }
+        self.run = 0..0;
+    }
+
+    /// Hands over what is collected, `slice` being the present one, and begins anew.
+    pub fn take(&mut self, slice: &Slice<'_>) -> TickBlock {
+        self.window_end = i64::MAX;
+        if let (true, Some(block)) = (self.copied.is_empty(), slice.block) {
+            return block.slice(std::mem::replace(&mut self.run, 0..0));
+        }
+        self.leave_slice(slice);
+        TickBlock::from_vec(std::mem::take(&mut self.copied))
+    }
+
+    /// Drops what is collected and says how much that was.
+    pub fn discard(&mut self) -> usize {
+        let count = self.len();
+        (self.run, self.window_end) = (0..0, i64::MAX);
+        self.copied.clear();
+        count
+    }
+}

@@ -1,0 +1,258 @@
+//! The desk: what handlers reach while the loop calls them.
+//!
+//! Single-threaded and shared: the loop holds it, and so does every strategy's face. All of it is cells, so that a
+//! handler may call back at any moment; no cell is held across a call of a handler.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use super::request::{MAX_ORDERS, MIN_INTERVAL_NS, Refusal, Request, TimerKey};
+use crate::clock::{Clock as _, SimClock};
+use crate::instrument::InstrumentInfo;
+use crate::lifecycle::{State, StateByte};
+use crate::tick::Side;
+use crate::venue::{Order, OrderKey, OrderStatus, Portfolio, Position};
+
+/// Every order of the run, in the order asked for.
+#[derive(Debug, Default)]
+pub struct OrderBook {
+    orders: Vec<Order>,
+    places: Vec<Vec<u32>>,
+}
+
+impl OrderBook {
+    /// The order named `key`.
+    pub fn get(&self, key: OrderKey) -> Option<&Order> {
+        let place = *self.places.get(key.strategy as usize)?.get((key.number as usize).checked_sub(1)?)?;
+        self.orders.get(place as usize)
+    }
+
+    /// All orders, in the order asked for.
+    pub fn all(&self) -> &[Order] {
+        &self.orders
+    }
+
+    /// Changes an order that is known to be there.
+    pub(super) fn update(&mut self, key: OrderKey, change: impl FnOnce(&mut Order)) -> Order {
+        let place = self.places[key.strategy as usize][key.number as usize - 1];
+        let order = &mut self.orders[place as usize];
+        change(order);
+        *order
+    }
+
+    fn open(&mut self, order: Order) {
+        let place = u32::try_from(self.orders.len()).expect("bounded by MAX_ORDERS a strategy");
+        self.places[order.key.strategy as usize].push(place);
+        self.orders.push(order);
+    }
+
+    fn count(&self, strategy: u32) -> u32 {
+        self.places[strategy as usize].len() as u32
+    }
+}
+
+/// What handlers reach: clock, positions, orders, and the list of requests.
+pub struct Desk {
+    instruments: Vec<InstrumentInfo>,
+    clock: SimClock,
+    position: Cell<u64>,
+    pub(super) requests: RefCell<Vec<Request>>,
+    pub(super) portfolio: RefCell<Portfolio>,
+    pub(super) book: RefCell<OrderBook>,
+    states: RefCell<Vec<Rc<StateByte>>>,
+    timers: RefCell<Vec<u32>>,
+}
+
+impl Desk {
+    /// A desk for a run over `instruments`.
+    pub fn new(instruments: Vec<InstrumentInfo>) -> Rc<Self> {
+        let count = instruments.len();
+        Rc::new(Self {
+            instruments,
+            clock: SimClock::new(0),
+            position: Cell::new(0),
+            requests: RefCell::default(),
+            portfolio: RefCell::new(Portfolio::new(count)),
+            book: RefCell::default(),
+            states: RefCell::default(),
+            timers: RefCell::default(),
+        })
+    }
+
+    pub(super) fn add_strategy(&self) -> Rc<StateByte> {
+        let state = Rc::new(StateByte::new(State::Created));
+        self.portfolio.borrow_mut().add_strategy();
+        self.book.borrow_mut().places.push(Vec::new());
+        self.timers.borrow_mut().push(0);
+        self.states.borrow_mut().push(Rc::clone(&state));
+        state
+    }
+
+    /// The run's instrument table.
+    pub fn instruments(&self) -> &[InstrumentInfo] {
+        &self.instruments
+    }
+
+    /// The clock, ns UTC; fixed for the step.
+    #[inline(always)]
+    pub fn now_ns(&self) -> i64 {
+        self.clock.now_ns()
+    }
+
+    #[inline(always)]
+    pub(super) fn advance_clock(&self, now_ns: i64) {
+        self.clock.advance_to(now_ns);
+    }
+
+    /// The loop position of the step; 0 before the first.
+    #[inline(always)]
+    pub fn position(&self) -> u64 {
+        self.position.get()
+    }
+
+    #[inline(always)]
+    pub(super) fn set_position(&self, position: u64) {
+        self.position.set(position);
+    }
+
+    /// Where a strategy stands.
+    pub fn state(&self, strategy: u32) -> State {
+        self.states.borrow()[strategy as usize].get()
+    }
+
+    /// What a strategy has of an instrument.
+    ///
+    /// # Errors
+    /// The run has no such instrument.
+    pub fn holding(&self, strategy: u32, instrument: u32) -> Result<Position, Refusal> {
+        self.known(instrument)?;
+        Ok(*self.portfolio.borrow().position(strategy, instrument))
+    }
+
+    /// Looks at all positions.
+    pub fn with_portfolio<R>(&self, look: impl FnOnce(&Portfolio) -> R) -> R {
+        look(&self.portfolio.borrow())
+    }
+
+    /// Looks at all orders.
+    pub fn with_orders<R>(&self, look: impl FnOnce(&OrderBook) -> R) -> R {
+        look(&self.book.borrow())
+    }
+
+    /// Asks for a market order.
+    ///
+    /// # Errors
+    /// The refusal; nothing has changed then.
+    pub fn order(&self, strategy: u32, instrument: u32, side: Side, quantity: f64) -> Result<OrderKey, Refusal> {
+        self.acting(strategy)?;
+        self.known(instrument)?;
+        if !(quantity.is_finite() && quantity > 0.0) {
+            return Err(Refusal::Quantity(quantity));
+        }
+        let mut book = self.book.borrow_mut();
+        if book.count(strategy) >= MAX_ORDERS {
+            return Err(Refusal::TooManyOrders);
+        }
+        let key = OrderKey { strategy, number: book.count(strategy) + 1 };
+        let order = self.pending(key, instrument, side, quantity);
+        book.open(order);
+        self.portfolio.borrow_mut().position_mut(strategy, instrument).in_flight += order.signed();
+        self.requests.borrow_mut().push(Request::Order(key));
+        Ok(key)
+    }
+
+    fn pending(&self, key: OrderKey, instrument: u32, side: Side, quantity: f64) -> Order {
+        Order {
+            key,
+            instrument,
+            side,
+            status: OrderStatus::Pending,
+            quantity,
+            made_position: self.position(),
+            made_ns: self.now_ns(),
+            changed_position: self.position(),
+            changed_ns: self.now_ns(),
+            price: f64::NAN,
+            fee: 0.0,
+        }
+    }
+
+    /// Asks for the order that brings the position, orders in flight counted, to `quantity`; `None`: it is there.
+    ///
+    /// # Errors
+    /// The refusal; nothing has changed then.
+    #[inline]
+    pub fn target(&self, strategy: u32, instrument: u32, quantity: f64) -> Result<Option<OrderKey>, Refusal> {
+        if !quantity.is_finite() {
+            return Err(Refusal::Quantity(quantity));
+        }
+        self.known(instrument)?;
+        let missing = {
+            let portfolio = self.portfolio.borrow();
+            let position = portfolio.position(strategy, instrument);
+            quantity - (position.net + position.in_flight)
+        };
+        if missing == 0.0 {
+            return Ok(None);
+        }
+        let side = if missing > 0.0 { Side::Buy } else { Side::Sell };
+        self.order(strategy, instrument, side, missing.abs()).map(Some)
+    }
+
+    /// Asks to take an order back; one that is done already stays as it is.
+    ///
+    /// # Errors
+    /// The strategy never made it, or may not act.
+    pub fn cancel(&self, strategy: u32, number: u32) -> Result<(), Refusal> {
+        self.acting(strategy)?;
+        let key = OrderKey { strategy, number };
+        self.book.borrow().get(key).ok_or(Refusal::Order(number))?;
+        self.requests.borrow_mut().push(Request::Cancel(key));
+        Ok(())
+    }
+
+    /// Asks for a timer; due at or before now means in the next step.
+    ///
+    /// # Errors
+    /// The period is too short, or the strategy may not act.
+    pub fn set_timer(&self, strategy: u32, due_ns: i64, interval_ns: Option<i64>) -> Result<TimerKey, Refusal> {
+        self.acting(strategy)?;
+        if let Some(interval_ns) = interval_ns.filter(|&ns| ns < MIN_INTERVAL_NS) {
+            return Err(Refusal::Interval(interval_ns));
+        }
+        let number = &mut self.timers.borrow_mut()[strategy as usize];
+        *number += 1;
+        let timer = TimerKey { strategy, number: *number };
+        self.requests.borrow_mut().push(Request::SetTimer { timer, due_ns, interval_ns });
+        Ok(timer)
+    }
+
+    /// Asks to forget a timer; idempotent.
+    pub fn cancel_timer(&self, timer: TimerKey) {
+        self.requests.borrow_mut().push(Request::CancelTimer(timer));
+    }
+
+    /// Asks for an instrument's ticks, or to be spared them, from the next step on.
+    ///
+    /// # Errors
+    /// The run has no such instrument, or the strategy may not act.
+    pub fn subscription(&self, strategy: u32, instrument: u32, wanted: bool) -> Result<(), Refusal> {
+        self.acting(strategy)?;
+        self.known(instrument)?;
+        self.requests.borrow_mut().push(Request::Subscription { strategy, instrument, wanted });
+        Ok(())
+    }
+
+    #[inline]
+    fn acting(&self, strategy: u32) -> Result<(), Refusal> {
+        match self.state(strategy) {
+            State::Running | State::Paused => Ok(()),
+            state => Err(Refusal::State(state)),
+        }
+    }
+
+    #[inline]
+    fn known(&self, instrument: u32) -> Result<(), Refusal> {
+        if (instrument as usize) < self.instruments.len() { Ok(()) } else { Err(Refusal::Instrument(instrument)) }
+    }
+}

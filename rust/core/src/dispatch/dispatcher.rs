@@ -1,0 +1,249 @@
+//! Drives a run: slices in, steps out.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::desk::Desk;
+use super::host::Host;
+use super::step::{ErrorRecord, Fill, Pass, RunError, Steps};
+use super::subscriber::{Account, Subscription};
+use crate::digest::{DigestMode, RunFacts};
+use crate::lifecycle::{Operation, Transition};
+use crate::source::{Advance, Source};
+use crate::stop::StopFlag;
+use crate::tick::OrderBy;
+use crate::venue::Venue;
+
+/// What is fixed for a run.
+#[derive(Clone, Debug)]
+pub struct RunSettings {
+    /// The time that orders the inputs.
+    pub order: OrderBy,
+    /// How inputs enter the digest.
+    pub digest: DigestMode,
+    /// Seed of whatever draws numbers; enters the digest.
+    pub seed: u64,
+    /// Hash of the decision-relevant configuration; enters the digest.
+    pub configuration: Vec<u8>,
+    /// Content of each source, in feed order; enters the digest in mode `events`.
+    pub fingerprints: Vec<[u8; 16]>,
+    /// Most ticks that the loop takes from the source at once; no result depends on it.
+    pub slice_ticks: usize,
+}
+
+impl Default for RunSettings {
+    fn default() -> Self {
+        Self {
+            order: OrderBy::TsEvent,
+            digest: DigestMode::Events,
+            seed: 0,
+            configuration: Vec::new(),
+            fingerprints: Vec::new(),
+            slice_ticks: 4096,
+        }
+    }
+}
+
+/// Why [`Dispatcher::advance`] returned.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Outcome {
+    /// A slice is done: look after signals and progress, then go on.
+    Slice,
+    /// The pull subscriber has a tick (see [`Dispatcher::pulled`]); the step goes on with the next `advance`.
+    Pulled,
+    /// The source has nothing now.
+    Idle,
+    /// All data was taken.
+    End,
+    /// Somebody asked to stop.
+    Stopped,
+    /// A handler was interrupted by the user.
+    Interrupted,
+    /// The run cannot go on.
+    Failed(RunError),
+}
+
+/// The dispatch loop of one run. Lives on one thread.
+pub struct Dispatcher<H: Host> {
+    source: Box<dyn Source>,
+    settings: RunSettings,
+    steps: Steps<H>,
+    index: usize,
+    pulled: bool,
+    finished: bool,
+    ended: bool,
+}
+
+impl<H: Host> Dispatcher<H> {
+    /// A run of `host`'s strategies over `source`, with orders going to `venue`.
+    pub fn new(
+        settings: RunSettings,
+        desk: Rc<Desk>,
+        source: Box<dyn Source>,
+        venue: Box<dyn Venue>,
+        stop: Arc<StopFlag>,
+        host: H,
+    ) -> Self {
+        let steps = Steps::new(&settings, desk, venue, stop, host);
+        Self { source, settings, steps, index: 0, pulled: false, finished: false, ended: false }
+    }
+
+    /// Adds a strategy and says its index; ticks reach strategies in this order.
+    pub fn register(&mut self, subscription: &Subscription) -> u32 {
+        self.steps.register(subscription)
+    }
+
+    /// What handlers reach.
+    pub fn desk(&self) -> &Rc<Desk> {
+        &self.steps.desk
+    }
+
+    /// Who calls the handlers.
+    pub fn host(&self) -> &H {
+        &self.steps.host
+    }
+
+    /// The same, to change it.
+    pub fn host_mut(&mut self) -> &mut H {
+        &mut self.steps.host
+    }
+
+    /// Sets the clock to the first input and starts every strategy, in order of registration.
+    pub fn start(&mut self) -> Outcome {
+        let first = self.source.advance(self.settings.slice_ticks);
+        self.index = 0;
+        if first == Advance::Ready {
+            let key = self.source.current().ticks[0].key(self.settings.order);
+            self.steps.desk.advance_clock(key);
+        }
+        self.steps.start();
+        self.steps.halted().unwrap_or(Outcome::Slice)
+    }
+
+    /// Goes on to the end of the slice, or to whatever comes before.
+    pub fn advance(&mut self) -> Outcome {
+        if let Some(outcome) = self.steps.halted() {
+            self.complete_pull();
+            return outcome;
+        }
+        if self.finished {
+            return Outcome::End;
+        }
+        self.complete_pull();
+        if self.index >= self.source.current().ticks.len() {
+            self.steps.leave_slice(&self.source.current());
+            match self.source.advance(self.settings.slice_ticks) {
+                Advance::Ready => self.index = 0,
+                Advance::Pending => return Outcome::Idle,
+                Advance::End => return self.end_of_data(),
+            }
+        }
+        let pass = self.steps.run_slice(&self.source.current(), &mut self.index);
+        self.outcome_of(pass)
+    }
+
+    fn outcome_of(&mut self, pass: Pass) -> Outcome {
+        match pass {
+            Pass::Done => Outcome::Slice,
+            Pass::Pulled => {
+                self.pulled = true;
+                Outcome::Pulled
+            }
+            Pass::Halted => self.steps.halted().unwrap_or(Outcome::Stopped),
+        }
+    }
+
+    fn complete_pull(&mut self) {
+        if std::mem::take(&mut self.pulled) {
+            self.steps.end_tick();
+            self.index += 1;
+        }
+    }
+
+    fn end_of_data(&mut self) -> Outcome {
+        self.index = 0;
+        self.steps.end_of_data(&self.source.current());
+        self.ended = true;
+        self.steps.halted().unwrap_or(Outcome::End)
+    }
+
+    /// The tick that the pull subscriber was given; `None` outside [`Outcome::Pulled`].
+    pub fn pulled(&self) -> Option<&crate::tick::Tick> {
+        self.pulled.then(|| &self.source.current().ticks[self.index])
+    }
+
+    /// Ends the run: batches are flushed, `on_stop` hooks run in reverse order, states become STOPPED. Idempotent.
+    pub fn finish(&mut self) {
+        if !std::mem::replace(&mut self.finished, true) {
+            self.complete_pull();
+            self.steps.stop_all(&self.source.current());
+            self.steps.leave_slice(&self.source.current());
+        }
+    }
+
+    /// Moves a strategy along the transition table, between two steps.
+    pub fn apply(&mut self, strategy: u32, operation: Operation) -> Transition {
+        self.steps.apply_operation(strategy, operation, &self.source.current())
+    }
+
+    /// How many ticks the loop has taken.
+    pub fn input_count(&self) -> u64 {
+        self.steps.inputs
+    }
+
+    /// How many ticks are known to be in the source beyond those taken.
+    pub fn remaining(&self) -> Option<u64> {
+        let here = self.source.current().ticks.len() - self.index.min(self.source.current().ticks.len());
+        self.source.remaining().map(|later| later + here as u64)
+    }
+
+    /// How many timers have fired.
+    pub fn timers_fired(&self) -> u64 {
+        self.steps.timers_fired
+    }
+
+    /// How many events entered the digest.
+    pub fn event_count(&self) -> u64 {
+        self.steps.digest.event_count()
+    }
+
+    /// Exact numbers of each strategy, in order of registration.
+    pub fn accounts(&self) -> Vec<Account> {
+        self.steps.accounts()
+    }
+
+    /// What strategies raised, in the order it happened.
+    pub fn errors(&self) -> &[ErrorRecord<H::Failure>] {
+        &self.steps.errors
+    }
+
+    /// What interrupted the run, if a handler did.
+    pub fn interruption(&self) -> Option<&H::Failure> {
+        self.steps.interruption.as_ref()
+    }
+
+    /// What the host could not show, if that ended the run.
+    pub fn host_failure(&self) -> Option<&H::Failure> {
+        self.steps.host_failure.as_ref()
+    }
+
+    /// All fills, in the order made.
+    pub fn fills(&self) -> &[Fill] {
+        &self.steps.fills
+    }
+
+    /// The run digest; final once [`Self::finish`] was called.
+    pub fn digest(&self) -> String {
+        let accounts = self.steps.accounts();
+        let strategies: Vec<_> = accounts.iter().map(|account| (account.delivered, account.state)).collect();
+        self.steps.digest.finish(&RunFacts {
+            configuration: &self.settings.configuration,
+            seed: self.settings.seed,
+            order: self.settings.order,
+            input_count: self.steps.inputs,
+            fingerprints: &self.settings.fingerprints,
+            interrupted: !self.ended,
+            strategies: &strategies,
+        })
+    }
+}

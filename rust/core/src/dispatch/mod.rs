@@ -1,0 +1,21 @@
+//! The dispatch loop: one total order of ticks, timers, order updates and lifecycle, each at a loop position.
+//!
+//! A step takes the next input, stamps its position, sets the clock, lets the venue match, tells the owners of changed
+//! orders, calls the handlers in order of registration and then applies what they asked for, in the order made.
+//! [`Dispatcher`] drives, [`Desk`] is what handlers reach, [`Host`] is who calls them.
+
+mod batcher;
+mod desk;
+mod dispatcher;
+mod host;
+mod request;
+mod step;
+mod subscriber;
+
+pub use batcher::BatchEdges;
+pub use desk::{Desk, OrderBook};
+pub use dispatcher::{Dispatcher, Outcome, RunSettings};
+pub use host::{Fault, Hook, Host};
+pub use request::{MAX_ORDERS, MIN_INTERVAL_NS, Refusal, Request, TimerKey};
+pub use step::{ErrorRecord, Fill, RunError};
+pub use subscriber::{Account, Delivery, Kinds, Subscription};

@@ -1,0 +1,96 @@
+//! What handlers ask for, and why they may be refused.
+
+use std::fmt;
+
+use crate::lifecycle::State;
+use crate::venue::OrderKey;
+
+/// Names a timer: by its strategy and the strategy's own count, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TimerKey {
+    /// Index of the strategy in order of registration.
+    pub strategy: u32,
+    /// Number of the timer within its strategy, from 1.
+    pub number: u32,
+}
+
+/// Made by a handler; takes effect at the end of the step, in the order made. Never passes through the external lanes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Request {
+    /// Send this order, which stands in the book as pending.
+    Order(OrderKey),
+    /// Take this order back.
+    Cancel(OrderKey),
+    /// Set a timer.
+    SetTimer {
+        /// Its name.
+        timer: TimerKey,
+        /// When it is due, ns UTC.
+        due_ns: i64,
+        /// Its period, for a timer that repeats.
+        interval_ns: Option<i64>,
+    },
+    /// Forget a timer.
+    CancelTimer(TimerKey),
+    /// Deliver (or no longer deliver) an instrument to a strategy.
+    Subscription {
+        /// Whose.
+        strategy: u32,
+        /// Which instrument.
+        instrument: u32,
+        /// Whether to deliver it.
+        wanted: bool,
+    },
+}
+
+impl Request {
+    /// Who made it.
+    pub const fn strategy(&self) -> u32 {
+        match self {
+            Self::Order(key) | Self::Cancel(key) => key.strategy,
+            Self::SetTimer { timer, .. } | Self::CancelTimer(timer) => timer.strategy,
+            Self::Subscription { strategy, .. } => *strategy,
+        }
+    }
+}
+
+/// Why a request was refused on the spot; nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The quantity is zero, negative, infinite or no number.
+    Quantity(f64),
+    /// The run has no such instrument.
+    Instrument(u32),
+    /// The strategy is in a state in which it may not act.
+    State(State),
+    /// The strategy never made such an order.
+    Order(u32),
+    /// The period of a timer is below [`MIN_INTERVAL_NS`].
+    Interval(i64),
+    /// The strategy has [`MAX_ORDERS`] orders.
+    TooManyOrders,
+}
+
+/// Shortest period of a repeating timer: below it a mistake in the unit is likelier than a wish.
+pub const MIN_INTERVAL_NS: i64 = 1_000;
+
+/// Orders that one strategy may make in one run: numbers are 32 bits wide, and each order is kept for the result.
+pub const MAX_ORDERS: u32 = 100_000_000;
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Quantity(quantity) => write!(f, "quantity is {quantity}: expected a finite number above zero"),
+            Self::Instrument(index) => write!(f, "instrument number {index} is not in the run's table"),
+            Self::State(state) => write!(f, "the strategy is {}: it may act while RUNNING or PAUSED", state.name()),
+            Self::Order(number) => write!(f, "the strategy has no order number {number}"),
+            Self::Interval(ns) => write!(f, "interval_ns is {ns}: expected at least {MIN_INTERVAL_NS}"),
+            Self::TooManyOrders => {
+                write!(f, "the strategy has made {MAX_ORDERS} orders in this run, which is the limit")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}

@@ -1,0 +1,132 @@
+//! Who receives what: the subscribers of a run and the routes of each instrument.
+
+use std::rc::Rc;
+
+use super::batcher::{BatchEdges, Batcher};
+use crate::lifecycle::{State, StateByte};
+use crate::tick::Kind;
+
+/// How a subscriber takes its ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// A call a tick.
+    Ticks,
+    /// A call a batch.
+    Batches(BatchEdges),
+    /// The loop returns with the tick; only the last subscriber may.
+    Pull,
+}
+
+/// Which kinds of record a subscriber wants: one bit a kind code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kinds(u8);
+
+impl Kinds {
+    /// Every kind.
+    pub const ALL: Kinds = Kinds(u8::MAX);
+    /// No kind.
+    pub const NONE: Kinds = Kinds(0);
+
+    /// These and `kind`.
+    #[must_use]
+    pub const fn with(self, kind: Kind) -> Self {
+        Self(self.0 | 1 << kind as u8)
+    }
+
+    #[inline(always)]
+    pub(super) const fn wants(self, code: u8) -> bool {
+        // Codes beyond 7 are no kinds of this version; whoever wants every kind gets them, shown as plain ticks.
+        code > 7 && self.0 == u8::MAX || code <= 7 && self.0 & (1 << code) != 0
+    }
+}
+
+/// What a strategy registers with.
+#[derive(Clone, Debug)]
+pub struct Subscription {
+    /// How it takes ticks.
+    pub delivery: Delivery,
+    /// Which kinds it wants.
+    pub kinds: Kinds,
+    /// Which instruments; `None`: all.
+    pub instruments: Option<Vec<u32>>,
+    /// Whether it has a handler for order updates.
+    pub order_updates: bool,
+}
+
+/// One strategy as the loop sees it.
+pub(super) struct Subscriber {
+    pub state: Rc<StateByte>,
+    pub delivery: Delivery,
+    pub kinds: Kinds,
+    pub order_updates: bool,
+    pub batcher: Batcher,
+    pub delivered: u64,
+    pub skipped: u64,
+}
+
+impl Subscriber {
+    pub fn new(state: Rc<StateByte>, subscription: &Subscription) -> Self {
+        let edges = match subscription.delivery {
+            Delivery::Batches(edges) => edges,
+            Delivery::Ticks | Delivery::Pull => BatchEdges { max_ticks: 1, window_ns: 0 },
+        };
+        Self {
+            state,
+            delivery: subscription.delivery,
+            kinds: subscription.kinds,
+            order_updates: subscription.order_updates,
+            batcher: Batcher::new(edges),
+            delivered: 0,
+            skipped: 0,
+        }
+    }
+}
+
+/// The subscribers of each instrument, in order of registration.
+pub(super) struct Routes(Vec<Vec<u32>>);
+
+impl Routes {
+    pub fn new(instruments: usize) -> Self {
+        Self(vec![Vec::new(); instruments])
+    }
+
+    #[inline(always)]
+    pub fn of(&self, instrument: u32) -> &[u32] {
+        &self.0[instrument as usize]
+    }
+
+    pub fn set(&mut self, strategy: u32, instrument: u32, wanted: bool) {
+        let route = &mut self.0[instrument as usize];
+        match (route.binary_search(&strategy), wanted) {
+            (Err(place), true) => route.insert(place, strategy),
+            (Ok(place), false) => {
+                route.remove(place);
+            }
+            _ => {}
+        }
+    }
+
+    pub fn add(&mut self, strategy: u32, instruments: Option<&[u32]>) {
+        match instruments {
+            Some(list) => list.iter().for_each(|&instrument| self.set(strategy, instrument, true)),
+            None => (0..self.0.len() as u32).for_each(|instrument| self.set(strategy, instrument, true)),
+        }
+    }
+}
+
+/// Exact numbers of one subscriber: `published = delivered + filtered + skipped + pending`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Where it stands.
+    pub state: State,
+    /// Ticks that the loop took.
+    pub published: u64,
+    /// Ticks that its handler received.
+    pub delivered: u64,
+    /// Ticks that it did not subscribe to.
+    pub filtered: u64,
+    /// Ticks that it would have received, had it been running.
+    pub skipped: u64,
+    /// Ticks collected for its next batch.
+    pub pending: u64,
+}

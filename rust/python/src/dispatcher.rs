@@ -1,0 +1,533 @@
+//! `Dispatcher`: the native loop of one run, as Python drives it.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use tickrail_core::digest::DigestMode;
+use tickrail_core::dispatch::{
+    BatchEdges, Delivery, Desk, Dispatcher as Core, Kinds, Outcome, RunSettings, Subscription,
+};
+use tickrail_core::lifecycle::{Operation, Transition};
+use tickrail_core::order::{Merge, MergeInput};
+use tickrail_core::source::Source;
+use tickrail_core::stop::StopFlag;
+use tickrail_core::tick::OrderBy;
+use tickrail_core::venue::SimulatedVenue;
+use tickrail_core::{InstrumentInfo, Kind};
+
+use crate::array::TickArray;
+use crate::errors::{hinted, run_failed};
+use crate::gil::{GilBound, guard, thread_mark};
+use crate::host::{Handlers, PyHost, Registered, attach};
+use crate::report;
+use crate::strategy::{Face, StrategyCore};
+use crate::table::RunTable;
+use crate::tick::TickObjects;
+
+/// How often `progress` is called at most: a terminal shows no more.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Most ticks of one batch: a batch is held in memory.
+const MAX_BATCH_TICKS: usize = 1 << 24;
+
+/// What is known before the loop is built.
+struct Plan {
+    settings: RunSettings,
+    fee_rates: Vec<f64>,
+    inputs: Vec<MergeInput>,
+    strategies: Vec<(Registered, Subscription)>,
+    always_fresh: bool,
+}
+
+enum Phase {
+    Plan(Box<Plan>),
+    Loop(Box<Core<PyHost>>),
+    /// Left behind when building the loop failed.
+    Spent,
+}
+
+/// The native loop of one run: feeds and strategies are added, then it runs once, or is pulled.
+///
+/// Belongs to one thread at a time; only ``request_stop`` may come from any thread at any moment.
+#[pyclass(frozen, module = "tickrail._native")]
+pub struct Dispatcher {
+    stop: Arc<StopFlag>,
+    inside: GilBound<Inside>,
+}
+
+struct Inside {
+    phase: RefCell<Phase>,
+    desk: Rc<Desk>,
+    table: Rc<RunTable>,
+    thread: Rc<Cell<usize>>,
+    names: RefCell<Vec<String>>,
+    pull_objects: RefCell<[TickObjects; 2]>,
+    pulls: Cell<usize>,
+    /// How the run ended, once it did.
+    end: Cell<Option<&'static str>>,
+}
+
+fn instrument_info(row: &Bound<'_, PyDict>) -> PyResult<(InstrumentInfo, f64)> {
+    let text = |key: &str| -> PyResult<Option<String>> { row.get_item(key)?.map(|v| v.extract()).transpose() };
+    let number = |key: &str| -> PyResult<f64> { row.get_item(key)?.map_or(Ok(0.0), |v| v.extract()) };
+    let id = text("id")?.ok_or_else(|| PyValueError::new_err("an instrument's row lacks its 'id'"))?;
+    let mut info = InstrumentInfo::named(id);
+    if let Some(currency) = text("currency")? {
+        info.currency = currency;
+    }
+    info.price_increment = number("price_increment")?;
+    info.bar_duration_ns = row.get_item("bar_duration_ns")?.map_or(Ok(0), |v| v.extract())?;
+    info.negative_prices = row.get_item("negative_prices")?.map_or(Ok(false), |v| v.extract())?;
+    let fee_rate = number("fee_rate")?;
+    if !(fee_rate.is_finite() && fee_rate >= 0.0) {
+        return Err(PyValueError::new_err(format!("fee_rate of {} is {fee_rate}: expected a fraction >= 0", info.id)));
+    }
+    Ok((info, fee_rate))
+}
+
+fn named<T>(what: &str, value: &str, expected: &str, found: Option<T>) -> PyResult<T> {
+    found.ok_or_else(|| PyValueError::new_err(format!("{what} is {value:?}: expected {expected}")))
+}
+
+impl Inside {
+    fn plan<R>(&self, act: impl FnOnce(&mut Plan) -> PyResult<R>) -> PyResult<R> {
+        match &mut *self.phase.try_borrow_mut().map_err(|_| busy())? {
+            Phase::Plan(plan) => act(plan),
+            _ => Err(PyRuntimeError::new_err("the run has begun: feeds and strategies are added before")),
+        }
+    }
+
+    /// Looks at the loop; before it was built there is nothing to see.
+    fn look<R>(&self, act: impl FnOnce(&Core<PyHost>) -> PyResult<R>) -> PyResult<R> {
+        match &*self.phase.try_borrow().map_err(|_| busy())? {
+            Phase::Loop(core) => act(core),
+            _ => Err(PyRuntimeError::new_err("the run has not begun: there is nothing to report yet")),
+        }
+    }
+
+    /// Drives the loop, on this thread, building it first if need be.
+    fn drive<R>(
+        &self,
+        py: Python<'_>,
+        stop: &Arc<StopFlag>,
+        act: impl FnOnce(&mut Core<PyHost>) -> PyResult<R>,
+    ) -> PyResult<R> {
+        let mut phase = self.phase.try_borrow_mut().map_err(|_| busy())?;
+        let before = self.thread.replace(thread_mark());
+        let result = guard(|| {
+            if matches!(&*phase, Phase::Plan(_)) {
+                *phase = self.build(py, &mut phase, stop)?;
+            }
+            match &mut *phase {
+                Phase::Loop(core) => act(core),
+                _ => Err(PyRuntimeError::new_err("the run could not be built; make a new one")),
+            }
+        });
+        self.thread.set(before);
+        result
+    }
+
+    fn build(&self, _py: Python<'_>, phase: &mut Phase, stop: &Arc<StopFlag>) -> PyResult<Phase> {
+        let Phase::Plan(plan) = std::mem::replace(phase, Phase::Spent) else { return Ok(Phase::Spent) };
+        let source = merged(plan.inputs, plan.settings.order)?;
+        let venue = Box::new(SimulatedVenue::new(plan.fee_rates));
+        let host = PyHost::new(Rc::clone(&self.table), plan.always_fresh);
+        let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(stop), host);
+        for (registered, subscription) in plan.strategies {
+            core.host_mut().strategies.push(registered);
+            core.register(&subscription);
+        }
+        Ok(Phase::Loop(Box::new(core)))
+    }
+}
+
+fn busy() -> PyErr {
+    PyRuntimeError::new_err(
+        "the run is going on: look at it from outside its handlers, between two pulls, or when it ended",
+    )
+}
+
+fn merged(inputs: Vec<MergeInput>, order: OrderBy) -> PyResult<Box<dyn Source>> {
+    Merge::new(inputs, order)
+        .map(|merge| Box::new(merge) as Box<dyn Source>)
+        .map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
+#[pymethods]
+impl Dispatcher {
+    #[new]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of one call from the Python face")]
+    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false))]
+    fn new(
+        py: Python<'_>,
+        instruments: Vec<Bound<'_, PyDict>>,
+        order_by: &str,
+        digest: &str,
+        seed: u64,
+        config_digest: Option<&[u8]>,
+        slice_ticks: usize,
+        always_fresh: bool,
+    ) -> PyResult<Self> {
+        let rows: Vec<(InstrumentInfo, f64)> = instruments.iter().map(instrument_info).collect::<PyResult<_>>()?;
+        let (table, fee_rates): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+        let mode = match digest {
+            "events" => Some(DigestMode::Events),
+            "full" => Some(DigestMode::Full),
+            _ => None,
+        };
+        if slice_ticks == 0 {
+            return Err(PyValueError::new_err("slice_ticks is 0: expected at least 1"));
+        }
+        let mut configuration = config_digest.unwrap_or_default().to_vec();
+        table.iter().for_each(|info| configuration.extend_from_slice(format!("\n{}", info.id).as_bytes()));
+        let settings = RunSettings {
+            order: named("order_by", order_by, "'ts_event' or 'ts_init'", OrderBy::from_name(order_by))?,
+            digest: named("digest", digest, "'events' or 'full'", mode)?,
+            seed,
+            configuration,
+            fingerprints: Vec::new(),
+            slice_ticks,
+        };
+        let plan = Plan { settings, fee_rates, inputs: Vec::new(), strategies: Vec::new(), always_fresh };
+        Ok(Self {
+            stop: Arc::new(StopFlag::new()),
+            inside: GilBound::new(Inside {
+                table: Rc::new(RunTable::new(py, &table)?),
+                desk: Desk::new(table),
+                phase: RefCell::new(Phase::Plan(Box::new(plan))),
+                thread: Rc::new(Cell::new(0)),
+                names: RefCell::default(),
+                pull_objects: RefCell::new([TickObjects::new(always_fresh), TickObjects::new(always_fresh)]),
+                pulls: Cell::new(0),
+                end: Cell::new(None),
+            }),
+        })
+    }
+
+    /// Add a feed; its number is its rank in the merge. All of its instruments must be in the run's table.
+    fn add_feed(&self, py: Python<'_>, name: &str, data: &Bound<'_, TickArray>) -> PyResult<usize> {
+        let inside = self.inside.get(py);
+        let array = data.get();
+        let indexes: Vec<u32> =
+            array.table().iter().map(|info| inside.table.by_text(py, &info.id)).collect::<PyResult<_>>()?;
+        let identity = indexes.iter().enumerate().all(|(place, &index)| place == index as usize);
+        inside.plan(|plan| {
+            if array.order() != plan.settings.order {
+                let (has, wants) = (array.order().name(), plan.settings.order.name());
+                let message = format!("feed {name} is ordered by {has}, but the run merges by {wants}");
+                return Err(hinted(py, "DataError", &message, &format!("set order_by = \"{has}\" for the run")));
+            }
+            let feed = plan.inputs.len();
+            plan.inputs.push(MergeInput {
+                block: array.block().clone(),
+                feed: feed as u32,
+                instruments: (!identity).then_some(indexes),
+            });
+            plan.settings.fingerprints.push(array.content());
+            Ok(feed)
+        })
+    }
+
+    /// Add a strategy; ticks reach strategies in this order. Its handlers are found by name.
+    ///
+    /// ``instruments``: ids, or ``None`` for all. ``max_ticks`` and ``window_ns`` are the edges of batches.
+    #[pyo3(signature = (strategy, name, *, instruments=None, max_ticks=4096, window_ns=0))]
+    fn register(
+        &self,
+        strategy: &Bound<'_, PyAny>,
+        name: &str,
+        instruments: Option<Vec<Bound<'_, PyAny>>>,
+        max_ticks: usize,
+        window_ns: i64,
+    ) -> PyResult<usize> {
+        let handlers = Handlers::of(strategy)?;
+        if !(1..=MAX_BATCH_TICKS).contains(&max_ticks) || window_ns < 0 {
+            return Err(PyValueError::new_err(format!(
+                "batch edges of {name}: max_ticks is {max_ticks} (expected 1 to {MAX_BATCH_TICKS}), window_ns is \
+                 {window_ns} (expected 0 for none, or a period)"
+            )));
+        }
+        let (delivery, kinds) = delivery_of(&handlers, BatchEdges { max_ticks, window_ns });
+        self.enter(strategy, name, handlers, instruments, delivery, kinds)
+    }
+
+    /// Add the strategy whose ticks ``pull`` returns; it is the last.
+    #[pyo3(signature = (strategy, name, *, instruments=None))]
+    fn register_pull(
+        &self,
+        strategy: &Bound<'_, PyAny>,
+        name: &str,
+        instruments: Option<Vec<Bound<'_, PyAny>>>,
+    ) -> PyResult<usize> {
+        let handlers = Handlers::of(strategy)?;
+        self.enter(strategy, name, handlers, instruments, Delivery::Pull, Kinds::ALL)
+    }
+
+    /// Run to the end of the data; returns ``"end"``, ``"stopped"`` or ``"interrupted"``.
+    ///
+    /// ``progress(done, total)`` is called between slices, at most 20 times a second. Raises ``RunFailed``.
+    #[pyo3(signature = (progress=None))]
+    fn run(&self, py: Python<'_>, progress: Option<Bound<'_, PyAny>>) -> PyResult<&'static str> {
+        let inside = self.inside.get(py);
+        let mut shown = Instant::now();
+        let result = inside.drive(py, &self.stop, |core| {
+            let total = core.remaining();
+            let mut outcome = core.start();
+            loop {
+                if let Some(end) = ended(py, core, outcome)? {
+                    core.finish();
+                    return Ok(end);
+                }
+                py.check_signals()?;
+                if let Some(progress) = progress.as_ref().filter(|_| shown.elapsed() >= PROGRESS_INTERVAL) {
+                    shown = Instant::now();
+                    progress.call1((core.input_count(), total))?;
+                }
+                outcome = core.advance();
+            }
+        });
+        self.settle(py, result)
+    }
+
+    /// The next tick of the pull strategy, or ``None`` when the run has ended.
+    fn pull(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let inside = self.inside.get(py);
+        if inside.end.get().is_some() {
+            return Ok(None);
+        }
+        let result = inside.drive(py, &self.stop, |core| pull_next(py, inside, core));
+        match result {
+            Ok(Pulled::Tick(tick)) => Ok(Some(tick)),
+            Ok(Pulled::End(end)) => self.settle(py, Ok(end)).map(|_| None),
+            Err(error) => self.settle(py, Err(error)).map(|_| None),
+        }
+    }
+
+    /// End the run if it has not ended: batches are flushed, ``on_stop`` runs, the digest is final. Idempotent.
+    fn finish(&self, py: Python<'_>) -> PyResult<()> {
+        let inside = self.inside.get(py);
+        inside.drive(py, &self.stop, |core| {
+            core.finish();
+            Ok(())
+        })?;
+        if inside.end.get().is_none() {
+            inside.end.set(Some("stopped"));
+        }
+        Ok(())
+    }
+
+    /// Ask the run to stop after the present step. Any thread, any time, idempotent.
+    fn request_stop(&self) {
+        self.stop.request_stop();
+    }
+
+    /// How the run ended: ``"end"``, ``"stopped"``, ``"interrupted"``, ``"failed"``; ``None`` before.
+    #[getter]
+    fn end(&self, py: Python<'_>) -> Option<&'static str> {
+        self.inside.get(py).end.get()
+    }
+
+    /// Pause a strategy (no ticks), between two pulls; returns whether its state changed.
+    fn pause(&self, py: Python<'_>, strategy: u32) -> PyResult<bool> {
+        self.operate(py, strategy, Operation::Pause)
+    }
+
+    /// Let a paused strategy go on, between two pulls; returns whether its state changed.
+    fn resume(&self, py: Python<'_>, strategy: u32) -> PyResult<bool> {
+        self.operate(py, strategy, Operation::Resume)
+    }
+
+    /// Counters of the run: ticks, timers, events, remaining.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.inside.get(py).look(|core| {
+            let stats = PyDict::new(py);
+            stats.set_item("ticks", core.input_count())?;
+            stats.set_item("remaining", core.remaining())?;
+            stats.set_item("steps", core.desk().position())?;
+            stats.set_item("timers_fired", core.timers_fired())?;
+            stats.set_item("events", core.event_count())?;
+            stats.set_item("now_ns", core.desk().now_ns())?;
+            Ok(stats)
+        })
+    }
+
+    /// Account, state and positions of each strategy, in order of registration.
+    fn strategies<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let inside = self.inside.get(py);
+        inside.look(|core| report::strategies(py, core, &inside.names.borrow()))
+    }
+
+    /// All orders as a structured array, in the order asked for.
+    fn orders<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.inside.get(py).look(|core| report::orders(py, core))
+    }
+
+    /// All fills as a structured array, in the order made.
+    fn fills<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.inside.get(py).look(|core| report::fills(py, core))
+    }
+
+    /// What strategies raised: one dict each, with the input that caused it.
+    fn errors<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let inside = self.inside.get(py);
+        inside.look(|core| report::errors(py, core, &inside.names.borrow(), &inside.table))
+    }
+
+    /// What interrupted the run (``KeyboardInterrupt``, ``SystemExit``), if a handler did.
+    fn interruption(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.inside
+            .get(py)
+            .look(|core| Ok(core.interruption().map(|error| error.value(py).clone().into_any().unbind())))
+    }
+
+    /// The run digest, 64 hexadecimal digits; final once the run has ended.
+    fn digest(&self, py: Python<'_>) -> PyResult<String> {
+        self.inside.get(py).look(|core| Ok(core.digest()))
+    }
+}
+
+enum Pulled {
+    Tick(Py<PyAny>),
+    End(&'static str),
+}
+
+fn pull_next(py: Python<'_>, inside: &Inside, core: &mut Core<PyHost>) -> PyResult<Pulled> {
+    let mut outcome = if inside.pulls.get() == 0 { core.start() } else { core.advance() };
+    inside.pulls.set(inside.pulls.get() + 1);
+    loop {
+        if let Some(tick) = core.pulled() {
+            // Two objects in turn: a for loop still holds the last tick while the next is made.
+            let objects = &mut inside.pull_objects.borrow_mut()[inside.pulls.get() & 1];
+            let object = objects.fill(py, tick, inside.table.id(tick.instrument))?;
+            // SAFETY: `fill` returns a live object that `objects` owns.
+            return Ok(Pulled::Tick(unsafe { Bound::from_borrowed_ptr(py, object) }.unbind()));
+        }
+        if let Some(end) = ended(py, core, outcome)? {
+            core.finish();
+            return Ok(Pulled::End(end));
+        }
+        py.check_signals()?;
+        outcome = core.advance();
+    }
+}
+
+/// How the run ended by `outcome`, if it did.
+fn ended(py: Python<'_>, core: &Core<PyHost>, outcome: Outcome) -> PyResult<Option<&'static str>> {
+    match outcome {
+        Outcome::Slice | Outcome::Pulled | Outcome::Idle => Ok(None),
+        Outcome::End => Ok(Some("end")),
+        Outcome::Stopped => Ok(Some("stopped")),
+        Outcome::Interrupted => Ok(Some("interrupted")),
+        Outcome::Failed(error) => match core.host_failure() {
+            Some(failure) => Err(failure.clone_ref(py)),
+            None => Err(run_failed(py, &error)),
+        },
+    }
+}
+
+/// How a strategy with these handlers takes its ticks.
+fn delivery_of(handlers: &Handlers, edges: BatchEdges) -> (Delivery, Kinds) {
+    if handlers.batch.is_some() {
+        return (Delivery::Batches(edges), Kinds::ALL);
+    }
+    if handlers.takes_all() {
+        return (Delivery::Ticks, Kinds::ALL);
+    }
+    let taken = Kind::ALL.into_iter().filter(|&kind| handlers.takes(kind));
+    (Delivery::Ticks, taken.fold(Kinds::NONE, Kinds::with))
+}
+
+impl Dispatcher {
+    fn enter(
+        &self,
+        strategy: &Bound<'_, PyAny>,
+        name: &str,
+        handlers: Handlers,
+        instruments: Option<Vec<Bound<'_, PyAny>>>,
+        delivery: Delivery,
+        kinds: Kinds,
+    ) -> PyResult<usize> {
+        let py = strategy.py();
+        let inside = self.inside.get(py);
+        if strategy.cast::<StrategyCore>().is_ok_and(|core| core.get().is_attached(py)) {
+            let message = format!("strategy {name}: this object was in a run before");
+            return Err(hinted(py, "IllegalTransition", &message, "make a new object for each run"));
+        }
+        let indexes = instruments
+            .map(|list| list.iter().map(|one| inside.table.resolve(one)).collect::<PyResult<Vec<u32>>>())
+            .transpose()?;
+        let order_updates = handlers.order_update.is_some();
+        let subscription = Subscription { delivery, kinds, instruments: indexes, order_updates };
+        inside.plan(|plan| {
+            if plan.strategies.last().is_some_and(|(_, last)| last.delivery == Delivery::Pull) {
+                return Err(PyValueError::new_err("the pull strategy is the last: register the others before it"));
+            }
+            let index = plan.strategies.len();
+            let face = Rc::new(Face {
+                desk: Rc::clone(&inside.desk),
+                table: Rc::clone(&inside.table),
+                thread: Rc::clone(&inside.thread),
+                strategy: index as u32,
+                name: name.to_owned(),
+                callbacks: RefCell::default(),
+            });
+            attach(strategy, &face);
+            inside.names.borrow_mut().push(name.to_owned());
+            plan.strategies.push((Registered { handlers, face }, subscription));
+            Ok(index)
+        })
+    }
+
+    fn operate(&self, py: Python<'_>, strategy: u32, operation: Operation) -> PyResult<bool> {
+        self.inside.get(py).drive(py, &self.stop, |core| {
+            if strategy as usize >= core.accounts().len() {
+                return Err(PyValueError::new_err(format!("no strategy number {strategy}")));
+            }
+            match core.apply(strategy, operation) {
+                Transition::To(_) => Ok(true),
+                Transition::Already => Ok(false),
+                Transition::Refused => {
+                    let state = core.accounts()[strategy as usize].state.name();
+                    let message = format!("cannot {} strategy number {strategy}: it is {state}", operation.name());
+                    Err(hinted(py, "IllegalTransition", &message, "only RUNNING pauses, only PAUSED resumes"))
+                }
+            }
+        })
+    }
+
+    /// Notes how the run ended; a KeyboardInterrupt between handlers is an interruption like one inside.
+    fn settle(&self, py: Python<'_>, result: PyResult<&'static str>) -> PyResult<&'static str> {
+        let inside = self.inside.get(py);
+        let end = match result {
+            Ok(end) => Ok(end),
+            Err(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => {
+                self.stop.request_stop();
+                inside.drive(py, &self.stop, |core| {
+                    core.finish();
+                    Ok("interrupted")
+                })
+            }
+            Err(error) => {
+                self.stop.request_stop();
+                let finished = inside.drive(py, &self.stop, |core| {
+                    core.finish();
+                    Ok(())
+                });
+                drop(finished);
+                Err(error)
+            }
+        };
+        inside.end.set(Some(end.as_ref().copied().unwrap_or("failed")));
+        end
+    }
+}
+
+/// Adds the class to the module.
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<Dispatcher>()
+}

@@ -1,0 +1,116 @@
+//! What handlers other than those of ticks receive.
+
+use pyo3::prelude::*;
+use tickrail_core::tick::Side;
+use tickrail_core::venue::OrderUpdate as CoreUpdate;
+
+use crate::instrument::InstrumentId;
+
+/// The name of a side as users see it.
+pub const fn side_name(side: Side) -> &'static str {
+    match side {
+        Side::None => "NONE",
+        Side::Buy => "BUY",
+        Side::Sell => "SELL",
+    }
+}
+
+/// A change of one of the strategy's orders.
+#[pyclass(frozen, module = "tickrail")]
+pub struct OrderUpdate {
+    update: CoreUpdate,
+    #[pyo3(get)]
+    instrument: Py<InstrumentId>,
+    ts_ns: i64,
+}
+
+impl OrderUpdate {
+    /// The update as told at `ts_ns`.
+    pub const fn new(update: CoreUpdate, instrument: Py<InstrumentId>, ts_ns: i64) -> Self {
+        Self { update, instrument, ts_ns }
+    }
+}
+
+#[pymethods]
+impl OrderUpdate {
+    /// Number of the order within its strategy, as ``buy`` returned it.
+    #[getter]
+    fn order(&self) -> u32 {
+        self.update.order.key.number
+    }
+    /// ``"BUY"`` or ``"SELL"``.
+    #[getter]
+    fn side(&self) -> &'static str {
+        side_name(self.update.order.side)
+    }
+    /// ``"ACCEPTED"``, ``"FILLED"``, ``"CANCELED"`` or ``"REJECTED"``.
+    #[getter]
+    fn status(&self) -> &'static str {
+        self.update.order.status.name()
+    }
+    /// Units ordered.
+    #[getter]
+    fn quantity(&self) -> f64 {
+        self.update.order.quantity
+    }
+    /// Price of the fill; NaN before.
+    #[getter]
+    fn price(&self) -> f64 {
+        self.update.order.price
+    }
+    /// Fee paid, in the currency of the price.
+    #[getter]
+    fn fee(&self) -> f64 {
+        self.update.order.fee
+    }
+    /// When the strategy is told, ns UTC.
+    #[getter]
+    fn ts_ns(&self) -> i64 {
+        self.ts_ns
+    }
+    /// Why it was rejected or canceled, else empty.
+    #[getter]
+    fn reason(&self) -> &'static str {
+        self.update.reason
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let (order, name) = (&self.update.order, self.instrument.get().text(py)?);
+        Ok(format!(
+            "OrderUpdate(order={}, {name}, {} {}, {}, price={}, fee={})",
+            order.key.number,
+            side_name(order.side),
+            order.quantity,
+            order.status.name(),
+            order.price,
+            order.fee
+        ))
+    }
+}
+
+/// A timer fired.
+#[pyclass(frozen, module = "tickrail")]
+pub struct TimerEvent {
+    /// Number of the timer within its strategy.
+    #[pyo3(get)]
+    pub number: u32,
+    /// When it was due, ns UTC.
+    #[pyo3(get)]
+    pub ts_ns: i64,
+    /// For the how-manyth time, from 1.
+    #[pyo3(get)]
+    pub count: u64,
+}
+
+#[pymethods]
+impl TimerEvent {
+    fn __repr__(&self) -> String {
+        format!("TimerEvent(number={}, ts_ns={}, count={})", self.number, self.ts_ns, self.count)
+    }
+}
+
+/// Adds the classes to the module.
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<OrderUpdate>()?;
+    m.add_class::<TimerEvent>()
+}

@@ -1,0 +1,185 @@
+//! The host of Python strategies: hands ticks, batches, timers and order updates to their methods.
+
+use std::rc::Rc;
+
+use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use tickrail_core::dispatch::{Fault, Hook, Host, TimerKey};
+use tickrail_core::venue::OrderUpdate as CoreUpdate;
+use tickrail_core::{Kind, Tick, TickBlock};
+
+use crate::batch::TickBatch;
+use crate::events::{OrderUpdate, TimerEvent};
+use crate::method::Method;
+use crate::strategy::{Face, StrategyCore};
+use crate::table::RunTable;
+use crate::tick::TickObjects;
+
+/// The handlers that a strategy's class defines.
+pub struct Handlers {
+    /// Per kind code: who receives it.
+    by_kind: [Option<Rc<Method>>; 8],
+    /// `on_batch`.
+    pub batch: Option<Method>,
+    /// `on_order_update`.
+    pub order_update: Option<Method>,
+    timer: Option<Method>,
+    start: Option<Py<PyAny>>,
+    stop: Option<Py<PyAny>>,
+}
+
+impl Handlers {
+    /// Finds what `strategy` defines; the base class defines none of them.
+    pub fn of(strategy: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let method = |name: &str| -> PyResult<Option<Method>> {
+            strategy.getattr_opt(name)?.map(|callable| Method::new(&callable)).transpose()
+        };
+        let mut by_kind: [Option<Rc<Method>>; 8] = Default::default();
+        if let Some(any) = method("on_tick")? {
+            let any = Rc::new(any);
+            by_kind.fill_with(|| Some(Rc::clone(&any)));
+        }
+        for (name, kind) in [("on_quote", Kind::Quote), ("on_trade", Kind::Trade), ("on_bar", Kind::Bar)] {
+            if let Some(own) = method(name)? {
+                by_kind[kind as usize] = Some(Rc::new(own));
+            }
+        }
+        let hook = |name: &str| -> PyResult<Option<Py<PyAny>>> { Ok(strategy.getattr_opt(name)?.map(Bound::unbind)) };
+        Ok(Self {
+            by_kind,
+            batch: method("on_batch")?,
+            order_update: method("on_order_update")?,
+            timer: method("on_timer")?,
+            start: hook("on_start")?,
+            stop: hook("on_stop")?,
+        })
+    }
+
+    /// Whether some kind goes to a handler a tick.
+    pub fn takes(&self, kind: Kind) -> bool {
+        self.by_kind[kind as usize].is_some()
+    }
+
+    /// Whether `on_tick` is there, which takes every kind.
+    pub fn takes_all(&self) -> bool {
+        self.by_kind[0].is_some()
+    }
+}
+
+/// One strategy.
+pub struct Registered {
+    /// Its methods, which hold the object.
+    pub handlers: Handlers,
+    /// What ties it to the run.
+    pub face: Rc<Face>,
+}
+
+/// Holds the strategies of a run. Only ever used with the GIL held, on the dispatch thread.
+pub struct PyHost {
+    /// In order of registration.
+    pub strategies: Vec<Registered>,
+    table: Rc<RunTable>,
+    objects: TickObjects,
+    presented: *mut ffi::PyObject,
+}
+
+impl PyHost {
+    /// No strategies yet.
+    pub fn new(table: Rc<RunTable>, always_fresh: bool) -> Self {
+        Self { strategies: Vec::new(), table, objects: TickObjects::new(always_fresh), presented: std::ptr::null_mut() }
+    }
+
+    /// The GIL, which whoever drives the loop holds.
+    #[inline(always)]
+    fn py<'py>() -> Python<'py> {
+        // SAFETY: the dispatcher's methods take `Python` and drive the loop without giving the GIL up.
+        unsafe { Python::assume_attached() }
+    }
+}
+
+/// Ctrl-C and `sys.exit` end the run; everything else is the strategy's own failure.
+#[cold]
+fn fault(error: PyErr) -> Fault<PyErr> {
+    let py = PyHost::py();
+    if error.is_instance_of::<PyKeyboardInterrupt>(py) || error.is_instance_of::<PySystemExit>(py) {
+        Fault::Interrupted(error)
+    } else {
+        Fault::Failed(error)
+    }
+}
+
+impl Host for PyHost {
+    type Failure = PyErr;
+
+    #[inline(always)]
+    fn present(&mut self, tick: &Tick) -> Result<(), PyErr> {
+        self.presented = self.objects.fill(Self::py(), tick, self.table.id(tick.instrument))?;
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn tick(&mut self, strategy: u32, tick: &Tick) -> Result<(), Fault<PyErr>> {
+        let handlers = &self.strategies[strategy as usize].handlers;
+        let place = if tick.kind < 8 { tick.kind as usize } else { 0 };
+        let Some(method) = &handlers.by_kind[place] else { return Ok(()) };
+        // SAFETY: `presented` is the object that `present` filled for this tick and that `objects` owns.
+        unsafe { method.call(Self::py(), self.presented) }.map_err(fault)
+    }
+
+    fn batch(&mut self, strategy: u32, batch: TickBlock) -> Result<(), Fault<PyErr>> {
+        let py = Self::py();
+        let Some(method) = &self.strategies[strategy as usize].handlers.batch else { return Ok(()) };
+        let object = Py::new(py, TickBatch::new(batch, Rc::clone(&self.table))).map_err(fault)?;
+        // SAFETY: `object` lives until the end of this function.
+        unsafe { method.call(py, object.as_ptr()) }.map_err(fault)
+    }
+
+    fn timer(&mut self, timer: TimerKey, due_ns: i64, count: u64) -> Result<(), Fault<PyErr>> {
+        let py = Self::py();
+        let registered = &self.strategies[timer.strategy as usize];
+        let event = Py::new(py, TimerEvent { number: timer.number, ts_ns: due_ns, count }).map_err(fault)?;
+        let callback = take_callback(py, &registered.face, timer.number);
+        match (callback, &registered.handlers.timer) {
+            (Some(callback), _) => callback.call1(py, (event,)).map(drop).map_err(fault),
+            // SAFETY: `event` lives until the end of this function.
+            (None, Some(method)) => unsafe { method.call(py, event.as_ptr()) }.map_err(fault),
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn order_update(&mut self, strategy: u32, update: &CoreUpdate) -> Result<(), Fault<PyErr>> {
+        let py = Self::py();
+        let registered = &self.strategies[strategy as usize];
+        let Some(method) = &registered.handlers.order_update else { return Ok(()) };
+        let instrument = self.table.id(update.order.instrument).clone_ref(py);
+        let object = OrderUpdate::new(*update, instrument, registered.face.desk.now_ns());
+        let object = Py::new(py, object).map_err(fault)?;
+        // SAFETY: `object` lives until the end of this function.
+        unsafe { method.call(py, object.as_ptr()) }.map_err(fault)
+    }
+
+    fn hook(&mut self, strategy: u32, hook: Hook) -> Result<(), Fault<PyErr>> {
+        let py = Self::py();
+        let handlers = &self.strategies[strategy as usize].handlers;
+        let callable = match hook {
+            Hook::Start => &handlers.start,
+            Hook::Stop => &handlers.stop,
+        };
+        callable.as_ref().map_or(Ok(()), |callable| callable.call0(py).map(drop).map_err(fault))
+    }
+}
+
+/// What timer `number` calls; a timer that fires once gives its callable away.
+fn take_callback(py: Python<'_>, face: &Face, number: u32) -> Option<Py<PyAny>> {
+    let mut callbacks = face.callbacks.borrow_mut();
+    let callback = callbacks.get(&number)?;
+    if callback.repeats { Some(callback.call.clone_ref(py)) } else { callbacks.remove(&number).map(|last| last.call) }
+}
+
+/// Ties `strategy` to `face` if it is one of ours.
+pub fn attach(strategy: &Bound<'_, PyAny>, face: &Rc<Face>) {
+    if let Ok(core) = strategy.cast::<StrategyCore>() {
+        core.get().attach(strategy.py(), Rc::clone(face));
+    }
+}

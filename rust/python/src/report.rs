@@ -1,0 +1,173 @@
+//! What a run leaves behind, as Python objects: orders and fills as structured arrays, the rest as dicts.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList};
+use tickrail_core::dispatch::Dispatcher;
+use tickrail_core::venue::Position;
+
+use crate::host::PyHost;
+use crate::table::RunTable;
+
+/// Fields of `orders()`: name and numpy format, in the order written below.
+const ORDER_FIELDS: [(&str, &str); 12] = [
+    ("strategy", "<u4"),
+    ("order", "<u4"),
+    ("instrument", "<u4"),
+    ("side", "<u4"),
+    ("status", "<u8"),
+    ("made_position", "<u8"),
+    ("made_ns", "<i8"),
+    ("changed_position", "<u8"),
+    ("changed_ns", "<i8"),
+    ("quantity", "<f8"),
+    ("price", "<f8"),
+    ("fee", "<f8"),
+];
+
+/// Fields of `fills()`.
+const FILL_FIELDS: [(&str, &str); 11] = [
+    ("strategy", "<u4"),
+    ("order", "<u4"),
+    ("instrument", "<u4"),
+    ("side", "<u4"),
+    ("made_position", "<u8"),
+    ("position", "<u8"),
+    ("ts_ns", "<i8"),
+    ("quantity", "<f8"),
+    ("price", "<f8"),
+    ("fee", "<f8"),
+    ("realised", "<f8"),
+];
+
+fn structured<'py>(py: Python<'py>, bytes: &[u8], fields: &[(&str, &str)]) -> PyResult<Bound<'py, PyAny>> {
+    let numpy = py.import("numpy")?;
+    let dtype = numpy.call_method1("dtype", (fields.to_vec(),))?;
+    numpy.call_method1("frombuffer", (PyBytes::new(py, bytes), dtype))
+}
+
+/// All orders, in the order asked for; `side` 1 buys and 2 sells, `status` counts from PENDING = 0.
+pub fn orders<'py>(py: Python<'py>, core: &Dispatcher<PyHost>) -> PyResult<Bound<'py, PyAny>> {
+    let mut bytes = Vec::new();
+    core.desk().with_orders(|book| {
+        for order in book.all() {
+            for word in [order.key.strategy, order.key.number, order.instrument, order.side as u32] {
+                bytes.extend_from_slice(&word.to_le_bytes());
+            }
+            bytes.extend_from_slice(&(order.status as u64).to_le_bytes());
+            bytes.extend_from_slice(&order.made_position.to_le_bytes());
+            bytes.extend_from_slice(&order.made_ns.to_le_bytes());
+            bytes.extend_from_slice(&order.changed_position.to_le_bytes());
+            bytes.extend_from_slice(&order.changed_ns.to_le_bytes());
+            for number in [order.quantity, order.price, order.fee] {
+                bytes.extend_from_slice(&number.to_le_bytes());
+            }
+        }
+    });
+    structured(py, &bytes, &ORDER_FIELDS)
+}
+
+/// All fills, in the order made.
+pub fn fills<'py>(py: Python<'py>, core: &Dispatcher<PyHost>) -> PyResult<Bound<'py, PyAny>> {
+    let mut bytes = Vec::new();
+    for fill in core.fills() {
+        for word in [fill.order.strategy, fill.order.number, fill.instrument, fill.side as u32] {
+            bytes.extend_from_slice(&word.to_le_bytes());
+        }
+        bytes.extend_from_slice(&fill.made_position.to_le_bytes());
+        bytes.extend_from_slice(&fill.position.to_le_bytes());
+        bytes.extend_from_slice(&fill.ts_ns.to_le_bytes());
+        for number in [fill.quantity, fill.price, fill.fee, fill.realised] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+    }
+    structured(py, &bytes, &FILL_FIELDS)
+}
+
+fn position<'py>(
+    py: Python<'py>,
+    id: &str,
+    currency: &str,
+    position: &Position,
+    mark: f64,
+) -> PyResult<Bound<'py, PyDict>> {
+    let row = PyDict::new(py);
+    row.set_item("instrument", id)?;
+    row.set_item("currency", currency)?;
+    row.set_item("net", position.net)?;
+    row.set_item("average_price", position.average_price)?;
+    row.set_item("realised", position.realised)?;
+    row.set_item("unrealised", position.unrealised(mark))?;
+    row.set_item("fees", position.fees)?;
+    row.set_item("fills", position.fills)?;
+    row.set_item("mark", mark)?;
+    Ok(row)
+}
+
+/// Account, state and positions (those with fills) of each strategy.
+pub fn strategies<'py>(py: Python<'py>, core: &Dispatcher<PyHost>, names: &[String]) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for (index, account) in core.accounts().iter().enumerate() {
+        let row = PyDict::new(py);
+        row.set_item("name", names.get(index))?;
+        row.set_item("state", account.state.name())?;
+        row.set_item("published", account.published)?;
+        row.set_item("delivered", account.delivered)?;
+        row.set_item("filtered", account.filtered)?;
+        row.set_item("skipped", account.skipped)?;
+        row.set_item("pending", account.pending)?;
+        row.set_item("positions", positions(py, core, index as u32)?)?;
+        list.append(row)?;
+    }
+    Ok(list)
+}
+
+fn positions<'py>(py: Python<'py>, core: &Dispatcher<PyHost>, strategy: u32) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    core.desk().with_portfolio(|portfolio| {
+        for (index, held) in portfolio.of_strategy(strategy).iter().enumerate() {
+            if held.fills > 0 {
+                let info = &core.desk().instruments()[index];
+                list.append(position(py, &info.id, &info.currency, held, portfolio.mark(index as u32))?)?;
+            }
+        }
+        Ok(list)
+    })
+}
+
+/// What strategies raised, with the input that caused it.
+pub fn errors<'py>(
+    py: Python<'py>,
+    core: &Dispatcher<PyHost>,
+    names: &[String],
+    table: &RunTable,
+) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    let traceback = py.import("traceback")?;
+    for error in core.errors() {
+        let row = PyDict::new(py);
+        row.set_item("strategy", names.get(error.strategy as usize))?;
+        row.set_item("position", error.position)?;
+        row.set_item("ts_ns", error.now_ns)?;
+        row.set_item("handler", error.handler)?;
+        let tick = error.input.map(|tick| crate::tick::make(py, &tick, table.id(tick.instrument).bind(py)));
+        row.set_item("tick", tick.transpose()?)?;
+        match &error.failure {
+            Some(failure) => {
+                let value = failure.value(py);
+                row.set_item("type", value.get_type().name()?)?;
+                row.set_item("message", value.str().map_or_else(|_| String::new(), |text| text.to_string()))?;
+                let lines: Vec<String> = traceback.call_method1("format_exception", (value,))?.extract()?;
+                row.set_item("traceback", lines.concat())?;
+                row.set_item("exception", value)?;
+            }
+            None => {
+                row.set_item("type", "NoProgress")?;
+                row.set_item("message", "the strategy kept the clock from moving for 100000 steps")?;
+                row.set_item("traceback", "")?;
+                row.set_item("exception", py.None())?;
+            }
+        }
+        list.append(row)?;
+    }
+    Ok(list)
+}

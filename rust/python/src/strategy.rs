@@ -1,0 +1,276 @@
+//! `StrategyCore`: the calls that a strategy makes, as methods of its native base class.
+//!
+//! Native methods, so that a call from a handler costs one specialised method load and no Python frame.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use tickrail_core::dispatch::{Desk, Refusal, TimerKey};
+use tickrail_core::tick::Side;
+
+use crate::errors::{OrderRefused, WrongThread, refused};
+use crate::gil::{GilBound, thread_mark};
+use crate::table::RunTable;
+
+/// What ties a strategy object to its run.
+pub struct Face {
+    /// What handlers reach.
+    pub desk: Rc<Desk>,
+    /// The run's instruments.
+    pub table: Rc<RunTable>,
+    /// The dispatch thread while the loop runs, else 0; shared by all strategies of the run.
+    pub thread: Rc<Cell<usize>>,
+    /// Index in order of registration.
+    pub strategy: u32,
+    /// Name in the configuration.
+    pub name: String,
+    /// What timers call, by number; a timer without one goes to `on_timer`.
+    pub callbacks: RefCell<HashMap<u32, Callback>>,
+}
+
+/// What a timer calls.
+pub struct Callback {
+    /// The callable.
+    pub call: Py<PyAny>,
+    /// Whether the timer fires more than once, so that the callable must stay.
+    pub repeats: bool,
+}
+
+impl Face {
+    fn check_thread(&self) -> PyResult<()> {
+        if self.thread.get() == thread_mark() {
+            return Ok(());
+        }
+        let why =
+            if self.thread.get() == 0 { "the run is not going on" } else { "this is not the run's dispatch thread" };
+        Err(WrongThread::new_err(format!("strategy {}: {why}; act from handlers of the strategy", self.name)))
+    }
+
+    fn answer<T>(&self, py: Python<'_>, result: Result<T, Refusal>) -> PyResult<T> {
+        result.map_err(|refusal| refused(py, &self.name, &refusal))
+    }
+}
+
+/// Native base of ``tickrail.Strategy``: orders, timers, subscriptions, clock and positions.
+///
+/// All methods belong to the dispatch thread while a run goes on; elsewhere they raise ``WrongThread``. What they ask
+/// for takes effect at the end of the step, in the order asked.
+#[pyclass(subclass, frozen, module = "tickrail")]
+pub struct StrategyCore {
+    face: GilBound<RefCell<Option<Rc<Face>>>>,
+}
+
+impl StrategyCore {
+    /// Ties the strategy to a run; a strategy belongs to one run at a time.
+    pub fn attach(&self, py: Python<'_>, face: Rc<Face>) {
+        *self.face.get(py).borrow_mut() = Some(face);
+    }
+
+    /// Whether a run has it.
+    pub fn is_attached(&self, py: Python<'_>) -> bool {
+        self.face.get(py).borrow().is_some()
+    }
+
+    #[inline(always)]
+    fn with_face<R>(&self, py: Python<'_>, act: impl FnOnce(&Rc<Face>) -> PyResult<R>) -> PyResult<R> {
+        match &*self.face.get(py).borrow() {
+            Some(face) => {
+                face.check_thread()?;
+                act(face)
+            }
+            None => Err(OrderRefused::new_err(
+                "this strategy belongs to no run yet; act from on_start on, when a run has started it",
+            )),
+        }
+    }
+
+    fn order(&self, instrument: &Bound<'_, PyAny>, side: Side, quantity: f64) -> PyResult<u32> {
+        let py = instrument.py();
+        self.with_face(py, |face| {
+            let index = face.table.resolve(instrument)?;
+            face.answer(py, face.desk.order(face.strategy, index, side, quantity)).map(|key| key.number)
+        })
+    }
+
+    fn set_timer(
+        &self,
+        py: Python<'_>,
+        due_ns: i64,
+        interval_ns: Option<i64>,
+        callback: Option<Py<PyAny>>,
+    ) -> PyResult<TimerHandle> {
+        if let Some(callback) = callback.as_ref().filter(|callback| !callback.bind(py).is_callable()) {
+            return Err(PyTypeError::new_err(format!(
+                "a timer calls its callback; {} cannot be called",
+                callback.bind(py).repr()?
+            )));
+        }
+        self.with_face(py, |face| {
+            let timer = face.answer(py, face.desk.set_timer(face.strategy, due_ns, interval_ns))?;
+            if let Some(call) = callback {
+                let callback = Callback { call, repeats: interval_ns.is_some() };
+                face.callbacks.borrow_mut().insert(timer.number, callback);
+            }
+            Ok(TimerHandle { face: GilBound::new(Rc::clone(face)), timer })
+        })
+    }
+}
+
+#[pymethods]
+impl StrategyCore {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { face: GilBound::new(RefCell::new(None)) }
+    }
+
+    /// Buy ``quantity`` units at the market; returns the order's number within this strategy.
+    ///
+    /// Fills from the next input tick of the instrument on. Raises ``OrderRefused`` for a quantity that is not finite
+    /// and positive or an instrument that the run does not have.
+    fn buy(&self, instrument: &Bound<'_, PyAny>, quantity: f64) -> PyResult<u32> {
+        self.order(instrument, Side::Buy, quantity)
+    }
+
+    /// Sell ``quantity`` units at the market; see ``buy``.
+    fn sell(&self, instrument: &Bound<'_, PyAny>, quantity: f64) -> PyResult<u32> {
+        self.order(instrument, Side::Sell, quantity)
+    }
+
+    /// Order whatever brings the position to ``quantity`` (signed), orders in flight counted; ``None``: nothing to do.
+    fn target(&self, instrument: &Bound<'_, PyAny>, quantity: f64) -> PyResult<Option<u32>> {
+        let py = instrument.py();
+        self.with_face(py, |face| {
+            let index = face.table.resolve(instrument)?;
+            face.answer(py, face.desk.target(face.strategy, index, quantity)).map(|key| key.map(|key| key.number))
+        })
+    }
+
+    /// Take back an order by its number; one that is filled or gone already stays as it is.
+    fn cancel(&self, py: Python<'_>, order: u32) -> PyResult<()> {
+        self.with_face(py, |face| face.answer(py, face.desk.cancel(face.strategy, order)))
+    }
+
+    /// Bring the position in ``instrument`` (default: in all) to zero.
+    #[pyo3(signature = (instrument=None))]
+    fn close(&self, py: Python<'_>, instrument: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        self.with_face(py, |face| {
+            let indexes = match instrument {
+                Some(instrument) => vec![face.table.resolve(instrument)?],
+                None => (0..face.desk.instruments().len() as u32).collect(),
+            };
+            indexes
+                .into_iter()
+                .try_for_each(|index| face.answer(py, face.desk.target(face.strategy, index, 0.0)).map(drop))
+        })
+    }
+
+    /// Units held of ``instrument``, below zero when short; fills only, without orders in flight.
+    fn position(&self, instrument: &Bound<'_, PyAny>) -> PyResult<f64> {
+        let py = instrument.py();
+        self.with_face(py, |face| {
+            let index = face.table.resolve(instrument)?;
+            face.answer(py, face.desk.holding(face.strategy, index)).map(|position| position.net)
+        })
+    }
+
+    /// Call ``callback`` (default: ``on_timer``) once at ``ts_ns``; at or before now means in the next step.
+    #[pyo3(signature = (ts_ns, callback=None))]
+    fn schedule_at(&self, py: Python<'_>, ts_ns: i64, callback: Option<Py<PyAny>>) -> PyResult<TimerHandle> {
+        self.set_timer(py, ts_ns, None, callback)
+    }
+
+    /// Call ``callback`` (default: ``on_timer``) every ``interval_ns`` (at least 1_000), first at ``start_ns``
+    /// (default: one interval from now). Never drifts.
+    #[pyo3(signature = (interval_ns, callback=None, *, start_ns=None))]
+    fn schedule_every(
+        &self,
+        py: Python<'_>,
+        interval_ns: i64,
+        callback: Option<Py<PyAny>>,
+        start_ns: Option<i64>,
+    ) -> PyResult<TimerHandle> {
+        let now_ns = self.with_face(py, |face| Ok(face.desk.now_ns()))?;
+        let due_ns = start_ns.unwrap_or_else(|| now_ns.saturating_add(interval_ns));
+        self.set_timer(py, due_ns, Some(interval_ns), callback)
+    }
+
+    /// Receive the ticks of ``instrument`` from the next step on.
+    fn subscribe(&self, instrument: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.subscription(instrument, true)
+    }
+
+    /// Be spared the ticks of ``instrument`` from the next step on.
+    fn unsubscribe(&self, instrument: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.subscription(instrument, false)
+    }
+
+    /// The clock of the step, ns UTC.
+    #[getter]
+    fn now_ns(&self, py: Python<'_>) -> PyResult<i64> {
+        self.with_face(py, |face| Ok(face.desk.now_ns()))
+    }
+
+    /// The strategy's name in the run.
+    #[getter]
+    fn name(&self, py: Python<'_>) -> PyResult<String> {
+        match &*self.face.get(py).borrow() {
+            Some(face) => Ok(face.name.clone()),
+            None => Err(OrderRefused::new_err("this strategy belongs to no run yet, and has no name before")),
+        }
+    }
+}
+
+impl StrategyCore {
+    fn subscription(&self, instrument: &Bound<'_, PyAny>, wanted: bool) -> PyResult<()> {
+        let py = instrument.py();
+        self.with_face(py, |face| {
+            let index = face.table.resolve(instrument)?;
+            face.answer(py, face.desk.subscription(face.strategy, index, wanted))
+        })
+    }
+}
+
+/// A timer that was set; as a context manager it cancels on exit.
+#[pyclass(frozen, module = "tickrail")]
+pub struct TimerHandle {
+    face: GilBound<Rc<Face>>,
+    timer: TimerKey,
+}
+
+#[pymethods]
+impl TimerHandle {
+    /// Forget the timer from the end of the step on; idempotent.
+    fn cancel(&self, py: Python<'_>) -> PyResult<()> {
+        let face = self.face.get(py);
+        face.check_thread()?;
+        face.callbacks.borrow_mut().remove(&self.timer.number);
+        face.desk.cancel_timer(self.timer);
+        Ok(())
+    }
+
+    /// Number of the timer within its strategy.
+    #[getter]
+    fn number(&self) -> u32 {
+        self.timer.number
+    }
+
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) -> PyResult<()> {
+        self.cancel(py)
+    }
+}
+
+/// Adds the classes to the module.
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<StrategyCore>()?;
+    m.add_class::<TimerHandle>()
+}
