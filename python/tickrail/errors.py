@@ -23,15 +23,20 @@ The tree; each class carries its facts as attributes and, where there is one, th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 __all__ = [
     "BadRecord",
     "ConfigError",
+    "ConfigProblems",
     "ContainerClosed",
     "DataError",
     "IllegalTransition",
     "ImportFormatError",
     "OrderRefused",
     "ParameterError",
+    "Problem",
     "RunFailed",
     "RuntimeFault",
     "StrategyImportError",
@@ -64,8 +69,66 @@ class ConfigError(TickrailError):
     """The configuration cannot be used."""
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in a configuration.
+
+    Attributes:
+        path: The value, as ``strategies.ema-eurusd.class``; empty where a whole file is meant.
+        origin: Who set it: ``config/base/x.toml:7``, ``env TICKRAIL_X``, ``--set x``, or the file or folder itself.
+        message: What is wrong, without place and without the value (which may be a secret).
+        expected: What would have been right, or ``None`` where the message says all.
+        near_miss: The known name that was probably meant.
+    """
+
+    path: str
+    origin: str
+    message: str
+    expected: str | None = None
+    near_miss: str | None = None
+
+    def __str__(self) -> str:
+        place = ": ".join(part for part in (self.origin, self.path) if part)
+        if self.near_miss is not None:
+            return f"{place}: {self.message}; did you mean '{self.near_miss}'?"
+        expected = "" if self.expected is None else f"; expected {self.expected}"
+        return f"{place}: {self.message}{expected}"
+
+
+class ConfigProblems(ConfigError):
+    """All problems of one load, one line each.
+
+    Attributes:
+        problems: In the order of the layers and of the lines within a file; never empty.
+    """
+
+    def __init__(self, problems: Sequence[Problem], *, hint: str | None = None) -> None:
+        super().__init__("\n".join(map(str, problems)), hint=hint)
+        self.problems: tuple[Problem, ...] = tuple(problems)
+
+
 class UnknownEnvironment(ConfigError):
-    """No folder of that name stands under the configuration root."""
+    """No folder of that name stands under the configuration root.
+
+    Attributes:
+        environment: The name that was asked for.
+        known: The environments that exist, sorted.
+        near_miss: The one that was probably meant.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        environment: str,
+        known: Sequence[str] = (),
+        near_miss: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.environment = environment
+        self.known: tuple[str, ...] = tuple(known)
+        self.near_miss = near_miss
 
 
 class StrategyImportError(ConfigError):

@@ -1,0 +1,37 @@
+"""The command line: one module a command, imported when it is asked for."""
+
+from __future__ import annotations
+
+import click
+
+from tickrail.cli.group import CommandGroup
+
+__all__ = ["main"]
+
+EPILOG = """\b
+Exit codes:
+  0    the run is complete
+  1    the run failed, or a strategy failed
+  2    wrong usage
+  78   wrong configuration
+  130  interrupted (Ctrl-C)
+
+\b
+Shell completion:
+  bash  eval "$(_TICKRAIL_COMPLETE=bash_source tickrail)"
+  zsh   eval "$(_TICKRAIL_COMPLETE=zsh_source tickrail)"
+  fish  _TICKRAIL_COMPLETE=fish_source tickrail | source
+"""
+
+
+@click.group(cls=CommandGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--traceback", is_flag=True, expose_value=False, help="Show where an error arose [TICKRAIL_TRACEBACK=1].")
+@click.version_option(package_name="tickrail", prog_name="tickrail")
+def main() -> None:
+    """Run trading strategies: the same class in backtest, paper and live."""
+
+
+main.lazily("run", "tickrail.cli.run:run", "Run the strategies of one environment.")
+main.lazily("init", "tickrail.cli.init:init", "Make a small working project.")
+main.lazily("data", "tickrail.cli.data:data", "Make, import and look into tick files.")
+main.lazily("info", "tickrail.cli.info:info", "Show versions, build, processor and paths.")

@@ -1,0 +1,57 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["configuration_options", "json_option", "traceback_option"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def configuration_options(function: Function) -> Function:
+    """``--env``, ``--config-root`` and ``--set``."""
+    options = (
+        click.option(
+            "--env",
+            "-e",
+            required=True,
+            envvar="TICKRAIL_ENV",
+            show_envvar=True,
+            help="Folder under the configuration root.",
+        ),
+        click.option(
+            "--config-root",
+            type=click.Path(path_type=Path),
+            default=Path("config"),
+            envvar="TICKRAIL_CONFIG_ROOT",
+            show_envvar=True,
+            show_default=True,
+            help="Where environments lie.",
+        ),
+        click.option(
+            "--set",
+            "overrides",
+            metavar="PATH=VALUE",
+            multiple=True,
+            help="Set one value, as runtime.seed=7; repeatable.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def json_option(function: Function) -> Function:
+    """``--json``: output, and errors on stderr, for a program."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON; errors are JSON on stderr.")(function)
+
+
+def traceback_option(function: Function) -> Function:
+    """``--traceback``; the group reads it from the command line, so that it works in any place."""
+    help_text = "Show where an error arose [TICKRAIL_TRACEBACK=1]."
+    return click.option("--traceback", is_flag=True, expose_value=False, help=help_text)(function)

@@ -1,0 +1,79 @@
+"""``tickrail run``: the strategies of one environment, from configuration to result folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tickrail.cli.failures import FAILED, INTERRUPTED, OK
+from tickrail.cli.options import configuration_options, json_option, traceback_option
+from tickrail.cli.progress import progress_bar
+
+__all__ = ["run"]
+
+
+@click.command(short_help="Run the strategies of one environment.")
+@configuration_options
+@click.option("--out", type=click.Path(path_type=Path), help="Result folder; it must not exist or be empty.")
+@click.option("--no-progress", is_flag=True, help="No progress bar (there is none without a terminal either).")
+@json_option
+@traceback_option
+def run(
+    *, env: str, config_root: Path, overrides: tuple[str, ...], out: Path | None, no_progress: bool, as_json: bool
+) -> int:
+    """Run the strategies of one environment.
+
+    Ends with a summary, the run digest and the place of the result folder:
+    RUN_DIR/ENV-TIME-DIGEST, where RUN_DIR is runtime.run_dir of the
+    configuration. Ctrl-C stops the run, and its partial result is kept.
+    """
+    from tickrail.config import load_config
+
+    loaded = load_config(env, root=config_root, overrides=overrides)
+    run_dir = loaded.config.runtime.run_dir
+    _require_writable(out if out is not None else run_dir, empty=out is not None)
+    if str(loaded.project) not in sys.path:
+        sys.path.insert(0, str(loaded.project))  # strategies live beside the configuration
+    from tickrail.orchestration.bootstrapper import RuntimeBootstrapper  # late: a wrong configuration is said sooner
+
+    runtime = RuntimeBootstrapper(env, root=config_root, overrides=overrides).bootstrap()
+    with progress_bar(env, wanted=not no_progress) as progress:
+        result = runtime.run(progress=progress)
+    folder = result.write(out if out is not None else _result_folder(run_dir, env, result.digest))
+    _say(result, folder, as_json=as_json)
+    if result.status == "interrupted":
+        return INTERRUPTED
+    return OK if result.ok else FAILED
+
+
+def _require_writable(folder: Path, *, empty: bool) -> None:
+    """Refuse before the run what would fail after it."""
+    if empty and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise click.UsageError(f"--out {folder}: is not an empty folder")
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise click.UsageError(
+            f"results cannot be written to '{folder}': '{existing}' is no folder that may be written"
+        )
+
+
+def _result_folder(run_dir: Path, env: str, digest: str) -> Path:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    name = f"{env}-{stamp}-{digest[:8]}"
+    candidates = (run_dir / (name if number == 1 else f"{name}-{number}") for number in range(1, 1_000))
+    return next(candidate for candidate in candidates if not candidate.exists())
+
+
+def _say(result: Any, folder: Path, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({**result.to_dict(), "folder": str(folder)}))
+        return
+    shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    click.echo(result.summary())
+    click.echo(f"result: {shown}")

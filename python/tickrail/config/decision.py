@@ -1,0 +1,44 @@
+"""The part of a configuration that decides results, and its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import date, datetime, time
+from pathlib import PurePath
+from typing import Any, Final
+
+from tickrail.config.models import RuntimeConfig
+
+__all__ = ["decision_digest", "decision_part"]
+
+SETTINGS_WITHOUT_EFFECT: Final = {"run_dir", "slice_ticks", "always_fresh"}
+
+
+def decision_part(config: RuntimeConfig) -> dict[str, Any]:
+    """What can change a result, ready for JSON.
+
+    Feeds and strategies are listed in their order, as it decides merges at equal times and who is called first.
+    Strategies that are switched off, and where files lie, decide nothing.
+    """
+    table = config.model_dump(mode="python", by_alias=True)
+    strategies = [[name, values] for name, values in table["strategies"].items() if values.pop("enabled")]
+    feeds = [
+        [name, {key: value for key, value in feed.items() if key != "path"}] for name, feed in table["feeds"].items()
+    ]
+    runtime = {key: value for key, value in table["runtime"].items() if key not in SETTINGS_WITHOUT_EFFECT}
+    return table | {"runtime": runtime, "feeds": feeds, "strategies": strategies}
+
+
+def decision_digest(config: RuntimeConfig) -> bytes:
+    """SHA-256 over the canonical JSON of ``decision_part``."""
+    text = json.dumps(decision_part(config), sort_keys=True, separators=(",", ":"), allow_nan=False, default=_tagged)
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _tagged(value: object) -> dict[str, str]:
+    if isinstance(value, datetime | date | time):
+        return {f"${type(value).__name__}": value.isoformat()}
+    if isinstance(value, PurePath):
+        return {"$path": str(value)}
+    raise TypeError(f"{type(value).__name__} has no canonical form")

@@ -1,0 +1,55 @@
+"""What no layer may bring in: values nested too deep, NaN, infinities, long integers, things that TOML cannot say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import date, datetime, time
+from pathlib import Path as FilePath
+from typing import Any, Final
+
+from tickrail.config.origins import Path
+
+__all__ = ["MAX_DEPTH", "offences", "too_deep"]
+
+MAX_DEPTH: Final = 32  # tables go four deep; the rest is room for the parameters of a strategy
+INT64: Final = range(-(2**63), 2**63)
+SCALARS: Final = (str, int, float, bool, datetime, date, time, FilePath)
+
+
+def too_deep() -> str:
+    """The message for values nested too deep."""
+    return f"nested more than {MAX_DEPTH} deep"
+
+
+def offences(path: Path, value: Any) -> Iterator[tuple[Path, str]]:
+    """Each place below ``path`` that breaks a limit, with what is wrong there."""
+    if len(path) > MAX_DEPTH:
+        yield path[:4], too_deep()
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if isinstance(key, str):
+                yield from offences((*path, key), item)
+            else:
+                yield path, f"key {key!r} is no text"
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            yield from offences((*path, str(number)), item)
+    else:
+        wrong = _wrong(value)
+        if wrong:
+            yield path, wrong
+
+
+def _wrong(value: Any) -> str | None:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "not a finite number"
+    if isinstance(value, int) and value not in INT64:
+        return "a whole number of more than 64 bits"
+    if isinstance(value, str) and not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        return "text that is not UTF-8"
+    return (
+        None
+        if isinstance(value, SCALARS)
+        else f"a value of type {type(value).__name__} has no place in a configuration"
+    )

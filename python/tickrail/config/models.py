@@ -1,0 +1,131 @@
+"""The shape of a configuration: frozen models in which an unknown key, NaN or infinity is an error.
+
+Types are strict: ``"15"`` is no number. What a table is keyed by is its id; the order of the tables ``feeds`` and
+``strategies`` is the order in which feeds merge at equal times and strategies are called.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tickrail.config.values import (
+    ClassPath,
+    FrozenTable,
+    Id,
+    InstrumentKey,
+    InstrumentList,
+    Params,
+    PathText,
+    Table,
+    TimeNs,
+)
+
+__all__ = ["FeedConfig", "InstrumentConfig", "RuntimeConfig", "RuntimeSettings", "StrategyConfig", "VenueConfig"]
+
+UINT32_MAX = 2**32 - 1
+INT64_MAX = 2**63 - 1
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+
+class RuntimeSettings(_Table):
+    """Table ``[runtime]``: what holds for the whole run.
+
+    Attributes:
+        seed: Seed of every random choice of the run.
+        digest: ``events`` costs nothing per tick; ``full`` hashes every input record.
+        order_by: The time that orders ticks of different feeds.
+        slice_ticks: Ticks that a source hands the loop at once; never changes a result.
+        run_dir: Folder for the result folders; placed as the paths of feeds are.
+        always_fresh: Hand out a new tick object for every tick, kept or not; never changes a result.
+    """
+
+    seed: Annotated[int, Field(ge=0, le=INT64_MAX)] = 0
+    digest: Literal["events", "full"] = "events"
+    order_by: Literal["ts_event", "ts_init"] = "ts_event"
+    slice_ticks: Annotated[int, Field(ge=1, le=65_536)] = 4_096
+    run_dir: PathText = Path("runs")
+    always_fresh: bool = False
+
+
+class InstrumentConfig(_Table):
+    """Table ``[instruments."SYMBOL.VENUE"]``.
+
+    Attributes:
+        currency: Currency of profit and fees; ``XXX`` (none) leaves it to the tick file.
+        price_increment: Smallest price step; 0.0 leaves it to the tick file.
+        negative_prices: Whether prices below zero are good prices.
+        bar_duration_ns: Length of this instrument's bars; 0 where it has none.
+    """
+
+    currency: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,15}$")] = "XXX"
+    price_increment: Annotated[float, Field(ge=0.0)] = 0.0
+    negative_prices: bool = False
+    bar_duration_ns: Annotated[int, Field(ge=0, le=INT64_MAX)] = 0
+
+
+class FeedConfig(_Table):
+    """Table ``[feeds.ID]``: one source of ticks.
+
+    Attributes:
+        adapter: Name of the adapter; ``ticks`` maps a tick file.
+        path: The file; a relative one starts at the parent of the configuration root. Absolute once it is loaded.
+        start: First time that is delivered, int ns UTC; ``None`` is the beginning.
+        end: First time that is delivered no more, int ns UTC; ``None`` is the end.
+        options: Whatever else the adapter takes.
+    """
+
+    adapter: Id = "ticks"
+    path: PathText | None = None
+    start: TimeNs = None
+    end: TimeNs = None
+    options: Params = Field(default_factory=FrozenTable)
+
+
+class VenueConfig(_Table):
+    """Table ``[venues.ID]``: where orders go; the id is the part of an instrument's id after its last dot.
+
+    Attributes:
+        adapter: Name of the adapter; ``simulated`` fills from the ticks.
+        fee_rate: Fee as a fraction of the notional: 0.00002 is 0.2 basis points.
+        options: Whatever else the adapter takes.
+    """
+
+    adapter: Id = "simulated"
+    fee_rate: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    options: Params = Field(default_factory=FrozenTable)
+
+
+class StrategyConfig(_Table):
+    """Table ``[strategies.ID]``.
+
+    Attributes:
+        class_: Key ``class``: ``module:Class``.
+        instruments: Ids of what the strategy receives, or ``"*"`` for everything.
+        params: Values for the class's parameters, checked against the class when it is built.
+        enabled: Whether the strategy takes part.
+        max_ticks: Most ticks in a batch (classes with ``on_batch``).
+        window_ns: Time span of a batch, aligned to the epoch; 0 is none.
+    """
+
+    class_: Annotated[ClassPath, Field(alias="class")]
+    instruments: Annotated[tuple[str, ...] | Literal["*"], InstrumentList] = "*"
+    params: Params = Field(default_factory=FrozenTable)
+    enabled: bool = True
+    max_ticks: Annotated[int, Field(ge=1, le=UINT32_MAX)] = 4_096
+    window_ns: Annotated[int, Field(ge=0, le=INT64_MAX)] = 0
+
+
+class RuntimeConfig(_Table):
+    """A whole configuration: ``[runtime]`` and four tables keyed by id."""
+
+    runtime: RuntimeSettings = RuntimeSettings()
+    instruments: Annotated[dict[InstrumentKey, InstrumentConfig], Table] = Field(default_factory=FrozenTable)
+    feeds: Annotated[dict[Id, FeedConfig], Table] = Field(default_factory=FrozenTable)
+    venues: Annotated[dict[Id, VenueConfig], Table] = Field(default_factory=FrozenTable)
+    strategies: Annotated[dict[Id, StrategyConfig], Table] = Field(default_factory=FrozenTable)

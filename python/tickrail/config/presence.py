@@ -1,0 +1,82 @@
+"""What a configuration names and the installation or the disk lacks: adapters, files, venues. All of it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from tickrail.config.loader import LoadedConfig
+from tickrail.config.origins import format_path, near_miss
+from tickrail.errors import ConfigProblems, Problem
+
+__all__ = ["require_presence"]
+
+
+def require_presence(loaded: LoadedConfig, *, feed_adapters: Collection[str], venue_adapters: Collection[str]) -> None:
+    """Check that whatever is named is there.
+
+    Args:
+        loaded: The configuration.
+        feed_adapters: Names of the adapters that feeds can have.
+        venue_adapters: Names of the adapters that venues can have.
+
+    Raises:
+        ConfigProblems: Something is not there.
+    """
+    problems = [
+        *_nothing_to_run(loaded),
+        *_feeds(loaded, feed_adapters),
+        *_venues(loaded, venue_adapters),
+        *_routes(loaded),
+    ]
+    if problems:
+        missing_data = any(problem.path.endswith(".path") for problem in problems)
+        raise ConfigProblems(
+            problems,
+            hint="'tickrail data generate' and 'tickrail data import' make tick files" if missing_data else None,
+        )
+
+
+def _nothing_to_run(loaded: LoadedConfig) -> Iterator[Problem]:
+    place = f"{loaded.shown_root / loaded.env}"
+    if not loaded.config.feeds:
+        yield Problem("feeds", place, "there is no feed", "a table [feeds.ID]")
+    if not any(strategy.enabled for strategy in loaded.config.strategies.values()):
+        yield Problem("strategies", place, "there is no strategy that is enabled", "a table [strategies.ID]")
+
+
+def _feeds(loaded: LoadedConfig, adapters: Collection[str]) -> Iterator[Problem]:
+    for name, feed in loaded.config.feeds.items():
+        if feed.adapter not in adapters:
+            yield _unknown_adapter(loaded, ("feeds", name, "adapter"), feed.adapter, adapters)
+        elif feed.adapter == "ticks" and feed.path is None:
+            yield loaded.problem(format_path(("feeds", name, "path")), "missing", expected="the path of a tick file")
+        elif feed.path is not None and not feed.path.is_file():
+            wrong = "is no file" if feed.path.exists() else "no such file"
+            yield loaded.problem(format_path(("feeds", name, "path")), f"{wrong}: {feed.path}")
+
+
+def _venues(loaded: LoadedConfig, adapters: Collection[str]) -> Iterator[Problem]:
+    for name, venue in loaded.config.venues.items():
+        if venue.adapter not in adapters:
+            yield _unknown_adapter(loaded, ("venues", name, "adapter"), venue.adapter, adapters)
+
+
+def _routes(loaded: LoadedConfig) -> Iterator[Problem]:
+    """Instruments of strategies whose venue has no table."""
+    venues = loaded.config.venues
+    for name, strategy in loaded.config.strategies.items():
+        named = () if strategy.instruments == "*" or not strategy.enabled else strategy.instruments
+        for venue in dict.fromkeys(instrument.rpartition(".")[2] for instrument in named):
+            if venue not in venues:
+                path, meant = format_path(("strategies", name, "instruments")), near_miss(venue, venues)
+                yield loaded.problem(path, f"no venue '{venue}'", expected=f"a table [venues.{venue}]", near_miss=meant)
+
+
+def _unknown_adapter(loaded: LoadedConfig, path: tuple[str, ...], adapter: str, known: Collection[str]) -> Problem:
+    expected = "one of " + ", ".join(sorted(known))
+    return loaded.problem(
+        format_path(path),
+        f"no adapter '{adapter}' in this installation",
+        expected=expected,
+        near_miss=near_miss(adapter, known),
+    )

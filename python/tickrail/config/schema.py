@@ -1,0 +1,66 @@
+"""What the models allow at a path, for layers that arrive as text and for messages."""
+
+from __future__ import annotations
+
+from pathlib import Path as FilePath
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from tickrail.config.models import RuntimeConfig, RuntimeSettings
+from tickrail.config.origins import Path
+
+__all__ = ["ID_TABLES", "SECTIONS", "field_type", "keys_at", "takes_list", "takes_text"]
+
+SECTIONS: Final = tuple(RuntimeConfig.model_fields)
+ID_TABLES: Final = tuple(section for section in SECTIONS if section != "runtime")
+
+
+def keys_at(path: Path) -> tuple[str, ...]:
+    """The keys that the table at ``path`` may hold; empty where any key may stand."""
+    model = _model_at(path)
+    return () if model is None else tuple(_fields(model))
+
+
+def field_type(path: Path) -> Any:
+    """The type of the value at ``path``; ``None`` where the models leave it open."""
+    model = _model_at(path[:-1]) if path else None
+    return None if model is None else _fields(model).get(path[-1])
+
+
+def takes_text(annotation: Any) -> bool:
+    """Whether text stays text there, whatever it looks like."""
+    members = _members(annotation)
+    return any(member is str or member is FilePath for member in members) and not takes_list(annotation)
+
+
+def takes_list(annotation: Any) -> bool:
+    """Whether a list may stand there."""
+    return any(get_origin(member) in {list, tuple} for member in _members(annotation))
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
+    if get_origin(annotation) in {Union, UnionType}:
+        return tuple(inner for member in get_args(annotation) for inner in _members(member))
+    if get_origin(annotation) is Literal:
+        return tuple(type(value) for value in get_args(annotation))
+    return (annotation,)
+
+
+def _fields(model: type[BaseModel]) -> dict[str, Any]:
+    return {field.alias or name: field.annotation for name, field in model.model_fields.items()}
+
+
+def _model_at(path: Path) -> type[BaseModel] | None:
+    if not path:
+        return RuntimeConfig
+    section = RuntimeConfig.model_fields.get(path[0])
+    if section is None or len(path) > 2:
+        return None
+    if path[0] not in ID_TABLES:
+        return RuntimeSettings if len(path) == 1 else None
+    table: type[BaseModel] | None = get_args(section.annotation)[1] if len(path) == 2 else None
+    return table

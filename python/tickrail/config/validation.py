@@ -1,0 +1,116 @@
+"""From a merged tree to models, or to the list of everything that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from tickrail.config.models import RuntimeConfig
+from tickrail.config.origins import Path, Tree, fold, format_path, near_miss
+from tickrail.config.schema import ID_TABLES, keys_at
+from tickrail.errors import Problem
+
+__all__ = ["validate"]
+
+KINDS: Final = {
+    dict: "a table",
+    list: "a list",
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+}
+EXPECTED: Final = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+    "dict_type": "a table",
+    "finite_number": "a finite number",
+}
+BOUNDS: Final = {
+    "greater_than_equal": ("ge", "at least"),
+    "less_than_equal": ("le", "at most"),
+    "less_than": ("lt", "less than"),
+}
+MISSING: Final = {"class": 'class = "module:Class"'}
+
+
+def validate(tree: Tree) -> tuple[RuntimeConfig | None, list[Problem]]:
+    """The models, or ``None`` and every problem."""
+    problems = [Problem(format_path(path), str(tree.origin(path)), text) for path, text in _collisions(tree)]
+    try:
+        config = RuntimeConfig.model_validate(tree.values)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=True)
+        return None, [*problems, *_translate(tree, details)]
+    return config, problems
+
+
+def _collisions(tree: Tree) -> Iterator[tuple[Path, str]]:
+    """Ids that one variable name would mean."""
+    for section in ID_TABLES:
+        table = tree.get((section,))
+        first: dict[str, str] = {}
+        for name in table if isinstance(table, dict) else ():
+            other = first.setdefault(fold(name), name)
+            if other != name:
+                place = tree.origin((section, other))
+                yield (
+                    (section, name),
+                    f"differs from '{other}' ({place}) only by case or punctuation, which variables cannot say",
+                )
+
+
+def _translate(tree: Tree, details: Iterable[ErrorDetails]) -> Iterator[Problem]:
+    listed = list(details)
+    meant = {(*_path(detail)[:-1], miss) for detail in listed if (miss := _near(detail)) is not None}
+    for detail in listed:
+        path = _path(detail)
+        if detail["type"] == "missing" and path in meant:
+            continue  # said once, by the misspelt key
+        message, expected = _say(detail)
+        yield Problem(format_path(path), str(tree.origin(path)), message, expected, _near(detail))
+
+
+def _path(detail: ErrorDetails) -> Path:
+    return tuple(str(part) for part in detail["loc"] if part != "[key]")
+
+
+def _near(detail: ErrorDetails) -> str | None:
+    path = _path(detail)
+    return near_miss(path[-1], keys_at(path[:-1])) if detail["type"] == "extra_forbidden" else None
+
+
+def _say(detail: ErrorDetails) -> tuple[str, str | None]:
+    kind, path, context = detail["type"], _path(detail), detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        return "unknown key", "one of " + ", ".join(keys_at(path[:-1]))
+    if kind == "missing":
+        return "missing", MISSING.get(path[-1])
+    expected = _expected(kind, context)
+    if expected is None:
+        return _lower_first(detail["msg"]), None
+    found = KINDS.get(type(detail["input"])) if "type" in kind else None
+    wrong = "out of bounds" if kind in BOUNDS else "wrong value"
+    return f"found {found}" if found else wrong, expected
+
+
+def _expected(kind: str, context: dict[str, Any]) -> str | None:
+    if kind in EXPECTED:
+        return EXPECTED[kind]
+    if kind in BOUNDS:
+        key, word = BOUNDS[kind]
+        return f"{word} {context[key]}"
+    if kind == "string_pattern_mismatch":
+        return "a currency code, as USD"
+    return {"literal_error": context.get("expected"), "expected": context.get("expected")}.get(kind)
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,118 @@
+"""Types of single configuration values: frozen tables, points in time, instrument lists, class paths, ids."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Annotated, Any, Final, NoReturn, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+__all__ = ["ClassPath", "FrozenTable", "Id", "InstrumentKey", "InstrumentList", "Params", "PathText", "Table", "TimeNs"]
+
+ID_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+CLASS_PATTERN: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+INSTRUMENT_PATTERN: Final = re.compile(r"[^\s.][^\s]*\.[^\s.]+")
+TIME_PATTERN: Final = re.compile(r"(?P<seconds>[^.,]*?)(?:\.(?P<fraction>\d{1,9}))?(?P<zone>Z|z|[+-]\d{2}:?\d{2})?")
+SECOND_NS: Final = 1_000_000_000
+INT64_MAX: Final = 2**63 - 1
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class FrozenTable(dict[K, V]):
+    """A ``dict`` that refuses every change, so that a loaded configuration stays what its digest says."""
+
+    def _refuse(self, *_args: object, **_kwargs: object) -> NoReturn:
+        raise TypeError("a loaded configuration cannot be changed; load it again with overrides")
+
+    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self),)
+
+
+def _freeze(value: Any) -> Any:
+    return FrozenTable({key: _freeze(item) for key, item in value.items()}) if isinstance(value, dict) else value
+
+
+def _fail(expected: str) -> NoReturn:
+    raise PydanticCustomError("expected", "{expected}", {"expected": expected})
+
+
+def _time_ns(value: object) -> object:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime.combine(value, time(), UTC)
+    if isinstance(value, datetime):
+        return _datetime_ns(value)
+    return _text_ns(value) if isinstance(value, str) else _fail(TIME_EXPECTED)
+
+
+TIME_EXPECTED: Final = "a time: 2024-01-31, 2024-01-31T09:30:00Z (UTC where no zone is given) or nanoseconds since 1970"
+
+
+def _text_ns(text: str) -> int:
+    found = TIME_PATTERN.fullmatch(text.strip())
+    if found is None:
+        _fail(TIME_EXPECTED)
+    try:
+        whole = datetime.fromisoformat(found["seconds"] + (found["zone"] or ""))
+    except ValueError:
+        _fail(TIME_EXPECTED)
+    return _datetime_ns(whole) + int((found["fraction"] or "").ljust(9, "0"))
+
+
+def _datetime_ns(value: datetime) -> int:
+    aware = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+    since = aware - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * SECOND_NS + since.microseconds * 1_000
+
+
+def _instruments(value: object) -> object:
+    expected = 'a list of instrument ids, as ["EURUSD.SIM"], or "*" for all'
+    if value == "*" and isinstance(value, str):
+        return value
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        _fail(expected)
+    for item in value:
+        if INSTRUMENT_PATTERN.fullmatch(item) is None:
+            _fail("instrument ids of the form SYMBOL.VENUE, as EURUSD.SIM")
+    if len(set(value)) != len(value):
+        _fail("each instrument once")
+    return tuple(value)
+
+
+def _matching(pattern: re.Pattern[str], expected: str) -> AfterValidator:
+    def check(value: str) -> str:
+        return value if pattern.fullmatch(value) else _fail(expected)
+
+    return AfterValidator(check)
+
+
+def _path(value: object) -> object:
+    if isinstance(value, Path):
+        return value
+    return Path(value) if isinstance(value, str) and value and "\0" not in value else _fail("a path, as text")
+
+
+TimeNs = Annotated[int | None, BeforeValidator(_time_ns), Field(ge=-INT64_MAX, le=INT64_MAX)]
+"""A point in time as int ns UTC; TOML dates and times, ISO text and whole nanoseconds are taken."""
+
+InstrumentList: Final = BeforeValidator(_instruments)
+"""Marks the list of instruments: a list of ids or ``"*"``."""
+
+ClassPath = Annotated[str, _matching(CLASS_PATTERN, 'the strategy\'s class as "module:Class"')]
+Id = Annotated[str, _matching(ID_PATTERN, "an id of at most 64 letters, digits, '.', '_' and '-'")]
+InstrumentKey = Annotated[
+    str, _matching(INSTRUMENT_PATTERN, "an instrument id of the form SYMBOL.VENUE, as EURUSD.SIM")
+]
+PathText = Annotated[Path, BeforeValidator(_path)]
+Params = Annotated[dict[str, Any], AfterValidator(_freeze)]
+
+Table: Final = AfterValidator(FrozenTable)
+"""Marks a table keyed by id: frozen once it is valid."""

@@ -1,0 +1,201 @@
+"""The merge of layers against a small model, and the places of keys against the reader."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tickrail.config import load_config
+from tickrail.config.origins import Origin, Tree
+from tickrail.config.toml_lines import key_lines, parse_key
+
+NAMES = st.sampled_from(["a", "b", "c", "d e", "EURUSD.SIM", "", '"', "#x", "x=y"])
+SCALARS = st.one_of(
+    st.integers(-5, 5),
+    st.booleans(),
+    st.text(alphabet="a\"'#=[]{}\\\n,. é", max_size=6),
+    st.lists(st.integers(0, 3), max_size=3),
+)
+TABLES = st.recursive(
+    st.dictionaries(NAMES, SCALARS, max_size=3),
+    lambda inner: st.dictionaries(NAMES, inner | SCALARS, max_size=3),
+    max_leaves=8,
+)
+
+
+def model_merge(low: Any, high: Any) -> Any:
+    """What merging means, in four lines."""
+    if not (isinstance(low, dict) and isinstance(high, dict)):
+        return high
+    return {
+        key: model_merge(low.get(key), high[key]) if key in high else low[key]
+        for key in [*low, *(k for k in high if k not in low)]
+    }
+
+
+def leaves(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    if not isinstance(value, dict):
+        return {path: value}
+    return {place: leaf for key, item in value.items() for place, leaf in leaves(item, (*path, key)).items()}
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.lists(TABLES, min_size=1, max_size=4))
+def test_layers_merge_as_the_model_says(layers: list[dict[str, Any]]) -> None:
+    tree, expected = Tree(), {}
+    for number, layer in enumerate(layers):
+        for key, value in layer.items():
+            tree.set((key,), value, Origin("file", str(number)))
+        expected = model_merge(expected, layer)
+    assert tree.values == expected
+    assert json.dumps(tree.values) == json.dumps(expected), "and in the same order"
+    for path in leaves(expected):
+        if path:
+            assert tree.origins[path].name == str(last_setter(layers, path))
+    assert {path for path in tree.origins if not isinstance(tree.get(path), dict)} == {
+        p for p, v in leaves(expected).items() if p
+    }
+
+
+def last_setter(layers: list[dict[str, Any]], path: tuple[str, ...]) -> int:
+    """The number of the last layer that has a value, or ends, at this very path."""
+    return max(number for number, layer in enumerate(layers) if path in leaves(layer))
+
+
+def write_toml(
+    draw: st.DrawFn,
+    table: dict[str, Any],
+    lines: list[str],
+    expected: dict[tuple[str, ...], int],
+    path: tuple[str, ...],
+) -> None:
+    """Write a table in any of the forms that TOML has, and note where each key went."""
+    nested = {key: value for key, value in table.items() if isinstance(value, dict)}
+    for key in [key for key in table if key not in nested]:
+        lines += draw(st.lists(st.sampled_from(["", "# a = 1", "   "]), max_size=2))
+        expected[(*path, key)] = len(lines) + 1
+        lines += (
+            f"{spell(key)} = {spell_value(draw, table[key])}{draw(st.sampled_from(['', ' # [x] = 2', '  ']))}".split(
+                "\n"
+            )
+        )
+    for key, value in list(nested.items()):
+        if draw(st.booleans()):
+            del nested[key]
+            for place in inner_places(value, (*path, key)):
+                expected[place] = len(lines) + 1
+            lines.append(f"{spell(key)} = {inline(value)}")
+    for key, value in nested.items():
+        expected[(*path, key)] = len(lines) + 1
+        lines.append("[" + " . ".join(spell(part) for part in (*path, key)) + "]" + draw(st.sampled_from(["", " # {"])))
+        write_toml(draw, value, lines, expected, (*path, key))
+
+
+def spell(key: str) -> str:
+    return key if key.isalnum() and key.isascii() else json.dumps(key)
+
+
+def spell_value(draw: st.DrawFn, value: Any) -> str:
+    if isinstance(value, str) and "'" not in value and "\\" not in value and draw(st.booleans()):
+        return "'''\n" + value + "'''" if "\n" in value or draw(st.booleans()) else f"'{value}'"
+    if isinstance(value, list) and draw(st.booleans()):
+        return "[ # ]\n" + "".join(f"  {json.dumps(item)}, # '\n" for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def inline(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{spell(key)} = {inline(item)}" for key, item in value.items()) + " }"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def inner_places(value: Any, path: tuple[str, ...]) -> list[tuple[str, ...]]:
+    nested = (
+        [place for key, item in value.items() for place in inner_places(item, (*path, key))]
+        if isinstance(value, dict)
+        else []
+    )
+    return [path, *nested]
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> tuple[str, dict[str, Any], dict[tuple[str, ...], int]]:
+    table = draw(TABLES)
+    lines: list[str] = []
+    expected: dict[tuple[str, ...], int] = {}
+    write_toml(draw, table, lines, expected, ())
+    newline = draw(st.sampled_from(["\n", "\r\n"]))
+    return newline.join(lines) + newline, table, expected
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(documents())
+def test_each_key_is_found_on_its_line(document: tuple[str, dict[str, Any], dict[tuple[str, ...], int]]) -> None:
+    text, table, expected = document
+    assert tomllib.loads(text) == table, "the test writes TOML"
+    assert key_lines(text) == expected
+
+
+@given(st.lists(NAMES, min_size=1, max_size=4))
+def test_a_dotted_key_has_its_parts(parts: list[str]) -> None:
+    assert parse_key(" . ".join(map(spell, parts))) == tuple(parts)
+
+
+@pytest.mark.parametrize("text", ["", "a..b", "a.", "a = 1\nb", "a\n", "a b", "a=1", "a = 1 #", '"a', "[a]"])
+def test_what_is_no_key_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_key(text)
+
+
+LAYERS = ("default", "base", "env", "variable", "set", "argument")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=64, deadline=None)
+@given(st.sets(st.sampled_from(LAYERS[1:])))
+def test_the_highest_layer_wins(tmp_path: Path, setters: set[str]) -> None:
+    root = tmp_path / "config"
+    for folder, layer in (("base", "base"), ("backtest", "env")):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        (root / folder / "x.toml").write_text(f"[runtime]\nseed = {LAYERS.index(layer)}\n" if layer in setters else "")
+    loaded = load_config(
+        "backtest",
+        root=root,
+        environ={"TICKRAIL_RUNTIME__SEED": "3"} if "variable" in setters else {},
+        overrides=["runtime.seed=4"] if "set" in setters else [],
+        arguments={"runtime.seed": 5} if "argument" in setters else None,
+    )
+    highest = max((LAYERS.index(layer) for layer in setters), default=0)
+    kinds = ("default", "file", "file", "env", "set", "argument")
+    assert loaded.config.runtime.seed == highest
+    assert loaded.origin("runtime.seed").kind == kinds[highest]
+    history = [origin.kind for origin in loaded.origin("runtime.seed").history()]
+    assert history == [kinds[number] for number in sorted(map(LAYERS.index, setters), reverse=True)] or not setters
+
+
+ANYTHING = st.text(max_size=30) | st.sampled_from(
+    ["[", "{", "nan", "1e999", "'''", "2024-01-01", "9" * 5_000, "\ud800", "a,b", "{a={b=1}}"]
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(ANYTHING, ANYTHING)
+def test_any_text_ends_in_a_configuration_or_in_problems(tmp_path: Path, variable: str, override: str) -> None:
+    from tickrail.errors import ConfigProblems
+
+    (tmp_path / "config" / "backtest").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "config" / "backtest" / "x.toml").write_text('[strategies.ema]\nclass = "m:C"\n')
+    try:
+        load_config(
+            "backtest",
+            root=tmp_path / "config",
+            environ={"TICKRAIL_STRATEGIES__EMA__FAST": variable},
+            overrides=[override],
+        )
+    except ConfigProblems as error:
+        assert all(problem.origin for problem in error.problems)
