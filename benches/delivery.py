@@ -10,7 +10,7 @@ from benches import handlers
 from benches.yardstick import Comparison, Work, interleave, loop
 
 SEED = 7
-BATCH_TICKS = 4_096
+BATCH_TICKS = 4_096  # what on_batch gets by default
 PREBUILT_TICKS = 100_000  # as kept objects these take about 10 MB, so the yardstick reads memory as a real list would
 
 
@@ -44,14 +44,13 @@ class Case:
     plain: Callable[[], list[Any]]
     goal: Goal = Goal()
     feeds: int = 1
-    batch_ticks: int = 0
     ticks: int = 1_000_000
 
     def work(self, ticks: int | None = None) -> Work:
         """The run; what it returns is checked, so that nobody measures a run that failed."""
         count = ticks or self.ticks
         data = data_of(count, self.feeds)
-        return Work(lambda: checked(run(self.strategies(), data, batch_ticks=self.batch_ticks), count), count)
+        return Work(lambda: checked(run(self.strategies(), data), count), count)
 
     def yardstick(self) -> Work:
         """The plain loop over prebuilt ticks, with as many handlers as the case has strategies."""
@@ -85,7 +84,6 @@ CASES = (
         lambda: [handlers.BatchCounting()],
         lambda: [handlers.PlainCounting()],
         Goal(least_rate=100e6),
-        batch_ticks=BATCH_TICKS,
         ticks=10_000_000,
     ),
     *(
@@ -95,7 +93,6 @@ CASES = (
             lambda: [handlers.PlainCounting()],
             Goal(least_rate=10e6 if count == 100 else None),
             feeds=count,
-            batch_ticks=BATCH_TICKS,
             ticks=5_000_000,
         )
         for count in (1, 10, 100)
@@ -108,10 +105,9 @@ def case(name: str) -> Case:
     return next(found for found in CASES if found.name == name)
 
 
-def run(strategies: Sequence[tickrail.Strategy], data: Any, *, batch_ticks: int = 0) -> Any:
+def run(strategies: Sequence[tickrail.Strategy], data: Any) -> Any:
     """The one place that says how a run is made."""
-    options = {"max_ticks": batch_ticks} if batch_ticks else {}
-    return tickrail.backtest(list(strategies), data, progress=None, **options)
+    return tickrail.backtest(list(strategies), data, progress=None)
 
 
 def checked(result: Any, ticks: int) -> Any:
