@@ -115,6 +115,9 @@ class Bar(Tick): ...
 def layout() -> dict[str, tuple[int, str]]:
     """Offset and numpy format of every field of the 64-byte record, as the compiler lays it out."""
 
+def layout() -> dict[str, tuple[int, str]]:
+    """Offset and numpy format of every field of the 64-byte record, as the compiler lays it out."""
+
 @final
 class TickArray:
     """Records that never change, mapped from a file or owned; slices share the owner. See ``tickrail.read_ticks``."""
@@ -137,7 +140,7 @@ class TickArray:
         columns: Mapping[str, str],
         time_unit: str | None = None,
         instrument: str | None = None,
-        instruments: Sequence[Mapping[str, Any] | str] = (),
+        instruments: Sequence[Mapping[str, Any] | str] | None = None,
         default_venue: str | None = None,
         order_by: str = "ts_event",
         on_bad: str = "reject",
@@ -150,8 +153,9 @@ class TickArray:
     @overload
     def __getitem__(self, index: slice, /) -> TickArray: ...
     def __iter__(self) -> Iterator[Tick]: ...
+    @staticmethod
+    def _restore(version: int, bytes: bytes, instruments: Sequence[Mapping[str, Any]], order_by: str) -> TickArray: ...
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[np.void]: ...
-    def __buffer__(self, flags: int, /) -> memoryview: ...
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
     def between(self, start_ns: int | None, end_ns: int | None) -> TickArray: ...
@@ -169,7 +173,7 @@ class TickArray:
     @property
     def path(self) -> str | None: ...
     @property
-    def fingerprint(self) -> bytes: ...          # 16 bytes XXH3-128 over the 64-byte records of exactly this (sub)array
+    def fingerprint(self) -> bytes: ...
 
 @final
 class TickFileWriter:
@@ -180,16 +184,16 @@ class TickFileWriter:
     symbols without one. A context manager: leaving it without ``commit`` aborts.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         path: str | os.PathLike[str],
         *,
         order_by: str = "ts_event",
         on_bad: str = "reject",
-        instruments: Sequence[Mapping[str, Any] | str] = (),
-        default_instrument: str | None = None,
+        instruments: Sequence[Mapping[str, Any] | str] | None = None,
+        default_instrument: InstrumentId | str | None = None,
         default_venue: str | None = None,
-    ) -> None: ...
+    ) -> TickFileWriter: ...
     def append_arrow(
         self,
         stream: object,
@@ -227,20 +231,20 @@ class TickFileWriter:
 
     def abort(self) -> None: ...
     def __enter__(self) -> TickFileWriter: ...
-    def __exit__(self, *exc: object) -> None: ...
+    def __exit__(self, *_exc: object) -> None: ...
 
 @final
 class TickGenerator:
     """Random walk of quotes; the same seed gives the same bytes in any process and at any chunk size."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         seed: int,
         instruments: Sequence[Mapping[str, Any] | str],
         *,
         start_ns: int,
         mean_interval_ns: int = 1_000_000,
-    ) -> None: ...
+    ) -> TickGenerator: ...
     def take(self, count: int) -> TickArray: ...
 
 class StrategyCore:

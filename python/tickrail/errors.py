@@ -152,11 +152,48 @@ class DataError(TickrailError):
 
 
 class TickFileError(DataError):
-    """The file is no tick file, of another version, or damaged."""
+    """The file is no tick file, of another version, or damaged.
+
+    Attributes:
+        path: The file.
+        problem: In one word: ``not_a_tick_file``, ``foreign_byte_order``, ``other_version``, ``truncated``,
+            ``too_long``, ``header_damaged`` or ``records_damaged``.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, path: str = "", problem: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.path = path
+        self.problem = problem
 
 
 class BadRecord(DataError):
-    """Records break the rules of the record, and the policy is to reject."""
+    """A record breaks the rules of the record, and the policy is to reject.
+
+    Attributes:
+        problem: The rule in one word, such as ``price_not_finite`` or ``key_backwards``.
+        origin: The file or stream that the record came from.
+        row: Its row there, by the source's own count.
+        value: What broke the rule.
+        counts: Bad records found so far, by problem.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        problem: str = "",
+        origin: str = "",
+        row: int = 0,
+        value: str = "",
+        counts: dict[str, int] | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.problem = problem
+        self.origin = origin
+        self.row = row
+        self.value = value
+        self.counts = counts or {}
 
 
 class ImportFormatError(DataError):

@@ -8,9 +8,12 @@
 //! [`dispatch`] (the loop that brings them together), [`digest`] (one number for a whole run).
 
 pub mod block;
+pub mod check;
 pub mod clock;
 pub mod digest;
 pub mod dispatch;
+pub mod file;
+pub mod generate;
 pub mod instrument;
 pub mod lifecycle;
 pub mod order;

@@ -3,26 +3,38 @@
 use pyo3::prelude::*;
 
 mod array;
+mod arrow;
 mod batch;
+mod columns;
+mod data_errors;
 mod dispatcher;
 mod errors;
 mod events;
+mod export;
+mod generator;
 mod gil;
 mod host;
 mod info;
+mod infos;
 mod instrument;
 mod method;
+mod pack;
+mod records;
 mod report;
 mod strategy;
 mod table;
 mod tick;
+mod writer;
 
 #[pymodule(gil_used = true)]
 fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     info::register(m)?;
     instrument::register(m)?;
     tick::register(m)?;
+    records::register(m)?;
     array::register(m)?;
+    writer::register(m)?;
+    generator::register(m)?;
     batch::register(m)?;
     events::register(m)?;
     strategy::register(m)?;
