@@ -1,7 +1,7 @@
 """The 64-byte record as numpy sees it: dtypes over the same bytes, and the codes of kinds, sides and flags.
 
-``TICK_DTYPE`` covers every byte once. ``QUOTE_DTYPE``, ``TRADE_DTYPE`` and ``BAR_DTYPE`` name the same bytes by kind, so
-``records.view(QUOTE_DTYPE)["bid"]`` copies nothing; they hold where ``records["kind"]`` says so.
+``TICK_DTYPE`` covers every byte once. ``QUOTE_DTYPE``, ``TRADE_DTYPE`` and ``BAR_DTYPE`` name the same bytes by kind,
+so ``records.view(QUOTE_DTYPE)["bid"]`` copies nothing; they hold where ``records["kind"]`` says so.
 
     >>> QUOTE_DTYPE.itemsize, QUOTE_DTYPE.fields["bid"][1]
     (64, 32)
