@@ -61,6 +61,14 @@ class Case:
         return interleave(self.work(ticks), self.yardstick(), rounds=rounds)
 
 
+def counting(count: int) -> tuple[Callable[[], list[tickrail.Strategy]], Callable[[], list[Any]]]:
+    """So many counting strategies, and as many plain ones."""
+    return (
+        lambda: [handlers.Counting() for _ in range(count)],
+        lambda: [handlers.PlainCounting() for _ in range(count)],
+    )
+
+
 CASES = (
     Case("on_tick, empty", lambda: [handlers.Empty()], lambda: [handlers.PlainEmpty()]),
     Case("on_tick, counting", lambda: [handlers.Counting()], lambda: [handlers.PlainCounting()], Goal(most_ratio=1.3)),
@@ -71,14 +79,7 @@ CASES = (
         lambda: [handlers.PlainEma()],
         Goal(most_ratio=6 / 2.5),
     ),
-    *(
-        Case(
-            f"fan-out to {count}",
-            lambda count=count: [handlers.Counting() for _ in range(count)],  # type: ignore[misc]
-            lambda count=count: [handlers.PlainCounting() for _ in range(count)],  # type: ignore[misc]
-        )
-        for count in (1, 4, 10)
-    ),
+    *(Case(f"fan-out to {count}", *counting(count)) for count in (1, 4, 10)),
     Case(
         f"on_batch of {BATCH_TICKS:,}",
         lambda: [handlers.BatchCounting()],
