@@ -57,8 +57,9 @@ class Flag(IntFlag):
 
 def _dtype(*fields: tuple[str, int, str]) -> np.dtype[np.void]:
     names, offsets, formats = zip(*fields, strict=True)
-    spec: dict[str, Any] = {"names": names, "formats": formats, "offsets": offsets, "itemsize": _SIZE}
-    return np.dtype(spec)
+    spec: Any = {"names": names, "formats": formats, "offsets": offsets, "itemsize": _SIZE}
+    dtype: np.dtype[np.void] = np.dtype(spec)  # numpy's stub wants lists of literals in such a mapping
+    return dtype
 
 
 TICK_DTYPE: Final = _dtype(*_HEAD, *((f"value_{i}", 32 + 8 * i, "<f8") for i in range(4)))
