@@ -80,8 +80,8 @@ def test_the_tests_of_the_project_pass(project: Path) -> None:
 def test_ctrl_c_keeps_the_partial_result(project: Path) -> None:
     """The strategy says when it has begun, and would never end by itself within the test."""
     (project / "strategies" / "slow.py").write_text(
-        "import time\nfrom pathlib import Path\nfrom tickrail import Tick\n"
-        "from strategies.ema_cross import EmaCross\n\n\n"
+        "import time\nfrom pathlib import Path\n"
+        "from tickrail import Tick\nfrom strategies.ema_cross import EmaCross\n\n\n"
         "class Slow(EmaCross):\n"
         "    def on_quote(self, tick: Tick) -> None:\n"
         "        Path('begun').touch()\n"
