@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
+import subprocess
 import sys
 import threading
 import time
@@ -146,15 +146,26 @@ def test_ctrl_c_between_native_slices_interrupts_within_bounds() -> None:
         def on_bar(self, tick: _native.Tick) -> None:
             raise AssertionError("there are no bars")
 
-    data = array(np.arange(1, 3_000_001))
-    run = dispatcher(*[data] * 8)
+    data = array(np.arange(1, 2_000_001))
+    run = dispatcher(*[data] * 32)
     run.register(Sleeps(), "sleeps")
-    timer = threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    end = run.run()
-    timer.join()
+    with subprocess.Popen(["sh", "-c", f"sleep 0.1; kill -INT {os.getpid()}"]):
+        end = run.run()
     assert end == "interrupted"
-    assert 0 < run.stats()["ticks"] < 24_000_000
+    assert 0 < run.stats()["ticks"] < 64_000_000
+
+
+def test_other_threads_get_their_turn_where_no_handler_runs() -> None:
+    class NoBars(_native.StrategyCore):
+        def on_bar(self, tick: _native.Tick) -> None:
+            raise AssertionError("there are no bars")
+
+    data = array(np.arange(1, 2_000_001))
+    run = dispatcher(*[data] * 32)
+    run.register(NoBars(), "no-bars")
+    threading.Timer(0.02, run.request_stop).start()
+    assert run.run() == "stopped"
+    assert run.stats()["ticks"] < 64_000_000
 
 
 def test_a_stop_request_from_another_thread() -> None:

@@ -23,7 +23,7 @@ use crate::array::TickArray;
 use crate::errors::{hinted, run_failed};
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::host::{Handlers, PyHost, Registered, attach};
-use crate::pace::Pace;
+use crate::pace::{PROGRESS, Pace, TURN};
 use crate::report;
 use crate::strategy::{Face, StrategyCore};
 use crate::table::RunTable;
@@ -272,7 +272,7 @@ impl Dispatcher {
     #[pyo3(signature = (progress=None))]
     fn run(&self, py: Python<'_>, progress: Option<Bound<'_, PyAny>>) -> PyResult<&'static str> {
         let inside = self.inside.get(py);
-        let mut pace = Pace::new();
+        let (mut report, mut turn) = (Pace::every(PROGRESS), Pace::every(TURN));
         let result = inside.drive(py, &self.stop, |core| {
             let total = core.remaining();
             let mut outcome = core.start();
@@ -282,7 +282,11 @@ impl Dispatcher {
                     return Ok(end);
                 }
                 py.check_signals()?;
-                if let Some(progress) = progress.as_ref().filter(|_| pace.is_due()) {
+                if turn.is_due() {
+                    // Where no handler runs, nothing else gives the GIL up; a thread that wants to stop the run needs it.
+                    py.detach(|| ());
+                }
+                if let Some(progress) = progress.as_ref().filter(|_| report.is_due()) {
                     progress.call1((core.input_count(), total))?;
                 }
                 outcome = core.advance();

@@ -1,30 +1,39 @@
-//! How often a person is told how far the run is: wall time, which no decision sees.
+//! What happens between slices by wall time, which no decision sees: progress for a person, the GIL for other threads.
 
 use std::time::{Duration, Instant};
 
-/// A terminal shows no more than this.
-const INTERVAL: Duration = Duration::from_millis(50);
+/// How often `progress` is called: a terminal shows no more.
+pub const PROGRESS: Duration = Duration::from_millis(50);
 
-/// Says when it is time to report progress again.
-pub struct Pace(Instant);
+/// How often other threads get their turn: the interpreter's own switch interval.
+pub const TURN: Duration = Duration::from_millis(5);
+
+/// Says when something is due again.
+pub struct Pace {
+    interval: Duration,
+    last: Instant,
+}
 
 impl Pace {
-    /// The first report is due one interval from now.
-    pub fn new() -> Self {
-        Self(now())
+    /// First due one interval from now.
+    pub fn every(interval: Duration) -> Self {
+        Self { interval, last: now() }
     }
 
-    /// Whether a report is due; if so, the next is due one interval later.
+    /// Whether it is due; if so, the next time is one interval later.
     pub fn is_due(&mut self) -> bool {
-        let due = self.0.elapsed() >= INTERVAL;
+        let due = self.last.elapsed() >= self.interval;
         if due {
-            self.0 = now();
+            self.last = now();
         }
         due
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "paces a progress bar; nothing that a strategy decides depends on it")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "paces what surrounds the loop; nothing that a strategy decides depends on it"
+)]
 fn now() -> Instant {
     Instant::now()
 }

@@ -8,6 +8,8 @@ mod batcher;
 mod desk;
 mod dispatcher;
 mod host;
+mod lives;
+mod orders;
 mod request;
 mod step;
 mod subscriber;

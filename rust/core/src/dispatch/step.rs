@@ -7,16 +7,16 @@ use std::sync::Arc;
 
 use super::desk::Desk;
 use super::dispatcher::{Outcome, RunSettings};
-use super::host::{Fault, Hook, Host};
+use super::host::Host;
 use super::request::{Request, TimerKey};
-use super::subscriber::{Account, Delivery, Routes, Subscriber, Subscription};
+use super::subscriber::{Delivery, Routes, Subscriber, Subscription};
 use crate::digest::{EventKind, RunDigest};
-use crate::lifecycle::{Operation, State, Transition};
+use crate::lifecycle::{Operation, State};
 use crate::source::Slice;
 use crate::stop::StopFlag;
 use crate::tick::{OrderBy, Side, Tick};
 use crate::timer::{Fired, TimerId, TimerQueue};
-use crate::venue::{Order, OrderKey, OrderStatus, OrderUpdate, Venue, VenueFill};
+use crate::venue::{OrderKey, OrderUpdate, Venue, VenueFill};
 
 /// Steps without a tick and without the clock moving, after which a strategy is held to go round in circles.
 const MAX_STEPS_AT_ONE_TIME: u32 = 100_000;
@@ -124,36 +124,36 @@ pub(super) enum Pass {
 
 /// The state of the loop, the source apart.
 pub(super) struct Steps<H: Host> {
-    pub desk: Rc<Desk>,
-    pub host: H,
-    pub digest: RunDigest,
-    pub errors: Vec<ErrorRecord<H::Failure>>,
-    pub interruption: Option<H::Failure>,
-    pub host_failure: Option<H::Failure>,
-    pub fills: Vec<Fill>,
-    pub inputs: u64,
-    pub timers_fired: u64,
-    order: OrderBy,
-    venue: Box<dyn Venue>,
-    stop: Arc<StopFlag>,
-    subscribers: Vec<Subscriber>,
-    routes: Routes,
+    pub(super) desk: Rc<Desk>,
+    pub(super) host: H,
+    pub(super) digest: RunDigest,
+    pub(super) errors: Vec<ErrorRecord<H::Failure>>,
+    pub(super) interruption: Option<H::Failure>,
+    pub(super) host_failure: Option<H::Failure>,
+    pub(super) fills: Vec<Fill>,
+    pub(super) inputs: u64,
+    pub(super) timers_fired: u64,
+    pub(super) order: OrderBy,
+    pub(super) venue: Box<dyn Venue>,
+    pub(super) stop: Arc<StopFlag>,
+    pub(super) subscribers: Vec<Subscriber>,
+    pub(super) routes: Routes,
     /// Per instrument: whether an order waits or a position is open, so that the venue and the mark matter.
-    watched: Vec<bool>,
+    pub(super) watched: Vec<bool>,
     /// The next key that needs more than a plain step: a timer, a window's end, a pending update.
-    gate: i64,
-    last_key: i64,
+    pub(super) gate: i64,
+    pub(super) last_key: i64,
     /// How many records of the present slice were taken.
-    taken: usize,
-    timers: TimerQueue,
-    timer_ids: BTreeMap<TimerKey, TimerId>,
+    pub(super) taken: usize,
+    pub(super) timers: TimerQueue,
+    pub(super) timer_ids: BTreeMap<TimerKey, TimerId>,
     /// The other way round, and whether the timer repeats.
-    timer_keys: HashMap<TimerId, (TimerKey, bool)>,
-    updates: VecDeque<OrderUpdate>,
-    applying: Vec<Request>,
-    venue_fills: Vec<VenueFill>,
-    steps_at_one_time: u32,
-    run_error: Option<RunError>,
+    pub(super) timer_keys: HashMap<TimerId, (TimerKey, bool)>,
+    pub(super) updates: VecDeque<OrderUpdate>,
+    pub(super) applying: Vec<Request>,
+    pub(super) venue_fills: Vec<VenueFill>,
+    pub(super) steps_at_one_time: u32,
+    pub(super) run_error: Option<RunError>,
 }
 
 impl<H: Host> Steps<H> {
@@ -240,7 +240,7 @@ impl<H: Host> Steps<H> {
     }
 
     #[cold]
-    fn refuse(&self, slice: &Slice<'_>, index: usize, key: i64) -> RunError {
+    pub(super) fn refuse(&self, slice: &Slice<'_>, index: usize, key: i64) -> RunError {
         let (feed, input) = (slice.feeds.at(index), self.inputs);
         if key < self.last_key {
             return RunError::Unordered { feed, input, before_ns: self.last_key, found_ns: key };
@@ -250,7 +250,7 @@ impl<H: Host> Steps<H> {
 
     /// Venue, order updates, handlers. `true`: the pull subscriber has the tick, and the step is not over.
     #[inline(always)]
-    fn tick_step(&mut self, slice: &Slice<'_>, index: usize, tick: &Tick, key: i64) -> bool {
+    pub(super) fn tick_step(&mut self, slice: &Slice<'_>, index: usize, tick: &Tick, key: i64) -> bool {
         self.inputs += 1;
         self.steps_at_one_time = 0;
         let position = self.desk.position() + 1;
@@ -302,20 +302,20 @@ impl<H: Host> Steps<H> {
     }
 
     #[cold]
-    fn cannot_show(&mut self, failure: H::Failure) {
+    pub(super) fn cannot_show(&mut self, failure: H::Failure) {
         self.host_failure = Some(failure);
         self.run_error = Some(RunError::Host);
     }
 
     #[inline(always)]
-    fn has_requests(&self) -> bool {
+    pub(super) fn has_requests(&self) -> bool {
         !self.desk.requests.borrow().is_empty()
     }
 
     // ---- batches -----------------------------------------------------------------------------------------------
 
     #[inline(always)]
-    fn collect(&mut self, slice: &Slice<'_>, index: usize, key: i64, strategy: u32) {
+    pub(super) fn collect(&mut self, slice: &Slice<'_>, index: usize, key: i64, strategy: u32) {
         let batcher = &mut self.subscribers[strategy as usize].batcher;
         if batcher.push(slice, index, key) {
             self.flush(slice, strategy);
@@ -325,7 +325,7 @@ impl<H: Host> Steps<H> {
     }
 
     /// Hands over what is collected for `strategy`, at the clock of now.
-    fn flush(&mut self, slice: &Slice<'_>, strategy: u32) {
+    pub(super) fn flush(&mut self, slice: &Slice<'_>, strategy: u32) {
         let subscriber = &mut self.subscribers[strategy as usize];
         if subscriber.batcher.len() == 0 {
             return;
@@ -338,7 +338,7 @@ impl<H: Host> Steps<H> {
         }
     }
 
-    fn flush_window(&mut self, slice: &Slice<'_>, key: i64) -> bool {
+    pub(super) fn flush_window(&mut self, slice: &Slice<'_>, key: i64) -> bool {
         let ended = |subscriber: &Subscriber| subscriber.batcher.window_end() <= key;
         let next = self.subscribers.iter().position(ended);
         if let Some(strategy) = next {
@@ -359,7 +359,7 @@ impl<H: Host> Steps<H> {
 
     /// Everything that comes before an input of `key`: pending updates, windows that ended, timers that are due.
     #[cold]
-    fn before_key(&mut self, slice: &Slice<'_>, key: i64) {
+    pub(super) fn before_key(&mut self, slice: &Slice<'_>, key: i64) {
         while self.halted().is_none() {
             if let Some(update) = self.updates.pop_front() {
                 self.update_step(slice, &update);
@@ -373,19 +373,19 @@ impl<H: Host> Steps<H> {
         self.set_gate();
     }
 
-    fn set_gate(&mut self) {
+    pub(super) fn set_gate(&mut self) {
         let windows = self.subscribers.iter().map(|subscriber| subscriber.batcher.window_end().saturating_sub(1));
         let due = windows.min().unwrap_or(i64::MAX).min(self.timers.next_due());
         self.gate = if self.updates.is_empty() { due } else { i64::MIN };
     }
 
-    fn next_position(&mut self) -> u64 {
+    pub(super) fn next_position(&mut self) -> u64 {
         let position = self.desk.position() + 1;
         self.desk.set_position(position);
         position
     }
 
-    fn timer_step(&mut self, slice: &Slice<'_>, key: i64) {
+    pub(super) fn timer_step(&mut self, slice: &Slice<'_>, key: i64) {
         let Some(Fired { id, due_ns, number, .. }) = self.timers.pop_due(key - 1) else { return };
         let Some(&(timer, repeats)) = self.timer_keys.get(&id) else { return };
         if !repeats {
@@ -411,7 +411,7 @@ impl<H: Host> Steps<H> {
         self.count_step(timer.strategy);
     }
 
-    fn update_step(&mut self, slice: &Slice<'_>, update: &OrderUpdate) {
+    pub(super) fn update_step(&mut self, slice: &Slice<'_>, update: &OrderUpdate) {
         self.next_position();
         self.tell(slice, update);
         self.apply_requests();
@@ -419,7 +419,7 @@ impl<H: Host> Steps<H> {
     }
 
     /// A strategy that keeps the clock from moving is stopped.
-    fn count_step(&mut self, strategy: u32) {
+    pub(super) fn count_step(&mut self, strategy: u32) {
         self.steps_at_one_time += 1;
         if self.steps_at_one_time > MAX_STEPS_AT_ONE_TIME {
             self.steps_at_one_time = 0;
@@ -429,7 +429,7 @@ impl<H: Host> Steps<H> {
     }
 
     /// Enters an order's change into the digest and tells its owner.
-    fn tell(&mut self, slice: &Slice<'_>, update: &OrderUpdate) {
+    pub(super) fn tell(&mut self, slice: &Slice<'_>, update: &OrderUpdate) {
         let strategy = update.order.key.strategy;
         self.digest.event(self.desk.position(), strategy, EventKind::OrderUpdate, &update.payload());
         let subscriber = &self.subscribers[strategy as usize];
@@ -440,287 +440,5 @@ impl<H: Host> Steps<H> {
         if let Err(fault) = self.host.order_update(strategy, update) {
             self.fault(strategy, "on_order_update", None, fault);
         }
-    }
-
-    // ---- orders ------------------------------------------------------------------------------------------------
-
-    #[inline(never)]
-    fn match_tick(&mut self, slice: &Slice<'_>, tick: &Tick, key: i64) {
-        if let Some(mark) = tick.mark() {
-            self.desk.portfolio.borrow_mut().set_mark(tick.instrument, mark);
-        }
-        if !self.venue.is_waiting(tick.instrument) {
-            return;
-        }
-        let mut fills = std::mem::take(&mut self.venue_fills);
-        self.venue.match_tick(tick, &mut fills);
-        let updates: Vec<OrderUpdate> = fills.drain(..).map(|fill| self.book_fill(&fill, key)).collect();
-        self.venue_fills = fills;
-        for update in &updates {
-            self.flush_before_update(slice, update);
-        }
-        self.desk.advance_clock(key);
-        for update in &updates {
-            self.tell(slice, update);
-        }
-    }
-
-    /// A batch that an update ends is handed over at the clock of its last tick, before the clock moves on.
-    fn flush_before_update(&mut self, slice: &Slice<'_>, update: &OrderUpdate) {
-        let subscriber = &self.subscribers[update.order.key.strategy as usize];
-        if subscriber.order_updates && subscriber.state.is_running() {
-            self.flush(slice, update.order.key.strategy);
-        }
-    }
-
-    fn book_fill(&mut self, fill: &VenueFill, key: i64) -> OrderUpdate {
-        let position = self.desk.position();
-        let order = self.desk.book.borrow_mut().update(fill.order, |order| {
-            order.status = OrderStatus::Filled;
-            (order.price, order.fee) = (fill.price, fill.fee);
-            (order.changed_position, order.changed_ns) = (position, key);
-        });
-        let mut portfolio = self.desk.portfolio.borrow_mut();
-        let row = portfolio.position_mut(order.key.strategy, order.instrument);
-        row.in_flight -= order.signed();
-        row.fill(order.signed(), fill.price, fill.fee);
-        self.fills.push(Fill {
-            order: order.key,
-            instrument: order.instrument,
-            side: order.side,
-            quantity: order.quantity,
-            price: fill.price,
-            fee: fill.fee,
-            position,
-            ts_ns: key,
-            made_position: order.made_position,
-            realised: row.realised,
-        });
-        OrderUpdate { order, reason: "" }
-    }
-
-    fn close_order(&mut self, key: OrderKey, status: OrderStatus, reason: &'static str) -> OrderUpdate {
-        let (position, now_ns) = (self.desk.position(), self.desk.now_ns());
-        let order = self.desk.book.borrow_mut().update(key, |order| {
-            order.status = status;
-            (order.changed_position, order.changed_ns) = (position, now_ns);
-        });
-        let mut portfolio = self.desk.portfolio.borrow_mut();
-        portfolio.position_mut(key.strategy, order.instrument).in_flight -= order.signed();
-        OrderUpdate { order, reason }
-    }
-
-    // ---- requests ----------------------------------------------------------------------------------------------
-
-    /// Lets what was asked for take effect, in the order made.
-    #[cold]
-    fn apply_requests(&mut self) {
-        let mut requests = std::mem::take(&mut self.applying);
-        std::mem::swap(&mut requests, &mut self.desk.requests.borrow_mut());
-        for request in requests.drain(..) {
-            self.apply(request);
-        }
-        self.applying = requests;
-        self.set_gate();
-    }
-
-    fn apply(&mut self, request: Request) {
-        match request {
-            Request::Order(key) => self.send_order(key),
-            Request::Cancel(key) => self.cancel_order(key, "asked for"),
-            Request::SetTimer { timer, due_ns, interval_ns } => self.set_timer(timer, due_ns, interval_ns),
-            Request::CancelTimer(timer) => {
-                self.timer_event(timer, i64::MIN, 0);
-                self.forget_timer(timer);
-            }
-            Request::Subscription { strategy, instrument, wanted } => {
-                let mut payload = [0; 5];
-                payload[..4].copy_from_slice(&instrument.to_le_bytes());
-                payload[4] = u8::from(wanted);
-                self.digest.event(self.desk.position(), strategy, EventKind::Subscription, &payload);
-                self.routes.set(strategy, instrument, wanted);
-            }
-        }
-    }
-
-    fn send_order(&mut self, key: OrderKey) {
-        let order: Order = *self.desk.book.borrow().get(key).expect("requests name orders of the book");
-        if order.status != OrderStatus::Pending {
-            return;
-        }
-        let mut payload = [0; 17];
-        payload[..4].copy_from_slice(&key.number.to_le_bytes());
-        payload[4..8].copy_from_slice(&order.instrument.to_le_bytes());
-        payload[8] = order.side as u8;
-        payload[9..].copy_from_slice(&order.quantity.to_bits().to_le_bytes());
-        self.digest.event(self.desk.position(), key.strategy, EventKind::Order, &payload);
-        let update = match self.venue.submit(&order) {
-            Ok(()) => {
-                self.watched[order.instrument as usize] = true;
-                let accept = |order: &mut Order| order.status = OrderStatus::Accepted;
-                OrderUpdate { order: self.desk.book.borrow_mut().update(key, accept), reason: "" }
-            }
-            Err(reason) => self.close_order(key, OrderStatus::Rejected, reason),
-        };
-        self.updates.push_back(update);
-    }
-
-    fn cancel_order(&mut self, key: OrderKey, reason: &'static str) {
-        self.digest.event(self.desk.position(), key.strategy, EventKind::Cancel, &key.number.to_le_bytes());
-        let order: Order = *self.desk.book.borrow().get(key).expect("requests name orders of the book");
-        if !order.status.is_final() {
-            self.venue.cancel(key, order.instrument);
-            let update = self.close_order(key, OrderStatus::Canceled, reason);
-            self.updates.push_back(update);
-        }
-    }
-
-    fn set_timer(&mut self, timer: TimerKey, due_ns: i64, interval_ns: Option<i64>) {
-        self.timer_event(timer, due_ns, interval_ns.unwrap_or(0));
-        match self.timers.schedule(timer.strategy, due_ns, interval_ns, self.desk.now_ns()) {
-            Ok(id) => {
-                self.timer_ids.insert(timer, id);
-                self.timer_keys.insert(id, (timer, interval_ns.is_some()));
-            }
-            Err(_) => self.run_error = Some(RunError::TooManyTimers),
-        }
-    }
-
-    fn timer_event(&mut self, timer: TimerKey, due_ns: i64, interval_ns: i64) {
-        let mut payload = [0; 20];
-        payload[..4].copy_from_slice(&timer.number.to_le_bytes());
-        payload[4..12].copy_from_slice(&due_ns.to_le_bytes());
-        payload[12..].copy_from_slice(&interval_ns.to_le_bytes());
-        self.digest.event(self.desk.position(), timer.strategy, EventKind::TimerRequest, &payload);
-    }
-
-    fn forget_timer(&mut self, timer: TimerKey) {
-        if let Some(id) = self.timer_ids.remove(&timer) {
-            self.timers.cancel(id);
-            self.timer_keys.remove(&id);
-        }
-    }
-
-    // ---- lives -------------------------------------------------------------------------------------------------
-
-    fn operate(&mut self, strategy: u32, operation: Operation) -> Transition {
-        let subscriber = &self.subscribers[strategy as usize];
-        let from = subscriber.state.get();
-        let answer = subscriber.state.apply(operation);
-        if let Transition::To(to) = answer {
-            self.digest.event(self.desk.position(), strategy, EventKind::State, &[from as u8, to as u8]);
-        }
-        answer
-    }
-
-    pub fn apply_operation(&mut self, strategy: u32, operation: Operation, slice: &Slice<'_>) -> Transition {
-        self.flush(slice, strategy);
-        let answer = match operation {
-            Operation::Fail => {
-                self.fail(strategy);
-                Transition::To(State::Failed)
-            }
-            _ => self.operate(strategy, operation),
-        };
-        self.apply_requests();
-        answer
-    }
-
-    pub fn start(&mut self) {
-        for strategy in 0..self.subscribers.len() as u32 {
-            if self.halted().is_some() {
-                return;
-            }
-            self.next_position();
-            self.operate(strategy, Operation::Start);
-            if let Err(fault) = self.host.hook(strategy, Hook::Start) {
-                self.fault(strategy, "on_start", None, fault);
-            }
-            self.apply_requests();
-        }
-    }
-
-    /// Timers that are due by now still fire, updates arrive, batches are flushed.
-    pub fn end_of_data(&mut self, slice: &Slice<'_>) {
-        let now_ns = self.desk.now_ns();
-        self.before_key(slice, now_ns.saturating_add(1));
-        for strategy in 0..self.subscribers.len() as u32 {
-            self.flush(slice, strategy);
-        }
-        self.apply_requests();
-        self.before_key(slice, now_ns.saturating_add(1));
-    }
-
-    pub fn stop_all(&mut self, slice: &Slice<'_>) {
-        for strategy in (0..self.subscribers.len() as u32).rev() {
-            if matches!(self.subscribers[strategy as usize].state.get(), State::Running | State::Paused) {
-                self.next_position();
-                self.flush(slice, strategy);
-                self.apply_requests();
-            }
-            if matches!(self.subscribers[strategy as usize].state.get(), State::Running | State::Paused) {
-                if let Err(fault) = self.host.hook(strategy, Hook::Stop) {
-                    self.fault(strategy, "on_stop", None, fault);
-                }
-                self.apply_requests();
-            }
-            if self.subscribers[strategy as usize].state.get() != State::Failed {
-                self.operate(strategy, Operation::Stop);
-            }
-        }
-        while let Some(update) = self.updates.pop_front() {
-            self.tell(slice, &update);
-        }
-    }
-
-    #[cold]
-    fn fault(&mut self, strategy: u32, handler: &'static str, input: Option<Tick>, fault: Fault<H::Failure>) {
-        match fault {
-            Fault::Failed(failure) => {
-                self.record_error(strategy, handler, input, Some(failure));
-                self.fail(strategy);
-            }
-            Fault::Interrupted(failure) => self.interruption = Some(failure),
-        }
-    }
-
-    fn record_error(&mut self, strategy: u32, handler: &'static str, input: Option<Tick>, failure: Option<H::Failure>) {
-        let (position, now_ns) = (self.desk.position(), self.desk.now_ns());
-        self.errors.push(ErrorRecord { strategy, position, now_ns, handler, input, failure });
-    }
-
-    /// Stops a strategy: what it asked for in this step is void, its orders are canceled, its timers forgotten.
-    fn fail(&mut self, strategy: u32) {
-        self.operate(strategy, Operation::Fail);
-        self.desk.requests.borrow_mut().retain(|request| request.strategy() != strategy);
-        let open: Vec<OrderKey> = {
-            let book = self.desk.book.borrow();
-            let mine = |order: &&Order| order.key.strategy == strategy && !order.status.is_final();
-            book.all().iter().filter(mine).map(|order| order.key).collect()
-        };
-        for key in open {
-            self.cancel_order(key, "strategy failed");
-        }
-        let timers: Vec<TimerKey> = self.timer_ids.keys().filter(|key| key.strategy == strategy).copied().collect();
-        timers.into_iter().for_each(|timer| self.forget_timer(timer));
-        let subscriber = &mut self.subscribers[strategy as usize];
-        subscriber.skipped += subscriber.batcher.discard() as u64;
-        self.set_gate();
-    }
-
-    pub fn accounts(&self) -> Vec<Account> {
-        let account = |subscriber: &Subscriber| {
-            let pending = subscriber.batcher.len() as u64;
-            let known = subscriber.delivered + subscriber.skipped + pending;
-            Account {
-                state: subscriber.state.get(),
-                published: self.inputs,
-                delivered: subscriber.delivered,
-                filtered: self.inputs - known,
-                skipped: subscriber.skipped,
-                pending,
-            }
-        };
-        self.subscribers.iter().map(account).collect()
     }
 }

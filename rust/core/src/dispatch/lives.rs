@@ -1,0 +1,146 @@
+//! The lives of strategies within the loop: starting, stopping, failing, and their accounts.
+
+use super::host::{Fault, Hook, Host};
+use super::request::TimerKey;
+use super::step::{ErrorRecord, Steps};
+use super::subscriber::{Account, Subscriber};
+use crate::digest::EventKind;
+use crate::lifecycle::{Operation, State, Transition};
+use crate::source::Slice;
+use crate::tick::Tick;
+use crate::venue::{Order, OrderKey};
+
+impl<H: Host> Steps<H> {
+    pub(super) fn operate(&mut self, strategy: u32, operation: Operation) -> Transition {
+        let subscriber = &self.subscribers[strategy as usize];
+        let from = subscriber.state.get();
+        let answer = subscriber.state.apply(operation);
+        if let Transition::To(to) = answer {
+            self.digest.event(self.desk.position(), strategy, EventKind::State, &[from as u8, to as u8]);
+        }
+        answer
+    }
+
+    pub(super) fn apply_operation(&mut self, strategy: u32, operation: Operation, slice: &Slice<'_>) -> Transition {
+        self.flush(slice, strategy);
+        let answer = match operation {
+            Operation::Fail => {
+                self.fail(strategy);
+                Transition::To(State::Failed)
+            }
+            _ => self.operate(strategy, operation),
+        };
+        self.apply_requests();
+        answer
+    }
+
+    pub(super) fn start(&mut self) {
+        for strategy in 0..self.subscribers.len() as u32 {
+            if self.halted().is_some() {
+                return;
+            }
+            self.next_position();
+            self.operate(strategy, Operation::Start);
+            if let Err(fault) = self.host.hook(strategy, Hook::Start) {
+                self.fault(strategy, "on_start", None, fault);
+            }
+            self.apply_requests();
+        }
+    }
+
+    /// Timers that are due by now still fire, updates arrive, batches are flushed.
+    pub(super) fn end_of_data(&mut self, slice: &Slice<'_>) {
+        let now_ns = self.desk.now_ns();
+        self.before_key(slice, now_ns.saturating_add(1));
+        for strategy in 0..self.subscribers.len() as u32 {
+            self.flush(slice, strategy);
+        }
+        self.apply_requests();
+        self.before_key(slice, now_ns.saturating_add(1));
+    }
+
+    pub(super) fn stop_all(&mut self, slice: &Slice<'_>) {
+        for strategy in (0..self.subscribers.len() as u32).rev() {
+            if matches!(self.subscribers[strategy as usize].state.get(), State::Running | State::Paused) {
+                self.next_position();
+                self.flush(slice, strategy);
+                self.apply_requests();
+            }
+            if matches!(self.subscribers[strategy as usize].state.get(), State::Running | State::Paused) {
+                if let Err(fault) = self.host.hook(strategy, Hook::Stop) {
+                    self.fault(strategy, "on_stop", None, fault);
+                }
+                self.apply_requests();
+            }
+            if self.subscribers[strategy as usize].state.get() != State::Failed {
+                self.operate(strategy, Operation::Stop);
+            }
+        }
+        while let Some(update) = self.updates.pop_front() {
+            self.tell(slice, &update);
+        }
+    }
+
+    #[cold]
+    pub(super) fn fault(
+        &mut self,
+        strategy: u32,
+        handler: &'static str,
+        input: Option<Tick>,
+        fault: Fault<H::Failure>,
+    ) {
+        match fault {
+            Fault::Failed(failure) => {
+                self.record_error(strategy, handler, input, Some(failure));
+                self.fail(strategy);
+            }
+            Fault::Interrupted(failure) => self.interruption = Some(failure),
+        }
+    }
+
+    pub(super) fn record_error(
+        &mut self,
+        strategy: u32,
+        handler: &'static str,
+        input: Option<Tick>,
+        failure: Option<H::Failure>,
+    ) {
+        let (position, now_ns) = (self.desk.position(), self.desk.now_ns());
+        self.errors.push(ErrorRecord { strategy, position, now_ns, handler, input, failure });
+    }
+
+    /// Stops a strategy: what it asked for in this step is void, its orders are canceled, its timers forgotten.
+    pub(super) fn fail(&mut self, strategy: u32) {
+        self.operate(strategy, Operation::Fail);
+        self.desk.requests.borrow_mut().retain(|request| request.strategy() != strategy);
+        let open: Vec<OrderKey> = {
+            let book = self.desk.book.borrow();
+            let mine = |order: &&Order| order.key.strategy == strategy && !order.status.is_final();
+            book.all().iter().filter(mine).map(|order| order.key).collect()
+        };
+        for key in open {
+            self.cancel_order(key, "strategy failed");
+        }
+        let timers: Vec<TimerKey> = self.timer_ids.keys().filter(|key| key.strategy == strategy).copied().collect();
+        timers.into_iter().for_each(|timer| self.forget_timer(timer));
+        let subscriber = &mut self.subscribers[strategy as usize];
+        subscriber.skipped += subscriber.batcher.discard() as u64;
+        self.set_gate();
+    }
+
+    pub(super) fn accounts(&self) -> Vec<Account> {
+        let account = |subscriber: &Subscriber| {
+            let pending = subscriber.batcher.len() as u64;
+            let known = subscriber.delivered + subscriber.skipped + pending;
+            Account {
+                state: subscriber.state.get(),
+                published: self.inputs,
+                delivered: subscriber.delivered,
+                filtered: self.inputs - known,
+                skipped: subscriber.skipped,
+                pending,
+            }
+        };
+        self.subscribers.iter().map(account).collect()
+    }
+}
