@@ -8,8 +8,10 @@ The tree; each class carries its facts as attributes and, where there is one, th
     │   ├── UnknownEnvironment       no such folder under the configuration root
     │   └── StrategyImportError      the class named in a table cannot be had
     ├── ParameterError           a strategy's parameter: unknown, missing or of a wrong type (also a TypeError)
+    ├── HandlerError             handlers that no run could call (also a TypeError)
     ├── WiringError              the container cannot build what was asked for
-    │   └── ContainerClosed          it was closed before
+    │   ├── ContainerClosed          it was closed before
+    │   └── NotInjected              a service was used before it was injected (also an AttributeError)
     ├── DataError                market data
     │   ├── TickFileError            not a tick file, or a damaged one
     │   ├── BadRecord                records that break the rules of the record, under ``on_bad="reject"``
@@ -32,8 +34,10 @@ __all__ = [
     "ConfigProblems",
     "ContainerClosed",
     "DataError",
+    "HandlerError",
     "IllegalTransition",
     "ImportFormatError",
+    "NotInjected",
     "OrderRefused",
     "ParameterError",
     "Problem",
@@ -132,19 +136,81 @@ class UnknownEnvironment(ConfigError):
 
 
 class StrategyImportError(ConfigError):
-    """The class that a strategy table names cannot be imported or is no strategy."""
+    """The class that a strategy table names cannot be imported or is no strategy.
+
+    Attributes:
+        expected: What would have been right, or ``None`` where the message says all.
+        near_miss: The name that was probably meant.
+    """
+
+    def __init__(
+        self, message: str, *, expected: str | None = None, near_miss: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.expected = expected
+        self.near_miss = near_miss
 
 
 class ParameterError(TickrailError, TypeError):
-    """A strategy's parameter is unknown, missing or of a wrong type."""
+    """A strategy's parameters are unknown, missing or of a wrong type.
+
+    Attributes:
+        strategy: Name of the strategy's class.
+        problems: All that is wrong; the ``path`` of each is the parameter, its ``origin`` the class.
+    """
+
+    def __init__(
+        self, message: str, *, strategy: str = "", problems: Sequence[Problem] = (), hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.strategy = strategy
+        self.problems: tuple[Problem, ...] = tuple(problems)
+
+
+class HandlerError(TickrailError, TypeError):
+    """The handlers of a strategy's class have no meaning together, or none at all.
+
+    Attributes:
+        strategy: Name of the strategy's class.
+        handlers: The methods that are meant.
+    """
+
+    def __init__(
+        self, message: str, *, strategy: str = "", handlers: Sequence[str] = (), hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.strategy = strategy
+        self.handlers: tuple[str, ...] = tuple(handlers)
 
 
 class WiringError(TickrailError):
-    """The container cannot build what was asked for."""
+    """The container cannot build what was asked for.
+
+    Attributes:
+        problems: All that is wrong with the graph, one line each.
+    """
+
+    def __init__(self, message: str, *, problems: Sequence[str] = (), hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.problems: tuple[str, ...] = tuple(problems)
 
 
 class ContainerClosed(WiringError):
     """The container was closed before."""
+
+
+class NotInjected(WiringError, AttributeError):
+    """A service was used before it was injected.
+
+    Attributes:
+        strategy: Name of the strategy's class.
+        field: The field that was read.
+    """
+
+    def __init__(self, message: str, *, strategy: str = "", field: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.strategy = strategy
+        self.field = field
 
 
 class DataError(TickrailError):
@@ -205,7 +271,27 @@ class OrderRefused(TickrailError, ValueError):
 
 
 class IllegalTransition(TickrailError):
-    """The lifecycle does not allow this operation in the present state."""
+    """The lifecycle does not allow this operation in the present state.
+
+    Attributes:
+        state: The present state.
+        operation: What was asked.
+        allowed: The operations that the state allows.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        state: str = "",
+        operation: str = "",
+        allowed: Sequence[str] = (),
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.state = state
+        self.operation = operation
+        self.allowed: tuple[str, ...] = tuple(allowed)
 
 
 class WrongThread(TickrailError, RuntimeError):
@@ -213,7 +299,15 @@ class WrongThread(TickrailError, RuntimeError):
 
 
 class RunFailed(TickrailError):
-    """The run could not go on."""
+    """The run could not go on.
+
+    Attributes:
+        result: The partial result, where there is one.
+    """
+
+    def __init__(self, message: str, *, result: object | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.result = result
 
 
 class RuntimeFault(TickrailError):

@@ -56,14 +56,10 @@ class Flag(IntFlag):
 
 
 def _dtype(*fields: tuple[str, int, str]) -> np.dtype[np.void]:
-    return np.dtype(
-        {
-            "names": [name for name, _, _ in fields],
-            "formats": [form for _, _, form in fields],
-            "offsets": [offset for _, offset, _ in fields],
-            "itemsize": _SIZE,
-        }
-    )
+    names, offsets, formats = zip(*fields, strict=True)
+    spec: Any = {"names": names, "formats": formats, "offsets": offsets, "itemsize": _SIZE}
+    dtype: np.dtype[np.void] = np.dtype(spec)  # numpy's stub wants lists of literals in such a mapping
+    return dtype
 
 
 TICK_DTYPE: Final = _dtype(*_HEAD, *((f"value_{i}", 32 + 8 * i, "<f8") for i in range(4)))

@@ -4,7 +4,7 @@
 //! The four numbers are float objects in member slots, which the interpreter's specialised attribute loads read in 1-2 ns
 //! (a getter costs 15-20); everything else is made on demand from an inline copy of the 64 bytes. One class a kind, so
 //! that a wrong name can be answered by name: an override of attribute look-up would switch the specialised loads off
-//! (docs/decisions/0003-one-tick-class-per-kind.md).
+//! (docs/decisions/0010-one-tick-class-a-kind.md).
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

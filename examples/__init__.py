@@ -1,0 +1,1 @@
+"""Examples that run; ``config/base`` names ``examples.ema_cross:EmaCross``."""

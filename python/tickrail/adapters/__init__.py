@@ -1,0 +1,1 @@
+"""Adapters: implementations of the ports, found by name and never imported by it."""

@@ -1,0 +1,24 @@
+"""Venue ``simulated``: orders fill from the ticks that follow them."""
+
+from __future__ import annotations
+
+from tickrail._native import InstrumentId
+
+__all__ = ["SimulatedVenue"]
+
+
+class SimulatedVenue:
+    """Market orders fill at the next input tick of their instrument; the native loop does it, on these terms.
+
+    Args:
+        name: Id of the venue, the last part of its instruments' ids.
+        fee_rate: Fee as a fraction of the notional.
+    """
+
+    def __init__(self, *, name: str, fee_rate: float = 0.0) -> None:
+        self.name = name
+        self._fee_rate = fee_rate
+
+    def fee_rate(self, instrument: InstrumentId) -> float:  # noqa: ARG002  (the port knows venues that distinguish)
+        """The same for each instrument."""
+        return self._fee_rate

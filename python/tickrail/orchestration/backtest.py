@@ -1,0 +1,265 @@
+"""``backtest`` and ``open_run``: runs from a script or a notebook, without configuration files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, Self, TypeAlias
+
+from tickrail._native import InstrumentId, OrderUpdate, Tick, TickArray, TimerEvent
+from tickrail.domain.instruments import merge_tables
+from tickrail.domain.time import TimeLike
+from tickrail.errors import ParameterError
+from tickrail.orchestration.sources import Data, named_arrays, order_key
+from tickrail.orchestration.tick_dispatcher import DigestMode, Progress, TickDispatcher
+from tickrail.report.result import Result, Status
+from tickrail.strategy.strategy import Strategy
+
+__all__ = ["PullRun", "PullStrategy", "Strategies", "backtest", "open_run"]
+
+Strategies: TypeAlias = Strategy | Sequence[Strategy] | Mapping[str, Strategy]
+Instruments: TypeAlias = Sequence[InstrumentId | str] | None
+PULL: Final = "pull"
+
+
+def backtest(
+    strategies: Strategies,
+    data: Data,
+    *,
+    start: TimeLike | None = None,
+    end: TimeLike | None = None,
+    instruments: Instruments = None,
+    fee_rate: float = 0.0,
+    seed: int = 0,
+    digest: DigestMode = "events",
+    slice_ticks: int = 4_096,
+    max_ticks: int = 4_096,
+    window_ns: int = 0,
+    progress: Progress | None = None,
+) -> Result:
+    """Run strategies over recorded ticks, on this thread, and return what came of it.
+
+    Args:
+        strategies: One, a list (named by their classes), or a dict by name; ticks reach them in this order.
+        data: A path, a ``TickArray``, any Arrow object, a list of these (merged by time), or a dict by instrument.
+        start: First time that is delivered: ISO text, date, datetime or int ns; UTC where no zone is given.
+        end: First time that is delivered no more.
+        instruments: What the strategies receive; ``None`` is everything.
+        fee_rate: Fee as a fraction of the notional: 0.00002 is 0.2 basis points.
+        seed: Enters the run digest.
+        digest: ``events`` costs nothing per tick; ``full`` hashes every input.
+        slice_ticks: Ticks that a source hands the loop at once; never changes a result.
+        max_ticks: Most ticks of a batch, for classes with ``on_batch``.
+        window_ns: Time span of a batch, aligned to the epoch; 0 is none.
+        progress: Called with ticks done and ticks in all, at most 20 times a second.
+
+    Returns:
+        The result; a strategy that raised shows in ``result.errors``, and Ctrl-C gives the partial result.
+
+    Raises:
+        DataError: The data cannot be used.
+        ParameterError: A strategy cannot be used.
+        RunFailed: The run could not go on; ``error.result`` is its partial result.
+    """
+    named = _named(strategies)
+    batches = {"max_ticks": max_ticks, "window_ns": window_ns}
+    settings = _settings(named, instruments, {"fee_rate": fee_rate, "seed": seed, **batches})
+    arrays = named_arrays(data, start=start, end=end)
+    dispatcher = _dispatcher(arrays, settings, digest=digest, slice_ticks=slice_ticks)
+    for name, strategy in named.items():
+        dispatcher.register(strategy, name, instruments=instruments, **batches)
+    return run_to_result(dispatcher, progress, settings)
+
+
+def open_run(
+    data: Data,
+    *,
+    strategies: Strategies = (),
+    start: TimeLike | None = None,
+    end: TimeLike | None = None,
+    instruments: Instruments = None,
+    fee_rate: float = 0.0,
+    seed: int = 0,
+    digest: DigestMode = "events",
+    slice_ticks: int = 4_096,
+    max_ticks: int = 4_096,
+    window_ns: int = 0,
+) -> PullRun:
+    """Open a run that is pulled.
+
+    ``with open_run(data) as run:`` and then ``for tick in run: run.buy(tick.instrument, 1.0)``.
+
+    ``run`` owns a strategy of its own, the last in order; ``strategies`` run before it. ``break`` stops the run,
+    ``run.result`` is there after the block, whatever ended it. Arguments as for ``backtest``.
+    """
+    named = _named(strategies)
+    if PULL in named:
+        raise ParameterError(f"a strategy has the name '{PULL}', which is that of the run itself", strategy=PULL)
+    batches = {"max_ticks": max_ticks, "window_ns": window_ns}
+    settings = _settings(named, instruments, {"fee_rate": fee_rate, "seed": seed, **batches})
+    arrays = named_arrays(data, start=start, end=end)
+    dispatcher = _dispatcher(arrays, settings, digest=digest, slice_ticks=slice_ticks)
+    for name, strategy in named.items():
+        dispatcher.register(strategy, name, instruments=instruments, **batches)
+    strategy = PullStrategy()
+    dispatcher.register_pull(strategy, PULL, instruments=instruments)
+    return PullRun(dispatcher, strategy, settings)
+
+
+class PullStrategy(Strategy):
+    """The strategy that a pulled run acts through; keeps the updates of its orders until they are looked at."""
+
+    def on_start(self) -> None:
+        """Begin with nothing seen."""
+        self.updates: list[OrderUpdate] = []
+        self.timers: list[TimerEvent] = []
+
+    def on_order_update(self, update: OrderUpdate) -> None:
+        """Keep it for ``PullRun.take_updates``."""
+        self.updates.append(update)
+
+    def on_timer(self, event: TimerEvent) -> None:
+        """Keep it for ``PullRun.take_timers``."""
+        self.timers.append(event)
+
+
+class PullRun:
+    """A run in the hands of a ``for`` loop; made by ``open_run``.
+
+    Besides what is listed here it has the calls of a strategy: ``buy``, ``sell``, ``target``, ``cancel``, ``close``,
+    ``position``, ``schedule_at``, ``schedule_every``. They are those of its own strategy, without a call in between.
+    """
+
+    def __init__(self, dispatcher: TickDispatcher, strategy: PullStrategy, settings: Mapping[str, Any]) -> None:
+        self._dispatcher = dispatcher
+        self._strategy = strategy
+        self._settings = settings
+        self._started = 0.0
+        self._result: Result | None = None
+        self.buy = strategy.buy
+        self.sell = strategy.sell
+        self.target = strategy.target
+        self.cancel = strategy.cancel
+        self.close = strategy.close
+        self.position = strategy.position
+        self.schedule_at = strategy.schedule_at
+        self.schedule_every = strategy.schedule_every
+
+    @property
+    def instruments(self) -> tuple[str, ...]:
+        """Ids of the run's instruments."""
+        return self._dispatcher.instruments
+
+    @property
+    def now_ns(self) -> int:
+        """The clock, int ns UTC."""
+        return self._strategy.now_ns
+
+    @property
+    def result(self) -> Result:
+        """What the run leaves behind, once its block was left.
+
+        Raises:
+            RuntimeError: The block was not left yet.
+        """
+        if self._result is None:
+            raise RuntimeError("the run is going on; its result is there after the 'with' block")
+        return self._result
+
+    def take_updates(self) -> list[OrderUpdate]:
+        """Updates of this run's orders since the last call."""
+        taken, self._strategy.updates = self._strategy.updates, []
+        return taken
+
+    def take_timers(self) -> list[TimerEvent]:
+        """Timers without a callable that fired since the last call."""
+        taken, self._strategy.timers = self._strategy.timers, []
+        return taken
+
+    def __iter__(self) -> Iterator[Tick]:
+        return self._dispatcher.pulls()
+
+    def __enter__(self) -> Self:
+        if self._started:
+            raise RuntimeError("a run is entered once; open another one")
+        self._started = time.perf_counter()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        elapsed_s = time.perf_counter() - self._started
+        self._dispatcher.finish()
+        self._result = self._dispatcher.result(
+            status=_status_after(error), elapsed_s=elapsed_s, configuration=self._settings
+        )
+
+
+def run_to_result(
+    dispatcher: TickDispatcher, progress: Progress | None, configuration: Mapping[str, Any] | None = None
+) -> Result:
+    """Run to the end; the partial result of a run that failed goes with the error."""
+    from tickrail.errors import RunFailed
+
+    try:
+        dispatcher.run(progress)
+    except RunFailed as error:
+        error.result = dispatcher.result(status="failed", configuration=configuration)
+        raise
+    return dispatcher.result(configuration=configuration)
+
+
+def _status_after(error: BaseException | None) -> Status | None:
+    if error is None:
+        return None
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+
+
+def _named(strategies: Strategies) -> dict[str, Strategy]:
+    if isinstance(strategies, Strategy):
+        return {type(strategies).__name__: strategies}
+    if isinstance(strategies, type) or not isinstance(strategies, Sequence | Mapping):
+        shown = f"the class {strategies.__name__}" if isinstance(strategies, type) else repr(strategies)
+        raise ParameterError(
+            f"{shown} is no strategy",
+            hint="hand over an object, as EmaCross(fast=20), a list of them, or a dict by name",
+        )
+    if isinstance(strategies, Mapping):
+        return dict(strategies)
+    named: dict[str, Strategy] = {}
+    for strategy in strategies:
+        base = type(strategy).__name__
+        taken = sum(name == base or name.startswith(f"{base}-") for name in named)
+        named[base if not taken else f"{base}-{taken + 1}"] = strategy
+    return named
+
+
+def _settings(named: Mapping[str, Strategy], instruments: Instruments, numbers: Mapping[str, float]) -> dict[str, Any]:
+    """What decides the result, as plain values."""
+    if isinstance(instruments, str | InstrumentId):
+        raise ParameterError(f"instruments is {str(instruments)!r}; expected a list: instruments=['{instruments}']")
+    fee_rate = numbers["fee_rate"]
+    if not (math.isfinite(fee_rate) and 0.0 <= fee_rate < 1.0):
+        raise ParameterError(f"fee_rate is {fee_rate!r}; expected a fraction of the notional, at least 0 and below 1")
+    strategies = {name: {"class": type(one).__qualname__, "parameters": repr(one)} for name, one in named.items()}
+    ids = None if instruments is None else [str(one) for one in instruments]
+    return {**numbers, "fee_rate": float(fee_rate), "instruments": ids, "strategies": strategies}
+
+
+def _dispatcher(
+    arrays: Mapping[str, TickArray], settings: Mapping[str, Any], *, digest: DigestMode, slice_ticks: int
+) -> TickDispatcher:
+    merged = merge_tables((name, array.instrument_table) for name, array in arrays.items())
+    dispatcher = TickDispatcher(
+        ({**row, "fee_rate": settings["fee_rate"]} for row in merged.values()),
+        order_by=order_key(arrays),
+        digest=digest,
+        seed=settings["seed"],
+        config_digest=hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).digest(),
+        slice_ticks=slice_ticks,
+    )
+    for name, array in arrays.items():
+        dispatcher.feed(name, array)
+    return dispatcher

@@ -1,0 +1,114 @@
+"""``Runtime``: what the bootstrapper hands over, ready to run once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import ExitStack
+from typing import Self
+
+from tickrail.config import LoadedConfig, RuntimeConfig
+from tickrail.errors import IllegalTransition
+from tickrail.orchestration.backtest import run_to_result
+from tickrail.orchestration.container import Container
+from tickrail.orchestration.tick_dispatcher import Progress, TickDispatcher
+from tickrail.report.result import Result
+
+__all__ = ["Runtime"]
+
+
+class Runtime:
+    """A configured set of strategies on a loop, with everything that they use.
+
+    A context manager; ``close`` lets go of what the bootstrapper took, the last first.
+
+    Attributes:
+        loaded: The configuration with its origins.
+        container: Shared services, of the scope ``RUNTIME``.
+        dispatcher: The loop.
+
+    Thread safety: one thread at a time; ``request_stop`` from any.
+    """
+
+    def __init__(self, loaded: LoadedConfig, container: Container, dispatcher: TickDispatcher, undo: ExitStack) -> None:
+        self.loaded = loaded
+        self.container = container
+        self.dispatcher = dispatcher
+        self._undo = undo
+        self._began = False
+        self._closed = False
+
+    @property
+    def config(self) -> RuntimeConfig:
+        """The configuration."""
+        return self.loaded.config
+
+    def run(self, progress: Progress | None = None) -> Result:
+        """Run to the end of the data, on this thread, and return what came of it.
+
+        Args:
+            progress: Called with ticks done and ticks in all, at most 20 times a second.
+
+        Raises:
+            IllegalTransition: It ran before, or is closed.
+            RunFailed: The run could not go on; ``error.result`` is its partial result.
+        """
+        self._begin()
+        return run_to_result(self.dispatcher, progress, self.config.model_dump(mode="json", by_alias=True))
+
+    async def run_async(self, progress: Progress | None = None) -> Result:
+        """The same on a worker thread, while the caller's loop goes on; cancelling it stops the run first.
+
+        ``progress`` is called on the worker thread.
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Result] = loop.create_future()
+        worker = threading.Thread(target=self._run_into, args=(loop, done, progress), name="tickrail-dispatch")
+        worker.start()
+        try:
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            self.request_stop()
+            await asyncio.wait([done])
+            done.exception()
+            raise
+
+    def request_stop(self) -> None:
+        """Ask the run to stop after the present step. Any thread."""
+        self.dispatcher.request_stop()
+
+    def close(self) -> None:
+        """Finalise services and let go of the feeds, the last first. Idempotent.
+
+        Raises:
+            BaseExceptionGroup: What finalisers raised, after all of them have run.
+        """
+        self._closed = True
+        self._undo.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _begin(self) -> None:
+        if self._began or self._closed:
+            state = "closed" if self._closed else "used"
+            raise IllegalTransition(
+                f"this runtime is {state}: a runtime runs once",
+                state=state,
+                operation="run",
+                hint="bootstrap another one; strategies are made anew for it",
+            )
+        self._began = True
+
+    def _run_into(
+        self, loop: asyncio.AbstractEventLoop, done: asyncio.Future[Result], progress: Progress | None
+    ) -> None:
+        try:
+            result = self.run(progress)
+        except BaseException as error:
+            loop.call_soon_threadsafe(done.set_exception, error)
+        else:
+            loop.call_soon_threadsafe(done.set_result, result)

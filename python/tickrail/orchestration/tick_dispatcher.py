@@ -1,0 +1,222 @@
+"""``TickDispatcher``: the typed face of the native loop of one run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from tickrail._native import Dispatcher, InstrumentId, Tick, TickArray
+from tickrail.domain.near import did_you_mean
+from tickrail.domain.positions import Position
+from tickrail.errors import DataError, ParameterError
+from tickrail.report.result import Result, Status, StrategyError, StrategyResult
+from tickrail.strategy.strategy import Strategy, check_ready
+
+__all__ = ["DigestMode", "Progress", "TickDispatcher"]
+
+Progress: TypeAlias = Callable[[int, int | None], object]
+DigestMode: TypeAlias = Literal["events", "full"]
+ENDS: dict[str | None, Status] = {"end": "complete", "stopped": "stopped", "interrupted": "interrupted"}
+ACCOUNTS = ("published", "delivered", "filtered", "skipped", "pending")
+
+
+class TickDispatcher:
+    """One run: feeds and strategies are added, then it runs to the end of the data, or is pulled.
+
+    Args:
+        instruments: The run's table: one row an instrument, with at least its ``id``.
+        order_by: The time that orders ticks of different feeds.
+        digest: ``events`` costs nothing per tick; ``full`` hashes every input.
+        seed: Enters the digest.
+        config_digest: What else decides results, as a hash.
+        slice_ticks: Ticks that a source hands the loop at once; never changes a result.
+        always_fresh: Hand out a new object for each tick, kept or not; never changes a result.
+
+    Thread safety: one thread at a time; ``request_stop`` from any.
+    """
+
+    def __init__(
+        self,
+        instruments: Iterable[Mapping[str, Any]],
+        *,
+        order_by: str = "ts_event",
+        digest: DigestMode = "events",
+        seed: int = 0,
+        config_digest: bytes = b"",
+        slice_ticks: int = 4_096,
+        always_fresh: bool = False,
+    ) -> None:
+        rows = [dict(row) for row in instruments]
+        self.instruments: tuple[str, ...] = tuple(str(row["id"]) for row in rows)
+        self.strategies: dict[str, Strategy] = {}
+        self._elapsed_s = 0.0
+        self._native = Dispatcher(
+            instruments=rows,
+            order_by=order_by,
+            digest=digest,
+            seed=seed,
+            config_digest=config_digest,
+            slice_ticks=slice_ticks,
+            always_fresh=always_fresh,
+        )
+
+    def feed(self, name: str, ticks: TickArray) -> int:
+        """Add a feed; at equal times, earlier feeds come first. Returns its number."""
+        return self._native.add_feed(name, ticks)
+
+    def register(
+        self,
+        strategy: Strategy,
+        name: str,
+        *,
+        instruments: Sequence[InstrumentId | str] | None = None,
+        max_ticks: int = 4_096,
+        window_ns: int = 0,
+    ) -> int:
+        """Add a strategy; each tick reaches strategies in this order. Returns its number.
+
+        Args:
+            strategy: An object that was in no run before.
+            name: Its name in the run.
+            instruments: What it receives; ``None`` is everything.
+            max_ticks: Most ticks of a batch, for classes with ``on_batch``.
+            window_ns: Time span of a batch, aligned to the epoch; 0 is none.
+        """
+        self._admit(strategy, name, instruments)
+        number = self._native.register(
+            strategy, name, instruments=instruments, max_ticks=max_ticks, window_ns=window_ns
+        )
+        self.strategies[name] = strategy
+        return number
+
+    def register_pull(
+        self, strategy: Strategy, name: str, *, instruments: Sequence[InstrumentId | str] | None = None
+    ) -> int:
+        """Add the strategy whose ticks ``pull`` returns; it is the last."""
+        self._admit(strategy, name, instruments)
+        number = self._native.register_pull(strategy, name, instruments=instruments)
+        self.strategies[name] = strategy
+        return number
+
+    def subscribe(self, strategy: str, instrument: InstrumentId | str) -> None:
+        """Let a strategy receive ``instrument`` from the next step on; from its handlers, as ``self.subscribe``."""
+        self.strategies[strategy].subscribe(instrument)
+
+    def run(self, progress: Progress | None = None) -> Status:
+        """Run to the end of the data, on this thread.
+
+        Raises:
+            RunFailed: The run could not go on.
+        """
+        with self._timed():
+            return ENDS[self._native.run(progress)]
+
+    def pulls(self) -> Iterator[Tick]:
+        """The ticks of the pull strategy; the loop goes on by one input each time."""
+        return iter(self._native.pull, None)
+
+    def pull(self) -> Tick | None:
+        """The next tick of the pull strategy; ``None`` once the run has ended."""
+        return self._native.pull()
+
+    def finish(self) -> None:
+        """End the run if it has not ended; idempotent."""
+        self._native.finish()
+
+    def request_stop(self) -> None:
+        """Ask the run to stop after the present step. Any thread."""
+        self._native.request_stop()
+
+    def stats(self) -> dict[str, Any]:
+        """Counters of the loop, once it has begun."""
+        return self._native.stats()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run is over."""
+        return self._native.end is not None
+
+    @property
+    def interruption(self) -> BaseException | None:
+        """What interrupted the run from within a handler: ``KeyboardInterrupt`` or ``SystemExit``."""
+        return self._native.interruption()
+
+    def result(
+        self,
+        *,
+        status: Status | None = None,
+        elapsed_s: float | None = None,
+        configuration: Mapping[str, Any] | None = None,
+    ) -> Result:
+        """What the run leaves behind; ``status`` where the caller knows better than the loop."""
+        errors = tuple(_error(row) for row in self._native.errors())
+        orders, fills, stats = self._native.orders(), self._native.fills(), self._native.stats()
+        counts = [np.bincount(array["strategy"], minlength=len(self.strategies)) for array in (orders, fills)]
+        rows = enumerate(self._native.strategies())
+        return Result(
+            status=status or ENDS.get(self._native.end, "failed"),
+            ticks=stats["ticks"],
+            elapsed_s=self._elapsed_s if elapsed_s is None else elapsed_s,
+            digest=self._native.digest(),
+            strategies=tuple(
+                _strategy(row, int(counts[0][number]), int(counts[1][number]), errors) for number, row in rows
+            ),
+            orders=orders,
+            fills=fills,
+            errors=errors,
+            instruments=self.instruments,
+            stats=stats,
+            configuration=configuration or {},
+        )
+
+    def _timed(self) -> _Stopwatch:
+        return _Stopwatch(self)
+
+    def _admit(self, strategy: Strategy, name: str, instruments: Sequence[InstrumentId | str] | None) -> None:
+        if not isinstance(strategy, Strategy):
+            raise ParameterError(
+                f"{name}: {strategy!r} is no strategy",
+                hint="derive its class from tickrail.Strategy, and hand over an object of it",
+            )
+        if name in self.strategies:
+            raise ParameterError(f"two strategies have the name '{name}'", strategy=name)
+        check_ready(strategy)
+        for wanted in instruments or ():
+            if str(wanted) not in self.instruments:
+                near = did_you_mean(str(wanted), self.instruments)
+                raise DataError(
+                    f"{name}: no feed has the instrument '{wanted}'{near}",
+                    hint=f"there are: {', '.join(self.instruments)}",
+                )
+
+
+class _Stopwatch:
+    def __init__(self, dispatcher: TickDispatcher) -> None:
+        self._dispatcher = dispatcher
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(self, *exception: object) -> None:
+        self._dispatcher._elapsed_s += time.perf_counter() - self._started
+
+
+def _error(row: Mapping[str, Any]) -> StrategyError:
+    names = ("strategy", "handler", "type", "message", "traceback", "position", "ts_ns", "tick", "exception")
+    return StrategyError(**{name: row[name] for name in names})
+
+
+def _strategy(row: Mapping[str, Any], orders: int, fills: int, errors: Sequence[StrategyError]) -> StrategyResult:
+    return StrategyResult(
+        name=row["name"],
+        state=row["state"],
+        delivered=row["delivered"],
+        orders=orders,
+        fills=fills,
+        positions=tuple(Position(**position) for position in row["positions"]),
+        accounts={name: row[name] for name in ACCOUNTS},
+        error=next((error for error in errors if error.strategy == row["name"]), None),
+    )

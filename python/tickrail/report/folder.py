@@ -1,0 +1,50 @@
+"""A result folder that appears whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["write_folder"]
+
+
+def write_folder(
+    folder: Path, tables: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]], texts: Mapping[str, str]
+) -> Path:
+    """Write the files beside ``folder`` and rename; returns ``folder``, absolute.
+
+    Raises:
+        FileExistsError: ``folder`` exists and is not empty.
+    """
+    target = folder.absolute()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise FileExistsError(f"{folder} exists and is not an empty folder")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        for name, table in tables.items():
+            (work / name).write_text(json.dumps(table, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        for name, text in texts.items():
+            (work / name).write_text(text, encoding="utf-8")
+        for name, array in arrays.items():
+            np.save(work / name, array, allow_pickle=False)
+        work.chmod(0o777 & ~_umask())  # mkdtemp keeps others out, which nobody asked for here
+        work.rename(target)  # onto an empty folder as well; onto one that was filled meanwhile it fails
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    return target
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

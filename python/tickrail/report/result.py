@@ -1,0 +1,217 @@
+"""``Result``: what a run leaves behind, complete or not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tickrail.domain.positions import Money, Position, by_currency
+from tickrail.report.equity import equity_by_currency
+from tickrail.report.folder import write_folder
+from tickrail.report.text import html_of, plain, summary_of
+
+__all__ = ["ORDER_STATUS", "SIDES", "Result", "Status", "StrategyError", "StrategyResult"]
+
+Status: TypeAlias = Literal["complete", "stopped", "interrupted", "failed"]
+
+ORDER_STATUS: Final = ("PENDING", "ACCEPTED", "FILLED", "CANCELED", "REJECTED")
+"""Names of the numbers in ``orders["status"]``."""
+SIDES: Final = ("NONE", "BUY", "SELL")
+"""Names of the numbers in ``orders["side"]`` and ``fills["side"]``."""
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyError:
+    """What a strategy raised, and on what.
+
+    Attributes:
+        strategy: Name of the strategy.
+        handler: The handler that raised.
+        type: Name of the exception's class.
+        message: Its text.
+        traceback: As the interpreter would print it.
+        position: Loop position of the input.
+        ts_ns: The clock at that step.
+        tick: The tick that was being handled, or ``None``.
+        exception: The exception itself.
+    """
+
+    strategy: str
+    handler: str
+    type: str
+    message: str
+    traceback: str
+    position: int
+    ts_ns: int
+    tick: object | None = field(default=None, repr=False)
+    exception: BaseException | None = field(default=None, repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        names = ("strategy", "handler", "type", "message", "traceback", "position", "ts_ns")
+        tick = None if self.tick is None else repr(self.tick)
+        return {**{name: getattr(self, name) for name in names}, "tick": tick}
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyResult:
+    """What became of one strategy.
+
+    Attributes:
+        name: Its name in the run.
+        state: ``STOPPED`` or ``FAILED``; after an interruption, whatever it was in.
+        delivered: Ticks that it received.
+        orders: Number of orders it made.
+        fills: Number of fills it had.
+        positions: What it held at the end, of each instrument that it traded.
+        accounts: Where each published tick went: ``published`` is the sum of the others.
+        error: What it raised, or ``None``.
+    """
+
+    name: str
+    state: str
+    delivered: int
+    orders: int
+    fills: int
+    positions: tuple[Position, ...]
+    accounts: Mapping[str, int]
+    error: StrategyError | None = None
+
+    @property
+    def money(self) -> dict[str, Money]:
+        """Realised, unrealised, fees and profit, by currency."""
+        return by_currency(self.positions)
+
+    @property
+    def pnl(self) -> dict[str, float]:
+        """Profit less fees, by currency."""
+        return {currency: sums.pnl for currency, sums in self.money.items()}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run leaves behind.
+
+    Attributes:
+        status: ``complete``, ``stopped`` (asked to), ``interrupted`` (Ctrl-C) or ``failed``.
+        ticks: Input ticks that the loop took.
+        elapsed_s: Wall time of the run.
+        digest: The run digest; of an interrupted run it says how far that run went.
+        strategies: In order of registration.
+        orders: Structured array, in the order asked for.
+        fills: Structured array, in the order made.
+        errors: What strategies raised.
+        instruments: Ids by their number in ``orders`` and ``fills``.
+        stats: Counters of the loop.
+        configuration: The resolved configuration, plain values.
+    """
+
+    status: Status
+    ticks: int
+    elapsed_s: float
+    digest: str
+    strategies: tuple[StrategyResult, ...]
+    orders: npt.NDArray[np.void]
+    fills: npt.NDArray[np.void]
+    errors: tuple[StrategyError, ...]
+    instruments: tuple[str, ...]
+    stats: Mapping[str, Any]
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the run came to its end, or was stopped on purpose, and no strategy failed."""
+        return self.status in ("complete", "stopped") and not self.errors
+
+    @property
+    def ticks_per_s(self) -> float:
+        """Input ticks by second of wall time."""
+        return self.ticks / self.elapsed_s if self.elapsed_s > 0 else 0.0
+
+    @property
+    def pnl(self) -> dict[str, float]:
+        """Profit less fees of all strategies, by currency."""
+        return {currency: sums.pnl for currency, sums in self.money.items()}
+
+    @property
+    def money(self) -> dict[str, Money]:
+        """Realised, unrealised, fees and profit of all strategies, by currency."""
+        return by_currency(position for one in self.strategies for position in one.positions)
+
+    @cached_property
+    def equity(self) -> dict[str, npt.NDArray[np.void]]:
+        """By currency, profit realised so far less fees, after each fill: fields ``ts_ns`` and ``net``."""
+        currencies = {p.instrument: p.currency for one in self.strategies for p in one.positions}
+        return equity_by_currency(self.fills, [currencies.get(name, "XXX") for name in self.instruments])
+
+    def strategy(self, name: str) -> StrategyResult:
+        """The result of one strategy.
+
+        Raises:
+            KeyError: There was none of that name.
+        """
+        return {one.name: one for one in self.strategies}[name]
+
+    def summary(self) -> str:
+        """A table of at most 100 columns."""
+        return summary_of(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; orders and fills as counts, NaN as ``None``."""
+        return {
+            "status": self.status,
+            "ok": self.ok,
+            "ticks": self.ticks,
+            "elapsed_s": self.elapsed_s,
+            "ticks_per_s": self.ticks_per_s,
+            "digest": self.digest,
+            "orders": len(self.orders),
+            "fills": len(self.fills),
+            "pnl": plain(self.pnl),
+            "strategies": [_plain_strategy(one) for one in self.strategies],
+            "errors": [error.to_dict() for error in self.errors],
+            "instruments": list(self.instruments),
+            "stats": plain(dict(self.stats)),
+        }
+
+    def write(self, folder: str | Path) -> Path:
+        """Write ``result.json``, ``configuration.json``, ``orders.npy``, ``fills.npy`` and ``summary.txt``.
+
+        The folder appears whole or not at all.
+
+        Raises:
+            FileExistsError: ``folder`` exists and is not empty.
+        """
+        texts = {"result.json": self.to_dict(), "configuration.json": plain(dict(self.configuration))}
+        arrays = {"orders.npy": self.orders, "fills.npy": self.fills}
+        return write_folder(Path(folder), texts, arrays, {"summary.txt": self.summary() + "\n"})
+
+    def __repr__(self) -> str:
+        traded = f"{len(self.orders)} orders, {len(self.fills)} fills"
+        return f"<Result {self.status}: {self.ticks:,} ticks, {traded}, digest {self.digest[:16]}>"
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
+
+def _plain_strategy(one: StrategyResult) -> dict[str, Any]:
+    positions = [
+        {name: plain(getattr(position, name)) for name in (*Position.__slots__, "pnl")} for position in one.positions
+    ]
+    return {
+        "name": one.name,
+        "state": one.state,
+        "delivered": one.delivered,
+        "orders": one.orders,
+        "fills": one.fills,
+        "pnl": plain(one.pnl),
+        "positions": positions,
+        "accounts": dict(one.accounts),
+        "error": None if one.error is None else f"{one.error.type}: {one.error.message}",
+    }

@@ -1,0 +1,87 @@
+"""A result in words: plain text of at most 100 columns, and HTML for notebooks."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+__all__ = ["html_of", "plain", "summary_of"]
+
+WIDTH: Final = 100
+HEADS: Final = ("strategy", "state", "ticks", "orders", "fills", "fees", "pnl")
+MAX_NAME: Final = 24
+MAX_MONEY: Final = 26
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON can say it: NaN and infinities are ``None``."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+def summary_of(result: Any) -> str:
+    """The summary of a run."""
+    rate = f"{result.ticks:,} ticks in {result.elapsed_s:.2f} s ({result.ticks_per_s / 1e6:.2f} M ticks/s)"
+    lines = [f"{_status(result)}: {rate}, {len(result.orders):,} orders, {len(result.fills):,} fills", ""]
+    lines += _table(HEADS, [_row(one) for one in result.strategies])
+    for error in result.errors:
+        lines += ["", f"error in {error.strategy}.{error.handler} at loop position {error.position:,}:"]
+        lines += [f"  {error.type}: {error.message}"[:WIDTH]]
+    lines += ["", f"digest {result.digest}"]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def html_of(result: Any) -> str:
+    """The same as a table for notebooks; every text is escaped."""
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in HEADS)
+    rows = "".join(_html_row(_row(one)) for one in result.strategies)
+    errors = "".join(
+        f"<p><b>{html.escape(e.strategy)}.{html.escape(e.handler)}</b>: {html.escape(f'{e.type}: {e.message}')}</p>"
+        for e in result.errors
+    )
+    facts = f"{_status(result)}: {result.ticks:,} ticks, {result.ticks_per_s / 1e6:.2f} M ticks/s"
+    caption = f"<caption>{html.escape(facts)}</caption>"
+    return f"<table>{caption}<tr>{head}</tr>{rows}</table>{errors}<code>{html.escape(result.digest)}</code>"
+
+
+def _status(result: Any) -> str:
+    failed = f", {len(result.errors)} failed" if result.errors else ""
+    return f"{result.status}{failed}"
+
+
+def _row(one: Any) -> tuple[str, ...]:
+    fees = _money({currency: sums.fees for currency, sums in one.money.items()})
+    counts = (f"{one.delivered:,}", f"{one.orders:,}", f"{one.fills:,}")
+    return (_cut(one.name, MAX_NAME), one.state, *counts, _cut(fees, MAX_MONEY // 2), _cut(_money(one.pnl), MAX_MONEY))
+
+
+def _money(sums: Mapping[str, float]) -> str:
+    return ", ".join(f"{amount:,.2f}{'' if currency == 'XXX' else ' ' + currency}" for currency, amount in sums.items())
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    return [_line(row, widths) for row in (heads, ["-" * width for width in widths], *rows)]
+
+
+def _line(cells: Iterable[str], widths: Sequence[int]) -> str:
+    aligned = (
+        cell.ljust(width) if number < 2 else cell.rjust(width)
+        for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return "  ".join(aligned)
+
+
+def _html_row(cells: Iterable[str]) -> str:
+    return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"

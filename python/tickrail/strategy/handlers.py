@@ -1,0 +1,100 @@
+"""The methods that a run calls on a strategy, if its class defines them.
+
+=============================  ===================================================================================
+``on_start(self)``             the run begins; orders, timers and subscriptions may be asked for from here on
+``on_tick(self, tick)``        every tick of the instruments subscribed to, but for kinds that have their own handler
+``on_quote(self, tick)``       each quote: ``bid``, ``ask``, ``bid_size``, ``ask_size``, ``mid``, ``spread``
+``on_trade(self, tick)``       each trade: ``price``, ``size``, ``side``
+``on_bar(self, tick)``         each bar, at its close: ``open``, ``high``, ``low``, ``close``, ``volume``
+``on_batch(self, batch)``      ticks by the batch, in place of the four above
+``on_timer(self, event)``      a timer that was set without a callable of its own
+``on_order_update(self, u)``   an order of this strategy was accepted, filled, cancelled or rejected
+``on_pause`` ``on_resume``     the operator paused the strategy, or let it go on
+``on_stop(self)``              the run is over; the last place to look at positions
+=============================  ===================================================================================
+
+The base class has none of those that are called by the tick: what a class does not define costs nothing.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Final
+
+from tickrail.domain.near import near_miss
+from tickrail.errors import HandlerError
+
+__all__ = ["HANDLERS", "PER_TICK", "check_handlers"]
+
+PER_TICK: Final = ("on_tick", "on_quote", "on_trade", "on_bar")
+HANDLERS: Final[dict[str, int]] = {
+    **dict.fromkeys(PER_TICK, 1),
+    **dict.fromkeys(("on_batch", "on_timer", "on_order_update"), 1),
+    **dict.fromkeys(("on_start", "on_stop", "on_pause", "on_resume"), 0),
+}
+"""Each handler with the number of its arguments beside ``self``."""
+
+NEAR: Final = 0.85  # on_tik, on_quotes, on_orders_update; a method called on_fill stays the user's own
+
+
+def check_handlers(cls: type) -> None:
+    """Refuse a class whose handlers no run could call.
+
+    Raises:
+        HandlerError: Naming the methods.
+    """
+    for name in vars(cls):
+        if name in HANDLERS:
+            _check_one(cls, name)
+        elif name.startswith("on_") and (meant := near_miss(name, HANDLERS, cutoff=NEAR)) and not hasattr(cls, meant):
+            raise _error(
+                cls,
+                f"{name} is called by nothing; did you mean '{meant}'?",
+                name,
+                hint="other methods may have any name that is not nearly that of a handler",
+            )
+    _check_mixture(cls)
+
+
+def _check_one(cls: type, name: str) -> None:
+    handler: Any = inspect.getattr_static(cls, name)
+    if inspect.iscoroutinefunction(handler) or inspect.isasyncgenfunction(handler):
+        raise _error(cls, f"{name} is 'async def', and nothing would await it", name, hint="handlers are plain methods")
+    if inspect.isgeneratorfunction(handler):
+        raise _error(
+            cls, f"{name} contains 'yield', and nothing would iterate it", name, hint="handlers are plain methods"
+        )
+    if inspect.isfunction(handler) and not _takes(handler, HANDLERS[name]):
+        expected = {0: f"def {name}(self)", 1: f"def {name}(self, {_argument(name)})"}[HANDLERS[name]]
+        raise _error(
+            cls, f"{name}{inspect.signature(handler)} cannot be called as it will be; expected {expected}", name
+        )
+
+
+def _takes(function: Any, count: int) -> bool:
+    try:
+        inspect.signature(function).bind(*[None] * (count + 1))
+    except TypeError:
+        return False
+    return True
+
+
+def _argument(name: str) -> str:
+    return {"on_batch": "batch", "on_timer": "event", "on_order_update": "update"}.get(name, "tick")
+
+
+def _check_mixture(cls: type) -> None:
+    per_tick = [name for name in PER_TICK if hasattr(cls, name)]
+    if per_tick and hasattr(cls, "on_batch"):
+        names = ("on_batch", *per_tick)
+        raise _error(
+            cls,
+            f"defines on_batch together with {' and '.join(per_tick)}: each tick would come twice, in two orders",
+            *names,
+            hint="take ticks one by one or in batches; on_batch with max_ticks=1 is the same as on_tick",
+        )
+
+
+def _error(cls: type, message: str, *names: str, hint: str | None = None) -> HandlerError:
+    separator = " " if message.startswith("defines") else "."
+    return HandlerError(f"{cls.__name__}{separator}{message}", strategy=cls.__name__, handlers=names, hint=hint)

@@ -1,0 +1,324 @@
+"""From configuration files to a result: the bootstrapper with strategies, services and adapters on real files."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tickrail
+from tickrail import Provider, RuntimeBootstrapper
+from tickrail.errors import ConfigError, ConfigProblems, IllegalTransition, WiringError
+
+RUNTIME = """
+[feeds.eurusd]
+path = "data/eurusd.ticks"
+[venues.SIM]
+fee_rate = 0.00002
+[instruments."EURUSD.SIM"]
+currency = "USD"
+"""
+STRATEGIES = """
+[strategies.second]
+class = "mock_strategies:Mock"
+params = { every = 10 }
+
+[strategies.first]
+class = "mock_strategies:Mock"
+instruments = ["EURUSD.SIM"]
+"""
+MODULE = """
+from tickrail import Inject, Provider, Strategy
+from tickrail.ports import Telemetry
+
+class Prices:
+    log = []
+    def __init__(self): self.seen = 0
+
+def make():
+    Prices.log.append("made")
+    yield Prices()
+    Prices.log.append("closed")
+
+services = Provider().singleton(Prices, make)
+calls = []
+
+class Mock(Strategy):
+    every: int = 20
+    quantity: float = 1.0
+    telemetry: Inject[Telemetry]
+    def on_start(self):
+        self.count = 0
+        calls.append((self.name, "start"))
+    def on_quote(self, tick):
+        self.count += 1
+        self.telemetry.count("quotes")
+        if self.count % self.every == 0:
+            self.target(tick.instrument, self.quantity - self.position(tick.instrument))
+    def on_stop(self):
+        calls.append((self.name, "stop"))
+
+class NeedsPrices(Strategy):
+    prices: Inject[Prices]
+    def on_quote(self, tick):
+        self.prices.seen += 1
+
+class Failing(Strategy):
+    def on_quote(self, tick):
+        raise ValueError("no such luck")
+"""
+
+
+def quotes(count: int = 1_000, name: str = "EURUSD.SIM") -> tickrail.TickArray:
+    records = np.zeros(count, tickrail.QUOTE_DTYPE)
+    records["ts_event"] = records["ts_init"] = np.arange(count) * 1_000_000_000
+    records["kind"] = 1
+    mid = 1.1 + 0.01 * np.sin(np.arange(count) / 100)
+    records["bid"], records["ask"] = mid - 0.0001, mid + 0.0001
+    records["bid_size"] = records["ask_size"] = 1e6
+    return tickrail.TickArray.from_records(records, [name])
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Path]:
+    from tickrail._native import TickFileWriter
+
+    for name, text in {"config/base/strategies.toml": STRATEGIES, "config/test/runtime.toml": RUNTIME}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "mock_strategies.py").write_text(MODULE)
+    (tmp_path / "data").mkdir()
+    with TickFileWriter(tmp_path / "data" / "eurusd.ticks") as writer:
+        writer.append_ticks(quotes())
+        writer.commit()
+    yield tmp_path
+    sys.modules.pop("mock_strategies", None)
+    assert str(tmp_path) not in sys.path, "the bootstrapper left the project on the import path"
+
+
+def bootstrapper(project: Path, *overrides: str, modules: tuple[Provider | str, ...] = ()) -> RuntimeBootstrapper:
+    return RuntimeBootstrapper("test", root=project / "config", overrides=overrides, environ={}, modules=modules)
+
+
+def problems(project: Path, *overrides: str, modules: tuple[Provider | str, ...] = ()) -> list[str]:
+    before = list(sys.path)
+    with pytest.raises(ConfigProblems) as caught:
+        bootstrapper(project, *overrides, modules=modules).bootstrap()
+    assert sys.path == before
+    return [str(problem).replace(f"{project}/", "") for problem in caught.value.problems]
+
+
+def test_a_run_from_files(project: Path) -> None:
+    with bootstrapper(project).bootstrap() as runtime:
+        result = runtime.run()
+        import mock_strategies
+
+    assert result.ok, result.errors
+    assert result.ticks == 1_000
+    assert [one.name for one in result.strategies] == ["second", "first"]
+    assert [one.delivered for one in result.strategies] == [1_000, 1_000]
+    assert result.strategy("second").orders > result.strategy("first").orders > 0
+    assert result.strategy("first").fills == result.strategy("first").orders
+    assert set(result.pnl) == {"USD"}
+    assert all(position.fees > 0 for one in result.strategies for position in one.positions)
+    assert mock_strategies.calls == [("second", "start"), ("first", "start"), ("second", "stop"), ("first", "stop")]
+    assert result.configuration["strategies"]["second"]["params"] == {"every": 10}
+
+
+def test_the_same_files_give_the_same_digest_at_any_slice_length(project: Path) -> None:
+    digests = set()
+    for slice_ticks in (1, 7, 4096):
+        with bootstrapper(project, f"runtime.slice_ticks={slice_ticks}").bootstrap() as runtime:
+            digests.add(runtime.run().digest)
+    with bootstrapper(project, "runtime.seed=2").bootstrap() as runtime:
+        other = runtime.run().digest
+    assert len(digests) == 1
+    assert other not in digests
+
+
+def test_services_are_injected_and_finalised(project: Path) -> None:
+    with bootstrapper(
+        project, "strategies.first.class=mock_strategies:NeedsPrices", modules=("mock_strategies:services",)
+    ).bootstrap() as runtime:
+        runtime.run()
+        prices = runtime.dispatcher.strategies["first"].prices  # type: ignore[attr-defined]
+        log = type(prices).log
+        assert prices.seen == 1_000
+        assert log == ["made"]
+    assert log == ["made", "closed"]
+    with pytest.raises(WiringError):
+        runtime.container.get(type(prices))
+
+
+def test_a_strategy_that_raises_stops_alone(project: Path) -> None:
+    with bootstrapper(
+        project, "strategies.second.class=mock_strategies:Failing", "strategies.second.params={}"
+    ).bootstrap() as runtime:
+        result = runtime.run()
+    assert not result.ok
+    assert result.status == "complete"
+    assert result.strategy("second").state == "FAILED"
+    assert result.strategy("first").delivered == 1_000
+    error = result.errors[0]
+    assert (error.strategy, error.handler, error.type, error.message) == (
+        "second",
+        "on_tick",
+        "ValueError",
+        "no such luck",
+    )
+    assert 'raise ValueError("no such luck")' in error.traceback
+
+
+def test_a_runtime_runs_once(project: Path) -> None:
+    runtime = bootstrapper(project).bootstrap()
+    runtime.run()
+    with pytest.raises(IllegalTransition, match="a runtime runs once"):
+        runtime.run()
+    runtime.close()
+    runtime.close()
+
+
+def test_it_runs_inside_of_an_event_loop(project: Path) -> None:
+    async def main() -> tickrail.Result:
+        with bootstrapper(project).bootstrap() as runtime:
+            return await runtime.run_async(lambda done, total: None)
+
+    assert asyncio.run(main()).ticks == 1_000
+
+
+def test_cancelling_stops_the_run_first(project: Path) -> None:
+    entered = threading.Event()
+
+    async def main() -> None:
+        with bootstrapper(project, "strategies.first.class=waiting_strategy:Waiting").bootstrap() as runtime:
+            runtime.dispatcher.strategies["first"].entered = entered  # type: ignore[attr-defined]
+            task = asyncio.create_task(runtime.run_async())
+            await asyncio.to_thread(entered.wait, 10)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert runtime.dispatcher.ended
+
+    (project / "waiting_strategy.py").write_text(
+        textwrap.dedent("""
+        import time
+        from tickrail import Strategy
+        class Waiting(Strategy):
+            def on_quote(self, tick):
+                self.entered.set()
+                time.sleep(0.01)
+        """)
+    )
+    asyncio.run(main())
+    sys.modules.pop("waiting_strategy")
+
+
+def test_every_problem_has_its_place(project: Path) -> None:
+    assert problems(
+        project,
+        "strategies.first.class=mock_strategies:Mocc",
+        "strategies.second.params={ evry = 3, quantity = '1' }",
+        "strategies.third.class=mock_strategie:Mock",
+        "strategies.fourth.class=math:sin",
+        "feeds.eurusd.options={ spead = 2 }",
+    ) == [
+        "--set feeds.eurusd.options: feeds.eurusd: adapter 'ticks' takes no 'spead'; it takes path, start, end",
+        "--set strategies.first.class: strategies.first.class: module 'mock_strategies' has no class 'Mocc';"
+        " did you mean 'Mock'?",
+        "--set strategies.third.class: strategies.third.class: no module 'mock_strategie'; did you mean 'mock_strategies'?",
+        "--set strategies.fourth.class: strategies.fourth.class: 'math:sin' is no strategy;"
+        " expected a class derived from tickrail.Strategy",
+        "--set strategies.second.params: strategies.second.params.evry: Mock: unknown parameter 'evry';"
+        " did you mean 'every'?",
+        "--set strategies.second.params: strategies.second.params.quantity: Mock: parameter 'quantity' (float)"
+        " is of type str; expected a number",
+    ]
+
+
+def test_a_problem_in_a_file_names_its_line(project: Path) -> None:
+    (project / "config" / "test" / "more.toml").write_text('\n[strategies.second.params]\nquantity = "1"\n')
+    said = problems(project)
+    assert said[0].startswith("config/test/more.toml:3: strategies.second.params.quantity: ")
+
+
+def test_an_instrument_that_no_feed_has(project: Path) -> None:
+    said = problems(project, 'strategies.first.instruments=["EURUSD.SIM", "EURUSS.SIM"]')
+    assert said == [
+        "--set strategies.first.instruments: strategies.first.instruments: no feed has the instrument 'EURUSS.SIM';"
+        " did you mean 'EURUSD.SIM'?"
+    ]
+
+
+def test_a_service_that_nothing_provides(project: Path) -> None:
+    said = problems(project, "strategies.first.class=mock_strategies:NeedsPrices")
+    assert said == [
+        "--set strategies.first.class: strategies.first.class: NeedsPrices.prices needs Prices, which nothing provides;"
+        " expected a provider in modules=[...] of the bootstrapper"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("import no_such_package", "importing 'broken' raised ModuleNotFoundError: No module named 'no_such_package'"),
+        ("1 / 0", "importing 'broken' raised ZeroDivisionError: division by zero"),
+        ("def f(:", "importing 'broken': invalid syntax"),
+        ("raise SystemExit(3)", "importing 'broken' raised SystemExit: 3"),
+        (
+            "from tickrail import Strategy\nclass S(Strategy):\n  def on_tik(self, tick): ...",
+            "importing 'broken' raised HandlerError: S.on_tik is called by nothing; did you mean 'on_tick'?",
+        ),
+    ],
+)
+def test_a_module_that_does_not_import(project: Path, body: str, said: str) -> None:
+    (project / "broken.py").write_text(body)
+    found = problems(project, "strategies.first.class=broken:S")
+    sys.modules.pop("broken", None)
+    assert said in found[0]
+    assert "broken.py:" in found[0]
+
+
+def test_nothing_is_left_behind_when_bootstrapping_fails(project: Path) -> None:
+    (project / "mock_strategies.py").write_text(
+        MODULE.replace(
+            "class NeedsPrices",
+            "class Boom:\n    def __init__(self, p: Prices): raise RuntimeError('boom')\n\nservices.singleton(Boom)\n\nclass NeedsBoom(Strategy):\n    prices: Inject[Prices]\n    boom: Inject[Boom]\n    def on_quote(self, tick): ...\n\nclass NeedsPrices",
+        )
+    )
+    before = list(sys.path)
+    with pytest.raises(RuntimeError, match="boom"):
+        bootstrapper(
+            project, "strategies.first.class=mock_strategies:NeedsBoom", modules=("mock_strategies:services",)
+        ).bootstrap()
+    assert sys.path == before
+    assert sys.modules["mock_strategies"].Prices.log == ["made", "closed"]
+
+
+def test_unknown_environment_and_missing_file(project: Path) -> None:
+    with pytest.raises(ConfigError, match="unknown environment 'tset'"):
+        RuntimeBootstrapper("tset", root=project / "config", environ={}).bootstrap()
+    (project / "data" / "eurusd.ticks").unlink()
+    assert "no such file" in problems(project)[0]
+    (project / "data" / "eurusd.ticks").write_bytes(b"not ticks at all" * 100)
+    assert problems(project)[0].startswith("config/test/runtime.toml:3: feeds.eurusd.path: ")
+
+
+def test_as_a_module(project: Path) -> None:
+    command = [sys.executable, "-m", "tickrail.orchestration.bootstrapper"]
+    done = subprocess.run(
+        [*command, "--env", "test"], cwd=project, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1,000 ticks" in done.stdout
+    wrong = subprocess.run(
+        [*command, "--env", "tset"], cwd=project, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert wrong.returncode == 78
+    assert "Traceback" not in wrong.stderr
