@@ -302,10 +302,10 @@ def test_append_records_and_ticks_map_instruments(tmp_path: Path) -> None:
     ticks = packed(quotes(s=["B.X", "A.X", "B.X"]), QUOTE | {"instrument": "s"})
     with TickFileWriter(tmp_path / "a.ticks", instruments=["A.X"]) as writer:
         writer.append_ticks(ticks)
-        writer.append_records(ticks.numpy(), instruments=["A.X", "B.X"])
+        writer.append_records(ticks[2:].numpy(), instruments=["A.X", "B.X"])
         writer.commit()
     names = [str(tick.instrument) for tick in TickArray.open(tmp_path / "a.ticks")]
-    assert names == ["B.X", "A.X", "B.X", "A.X", "B.X", "A.X"]
+    assert names == ["B.X", "A.X", "B.X", "A.X"]
 
 
 def test_batches_larger_than_a_piece_keep_their_rows() -> None:
