@@ -125,3 +125,18 @@ fn a_dropped_half_is_seen_with_all_that_it_did_before() {
         assert!(producer.is_abandoned());
     });
 }
+
+#[test]
+fn who_sees_the_close_sees_all_that_was_published() {
+    loom::model(|| {
+        let (mut producer, consumer) = ring::ingress(0, 2).unwrap();
+        let publisher = thread::spawn(move || {
+            producer.try_push(tick(0)).unwrap();
+            producer.close();
+        });
+        if consumer.is_closed() {
+            assert_eq!(consumer.pending(), 1);
+        }
+        publisher.join().unwrap();
+    });
+}
