@@ -75,10 +75,21 @@ class Failing(Strategy):
         raise ValueError("no such luck")
 """
 
+BOOM = """
+class Boom:
+    def __init__(self, prices: Prices): raise RuntimeError("boom")
+
+services.singleton(Boom)
+
+class NeedsBoom(Strategy):
+    prices: Inject[Prices]
+    boom: Inject[Boom]
+"""
+
 
 def quotes(count: int = 1_000, name: str = "EURUSD.SIM") -> tickrail.TickArray:
     records = np.zeros(count, tickrail.QUOTE_DTYPE)
-    records["ts_event"] = records["ts_init"] = np.arange(count) * 1_000_000_000
+    records["ts_event"] = records["ts_init"] = (np.arange(count) + 1_700_000_000) * 1_000_000_000
     records["kind"] = 1
     mid = 1.1 + 0.01 * np.sin(np.arange(count) / 100)
     records["bid"], records["ask"] = mid - 0.0001, mid + 0.0001
@@ -232,7 +243,8 @@ def test_every_problem_has_its_place(project: Path) -> None:
         "--set feeds.eurusd.options: feeds.eurusd: adapter 'ticks' takes no 'spead'; it takes path, start, end",
         "--set strategies.first.class: strategies.first.class: module 'mock_strategies' has no class 'Mocc';"
         " did you mean 'Mock'?",
-        "--set strategies.third.class: strategies.third.class: no module 'mock_strategie'; did you mean 'mock_strategies'?",
+        "--set strategies.third.class: strategies.third.class: no module 'mock_strategie';"
+        " did you mean 'mock_strategies'?",
         "--set strategies.fourth.class: strategies.fourth.class: 'math:sin' is no strategy;"
         " expected a class derived from tickrail.Strategy",
         "--set strategies.second.params: strategies.second.params.evry: Mock: unknown parameter 'evry';"
@@ -286,12 +298,7 @@ def test_a_module_that_does_not_import(project: Path, body: str, said: str) -> N
 
 
 def test_nothing_is_left_behind_when_bootstrapping_fails(project: Path) -> None:
-    (project / "mock_strategies.py").write_text(
-        MODULE.replace(
-            "class NeedsPrices",
-            "class Boom:\n    def __init__(self, p: Prices): raise RuntimeError('boom')\n\nservices.singleton(Boom)\n\nclass NeedsBoom(Strategy):\n    prices: Inject[Prices]\n    boom: Inject[Boom]\n    def on_quote(self, tick): ...\n\nclass NeedsPrices",
-        )
-    )
+    (project / "mock_strategies.py").write_text(MODULE + BOOM)
     before = list(sys.path)
     with pytest.raises(RuntimeError, match="boom"):
         bootstrapper(
