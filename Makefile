@@ -15,9 +15,10 @@ VENV_FULL = $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))
 PLACE := $(shell pwd | cksum | cut -d' ' -f1)
 DEPENDENCIES = $(VENV)/.dependencies-$(PLACE)
 BUILT = $(VENV)/.built-$(PLACE)
-SOURCES := $(shell find rust -name '*.rs' -not -path '*/target/*' -o -name Cargo.toml -not -path '*/target/*')
+SOURCES := $(shell find rust/core rust/python -name '*.rs' -o -name Cargo.toml)
+MODELS = $(wildcard rust/models/Cargo.toml)
 
-.PHONY: help build run test check lint rust-test python-test quick bench wheel constraints clean force
+.PHONY: help build run test check lint rust-test models python-test quick bench wheel constraints clean force
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -40,10 +41,13 @@ data/demo.ticks: | $(BUILT)
 run: $(BUILT) data/demo.ticks ## Generate 5 million ticks and backtest config/backtest over them (ENV=name for another environment)
 	$(TICKRAIL) run --env $(ENV)
 
-test: rust-test python-test ## Run the whole suite: cargo tests, pytest, examples, documentation blocks, stub check
+test: rust-test $(if $(MODELS),models) python-test ## Run the whole suite: cargo tests, model checks, pytest with examples and documents
 
 rust-test: $(BUILT)
 	cargo test --locked --package tickrail-core
+
+models: $(BUILT) ## Check the lock-free sources under loom: every interleaving of the models
+	cargo test --release --locked --manifest-path $(MODELS) --target-dir "$${CARGO_TARGET_DIR:-target}/models"
 
 python-test: $(BUILT)
 	$(PY) -m pytest
@@ -51,10 +55,12 @@ python-test: $(BUILT)
 lint: $(BUILT) ## Check formatting, clippy, ruff and mypy --strict
 	@sh .ci/require.sh lint >/dev/null
 	cargo fmt --all --check
+	$(if $(MODELS),cargo fmt --manifest-path $(MODELS) --check)
 	PYO3_PYTHON="$(VENV_FULL)/bin/python" cargo clippy --locked --workspace --all-targets -- -D warnings
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+	$(PY) -m mypy examples
 
 check: ## Everything a commit has to pass: lint, then test, each once
 	@$(MAKE) --no-print-directory lint

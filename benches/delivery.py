@@ -10,7 +10,7 @@ from benches import handlers
 from benches.yardstick import Comparison, Work, interleave, loop
 
 SEED = 7
-BATCH_TICKS = 4_096
+BATCH_TICKS = 4_096  # what on_batch gets by default
 PREBUILT_TICKS = 100_000  # as kept objects these take about 10 MB, so the yardstick reads memory as a real list would
 
 
@@ -44,14 +44,13 @@ class Case:
     plain: Callable[[], list[Any]]
     goal: Goal = Goal()
     feeds: int = 1
-    batch_ticks: int = 0
     ticks: int = 1_000_000
 
     def work(self, ticks: int | None = None) -> Work:
         """The run; what it returns is checked, so that nobody measures a run that failed."""
         count = ticks or self.ticks
         data = data_of(count, self.feeds)
-        return Work(lambda: checked(run(self.strategies(), data, batch_ticks=self.batch_ticks), count), count)
+        return Work(lambda: checked(run(self.strategies(), data), count), count)
 
     def yardstick(self) -> Work:
         """The plain loop over prebuilt ticks, with as many handlers as the case has strategies."""
@@ -60,6 +59,14 @@ class Case:
     def compare(self, *, rounds: int, ticks: int | None = None) -> Comparison:
         """Both in turn."""
         return interleave(self.work(ticks), self.yardstick(), rounds=rounds)
+
+
+def counting(count: int) -> tuple[Callable[[], list[tickrail.Strategy]], Callable[[], list[Any]]]:
+    """So many counting strategies, and as many plain ones."""
+    return (
+        lambda: [handlers.Counting() for _ in range(count)],
+        lambda: [handlers.PlainCounting() for _ in range(count)],
+    )
 
 
 CASES = (
@@ -72,30 +79,21 @@ CASES = (
         lambda: [handlers.PlainEma()],
         Goal(most_ratio=6 / 2.5),
     ),
-    *(
-        Case(
-            f"fan-out to {count}",
-            lambda count=count: [handlers.Counting() for _ in range(count)],  # type: ignore[misc]
-            lambda count=count: [handlers.PlainCounting() for _ in range(count)],  # type: ignore[misc]
-        )
-        for count in (1, 4, 10)
-    ),
+    *(Case(f"fan-out to {count}", *counting(count)) for count in (1, 4, 10)),
     Case(
         f"on_batch of {BATCH_TICKS:,}",
         lambda: [handlers.BatchCounting()],
         lambda: [handlers.PlainCounting()],
         Goal(least_rate=100e6),
-        batch_ticks=BATCH_TICKS,
         ticks=10_000_000,
     ),
     *(
         Case(
-            f"merge of {count} feed{'s' if count > 1 else ''}, on_batch",
+            f"merge of {count} feed{'s' if count > 1 else ''}",
             lambda: [handlers.BatchCounting()],
             lambda: [handlers.PlainCounting()],
             Goal(least_rate=10e6 if count == 100 else None),
             feeds=count,
-            batch_ticks=BATCH_TICKS,
             ticks=5_000_000,
         )
         for count in (1, 10, 100)
@@ -108,10 +106,9 @@ def case(name: str) -> Case:
     return next(found for found in CASES if found.name == name)
 
 
-def run(strategies: Sequence[tickrail.Strategy], data: Any, *, batch_ticks: int = 0) -> Any:
+def run(strategies: Sequence[tickrail.Strategy], data: Any) -> Any:
     """The one place that says how a run is made."""
-    options = {"max_ticks": batch_ticks} if batch_ticks else {}
-    return tickrail.backtest(list(strategies), data, progress=None, **options)
+    return tickrail.backtest(list(strategies), data, progress=None)
 
 
 def checked(result: Any, ticks: int) -> Any:

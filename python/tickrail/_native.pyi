@@ -115,9 +115,6 @@ class Bar(Tick): ...
 def layout() -> dict[str, tuple[int, str]]:
     """Offset and numpy format of every field of the 64-byte record, as the compiler lays it out."""
 
-def layout() -> dict[str, tuple[int, str]]:
-    """Offset and numpy format of every field of the 64-byte record, as the compiler lays it out."""
-
 @final
 class TickArray:
     """Records that never change, mapped from a file or owned; slices share the owner. See ``tickrail.read_ticks``."""
@@ -220,12 +217,13 @@ class TickFileWriter:
         origin: str = "",
         first_row: int = 1,
     ) -> int:
-        """Append an array of a tick dtype, whose ``instrument`` counts through ``instruments``; returns the rows read."""
+        """Append an array of a tick dtype; its ``instrument`` counts through ``instruments``. Returns the rows read."""
 
     def append_ticks(self, ticks: TickArray, *, origin: str = "", first_row: int = 1) -> int: ...
     def commit(self) -> dict[str, Any]:
-        """Finish: {"path", "count", "first_ns", "last_ns", "problems": {name: count}, "crossed": n,
+        """Finish, and say what was written.
 
+        {"path", "count", "first_ns", "last_ns", "problems": {name: count}, "crossed": n,
         "offenders": [{"problem", "origin", "row", "value"}], "checksum": hex, "instruments": [id]}.
         """
 

@@ -25,7 +25,8 @@ class Machine:
         for path in ROOT.glob(".ci/*.sh"):
             self.copy(str(path.relative_to(ROOT)))
         self.copy("requirements/constraints.txt")
-        (self.checkout / "rust").mkdir()
+        for crate in ("core", "python"):
+            (self.checkout / "rust" / crate).mkdir(parents=True)
         for tool in (*TOOLS, "make"):
             found = shutil.which(tool)
             assert found is not None

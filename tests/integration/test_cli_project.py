@@ -19,14 +19,15 @@ import pytest
 
 GOLDEN = Path(__file__).parent / "golden"
 STRATEGY = "strategies.ema-eurusd"
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("TICKRAIL_")}
+CLEAN["PYTHONWARNINGS"] = "ignore"  # a debug build warns
 
 
 def tickrail(project: Path, *args: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("TICKRAIL_")}
     return subprocess.run(
         [sys.executable, "-m", "tickrail", *args],
         cwd=project,
-        env={**clean, **environ},
+        env={**CLEAN, **environ},
         capture_output=True,
         text=True,
         timeout=100,
@@ -79,7 +80,8 @@ def test_the_tests_of_the_project_pass(project: Path) -> None:
 def test_ctrl_c_keeps_the_partial_result(project: Path) -> None:
     """The strategy says when it has begun, and would never end by itself within the test."""
     (project / "strategies" / "slow.py").write_text(
-        "import time\nfrom pathlib import Path\nfrom tickrail import Tick\nfrom strategies.ema_cross import EmaCross\n\n\n"
+        "import time\nfrom pathlib import Path\n"
+        "from tickrail import Tick\nfrom strategies.ema_cross import EmaCross\n\n\n"
         "class Slow(EmaCross):\n"
         "    def on_quote(self, tick: Tick) -> None:\n"
         "        Path('begun').touch()\n"
@@ -98,6 +100,7 @@ def test_ctrl_c_keeps_the_partial_result(project: Path) -> None:
             f"{STRATEGY}.class=strategies.slow:Slow",
         ],
         cwd=project,
+        env=CLEAN,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

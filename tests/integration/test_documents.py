@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -60,6 +61,8 @@ def run(program: Path, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("document", [path for path in DOCUMENTS if script(path.read_text()).strip()], ids=name_of)
 def test_python_blocks_run_from_top_to_bottom(document: Path, tmp_path: Path) -> None:
+    if (ROOT / "config").is_dir():
+        shutil.copytree(ROOT / "config", tmp_path / "config")  # documents are read in the root of a checkout
     program = tmp_path / f"{document.stem}.md.py"
     program.write_text(script(document.read_text()))
     done = run(program, tmp_path)

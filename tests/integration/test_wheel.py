@@ -41,9 +41,8 @@ print(tickrail.__file__, result.digest)
 def run(*command: str | Path, cwd: Path) -> str:
     """What the command prints; its own words where it fails."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    done = subprocess.run(
-        [str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=580
-    )
+    words = [str(part) for part in command]
+    done = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=580)
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done.stdout
 
@@ -61,13 +60,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def outside(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh environment with the wheel; its dependencies are those that are installed here, so no network is needed."""
+    """A fresh environment with the wheel, over the dependencies that are installed here: no network is needed."""
     environment = tmp_path_factory.mktemp("outside") / "an environment"
     run(sys.executable, "-m", "venv", environment, cwd=ROOT)
     python = environment / "bin" / "python"
     run(python, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", wheel, cwd=environment)
     packages = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=environment).strip()
-    # A line in a .pth file adds a folder without reading that folder's own .pth files, so the editable install stays out.
+    # A line in a .pth file adds a folder without reading the .pth files in it, so the editable install stays out.
     (Path(packages) / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return environment
 

@@ -113,5 +113,5 @@ def test_instrument_ids() -> None:
     assert plain == _native.InstrumentId("BRK.B.NYSE") == pickle.loads(pickle.dumps(plain))
     assert {"BRK.B.NYSE": 1}[plain] == 1  # type: ignore[index]
     for bad in ("EURUSD", ".SIM", "EURUSD.", "EUR USD.SIM", ""):
-        with pytest.raises(ValueError, match="expected SYMBOL.VENUE"):
+        with pytest.raises(ValueError, match=r"expected SYMBOL\.VENUE"):
             _native.InstrumentId(bad)

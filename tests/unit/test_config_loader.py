@@ -299,6 +299,12 @@ def test_nothing_to_run_is_a_problem(load: Load) -> None:
     ]
 
 
+def test_a_span_of_no_time_is_a_problem(load: Load) -> None:
+    assert absent(load(overrides=["feeds.demo.end=2024-01-01"]))[1:] == [
+        "--set feeds.demo.end: feeds.demo.end: not after the start"
+    ]
+
+
 def test_what_is_there_passes(load: Load, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "demo.ticks").write_bytes(b"")

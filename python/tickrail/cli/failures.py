@@ -12,6 +12,7 @@ import click
 from tickrail.errors import (
     ConfigError,
     ConfigProblems,
+    HandlerError,
     ParameterError,
     TickrailError,
     WiringError,
@@ -32,7 +33,7 @@ def exit_code(error: BaseException) -> int:
         return USAGE
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return INTERRUPTED
-    return CONFIGURATION if isinstance(error, ConfigError | ParameterError | WiringError) else FAILED
+    return CONFIGURATION if isinstance(error, ConfigError | HandlerError | ParameterError | WiringError) else FAILED
 
 
 def report(error: BaseException, code: int, *, as_json: bool, trace: bool) -> None:

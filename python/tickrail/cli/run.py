@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -38,15 +36,17 @@ def run(
     loaded = load_config(env, root=config_root, overrides=overrides)
     run_dir = loaded.config.runtime.run_dir
     _require_writable(out if out is not None else run_dir, empty=out is not None)
-    if str(loaded.project) not in sys.path:
-        sys.path.insert(0, str(loaded.project))  # strategies live beside the configuration
     from tickrail.orchestration.bootstrapper import RuntimeBootstrapper  # late: a wrong configuration is said sooner
 
-    runtime = RuntimeBootstrapper(env, root=config_root, overrides=overrides).bootstrap()
-    with progress_bar(env, wanted=not no_progress) as progress:
-        result = runtime.run(progress=progress)
-    folder = result.write(out if out is not None else _result_folder(run_dir, env, result.digest))
-    _say(result, folder, as_json=as_json)
+    with RuntimeBootstrapper(env, root=config_root, overrides=overrides).bootstrap() as runtime:
+        with progress_bar(env, wanted=not no_progress) as progress:
+            result = runtime.run(progress=progress)
+        # before finalisers of services, which may raise: the result is what the user waited for
+        folder = result.write(out if out is not None else _result_folder(run_dir, env, result.digest))
+    if as_json:
+        click.echo(json.dumps({**result.to_dict(), "folder": str(folder)}))
+    else:
+        click.echo(f"{result.summary()}\nresult: {_shown(folder)}")
     if result.status == "interrupted":
         return INTERRUPTED
     return OK if result.ok else FAILED
@@ -70,10 +70,5 @@ def _result_folder(run_dir: Path, env: str, digest: str) -> Path:
     return next(candidate for candidate in candidates if not candidate.exists())
 
 
-def _say(result: Any, folder: Path, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps({**result.to_dict(), "folder": str(folder)}))
-        return
-    shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-    click.echo(result.summary())
-    click.echo(f"result: {shown}")
+def _shown(folder: Path) -> Path:
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder

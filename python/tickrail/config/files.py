@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import tomllib
@@ -65,7 +66,8 @@ def read_folder(root: Path, folder: Path, tree: Tree) -> list[Problem]:
         return [Problem("", str(folder), _reason(error))]
     if not files and folder.name != BASE:
         return [Problem("", str(folder), "holds no configuration", "at least one *.toml file")]
-    return [problem for file in files for problem in _read_file(root, file, tree)]
+    resolved = root.resolve()
+    return [problem for file in files for problem in _read_file(resolved, file, tree)]
 
 
 def _read_file(root: Path, file: Path, tree: Tree) -> list[Problem]:
@@ -95,8 +97,8 @@ def _lay(file: Path, values: dict[str, Any], text: str, tree: Tree) -> list[Prob
 
 def _read_bytes(root: Path, file: Path) -> bytes | Problem:
     try:
-        if not file.resolve(strict=True).is_relative_to(root.resolve()):
-            return Problem("", str(file), f"leads out of the configuration root '{root}'", "a file inside it")
+        if not os.path.realpath(file, strict=True).startswith(f"{root}{os.sep}"):
+            return Problem("", str(file), "leads out of the configuration root", "a file inside it")
         status = file.stat()
         if not stat.S_ISREG(status.st_mode):
             what = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"

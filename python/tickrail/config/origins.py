@@ -82,15 +82,19 @@ class Tree:
                 self._lay(table, (*path, key), item, here, lines)
             return
         self._forget_below(path, node.get(path[-1]))
-        self.origins[path] = replace(here, over=self.origins.get(path))
+        self._mark(path, here)
         node[path[-1]] = value
 
     def _table(self, node: dict[str, Any], part: str, path: Path, origin: Origin) -> dict[str, Any]:
         if not isinstance(node.get(part), dict):
-            self.origins[path] = replace(origin, over=self.origins.get(path))
+            self._mark(path, origin)
             node[part] = {}
         table: dict[str, Any] = node[part]
         return table
+
+    def _mark(self, path: Path, origin: Origin) -> None:
+        over = self.origins.get(path)
+        self.origins[path] = origin if over is None else replace(origin, over=over)
 
     def _forget_below(self, path: Path, old: object) -> None:
         if isinstance(old, dict):
@@ -100,7 +104,7 @@ class Tree:
 
 
 def _at(origin: Origin, path: Path, lines: Mapping[Path, int] | None) -> Origin:
-    return replace(origin, line=lines[path]) if lines and path in lines else origin
+    return Origin(origin.kind, origin.name, lines[path]) if lines and path in lines else origin
 
 
 def format_path(path: Iterable[object]) -> str:

@@ -53,6 +53,8 @@ def _feeds(loaded: LoadedConfig, adapters: Collection[str]) -> Iterator[Problem]
         elif feed.path is not None and not feed.path.is_file():
             wrong = "is no file" if feed.path.exists() else "no such file"
             yield loaded.problem(format_path(("feeds", name, "path")), f"{wrong}: {feed.path}")
+        if feed.start is not None and feed.end is not None and feed.start >= feed.end:
+            yield loaded.problem(format_path(("feeds", name, "end")), "not after the start", expected="a later time")
 
 
 def _venues(loaded: LoadedConfig, adapters: Collection[str]) -> Iterator[Problem]:

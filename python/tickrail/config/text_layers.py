@@ -19,7 +19,7 @@ PREFIX: Final = "TICKRAIL_"
 SEPARATOR: Final = "__"
 
 
-class _Unknown(Exception):  # noqa: N818 -- never leaves this module
+class _Unknown(Exception):
     """A part of a path that names nothing."""
 
     def __init__(self, path: Path, what: str, known: tuple[str, ...]) -> None:

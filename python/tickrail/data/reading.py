@@ -86,9 +86,7 @@ def read_ticks(
             order_by=key,
         )
     else:
-        msg = (
-            f"ticks come from a path, a TickArray, a structured array or an Arrow object, not {type(source).__name__}"
-        )
+        msg = f"ticks come from a path, a TickArray, a structured array or an Arrow object, not {type(source).__name__}"
         raise TypeError(msg)
     if start is None and end is None:
         return ticks
@@ -101,9 +99,7 @@ def _of_path(path: Path, names: Sequence[Mapping[str, Any] | str], order_by: str
     return TickArray.open(path)
 
 
-def _of_records(
-    records: np.ndarray[Any, Any], names: Sequence[Mapping[str, Any] | str], order_by: str
-) -> TickArray:
+def _of_records(records: np.ndarray[Any, Any], names: Sequence[Mapping[str, Any] | str], order_by: str) -> TickArray:
     if not names:
         msg = "a structured array does not name its instruments"
         raise ImportFormatError(msg, hint="say read_ticks(records, instruments=['EURUSD.OANDA', ...])")

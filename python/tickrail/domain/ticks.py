@@ -1,7 +1,7 @@
 """The 64-byte record as numpy sees it: dtypes over the same bytes, and the codes of kinds, sides and flags.
 
-``TICK_DTYPE`` covers every byte once. ``QUOTE_DTYPE``, ``TRADE_DTYPE`` and ``BAR_DTYPE`` name the same bytes by kind, so
-``records.view(QUOTE_DTYPE)["bid"]`` copies nothing; they hold where ``records["kind"]`` says so.
+``TICK_DTYPE`` covers every byte once. ``QUOTE_DTYPE``, ``TRADE_DTYPE`` and ``BAR_DTYPE`` name the same bytes by kind,
+so ``records.view(QUOTE_DTYPE)["bid"]`` copies nothing; they hold where ``records["kind"]`` says so.
 
     >>> QUOTE_DTYPE.itemsize, QUOTE_DTYPE.fields["bid"][1]
     (64, 32)
@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from enum import IntEnum, IntFlag
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -57,8 +57,9 @@ class Flag(IntFlag):
 
 def _dtype(*fields: tuple[str, int, str]) -> np.dtype[np.void]:
     names, offsets, formats = zip(*fields, strict=True)
-    spec: dict[str, Any] = {"names": names, "formats": formats, "offsets": offsets, "itemsize": _SIZE}
-    return np.dtype(spec)
+    spec: Any = {"names": names, "formats": formats, "offsets": offsets, "itemsize": _SIZE}
+    dtype: np.dtype[np.void] = np.dtype(spec)  # numpy's stub wants lists of literals in such a mapping
+    return dtype
 
 
 TICK_DTYPE: Final = _dtype(*_HEAD, *((f"value_{i}", 32 + 8 * i, "<f8") for i in range(4)))

@@ -4,8 +4,10 @@
 //! calls the handlers, so that Rust strategies and the Python binding share it.
 //!
 //! Reading order: [`tick`] (the record), [`source`] (what hands slices of records to the loop), [`order`] (feeds merged
-//! into one), [`clock`] and [`timer`] (time in a simulation), [`venue`] (orders and what they make), [`lifecycle`],
-//! [`dispatch`] (the loop that brings them together), [`digest`] (one number for a whole run).
+//! into one), [`ring`] (records from another thread), [`file`], [`check`] and [`generate`] (records on disk, their rules,
+//! and made ones), [`clock`] and [`timer`] (time in a simulation), [`venue`] (orders and what they make), [`lifecycle`],
+//! [`dispatch`] (the loop that brings them together), [`stop`] (how it is told to stop), [`digest`] (one number for a
+//! whole run).
 
 pub mod block;
 pub mod check;
@@ -17,8 +19,10 @@ pub mod generate;
 pub mod instrument;
 pub mod lifecycle;
 pub mod order;
+pub mod ring;
 pub mod source;
 pub mod stop;
+mod sync;
 pub mod tick;
 pub mod timer;
 pub mod venue;

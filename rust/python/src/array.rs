@@ -264,7 +264,7 @@ impl TickArray {
         if copy == Some(true) { cast.call_method0("copy") } else { Ok(cast) }
     }
 
-    /// The records as an Arrow stream without a copy: one column ``tick`` of 64 bytes each (docs/decisions/0004).
+    /// The records as an Arrow stream without a copy: one column ``tick`` of 64 bytes each (docs/decisions/0010).
     #[pyo3(signature = (requested_schema=None))]
     fn __arrow_c_stream__<'py>(
         &self,

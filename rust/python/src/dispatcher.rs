@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -24,13 +23,11 @@ use crate::array::TickArray;
 use crate::errors::{hinted, run_failed};
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::host::{Handlers, PyHost, Registered, attach};
+use crate::pace::Pace;
 use crate::report;
 use crate::strategy::{Face, StrategyCore};
 use crate::table::RunTable;
 use crate::tick::TickObjects;
-
-/// How often `progress` is called at most: a terminal shows no more.
-const PROGRESS_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Most ticks of one batch: a batch is held in memory.
 const MAX_BATCH_TICKS: usize = 1 << 24;
@@ -271,10 +268,11 @@ impl Dispatcher {
     /// Run to the end of the data; returns ``"end"``, ``"stopped"`` or ``"interrupted"``.
     ///
     /// ``progress(done, total)`` is called between slices, at most 20 times a second. Raises ``RunFailed``.
+    #[expect(clippy::disallowed_methods, reason = "paces the progress display; no decision sees it")]
     #[pyo3(signature = (progress=None))]
     fn run(&self, py: Python<'_>, progress: Option<Bound<'_, PyAny>>) -> PyResult<&'static str> {
         let inside = self.inside.get(py);
-        let mut shown = Instant::now();
+        let mut pace = Pace::new();
         let result = inside.drive(py, &self.stop, |core| {
             let total = core.remaining();
             let mut outcome = core.start();
@@ -284,8 +282,7 @@ impl Dispatcher {
                     return Ok(end);
                 }
                 py.check_signals()?;
-                if let Some(progress) = progress.as_ref().filter(|_| shown.elapsed() >= PROGRESS_INTERVAL) {
-                    shown = Instant::now();
+                if let Some(progress) = progress.as_ref().filter(|_| pace.is_due()) {
                     progress.call1((core.input_count(), total))?;
                 }
                 outcome = core.advance();

@@ -1,4 +1,4 @@
-//! Records as an Arrow C stream, without a copy: one column of 64-byte values (docs/decisions/0004).
+//! Records as an Arrow C stream, without a copy: one column of 64-byte values (docs/decisions/0010).
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;

@@ -18,6 +18,7 @@ mod info;
 mod infos;
 mod instrument;
 mod method;
+mod pace;
 mod pack;
 mod records;
 mod report;

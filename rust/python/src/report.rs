@@ -156,6 +156,7 @@ pub fn errors<'py>(
                 let value = failure.value(py);
                 row.set_item("type", value.get_type().name()?)?;
                 row.set_item("message", value.str().map_or_else(|_| String::new(), |text| text.to_string()))?;
+                value.setattr("__traceback__", failure.traceback(py))?;
                 let lines: Vec<String> = traceback.call_method1("format_exception", (value,))?.extract()?;
                 row.set_item("traceback", lines.concat())?;
                 row.set_item("exception", value)?;
