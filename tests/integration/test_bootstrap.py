@@ -139,7 +139,7 @@ def test_a_run_from_files(project: Path) -> None:
     assert result.strategy("second").fills == result.strategy("second").orders - 1  # made at the last tick
     assert set(result.pnl) == {"USD"}
     assert all(position.fees > 0 for one in result.strategies for position in one.positions)
-    assert mock_strategies.calls == [("second", "start"), ("first", "start"), ("second", "stop"), ("first", "stop")]
+    assert mock_strategies.calls == [("second", "start"), ("first", "start"), ("first", "stop"), ("second", "stop")]
     assert result.configuration["strategies"]["second"]["params"] == {"every": 10}
 
 
