@@ -63,7 +63,13 @@ def _row(one: Any) -> tuple[str, ...]:
 
 
 def _money(sums: Mapping[str, float]) -> str:
-    return ", ".join(f"{amount:,.2f}{'' if currency == 'XXX' else ' ' + currency}" for currency, amount in sums.items())
+    return ", ".join(
+        _amount(amount) + ("" if currency == "XXX" else f" {currency}") for currency, amount in sums.items()
+    )
+
+
+def _amount(amount: float) -> str:
+    return f"{amount:,.2f}" if abs(amount) >= 100 else f"{amount:,.4f}"  # one unit of a currency earns pips
 
 
 def _cut(text: str, width: int) -> str:
