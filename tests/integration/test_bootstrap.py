@@ -75,10 +75,21 @@ class Failing(Strategy):
         raise ValueError("no such luck")
 """
 
+BOOM = """
+class Boom:
+    def __init__(self, prices: Prices): raise RuntimeError("boom")
+
+services.singleton(Boom)
+
+class NeedsBoom(Strategy):
+    prices: Inject[Prices]
+    boom: Inject[Boom]
+"""
+
 
 def quotes(count: int = 1_000, name: str = "EURUSD.SIM") -> tickrail.TickArray:
     records = np.zeros(count, tickrail.QUOTE_DTYPE)
-    records["ts_event"] = records["ts_init"] = np.arange(count) * 1_000_000_000
+    records["ts_event"] = records["ts_init"] = (np.arange(count) + 1_700_000_000) * 1_000_000_000
     records["kind"] = 1
     mid = 1.1 + 0.01 * np.sin(np.arange(count) / 100)
     records["bid"], records["ask"] = mid - 0.0001, mid + 0.0001
@@ -125,10 +136,10 @@ def test_a_run_from_files(project: Path) -> None:
     assert [one.name for one in result.strategies] == ["second", "first"]
     assert [one.delivered for one in result.strategies] == [1_000, 1_000]
     assert result.strategy("second").orders > result.strategy("first").orders > 0
-    assert result.strategy("first").fills == result.strategy("first").orders
+    assert result.strategy("second").fills == result.strategy("second").orders - 1  # made at the last tick
     assert set(result.pnl) == {"USD"}
     assert all(position.fees > 0 for one in result.strategies for position in one.positions)
-    assert mock_strategies.calls == [("second", "start"), ("first", "start"), ("second", "stop"), ("first", "stop")]
+    assert mock_strategies.calls == [("second", "start"), ("first", "start"), ("first", "stop"), ("second", "stop")]
     assert result.configuration["strategies"]["second"]["params"] == {"every": 10}
 
 
@@ -158,21 +169,15 @@ def test_services_are_injected_and_finalised(project: Path) -> None:
 
 
 def test_a_strategy_that_raises_stops_alone(project: Path) -> None:
-    with bootstrapper(
-        project, "strategies.second.class=mock_strategies:Failing", "strategies.second.params={}"
-    ).bootstrap() as runtime:
+    with bootstrapper(project, "strategies.first.class=mock_strategies:Failing").bootstrap() as runtime:
         result = runtime.run()
     assert not result.ok
     assert result.status == "complete"
-    assert result.strategy("second").state == "FAILED"
-    assert result.strategy("first").delivered == 1_000
+    assert result.strategy("first").state == "FAILED"
+    assert result.strategy("second").delivered == 1_000
     error = result.errors[0]
-    assert (error.strategy, error.handler, error.type, error.message) == (
-        "second",
-        "on_tick",
-        "ValueError",
-        "no such luck",
-    )
+    assert (error.strategy, error.type, error.message) == ("first", "ValueError", "no such luck")
+    assert error.tick is not None
     assert 'raise ValueError("no such luck")' in error.traceback
 
 
@@ -229,10 +234,11 @@ def test_every_problem_has_its_place(project: Path) -> None:
         "strategies.fourth.class=math:sin",
         "feeds.eurusd.options={ spead = 2 }",
     ) == [
-        "--set feeds.eurusd.options: feeds.eurusd: adapter 'ticks' takes no 'spead'; it takes path, start, end",
+        "--set feeds.eurusd.options: feeds.eurusd.options: adapter 'ticks' takes no 'spead'; it takes path, start, end",
         "--set strategies.first.class: strategies.first.class: module 'mock_strategies' has no class 'Mocc';"
         " did you mean 'Mock'?",
-        "--set strategies.third.class: strategies.third.class: no module 'mock_strategie'; did you mean 'mock_strategies'?",
+        "--set strategies.third.class: strategies.third.class: no module 'mock_strategie';"
+        " did you mean 'mock_strategies'?",
         "--set strategies.fourth.class: strategies.fourth.class: 'math:sin' is no strategy;"
         " expected a class derived from tickrail.Strategy",
         "--set strategies.second.params: strategies.second.params.evry: Mock: unknown parameter 'evry';"
@@ -286,12 +292,7 @@ def test_a_module_that_does_not_import(project: Path, body: str, said: str) -> N
 
 
 def test_nothing_is_left_behind_when_bootstrapping_fails(project: Path) -> None:
-    (project / "mock_strategies.py").write_text(
-        MODULE.replace(
-            "class NeedsPrices",
-            "class Boom:\n    def __init__(self, p: Prices): raise RuntimeError('boom')\n\nservices.singleton(Boom)\n\nclass NeedsBoom(Strategy):\n    prices: Inject[Prices]\n    boom: Inject[Boom]\n    def on_quote(self, tick): ...\n\nclass NeedsPrices",
-        )
-    )
+    (project / "mock_strategies.py").write_text(MODULE + BOOM)
     before = list(sys.path)
     with pytest.raises(RuntimeError, match="boom"):
         bootstrapper(

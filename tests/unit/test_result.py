@@ -46,7 +46,7 @@ def test_the_summary_says_what_counts_within_100_columns() -> None:
     for part in (
         "complete, 1 failed: 1,000,000 ticks in 0.50 s (2.00 M ticks/s)",
         "ema-eurusd",
-        "12.00 USD",
+        "12.0000 USD",
         "ab" * 32,
     ):
         assert part in text

@@ -121,7 +121,8 @@ class _Assembly:
             given = {key: getattr(feed, key) for key in ("path", "start", "end")}
             settings = {**{key: value for key, value in given.items() if value is not None}, **feed.options}
             adapter = self._try(
-                ("feeds", name), partial(make_adapter, "feed", feed.adapter, name=name, settings=settings)
+                _place("feeds", name, feed.options),
+                partial(make_adapter, "feed", feed.adapter, name=name, settings=settings),
             )
             if adapter is not None:
                 self.undo.callback(adapter.close)
@@ -149,7 +150,8 @@ class _Assembly:
         for name, venue in self.config.venues.items():
             settings = {"fee_rate": venue.fee_rate, **venue.options}
             made = self._try(
-                ("venues", name), partial(make_adapter, "venue", venue.adapter, name=name, settings=settings)
+                _place("venues", name, venue.options),
+                partial(make_adapter, "venue", venue.adapter, name=name, settings=settings),
             )
             venues.update({} if made is None else {name: made})
         return venues
@@ -262,6 +264,11 @@ class _Assembly:
     def _refuse(self) -> None:
         if self.problems:
             raise ConfigProblems(self.problems)
+
+
+def _place(section: str, name: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Where an adapter that cannot be made was most likely set wrong."""
+    return (section, name, "options") if options else (section, name)
 
 
 def _provider(module: Provider | str) -> Provider:

@@ -7,12 +7,15 @@ import importlib.util
 import traceback
 from pathlib import Path
 from types import ModuleType
+from typing import Final
 
 from tickrail.domain.near import near_miss
-from tickrail.errors import StrategyImportError
+from tickrail.errors import StrategyImportError, TickrailError
 from tickrail.strategy.strategy import Strategy
 
 __all__ = ["import_strategy"]
+
+PACKAGE: Final = str(Path(__file__).parents[1])
 
 
 def import_strategy(path: str, project: Path) -> type[Strategy]:
@@ -67,6 +70,12 @@ def _no_module(name: str, absent: str, project: Path) -> StrategyImportError:
 def _raised(name: str, error: BaseException) -> StrategyImportError:
     if isinstance(error, SyntaxError):
         return StrategyImportError(f"importing '{name}': {error.msg} ({error.filename}:{error.lineno})")
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
-    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return StrategyImportError(f"importing '{name}' raised {type(error).__name__}: {error}{place}")
+    said = error.message if isinstance(error, TickrailError) else str(error)
+    return StrategyImportError(f"importing '{name}' raised {type(error).__name__}: {said}{_place(error)}")
+
+
+def _place(error: BaseException) -> str:
+    """The last line of the user's own code, which neither the import machinery nor this package is."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "importlib" not in frame.filename and not frame.filename.startswith(PACKAGE)]
+    return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""

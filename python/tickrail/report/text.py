@@ -12,7 +12,7 @@ __all__ = ["html_of", "plain", "summary_of"]
 WIDTH: Final = 100
 HEADS: Final = ("strategy", "state", "ticks", "orders", "fills", "fees", "pnl")
 MAX_NAME: Final = 24
-MAX_MONEY: Final = 26
+MAX_MONEY: Final = 18
 
 
 def plain(value: Any) -> Any:
@@ -33,9 +33,9 @@ def summary_of(result: Any) -> str:
     lines += _table(HEADS, [_row(one) for one in result.strategies])
     for error in result.errors:
         lines += ["", f"error in {error.strategy}.{error.handler} at loop position {error.position:,}:"]
-        lines += [f"  {error.type}: {error.message}"[:WIDTH]]
+        lines += [f"  {line}" for line in f"{error.type}: {error.message}".splitlines()[:3]]
     lines += ["", f"digest {result.digest}"]
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(_cut(line.rstrip(), WIDTH) for line in lines)
 
 
 def html_of(result: Any) -> str:
@@ -59,11 +59,17 @@ def _status(result: Any) -> str:
 def _row(one: Any) -> tuple[str, ...]:
     fees = _money({currency: sums.fees for currency, sums in one.money.items()})
     counts = (f"{one.delivered:,}", f"{one.orders:,}", f"{one.fills:,}")
-    return (_cut(one.name, MAX_NAME), one.state, *counts, _cut(fees, MAX_MONEY // 2), _cut(_money(one.pnl), MAX_MONEY))
+    return (_cut(one.name, MAX_NAME), one.state, *counts, _cut(fees, MAX_MONEY), _cut(_money(one.pnl), MAX_MONEY))
 
 
 def _money(sums: Mapping[str, float]) -> str:
-    return ", ".join(f"{amount:,.2f}{'' if currency == 'XXX' else ' ' + currency}" for currency, amount in sums.items())
+    return ", ".join(
+        _amount(amount) + ("" if currency == "XXX" else f" {currency}") for currency, amount in sums.items()
+    )
+
+
+def _amount(amount: float) -> str:
+    return f"{amount:,.2f}" if abs(amount) >= 100 else f"{amount:,.4f}"  # one unit of a currency earns pips
 
 
 def _cut(text: str, width: int) -> str:

@@ -302,11 +302,17 @@ impl Dispatcher {
             return Ok(None);
         }
         let result = inside.drive(py, &self.stop, |core| pull_next(py, inside, core));
-        match result {
-            Ok(Pulled::Tick(tick)) => Ok(Some(tick)),
-            Ok(Pulled::End(end)) => self.settle(py, Ok(end)).map(|_| None),
-            Err(error) => self.settle(py, Err(error)).map(|_| None),
-        }
+        let settled = match result {
+            Ok(Pulled::Tick(tick)) => {
+                // Whoever pulls acts between two pulls: this thread stays the dispatch thread until the run ends.
+                inside.thread.set(thread_mark());
+                return Ok(Some(tick));
+            }
+            Ok(Pulled::End(end)) => self.settle(py, Ok(end)),
+            Err(error) => self.settle(py, Err(error)),
+        };
+        inside.thread.set(0);
+        settled.map(|_| None)
     }
 
     /// End the run if it has not ended: batches are flushed, ``on_stop`` runs, the digest is final. Idempotent.
@@ -316,6 +322,7 @@ impl Dispatcher {
             core.finish();
             Ok(())
         })?;
+        inside.thread.set(0);
         if inside.end.get().is_none() {
             inside.end.set(Some("stopped"));
         }
