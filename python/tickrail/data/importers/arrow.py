@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from tickrail.data.importers.chunk import ArrowChunk, ImportOptions
 from tickrail.data.importers.extra import require
@@ -81,8 +81,8 @@ def _bar_shift(layout: Layout, options: ImportOptions, origin: str) -> int:
 class ArrowImporter:
     """Tables in Arrow's formats, with a mapping of columns."""
 
-    name: ClassVar[str] = "arrow"
-    order_by: ClassVar[str] = "ts_event"
+    name: str = "arrow"
+    order_by: str = "ts_event"
 
     def recognises(self, path: Path) -> bool:
         """By the suffix."""

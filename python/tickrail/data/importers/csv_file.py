@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from tickrail.data.importers.arrow import ColumnShaper
 from tickrail.data.importers.chunk import ArrowChunk, ImportOptions
@@ -45,8 +45,8 @@ class _Sample:
 class CsvImporter:
     """CSV with a mapping of columns; columns without a header are called by their number, from 1."""
 
-    name: ClassVar[str] = "csv"
-    order_by: ClassVar[str] = "ts_event"
+    name: str = "csv"
+    order_by: str = "ts_event"
 
     def recognises(self, path: Path) -> bool:
         """By the suffix."""

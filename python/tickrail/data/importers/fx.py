@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from tickrail.data.importers.chunk import ArrowChunk, ImportOptions
 from tickrail.data.importers.extra import require
@@ -32,8 +32,8 @@ _MAPPING: Final = {"ts_event": "ts_event", "bid": "bid", "ask": "ask"}
 class FxImporter:
     """Tick quotes of FX in zips, one a day; no sizes."""
 
-    name: ClassVar[str] = "fx"
-    order_by: ClassVar[str] = "ts_event"
+    name: str = "fx"
+    order_by: str = "ts_event"
 
     def recognises(self, path: Path) -> bool:
         """By the name: a date, then ``_quote.zip``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +26,8 @@ _OURS: Final = (TICK_DTYPE, QUOTE_DTYPE, TRADE_DTYPE, BAR_DTYPE)
 class NumpyImporter:
     """``.npy`` files; nothing in them is executed (no pickles)."""
 
-    name: ClassVar[str] = "numpy"
-    order_by: ClassVar[str] = "ts_event"
+    name: str = "numpy"
+    order_by: str = "ts_event"
 
     def recognises(self, path: Path) -> bool:
         """By the suffix."""
@@ -48,7 +48,9 @@ class NumpyImporter:
         """The records of an array."""
         if array.dtype.names is None or array.ndim != 1:
             msg = f"{origin}: expected one row of records with named fields, not {array.dtype} of shape {array.shape}"
-            raise ImportFormatError(msg, hint="numpy.rec.fromarrays([...], names='ts_event,bid,ask') makes such records")
+            raise ImportFormatError(
+                msg, hint="numpy.rec.fromarrays([...], names='ts_event,bid,ask') makes such records"
+            )
         ours = any(array.dtype == dtype for dtype in _OURS)
         yield from (_records if ours else _fields)(array, options, origin)
 
@@ -60,7 +62,9 @@ class NumpyImporter:
 def _records(array: npt.NDArray[Any], options: ImportOptions, origin: str) -> Iterator[RecordChunk]:
     if options.instrument is None:
         msg = f"{origin}: tick records count through a list of instruments that the array does not hold"
-        raise ImportFormatError(msg, hint="name them in that order: --instrument EURUSD.OANDA,XAUUSD.OANDA (instrument=)")
+        raise ImportFormatError(
+            msg, hint="name them in that order: --instrument EURUSD.OANDA,XAUUSD.OANDA (instrument=)"
+        )
     instruments = options.instrument.split(",")
     for start in range(0, len(array), CHUNK_ROWS):
         part = array[start : start + CHUNK_ROWS]

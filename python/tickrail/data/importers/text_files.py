@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, cast
 
 from tickrail.data.importers.extra import require
 from tickrail.errors import ImportFormatError
@@ -37,7 +37,7 @@ def open_text(path: Path) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
                 yield member, raw.tell
         elif path.suffix.lower() == ".gz":
             with gzip.GzipFile(fileobj=raw) as unpacked:
-                yield unpacked, raw.tell
+                yield cast("IO[bytes]", unpacked), raw.tell
         else:
             yield raw, raw.tell
 

@@ -17,7 +17,7 @@ __all__ = ["Zone", "zone_of"]
 
 _FIXED: Final = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-#: Zones change their offset at quarters of an hour only (since 1972), so the offset of one moment holds for its quarter.
+#: Zones change their offset at quarters of an hour only (since 1972), so one offset holds for a quarter.
 _QUARTER_NS: Final = 900 * 1_000_000_000
 _LARGEST_OFFSET: Final = timedelta(hours=24)
 
