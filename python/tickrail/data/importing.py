@@ -149,8 +149,6 @@ def import_ticks(
         target,
         order_by=order_by or source.importer.order_by,
         on_bad=on_bad,
-        instruments=list(instruments) if instruments and instrument is None else None,
-        default_instrument=None,
         default_venue=venue,
     )
     with writer:

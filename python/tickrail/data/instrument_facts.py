@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -15,7 +16,10 @@ __all__ = ["InstrumentFacts", "InstrumentLike", "currency_of"]
 
 InstrumentLike = Mapping[str, Any] | str
 _CURRENCIES: Final = frozenset(
-    "AUD BRL CAD CHF CNH CNY CZK DKK EUR GBP HKD HUF ILS INR JPY KRW MXN NOK NZD PLN RUB SEK SGD THB TRY USD ZAR".split()
+    re.findall(
+        "...",
+        "AUDBRLCADCHFCNHCNYCZKDKKEURGBPHKDHUFILSINRJPYKRWMXNNOKNZDPLNRUBSEKSGDTHBTRYUSDZAR",
+    )
 )
 _NO_RECORDS: Final = np.empty(0, TICK_DTYPE)
 _FX_LETTERS: Final = 6
@@ -63,7 +67,7 @@ class InstrumentFacts:
         column = chunk.columns.get("instrument")
         values = getattr(chunk.stream, "column", None)
         if column is None or values is None:
-            return []
+            return list(self._given)  # a stream that cannot be looked at: the user's table is all there is
         return [symbol for symbol in values(column).unique().to_pylist() if isinstance(symbol, str) and symbol]
 
     def _row(self, symbol: str, *, bars: bool) -> dict[str, Any]:
