@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tickrail.cli.data_import import import_command
 from tickrail.cli.options import json_option, traceback_option
 from tickrail.cli.progress import progress_bar
 from tickrail.data.times import to_iso, to_ns
@@ -23,6 +24,9 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def data() -> None:
     """Make, import and look into tick files."""
+
+
+data.add_command(import_command)
 
 
 @data.command(short_help="Say what a tick file holds.")

@@ -1,0 +1,100 @@
+"""``tickrail data import``: market data of other formats into a tick file."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from tickrail.cli.options import json_option, traceback_option
+from tickrail.cli.progress import progress_bar
+from tickrail.data.times import to_iso
+
+if TYPE_CHECKING:
+    from tickrail.data.importing import ImportReport
+
+__all__ = ["import_command"]
+
+_DURATION: Final = re.compile(r"(\d+)(ms|s|m|h|d)")
+_UNIT_NS: Final = {
+    "ms": 1_000_000,
+    "s": 1_000_000_000,
+    "m": 60 * 1_000_000_000,
+    "h": 3_600 * 1_000_000_000,
+    "d": 86_400 * 1_000_000_000,
+}
+
+
+def _duration(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int:
+    if text is None:
+        return 0
+    found = _DURATION.fullmatch(text)
+    if found is None or int(found[1]) == 0:
+        msg = f"'{text}' is no duration; expected such as 1s, 5m, 1h, 1d"
+        raise click.BadParameter(msg)
+    return int(found[1]) * _UNIT_NS[found[2]]
+
+
+def _mapping(_ctx: click.Context, _param: click.Parameter, pairs: tuple[str, ...]) -> dict[str, str]:
+    columns = {}
+    for pair in pairs:
+        name, equals, column = pair.partition("=")
+        if not name or not equals or not column:
+            msg = f"'{pair}': expected NAME=COLUMN, such as bid=BidPrice"
+            raise click.BadParameter(msg)
+        columns[name] = column
+    return columns
+
+
+@click.command("import", short_help="Import market data into a tick file.")
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SOURCE...")
+@click.option("--out", "-o", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The tick file.")
+@click.option("--format", "format_name", metavar="FORMAT", help="Of the sources; default: by their names.")
+@click.option("--instrument", metavar="ID", help="Names all records, as EURUSD.OANDA.")
+@click.option("--venue", help="Completes symbols that name none.")
+@click.option("--tz", "time_zone", metavar="ZONE", help="Of times without one: UTC, -05:00, America/New_York.")
+@click.option("--map", "columns", multiple=True, callback=_mapping, metavar="NAME=COLUMN", help="Repeatable.")
+@click.option("--kind", type=click.Choice(["quote", "trade", "bar"]), help="Default: by the columns.")
+@click.option("--time-unit", type=click.Choice(["s", "ms", "us", "ns"]), help="Default: by the digits.")
+@click.option("--layout", help="Of formats that have several without a header.")
+@click.option("--bar-duration", "bar_duration_ns", callback=_duration, metavar="1m", help="How long a bar is.")
+@click.option("--bar-time", type=click.Choice(["open", "close"]), default="close", show_default=True)
+@click.option("--on-bad", type=click.Choice(["reject", "skip"]), default="reject", show_default=True)
+@click.option("--order-by", type=click.Choice(["ts_event", "ts_init"]), help="Default: as the format is.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+@json_option
+@traceback_option
+def import_command(
+    *, sources: tuple[Path, ...], out: Path, format_name: str | None, force: bool, as_json: bool, **options: Any
+) -> None:
+    """Import market data into a tick file.
+
+    Sources are files, or folders, which are walked. The file appears whole
+    or not at all, also at Ctrl-C. What the options mean in full, and
+    examples: docs/how-to/import-data.md.
+    """
+    from tickrail.data.importing import import_ticks
+
+    if out.exists() and not force:
+        raise click.UsageError(f"{out} exists; --force replaces it")
+    with progress_bar(f"importing {out.name}", wanted=not as_json) as progress:
+        report = import_ticks(list(sources), out, format=format_name, progress=progress, overwrite=force, **options)
+    click.echo(json.dumps(report.to_dict()) if as_json else _words(report))
+
+
+def _words(report: ImportReport) -> str:
+    lines = [f"{report.path}: {report.count:,} ticks of {', '.join(report.instruments)}"]
+    if report.count:
+        lines.append(f"  from        {to_iso(report.first_ns)}")
+        lines.append(f"  to          {to_iso(report.last_ns)}")
+    lines.append(f"  read        {report.rows:,} rows, {report.files} files of the format {report.format}")
+    lines.append(f"  took        {report.seconds:.2f} s, {report.rows_per_s:,.0f} rows/s")
+    if report.crossed:
+        lines.append(f"  crossed     {report.crossed:,} quotes with bid above ask, kept")
+    lines += [f"  left out    {count:,} {name}" for name, count in report.problems.items()]
+    lines += [f"    {bad['origin']}: row {bad['row']}: {bad['value']}" for bad in report.offenders]
+    lines += [f"  note        {count:,} {name}" for name, count in report.notes.items()]
+    return "\n".join(lines)
