@@ -268,7 +268,6 @@ impl Dispatcher {
     /// Run to the end of the data; returns ``"end"``, ``"stopped"`` or ``"interrupted"``.
     ///
     /// ``progress(done, total)`` is called between slices, at most 20 times a second. Raises ``RunFailed``.
-    #[expect(clippy::disallowed_methods, reason = "paces the progress display; no decision sees it")]
     #[pyo3(signature = (progress=None))]
     fn run(&self, py: Python<'_>, progress: Option<Bound<'_, PyAny>>) -> PyResult<&'static str> {
         let inside = self.inside.get(py);
