@@ -215,6 +215,11 @@ impl<H: Host> Steps<H> {
     #[inline]
     pub fn run_slice(&mut self, slice: &Slice<'_>, index: &mut usize) -> Pass {
         while let Some(tick) = slice.ticks.get(*index) {
+            let taken = self.stretch(slice, *index);
+            if taken > 0 {
+                *index += taken;
+                continue;
+            }
             let key = tick.key(self.order);
             if key > self.gate {
                 self.before_key(slice, key);
