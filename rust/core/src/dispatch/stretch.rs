@@ -2,8 +2,8 @@
 //! them looked up once.
 //!
 //! A run with one strategy is made of them, and so is any run whose strategies have instruments of their own. The general
-//! step looks up route, subscriber and counters anew for every tick, 250 instructions with the call of a Python handler;
-//! here it takes 140, and 20 a tick where ticks are only collected for a batch.
+//! step looks up route, subscriber and counters anew for every tick: 248 instructions of our own a Python handler,
+//! against 181 here, and about 20 where ticks are only collected for a batch.
 
 use std::ops::Range;
 use std::rc::Rc;
