@@ -286,7 +286,8 @@ impl<H: Host> Steps<H> {
                         }
                     }
                     if let Err(fault) = self.host.tick(strategy, tick) {
-                        self.fault(strategy, "on_tick", Some(*tick), fault);
+                        let handler = self.host.tick_handler(strategy, tick);
+                        self.fault(strategy, handler, Some(*tick), fault);
                     }
                 }
                 Delivery::Batches(_) => self.collect(slice, index, key, strategy),

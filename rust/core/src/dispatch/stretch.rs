@@ -59,7 +59,8 @@ impl<H: Host> Steps<H> {
                     if let Err(failure) = self.host.present(tick) {
                         self.cannot_show(failure);
                     } else if let Err(fault) = self.host.tick(strategy, tick) {
-                        self.fault(strategy, "on_tick", Some(*tick), fault);
+                        let handler = self.host.tick_handler(strategy, tick);
+                        self.fault(strategy, handler, Some(*tick), fault);
                     }
                 } else {
                     skipped += 1;
