@@ -174,3 +174,18 @@ def test_what_is_wrong_is_said_before_anything_runs(case: Case, project: Path) -
     if os.environ.get("UPDATE_GOLDEN"):
         golden.write_text(said)
     assert said == golden.read_text()
+
+
+def test_data_damaged_past_its_header_ends_the_run_by_name_and_keeps_what_was_done(project: Path) -> None:
+    path = project / "data" / "demo.ticks"
+    damaged = bytearray(path.read_bytes())
+    at = 128 + 64 * 5_000  # ts_event of a record: back to the beginning of time
+    damaged[at : at + 8] = (1).to_bytes(8, "little")
+    path.write_bytes(damaged)
+    done = tickrail(project, "run", "--env", "backtest")
+    (folder,) = (project / "runs").iterdir()
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: feed demo ({path}): input 5000 runs backwards: its time is 1 ns, after ")
+    assert done.stderr.endswith(f"; the partial result lies in runs/{folder.name}\n")
+    summary = json.loads((folder / "result.json").read_text())
+    assert (summary["status"], summary["ticks"]) == ("failed", 5_000)

@@ -12,6 +12,8 @@ import click
 from tickrail.cli.failures import FAILED, INTERRUPTED, OK
 from tickrail.cli.options import configuration_options, json_option, traceback_option
 from tickrail.cli.progress import progress_bar
+from tickrail.errors import RunFailed
+from tickrail.report.result import Result
 
 __all__ = ["run"]
 
@@ -40,9 +42,12 @@ def run(
 
     with RuntimeBootstrapper(env, root=config_root, overrides=overrides).bootstrap() as runtime:
         with progress_bar(env, wanted=not no_progress) as progress:
-            result = runtime.run(progress=progress)
+            try:
+                result = runtime.run(progress=progress)
+            except RunFailed as error:
+                raise _kept(error, out, run_dir, env) from None
         # before finalisers of services, which may raise: the result is what the user waited for
-        folder = result.write(out if out is not None else _result_folder(run_dir, env, result.digest))
+        folder = _write(result, out, run_dir, env)
     if as_json:
         click.echo(json.dumps({**result.to_dict(), "folder": str(folder)}))
     else:
@@ -61,6 +66,18 @@ def _require_writable(folder: Path, *, empty: bool) -> None:
         raise click.UsageError(
             f"results cannot be written to '{folder}': '{existing}' is no folder that may be written"
         )
+
+
+def _write(result: Result, out: Path | None, run_dir: Path, env: str) -> Path:
+    return result.write(out if out is not None else _result_folder(run_dir, env, result.digest))
+
+
+def _kept(error: RunFailed, out: Path | None, run_dir: Path, env: str) -> RunFailed:
+    """The error, which now says where the partial result lies."""
+    if isinstance(error.result, Result):
+        place = f"the partial result lies in {_shown(_write(error.result, out, run_dir, env))}"
+        error.hint = place if error.hint is None else f"{error.hint}; {place}"
+    return error
 
 
 def _result_folder(run_dir: Path, env: str, digest: str) -> Path:

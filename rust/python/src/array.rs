@@ -36,6 +36,11 @@ pub struct TickArray {
 }
 
 impl TickArray {
+    /// The file that the records are mapped from.
+    pub fn file(&self) -> Option<String> {
+        self.file.as_ref().map(|file| file.path.display().to_string())
+    }
+
     /// Records that keep the rules, in order of `order_by`, whose instruments count through `instruments`.
     pub fn new(block: TickBlock, instruments: Arc<[InstrumentInfo]>, order_by: OrderBy) -> Self {
         let (ids, fingerprint) = (PyOnceLock::new(), OnceLock::new());
@@ -340,7 +345,7 @@ impl TickArray {
     /// The file that the records are mapped from, or ``None``.
     #[getter]
     fn path(&self) -> Option<String> {
-        self.file.as_ref().map(|file| file.path.display().to_string())
+        self.file()
     }
 
     /// XXH3-128 over the 64-byte records of exactly this array, 16 bytes little-endian.

@@ -63,6 +63,8 @@ struct Inside {
     table: Rc<RunTable>,
     thread: Rc<Cell<usize>>,
     names: RefCell<Vec<String>>,
+    /// Name and file of each feed.
+    feeds: RefCell<Vec<String>>,
     pull_objects: RefCell<TickObjects>,
     pulls: Cell<usize>,
     /// How the run ended, once it did.
@@ -199,6 +201,7 @@ impl Dispatcher {
                 phase: RefCell::new(Phase::Plan(Box::new(plan))),
                 thread: Rc::new(Cell::new(0)),
                 names: RefCell::default(),
+                feeds: RefCell::default(),
                 pull_objects: RefCell::new(TickObjects::new(always_fresh)),
                 pulls: Cell::new(0),
                 end: Cell::new(None),
@@ -226,6 +229,10 @@ impl Dispatcher {
                 instruments: (!identity).then_some(indexes),
             });
             plan.settings.fingerprints.push(array.content());
+            inside
+                .feeds
+                .borrow_mut()
+                .push(array.file().map_or_else(|| name.to_owned(), |path| format!("{name} ({path})")));
             Ok(feed)
         })
     }
@@ -276,7 +283,7 @@ impl Dispatcher {
             let total = core.remaining();
             let mut outcome = core.start();
             loop {
-                if let Some(end) = ended(py, core, outcome)? {
+                if let Some(end) = ended(py, inside, core, outcome)? {
                     core.finish();
                     return Ok(end);
                 }
@@ -412,7 +419,7 @@ fn pull_next(py: Python<'_>, inside: &Inside, core: &mut Core<PyHost>) -> PyResu
             // SAFETY: `fill` returns a live object that `pull_objects` owns.
             return Ok(Pulled::Tick(unsafe { Bound::from_borrowed_ptr(py, object) }.unbind()));
         }
-        if let Some(end) = ended(py, core, outcome)? {
+        if let Some(end) = ended(py, inside, core, outcome)? {
             core.finish();
             return Ok(Pulled::End(end));
         }
@@ -422,7 +429,7 @@ fn pull_next(py: Python<'_>, inside: &Inside, core: &mut Core<PyHost>) -> PyResu
 }
 
 /// How the run ended by `outcome`, if it did.
-fn ended(py: Python<'_>, core: &Core<PyHost>, outcome: Outcome) -> PyResult<Option<&'static str>> {
+fn ended(py: Python<'_>, inside: &Inside, core: &Core<PyHost>, outcome: Outcome) -> PyResult<Option<&'static str>> {
     match outcome {
         Outcome::Slice | Outcome::Pulled | Outcome::Idle => Ok(None),
         Outcome::End => Ok(Some("end")),
@@ -430,7 +437,7 @@ fn ended(py: Python<'_>, core: &Core<PyHost>, outcome: Outcome) -> PyResult<Opti
         Outcome::Interrupted => Ok(Some("interrupted")),
         Outcome::Failed(error) => match core.host_failure() {
             Some(failure) => Err(failure.clone_ref(py)),
-            None => Err(run_failed(py, &error)),
+            None => Err(run_failed(py, &error, &inside.feeds.borrow())),
         },
     }
 }

@@ -38,16 +38,17 @@ pub fn refused(py: Python<'_>, strategy: &str, refusal: &Refusal) -> PyErr {
     }
 }
 
-/// The exception for a run that cannot go on.
-pub fn run_failed(py: Python<'_>, error: &RunError) -> PyErr {
-    let message = error.to_string();
+/// The exception for a run that cannot go on; `feeds` are the feeds by number, as a user knows them.
+pub fn run_failed(py: Python<'_>, error: &RunError, feeds: &[String]) -> PyErr {
+    let feed = error.feed().and_then(|feed| feeds.get(feed as usize));
+    let message = feed.map_or_else(|| error.to_string(), |feed| format!("feed {feed}: {error}"));
     match error {
-        RunError::Unordered { .. } => {
-            hinted(py, "RunFailed", &message, "sort the data by its key, or import it with 'tickrail data import'")
-        }
-        RunError::UnknownInstrument { .. } => {
-            hinted(py, "RunFailed", &message, "the file or array is damaged: 'tickrail data info --verify' tells")
-        }
+        RunError::Unordered { .. } | RunError::UnknownInstrument { .. } => hinted(
+            py,
+            "RunFailed",
+            &message,
+            "the file or array is damaged or unsorted: 'tickrail data info --verify' tells; import the source again",
+        ),
         _ => RunFailed::new_err(message),
     }
 }

@@ -93,19 +93,26 @@ pub enum RunError {
     Host,
 }
 
+impl RunError {
+    /// The feed whose data ended the run, if one did.
+    pub const fn feed(&self) -> Option<u32> {
+        match self {
+            Self::Unordered { feed, .. } | Self::UnknownInstrument { feed, .. } => Some(*feed),
+            Self::TooManyTimers | Self::Host => None,
+        }
+    }
+}
+
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unordered { feed, input, before_ns, found_ns } => write!(
+            Self::Unordered { input, before_ns, found_ns, .. } => write!(
                 f,
-                "feed {feed} runs backwards at input {input}: time {found_ns} ns after {before_ns} ns; \
+                "input {input} runs backwards: its time is {found_ns} ns, after {before_ns} ns; \
                  expected times that never decrease"
             ),
-            Self::UnknownInstrument { feed, input, instrument } => {
-                write!(
-                    f,
-                    "input {input} of feed {feed} names instrument number {instrument}, which is not in the table"
-                )
+            Self::UnknownInstrument { input, instrument, .. } => {
+                write!(f, "input {input} has the instrument number {instrument}, which does not exist")
             }
             Self::TooManyTimers => write!(f, "the strategies have set more timers than a run can hold"),
             Self::Host => write!(f, "a tick could not be shown to Python"),
