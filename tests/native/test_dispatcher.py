@@ -288,7 +288,9 @@ def test_timers_call_back_and_cancel() -> None:
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda s: s.buy(EURUSD, 0.0), "quantity is 0: expected a finite number above zero"),
+        (lambda s: s.buy(EURUSD, 0.0), "quantity is 0: expected a number above zero and at most 1e15"),
+        (lambda s: s.buy(EURUSD, 1.1e15), "quantity is 1100000000000000: expected a number above zero"),
+        (lambda s: s.target(EURUSD, -1e308), "quantity is -1"),
         (lambda s: s.sell(EURUSD, float("nan")), "quantity is NaN"),
         (lambda s: s.target(EURUSD, float("inf")), "quantity is inf"),
         (lambda s: s.buy("GBPUSD.NOWHERE", 1.0), 'the run has no instrument "GBPUSD.NOWHERE"'),

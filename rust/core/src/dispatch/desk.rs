@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use super::request::{MAX_ORDERS, MIN_INTERVAL_NS, Refusal, Request, TimerKey};
+use super::request::{MAX_ORDERS, MAX_QUANTITY, MIN_INTERVAL_NS, Refusal, Request, TimerKey};
 use crate::clock::{Clock as _, SimClock};
 use crate::instrument::InstrumentInfo;
 use crate::lifecycle::{State, StateByte};
@@ -146,9 +146,14 @@ impl Desk {
     pub fn order(&self, strategy: u32, instrument: u32, side: Side, quantity: f64) -> Result<OrderKey, Refusal> {
         self.acting(strategy)?;
         self.known(instrument)?;
-        if !(quantity.is_finite() && quantity > 0.0) {
+        if !(f64::MIN_POSITIVE..=MAX_QUANTITY).contains(&quantity) {
             return Err(Refusal::Quantity(quantity));
         }
+        self.place(strategy, instrument, side, quantity)
+    }
+
+    /// Notes an order whose facts were checked.
+    fn place(&self, strategy: u32, instrument: u32, side: Side, quantity: f64) -> Result<OrderKey, Refusal> {
         let mut book = self.book.borrow_mut();
         if book.count(strategy) >= MAX_ORDERS {
             return Err(Refusal::TooManyOrders);
@@ -183,9 +188,10 @@ impl Desk {
     /// The refusal; nothing has changed then.
     #[inline]
     pub fn target(&self, strategy: u32, instrument: u32, quantity: f64) -> Result<Option<OrderKey>, Refusal> {
-        if !quantity.is_finite() {
+        if quantity.is_nan() || quantity.abs() > MAX_QUANTITY {
             return Err(Refusal::Quantity(quantity));
         }
+        self.acting(strategy)?;
         self.known(instrument)?;
         let missing = {
             let portfolio = self.portfolio.borrow();
@@ -196,7 +202,7 @@ impl Desk {
             return Ok(None);
         }
         let side = if missing > 0.0 { Side::Buy } else { Side::Sell };
-        self.order(strategy, instrument, side, missing.abs()).map(Some)
+        self.place(strategy, instrument, side, missing.abs()).map(Some)
     }
 
     /// Asks to take an order back; one that is done already stays as it is.

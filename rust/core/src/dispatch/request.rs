@@ -58,7 +58,7 @@ impl Request {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The quantity is zero, negative, infinite or no number.
+    /// The quantity is zero, negative, no number, or beyond [`MAX_QUANTITY`].
     Quantity(f64),
     /// The run has no such instrument.
     Instrument(u32),
@@ -75,13 +75,19 @@ pub enum Refusal {
 /// Shortest period of a repeating timer: below it a mistake in the unit is likelier than a wish.
 pub const MIN_INTERVAL_NS: i64 = 1_000;
 
+/// Largest quantity of an order: from 2^53, about nine times as much, floats no longer tell lots of one apart, and no sum of
+/// what a run can order overflows.
+pub const MAX_QUANTITY: f64 = 1e15;
+
 /// Orders that one strategy may make in one run: numbers are 32 bits wide, and each order is kept for the result.
 pub const MAX_ORDERS: u32 = 100_000_000;
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Quantity(quantity) => write!(f, "quantity is {quantity}: expected a finite number above zero"),
+            Self::Quantity(quantity) => {
+                write!(f, "quantity is {quantity}: expected a number above zero and at most 1e15")
+            }
             Self::Instrument(index) => write!(f, "instrument number {index} is not in the run's table"),
             Self::State(state) => write!(f, "the strategy is {}: it may act while RUNNING or PAUSED", state.name()),
             Self::Order(number) => write!(f, "the strategy has no order number {number}"),
