@@ -6,7 +6,7 @@
 //! Reading order: [`tick`] (the record), [`source`] (what hands slices of records to the loop), [`order`] (feeds merged
 //! into one), [`ring`] (records from another thread), [`file`], [`check`] and [`generate`] (records on disk, their rules,
 //! and made ones), [`clock`] and [`timer`] (time in a simulation), [`venue`] (orders and what they make), [`lifecycle`],
-//! [`dispatch`] (the loop that brings them together), [`stop`] (how it is told to stop), [`digest`] (one number for a
+//! [`dispatch`] (the loop that brings them together), [`handler`] (strategies in machine code), [`stop`] (how it is told to stop), [`digest`] (one number for a
 //! whole run).
 
 pub mod block;
@@ -16,6 +16,7 @@ pub mod digest;
 pub mod dispatch;
 pub mod file;
 pub mod generate;
+pub mod handler;
 pub mod instrument;
 pub mod lifecycle;
 pub mod order;

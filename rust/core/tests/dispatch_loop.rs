@@ -10,6 +10,7 @@ use tickrail_core::dispatch::{
     BatchEdges, Delivery, Desk, Dispatcher, Fault, Hook, Host, Kinds, Outcome, RunError, RunSettings, Subscription,
     TimerKey,
 };
+use tickrail_core::handler::HandlerError;
 use tickrail_core::lifecycle::{Operation, State, Transition};
 use tickrail_core::order::{Merge, MergeInput};
 use tickrail_core::stop::StopFlag;
@@ -67,6 +68,10 @@ impl Host for Scripted {
     fn order_update(&mut self, strategy: u32, update: &OrderUpdate) -> Answer {
         let order = &update.order;
         self.call(strategy, &Event::Update { number: order.key.number, status: order.status, price: order.price })
+    }
+
+    fn handler_failure(&self, _strategy: u32, error: HandlerError) -> String {
+        error.to_string()
     }
 
     fn hook(&mut self, strategy: u32, hook: Hook) -> Answer {

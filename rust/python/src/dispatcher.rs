@@ -20,7 +20,9 @@ use tickrail_core::venue::SimulatedVenue;
 use tickrail_core::{InstrumentInfo, Kind};
 
 use crate::array::TickArray;
+use crate::detached;
 use crate::errors::{hinted, run_failed};
+use crate::forms::compiled::CompiledCode;
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::host::{Handlers, PyHost, Registered, attach};
 use crate::pace::{PROGRESS, Pace, TURN};
@@ -131,15 +133,19 @@ impl Inside {
         result
     }
 
-    fn build(&self, _py: Python<'_>, phase: &mut Phase, stop: &Arc<StopFlag>) -> PyResult<Phase> {
+    fn build(&self, py: Python<'_>, phase: &mut Phase, stop: &Arc<StopFlag>) -> PyResult<Phase> {
         let Phase::Plan(plan) = std::mem::replace(phase, Phase::Spent) else { return Ok(Phase::Spent) };
         let source = merged(plan.inputs, plan.settings.order)?;
         let venue = Box::new(SimulatedVenue::new(plan.fee_rates));
         let host = PyHost::new(Rc::clone(&self.table), plan.always_fresh);
         let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(stop), host);
         for (registered, subscription) in plan.strategies {
+            let handler = registered.compiled.as_ref().map(|code| code.get().handler(py)).transpose()?;
             core.host_mut().strategies.push(registered);
-            core.register(&subscription);
+            match handler {
+                Some(handler) => core.register_handler(&subscription, Box::new(handler)),
+                None => core.register(&subscription),
+            };
         }
         Ok(Phase::Loop(Box::new(core)))
     }
@@ -250,14 +256,34 @@ impl Dispatcher {
         window_ns: i64,
     ) -> PyResult<usize> {
         let handlers = Handlers::of(strategy)?;
-        if !(1..=MAX_BATCH_TICKS).contains(&max_ticks) || window_ns < 0 {
-            return Err(PyValueError::new_err(format!(
-                "batch edges of {name}: max_ticks is {max_ticks} (expected 1 to {MAX_BATCH_TICKS}), window_ns is \
-                 {window_ns} (expected 0 for none, or a period)"
-            )));
-        }
-        let (delivery, kinds) = delivery_of(&handlers, BatchEdges { max_ticks, window_ns });
-        self.enter(strategy, name, handlers, instruments, delivery, kinds)
+        let edges = edges_of(name, max_ticks, window_ns)?;
+        let (delivery, kinds) = delivery_of(&handlers, edges);
+        self.enter(strategy, name, handlers, None, instruments, delivery, kinds)
+    }
+
+    /// Add a strategy whose handlers are compiled; the loop calls them without Python.
+    #[pyo3(signature = (strategy, name, code, *, kinds, instruments=None, max_ticks=4096, window_ns=0))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of one call from the Python face")]
+    fn register_compiled(
+        &self,
+        strategy: &Bound<'_, PyAny>,
+        name: &str,
+        code: &Bound<'_, CompiledCode>,
+        kinds: Vec<u8>,
+        instruments: Option<Vec<Bound<'_, PyAny>>>,
+        max_ticks: usize,
+        window_ns: i64,
+    ) -> PyResult<usize> {
+        let handlers = Handlers::of_compiled(strategy, code.get())?;
+        let edges = edges_of(name, max_ticks, window_ns)?;
+        let delivery = if code.get().takes_batches() { Delivery::Batches(edges) } else { Delivery::Records };
+        let wanted = Kind::ALL.into_iter().filter(|&kind| kinds.contains(&(kind as u8)));
+        let wanted = if code.get().defines("on_tick") || code.get().takes_batches() {
+            Kinds::ALL
+        } else {
+            wanted.fold(Kinds::NONE, Kinds::with)
+        };
+        self.enter(strategy, name, handlers, Some(code.clone().unbind()), instruments, delivery, wanted)
     }
 
     /// Add the strategy whose ticks ``pull`` returns; it is the last.
@@ -269,7 +295,7 @@ impl Dispatcher {
         instruments: Option<Vec<Bound<'_, PyAny>>>,
     ) -> PyResult<usize> {
         let handlers = Handlers::of(strategy)?;
-        self.enter(strategy, name, handlers, instruments, Delivery::Pull, Kinds::ALL)
+        self.enter(strategy, name, handlers, None, instruments, Delivery::Pull, Kinds::ALL)
     }
 
     /// Run to the end of the data; returns ``"end"``, ``"stopped"`` or ``"interrupted"``.
@@ -295,7 +321,7 @@ impl Dispatcher {
                 if let Some(progress) = progress.as_ref().filter(|_| report.is_due()) {
                     progress.call1((core.input_count(), total))?;
                 }
-                outcome = core.advance();
+                outcome = if core.host().is_machine_code() { detached::advance(py, core) } else { core.advance() };
             }
         });
         self.settle(py, result)
@@ -442,6 +468,16 @@ fn ended(py: Python<'_>, inside: &Inside, core: &Core<PyHost>, outcome: Outcome)
     }
 }
 
+fn edges_of(name: &str, max_ticks: usize, window_ns: i64) -> PyResult<BatchEdges> {
+    if (1..=MAX_BATCH_TICKS).contains(&max_ticks) && window_ns >= 0 {
+        return Ok(BatchEdges { max_ticks, window_ns });
+    }
+    Err(PyValueError::new_err(format!(
+        "batch edges of {name}: max_ticks is {max_ticks} (expected 1 to {MAX_BATCH_TICKS}), window_ns is {window_ns} \
+         (expected 0 for none, or a period)"
+    )))
+}
+
 /// How a strategy with these handlers takes its ticks.
 fn delivery_of(handlers: &Handlers, edges: BatchEdges) -> (Delivery, Kinds) {
     if handlers.batch.is_some() {
@@ -455,11 +491,13 @@ fn delivery_of(handlers: &Handlers, edges: BatchEdges) -> (Delivery, Kinds) {
 }
 
 impl Dispatcher {
+    #[expect(clippy::too_many_arguments, reason = "what three ways to register a strategy have in common")]
     fn enter(
         &self,
         strategy: &Bound<'_, PyAny>,
         name: &str,
         handlers: Handlers,
+        compiled: Option<Py<CompiledCode>>,
         instruments: Option<Vec<Bound<'_, PyAny>>>,
         delivery: Delivery,
         kinds: Kinds,
@@ -473,7 +511,8 @@ impl Dispatcher {
         let indexes = instruments
             .map(|list| list.iter().map(|one| inside.table.resolve(one)).collect::<PyResult<Vec<u32>>>())
             .transpose()?;
-        let order_updates = handlers.order_update.is_some();
+        let updates_compiled = compiled.as_ref().is_some_and(|code| code.get().takes_updates());
+        let order_updates = handlers.order_update.is_some() || updates_compiled;
         let subscription = Subscription { delivery, kinds, instruments: indexes, order_updates };
         inside.plan(|plan| {
             if plan.strategies.last().is_some_and(|(_, last)| last.delivery == Delivery::Pull) {
@@ -487,10 +526,11 @@ impl Dispatcher {
                 strategy: index as u32,
                 name: name.to_owned(),
                 callbacks: RefCell::default(),
+                compiled: compiled.is_some(),
             });
             attach(strategy, &face);
             inside.names.borrow_mut().push(name.to_owned());
-            plan.strategies.push((Registered { handlers, face, generator: None }, subscription));
+            plan.strategies.push((Registered { handlers, face, generator: None, compiled }, subscription));
             Ok(index)
         })
     }

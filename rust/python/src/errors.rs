@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tickrail_core::dispatch::{Refusal, RunError};
 
+pyo3::import_exception!(tickrail.errors, HandlerError);
 pyo3::import_exception!(tickrail.errors, OrderRefused);
 pyo3::import_exception!(tickrail.errors, RunFailed);
 pyo3::import_exception!(tickrail.errors, RuntimeFault);

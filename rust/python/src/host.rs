@@ -6,11 +6,13 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use tickrail_core::dispatch::{Fault, Hook, Host, TimerKey};
+use tickrail_core::handler::HandlerError;
 use tickrail_core::venue::OrderUpdate as CoreUpdate;
 use tickrail_core::{Kind, Tick, TickBlock};
 
 use crate::batch::TickBatch;
 use crate::events::{OrderUpdate, TimerEvent};
+use crate::forms::compiled::{self, CompiledCode};
 use crate::forms::generator;
 use crate::method::Method;
 use crate::strategy::{Face, StrategyCore};
@@ -64,6 +66,27 @@ impl Handlers {
         })
     }
 
+    /// Those of a compiled strategy: the loop calls its machine code, and only the hooks are Python's.
+    pub fn of_compiled(strategy: &Bound<'_, PyAny>, code: &CompiledCode) -> PyResult<Self> {
+        let hook = |name: &str| -> PyResult<Option<Py<PyAny>>> { Ok(strategy.getattr_opt(name)?.map(Bound::unbind)) };
+        let mut names = ["on_tick"; 8];
+        for (name, kind) in [("on_quote", Kind::Quote), ("on_trade", Kind::Trade), ("on_bar", Kind::Bar)] {
+            if code.defines(name) {
+                names[kind as usize] = name;
+            }
+        }
+        Ok(Self {
+            by_kind: Default::default(),
+            batch: None,
+            order_update: None,
+            ticks: None,
+            names,
+            timer: None,
+            start: hook("on_start")?,
+            stop: hook("on_stop")?,
+        })
+    }
+
     /// Whether some kind goes to a handler a tick.
     pub fn takes(&self, kind: Kind) -> bool {
         self.by_kind[kind as usize].is_some()
@@ -83,6 +106,8 @@ pub struct Registered {
     pub face: Rc<Face>,
     /// The generator that its `ticks` made, from the start of the run on.
     pub generator: Option<Py<PyAny>>,
+    /// The machine code of a compiled strategy, which the loop calls by itself.
+    pub compiled: Option<Py<CompiledCode>>,
 }
 
 /// Holds the strategies of a run. Only ever used with the GIL held, on the dispatch thread.
@@ -179,8 +204,30 @@ impl Host for PyHost {
         unsafe { method.call(py, object.as_ptr()) }.map_err(fault)
     }
 
+    fn handler_failure(&self, _strategy: u32, error: HandlerError) -> PyErr {
+        compiled::failure(&error)
+    }
+
     fn hook(&mut self, strategy: u32, hook: Hook) -> Result<(), Fault<PyErr>> {
-        let py = Self::py();
+        // A compiled strategy may end where the loop has let go of the GIL.
+        Python::attach(|py| self.hook_attached(py, strategy, hook))
+    }
+}
+
+impl PyHost {
+    /// Whether no tick, timer or order update can reach Python: the loop needs no GIL.
+    pub fn is_machine_code(&self) -> bool {
+        self.strategies.iter().all(|registered| registered.compiled.is_some())
+    }
+
+    /// Says to compiled strategies whether the loop runs without the GIL.
+    pub fn set_detached(&self, py: Python<'_>, detached: bool) {
+        for code in self.strategies.iter().filter_map(|registered| registered.compiled.as_ref()) {
+            code.get().set_detached(py, detached);
+        }
+    }
+
+    fn hook_attached(&mut self, py: Python<'_>, strategy: u32, hook: Hook) -> Result<(), Fault<PyErr>> {
         let registered = &mut self.strategies[strategy as usize];
         let call = |callable: &Option<Py<PyAny>>| -> Result<(), Fault<PyErr>> {
             callable.as_ref().map_or(Ok(()), |callable| callable.call0(py).map(drop).map_err(fault))

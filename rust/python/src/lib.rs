@@ -7,6 +7,7 @@ mod arrow;
 mod batch;
 mod columns;
 mod data_errors;
+mod detached;
 mod dispatcher;
 mod errors;
 mod events;
@@ -40,5 +41,6 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     batch::register(m)?;
     events::register(m)?;
     strategy::register(m)?;
+    forms::compiled::register(m)?;
     dispatcher::register(m)
 }

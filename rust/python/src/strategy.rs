@@ -12,7 +12,7 @@ use pyo3::types::{PyDict, PyTuple};
 use tickrail_core::dispatch::{Desk, Refusal, TimerKey};
 use tickrail_core::tick::Side;
 
-use crate::errors::{OrderRefused, WrongThread, refused};
+use crate::errors::{OrderRefused, WrongThread, hinted, refused};
 use crate::gil::{GilBound, thread_mark};
 use crate::table::RunTable;
 
@@ -30,6 +30,8 @@ pub struct Face {
     pub name: String,
     /// What timers call, by number; a timer without one goes to `on_timer`.
     pub callbacks: RefCell<HashMap<u32, Callback>>,
+    /// Whether its handlers are compiled, so that its timers cannot call Python.
+    pub compiled: bool,
 }
 
 /// What a timer calls.
@@ -110,6 +112,10 @@ impl StrategyCore {
             )));
         }
         self.with_face(py, |face| {
+            if face.compiled && callback.is_some() {
+                let message = format!("strategy {}: timers of a compiled strategy call its on_timer", face.name);
+                return Err(hinted(py, "HandlerError", &message, "leave the callback out"));
+            }
             let timer = face.answer(py, face.desk.set_timer(face.strategy, due_ns, interval_ns))?;
             if let Some(call) = callback {
                 let callback = Callback { call, repeats: interval_ns.is_some() };

@@ -8,6 +8,7 @@ use super::host::Host;
 use super::step::{ErrorRecord, Fill, Pass, RunError, Steps};
 use super::subscriber::{Account, Subscription};
 use crate::digest::{DigestMode, RunFacts};
+use crate::handler::Handler;
 use crate::lifecycle::{Operation, Transition};
 use crate::source::{Advance, Source};
 use crate::stop::StopFlag;
@@ -90,7 +91,12 @@ impl<H: Host> Dispatcher<H> {
 
     /// Adds a strategy and says its index; ticks reach strategies in this order.
     pub fn register(&mut self, subscription: &Subscription) -> u32 {
-        self.steps.register(subscription)
+        self.steps.register(subscription, None)
+    }
+
+    /// The same for a strategy in machine code, whose subscription is by [`super::Delivery::Records`] or by batches.
+    pub fn register_handler(&mut self, subscription: &Subscription, handler: Box<dyn Handler>) -> u32 {
+        self.steps.register(subscription, Some(handler))
     }
 
     /// What handlers reach.

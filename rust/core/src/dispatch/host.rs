@@ -1,6 +1,7 @@
 //! The host: whoever holds the handlers. The Python binding is one, a Rust program with its own strategies another.
 
 use crate::block::TickBlock;
+use crate::handler::HandlerError;
 use crate::tick::Tick;
 use crate::venue::OrderUpdate;
 
@@ -66,9 +67,48 @@ pub trait Host {
     /// What the handler raised.
     fn order_update(&mut self, strategy: u32, update: &OrderUpdate) -> Result<(), Fault<Self::Failure>>;
 
+    /// What a handler in machine code could not do, as this host shows it.
+    fn handler_failure(&self, strategy: u32, error: HandlerError) -> Self::Failure;
+
     /// The strategy's life goes on.
     ///
     /// # Errors
     /// What the hook raised.
     fn hook(&mut self, strategy: u32, hook: Hook) -> Result<(), Fault<Self::Failure>>;
+}
+
+/// The host of programs whose strategies are all handlers in machine code: it has nothing to call.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoHost;
+
+impl Host for NoHost {
+    type Failure = HandlerError;
+
+    fn present(&mut self, _tick: &Tick) -> Result<(), HandlerError> {
+        Ok(())
+    }
+
+    fn tick(&mut self, _strategy: u32, _tick: &Tick) -> Result<(), Fault<HandlerError>> {
+        Ok(())
+    }
+
+    fn batch(&mut self, _strategy: u32, _batch: TickBlock) -> Result<(), Fault<HandlerError>> {
+        Ok(())
+    }
+
+    fn timer(&mut self, _timer: TimerKey, _due_ns: i64, _count: u64) -> Result<(), Fault<HandlerError>> {
+        Ok(())
+    }
+
+    fn order_update(&mut self, _strategy: u32, _update: &OrderUpdate) -> Result<(), Fault<HandlerError>> {
+        Ok(())
+    }
+
+    fn handler_failure(&self, _strategy: u32, error: HandlerError) -> HandlerError {
+        error
+    }
+
+    fn hook(&mut self, _strategy: u32, _hook: Hook) -> Result<(), Fault<HandlerError>> {
+        Ok(())
+    }
 }

@@ -43,6 +43,8 @@ impl<H: Host> Steps<H> {
             self.operate(strategy, Operation::Start);
             if let Err(fault) = self.host.hook(strategy, Hook::Start) {
                 self.fault(strategy, "on_start", None, fault);
+            } else if self.subscribers[strategy as usize].handler.is_some() {
+                self.machine_hook(strategy, Hook::Start);
             }
             self.apply_requests();
         }
@@ -67,6 +69,9 @@ impl<H: Host> Steps<H> {
                 self.apply_requests();
             }
             if matches!(self.subscribers[strategy as usize].state.get(), State::Running | State::Paused) {
+                if self.subscribers[strategy as usize].handler.is_some() {
+                    self.machine_hook(strategy, Hook::Stop);
+                }
                 if let Err(fault) = self.host.hook(strategy, Hook::Stop) {
                     self.fault(strategy, "on_stop", None, fault);
                 }

@@ -11,6 +11,7 @@ use super::host::Host;
 use super::request::{Request, TimerKey};
 use super::subscriber::{Delivery, Routes, Subscriber, Subscription};
 use crate::digest::{EventKind, RunDigest};
+use crate::handler::{Handler, Out};
 use crate::lifecycle::{Operation, State};
 use crate::source::Slice;
 use crate::stop::StopFlag;
@@ -160,6 +161,8 @@ pub(super) struct Steps<H: Host> {
     pub(super) applying: Vec<Request>,
     pub(super) venue_fills: Vec<VenueFill>,
     pub(super) steps_at_one_time: u32,
+    /// What the handler in machine code that is being called asks for.
+    pub(super) out: Box<Out>,
     pub(super) run_error: Option<RunError>,
 }
 
@@ -191,15 +194,16 @@ impl<H: Host> Steps<H> {
             applying: Vec::new(),
             venue_fills: Vec::new(),
             steps_at_one_time: 0,
+            out: Out::new(),
             run_error: None,
             desk,
         }
     }
 
-    pub fn register(&mut self, subscription: &Subscription) -> u32 {
+    pub fn register(&mut self, subscription: &Subscription, handler: Option<Box<dyn Handler>>) -> u32 {
         let strategy = u32::try_from(self.subscribers.len()).expect("far fewer strategies than 2^32");
         let state = self.desk.add_strategy();
-        self.subscribers.push(Subscriber::new(state, subscription));
+        self.subscribers.push(Subscriber::new(state, subscription, handler));
         self.routes.add(strategy, subscription.instruments.as_deref());
         self.operate(strategy, Operation::Initialise);
         strategy
@@ -297,6 +301,10 @@ impl<H: Host> Steps<H> {
                         self.fault(strategy, handler, Some(*tick), fault);
                     }
                 }
+                Delivery::Records => {
+                    subscriber.delivered += 1;
+                    self.record(strategy, tick);
+                }
                 Delivery::Batches(_) => self.collect(slice, index, key, strategy),
                 Delivery::Pull => {
                     subscriber.delivered += 1;
@@ -346,7 +354,9 @@ impl<H: Host> Steps<H> {
         let batch = subscriber.batcher.take(slice);
         subscriber.delivered += batch.len() as u64;
         let last = batch.as_slice().last().copied();
-        if let Err(fault) = self.host.batch(strategy, batch) {
+        if subscriber.handler.is_some() {
+            self.machine_batch(strategy, batch.as_slice(), last);
+        } else if let Err(fault) = self.host.batch(strategy, batch) {
             self.fault(strategy, "on_batch", last, fault);
         }
     }
@@ -415,9 +425,11 @@ impl<H: Host> Steps<H> {
         payload[..4].copy_from_slice(&timer.number.to_le_bytes());
         payload[4..].copy_from_slice(&due_ns.to_le_bytes());
         self.digest.event(position, timer.strategy, EventKind::Timer, &payload);
-        if self.subscribers[timer.strategy as usize].state.is_running()
-            && let Err(fault) = self.host.timer(timer, due_ns, number)
-        {
+        let subscriber = &self.subscribers[timer.strategy as usize];
+        if !subscriber.state.is_running() {
+        } else if subscriber.handler.is_some() {
+            self.machine_timer(timer, due_ns, number, repeats);
+        } else if let Err(fault) = self.host.timer(timer, due_ns, number) {
             self.fault(timer.strategy, "on_timer", None, fault);
         }
         self.apply_requests();
@@ -450,7 +462,9 @@ impl<H: Host> Steps<H> {
             return;
         }
         self.flush(slice, strategy);
-        if let Err(fault) = self.host.order_update(strategy, update) {
+        if self.subscribers[strategy as usize].handler.is_some() {
+            self.machine_order_update(strategy, update);
+        } else if let Err(fault) = self.host.order_update(strategy, update) {
             self.fault(strategy, "on_order_update", None, fault);
         }
     }

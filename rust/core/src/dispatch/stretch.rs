@@ -18,6 +18,13 @@ use crate::tick::{OrderBy, Tick};
 /// Instrument and kind of no record: no table is that long.
 const NOTHING: (u32, u8) = (u32::MAX, u8::MAX);
 
+/// The beginning of a range of records in which nothing but delivery happens.
+pub(super) struct Quiet {
+    pub count: usize,
+    /// Whether some of them have an instrument with an open position.
+    pub marks: bool,
+}
+
 impl<H: Host> Steps<H> {
     /// Takes records from `index` on as long as they are for the same strategy alone and nothing is due between them;
     /// says how many. 0: the next record needs the general step.
@@ -29,6 +36,7 @@ impl<H: Host> Steps<H> {
         let Some(strategy) = self.routes.sole(slice.ticks[index].instrument) else { return 0 };
         match self.subscribers[strategy as usize].delivery {
             Delivery::Ticks => self.tick_stretch(slice, index, strategy),
+            Delivery::Records => self.record_stretch(slice, index, strategy),
             Delivery::Batches(_) => self.batch_stretch(slice, index, strategy),
             Delivery::Pull => 0,
         }
@@ -86,24 +94,22 @@ impl<H: Host> Steps<H> {
             return 0;
         }
         let most = subscriber.batcher.room().min(slice.ticks.len() - index);
-        let count = self.quiet(slice, index..index + most, strategy);
-        if count == 0 {
+        let quiet = self.quiet(slice, index..index + most, strategy);
+        if quiet.count == 0 {
             return 0;
         }
-        self.desk.set_position(self.desk.position() + count as u64);
-        self.desk.advance_clock(self.last_key);
-        self.count_stretch(index, count as u64);
-        if self.subscribers[strategy as usize].batcher.push_run(slice, index..index + count) {
+        self.pass(slice, index, quiet.count, &quiet);
+        if self.subscribers[strategy as usize].batcher.push_run(slice, index..index + quiet.count) {
             self.flush(slice, strategy);
         }
         if self.has_requests() {
             self.apply_requests();
         }
-        count
+        quiet.count
     }
 
-    /// How many records of `range` do nothing but enter the batch of `strategy`; prices of open positions are noted.
-    fn quiet(&mut self, slice: &Slice<'_>, range: Range<usize>, strategy: u32) -> usize {
+    /// How many records of `range` concern nobody but `strategy`, with nothing due between them.
+    pub(super) fn quiet(&self, slice: &Slice<'_>, range: Range<usize>, strategy: u32) -> Quiet {
         match self.order {
             OrderBy::TsEvent => self.quiet_by(slice, range, strategy, |tick| tick.ts_event),
             OrderBy::TsInit => self.quiet_by(slice, range, strategy, |tick| tick.ts_init),
@@ -111,12 +117,11 @@ impl<H: Host> Steps<H> {
     }
 
     #[inline(always)]
-    fn quiet_by(&mut self, slice: &Slice<'_>, range: Range<usize>, strategy: u32, key: impl Fn(&Tick) -> i64) -> usize {
+    fn quiet_by(&self, slice: &Slice<'_>, range: Range<usize>, strategy: u32, key: impl Fn(&Tick) -> i64) -> Quiet {
         let kinds = self.subscribers[strategy as usize].kinds;
-        let mut portfolio = self.desk.portfolio.borrow_mut();
-        let (gate, mut last_key, mut count) = (self.gate, self.last_key, 0);
+        let (gate, mut last_key, mut quiet) = (self.gate, self.last_key, Quiet { count: 0, marks: false });
         // What instrument and kind mean is looked up when they change.
-        let (mut seen, mut marks) = (NOTHING, false);
+        let mut seen = NOTHING;
         for tick in &slice.ticks[range] {
             let key = key(tick);
             if key > gate || key < last_key {
@@ -126,19 +131,35 @@ impl<H: Host> Steps<H> {
                 if self.routes.sole(tick.instrument) != Some(strategy) || !kinds.wants(tick.kind) {
                     break;
                 }
-                marks = self.watched[tick.instrument as usize];
-                if marks && self.venue.is_waiting(tick.instrument) {
-                    break;
+                if self.watched[tick.instrument as usize] {
+                    if self.venue.is_waiting(tick.instrument) {
+                        break;
+                    }
+                    quiet.marks = true;
                 }
                 seen = (tick.instrument, tick.kind);
             }
-            if marks && let Some(mark) = tick.mark() {
-                portfolio.set_mark(tick.instrument, mark);
-            }
-            (last_key, count) = (key, count + 1);
+            (last_key, quiet.count) = (key, quiet.count + 1);
         }
-        self.last_key = last_key;
-        count
+        quiet
+    }
+
+    /// Takes `count` records of a quiet stretch: position and clock are those of the last, prices of open positions are noted.
+    #[inline]
+    pub(super) fn pass(&mut self, slice: &Slice<'_>, index: usize, count: usize, quiet: &Quiet) {
+        let ticks = &slice.ticks[index..index + count];
+        if quiet.marks {
+            let mut portfolio = self.desk.portfolio.borrow_mut();
+            for tick in ticks.iter().filter(|tick| self.watched[tick.instrument as usize]) {
+                if let Some(mark) = tick.mark() {
+                    portfolio.set_mark(tick.instrument, mark);
+                }
+            }
+        }
+        self.last_key = ticks[count - 1].key(self.order);
+        self.desk.set_position(self.desk.position() + count as u64);
+        self.desk.advance_clock(self.last_key);
+        self.count_stretch(index, count as u64);
     }
 
     fn count_stretch(&mut self, index: usize, count: u64) {

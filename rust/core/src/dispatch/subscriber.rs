@@ -1,16 +1,20 @@
 //! Who receives what: the subscribers of a run and the routes of each instrument.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::batcher::{BatchEdges, Batcher};
+use crate::handler::Handler;
 use crate::lifecycle::{State, StateByte};
 use crate::tick::Kind;
 
 /// How a subscriber takes its ticks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// A call a tick.
+    /// A call of the host a tick.
     Ticks,
+    /// Records to a handler in machine code, one step each.
+    Records,
     /// A call a batch.
     Batches(BatchEdges),
     /// The loop returns with the tick; only the last subscriber may.
@@ -62,13 +66,19 @@ pub(super) struct Subscriber {
     pub batcher: Batcher,
     pub delivered: u64,
     pub skipped: u64,
+    /// The handler of a strategy in machine code; the host calls the others.
+    pub handler: Option<Box<dyn Handler>>,
+    /// What it calls its timers, by number.
+    pub tags: BTreeMap<u32, i64>,
+    /// How many records it is offered at once; grows while it takes them all.
+    pub reach: usize,
 }
 
 impl Subscriber {
-    pub fn new(state: Rc<StateByte>, subscription: &Subscription) -> Self {
+    pub fn new(state: Rc<StateByte>, subscription: &Subscription, handler: Option<Box<dyn Handler>>) -> Self {
         let edges = match subscription.delivery {
             Delivery::Batches(edges) => edges,
-            Delivery::Ticks | Delivery::Pull => BatchEdges { max_ticks: 1, window_ns: 0 },
+            Delivery::Ticks | Delivery::Records | Delivery::Pull => BatchEdges { max_ticks: 1, window_ns: 0 },
         };
         Self {
             state,
@@ -78,6 +88,9 @@ impl Subscriber {
             batcher: Batcher::new(edges),
             delivered: 0,
             skipped: 0,
+            handler,
+            tags: BTreeMap::new(),
+            reach: 1,
         }
     }
 }

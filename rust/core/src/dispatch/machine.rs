@@ -1,0 +1,142 @@
+//! Strategies in machine code within the loop: the same steps as for the others, without the host.
+
+use super::host::{Fault, Hook, Host};
+use super::request::{Refusal, TimerKey};
+use super::step::Steps;
+use crate::handler::{Handler, HandlerError, Out, OutRecord, TimerRecord, UpdateRecord, Wish};
+use crate::source::Slice;
+use crate::tick::{Side, Tick};
+use crate::venue::OrderUpdate;
+
+/// Most records that a handler is offered at once: what was looked through beyond a wish is looked through again.
+const MOST_OFFERED: usize = 1_024;
+
+impl<H: Host> Steps<H> {
+    /// Records that concern this strategy alone and between which nothing is due go to its handler in one call, which ends
+    /// with the first that makes it ask for something. One step each, as everywhere.
+    pub(super) fn record_stretch(&mut self, slice: &Slice<'_>, index: usize, strategy: u32) -> usize {
+        let subscriber = &self.subscribers[strategy as usize];
+        if !subscriber.state.is_running() {
+            return 0;
+        }
+        let offered = subscriber.reach.min(slice.ticks.len() - index);
+        let quiet = self.quiet(slice, index..index + offered, strategy);
+        if quiet.count == 0 {
+            return 0;
+        }
+        let ticks = &slice.ticks[index..index + quiet.count];
+        let (taken, result) = self.call(strategy, |handler, out| handler.take(ticks, out));
+        let subscriber = &mut self.subscribers[strategy as usize];
+        subscriber.delivered += taken as u64;
+        subscriber.reach = if taken < offered { 32 } else { (subscriber.reach * 2).min(MOST_OFFERED) };
+        let last = &ticks[taken - 1];
+        self.pass(slice, index, taken, &quiet);
+        self.settle_tick(strategy, last, result);
+        if self.has_requests() {
+            self.apply_requests();
+        }
+        taken
+    }
+
+    /// One record, in the general step.
+    pub(super) fn record(&mut self, strategy: u32, tick: &Tick) {
+        let (_, result) = self.call(strategy, |handler, out| handler.take(std::slice::from_ref(tick), out));
+        self.settle_tick(strategy, tick, result);
+    }
+
+    #[inline]
+    fn settle_tick(&mut self, strategy: u32, tick: &Tick, result: Result<(), HandlerError>) {
+        if result.is_err() || !self.out.is_empty() {
+            let handler = self.host.tick_handler(strategy, tick);
+            self.settle(strategy, handler, Some(*tick), result);
+        }
+    }
+
+    pub(super) fn machine_batch(&mut self, strategy: u32, ticks: &[Tick], last: Option<Tick>) {
+        let result = self.call(strategy, |handler, out| handler.on_batch(ticks, out));
+        self.settle(strategy, "on_batch", last, result);
+    }
+
+    pub(super) fn machine_timer(&mut self, timer: TimerKey, due_ns: i64, count: u64, repeats: bool) {
+        let tags = &mut self.subscribers[timer.strategy as usize].tags;
+        let tag = if repeats { tags.get(&timer.number).copied() } else { tags.remove(&timer.number) };
+        let record = TimerRecord { ts_ns: due_ns, tag: tag.unwrap_or(i64::from(timer.number)), count };
+        let result = self.call(timer.strategy, |handler, out| handler.on_timer(&record, out));
+        self.settle(timer.strategy, "on_timer", None, result);
+    }
+
+    pub(super) fn machine_order_update(&mut self, strategy: u32, update: &OrderUpdate) {
+        let record = UpdateRecord::new(update, self.desk.now_ns());
+        let result = self.call(strategy, |handler, out| handler.on_order_update(&record, out));
+        self.settle(strategy, "on_order_update", None, result);
+    }
+
+    pub(super) fn machine_hook(&mut self, strategy: u32, hook: Hook) {
+        let (name, result) = match hook {
+            Hook::Start => ("on_start", self.call(strategy, |handler, out| handler.on_start(out))),
+            Hook::Stop => ("on_stop", self.call(strategy, |handler, out| handler.on_stop(out))),
+        };
+        self.settle(strategy, name, None, result);
+    }
+
+    #[inline(always)]
+    fn call<R>(&mut self, strategy: u32, call: impl FnOnce(&mut dyn Handler, &mut Out) -> R) -> R {
+        let handler = self.subscribers[strategy as usize].handler.as_deref_mut();
+        call(handler.expect("records and machine_* go to strategies with a handler"), &mut self.out)
+    }
+
+    /// Turns what the handler asked for into requests, or its failure into that of the strategy.
+    fn settle(&mut self, strategy: u32, handler: &'static str, input: Option<Tick>, result: Result<(), HandlerError>) {
+        let granted = result.and_then(|()| self.grant(strategy));
+        self.out.clear();
+        match granted {
+            Ok(false) => {}
+            Ok(true) => self.fault(strategy, handler, input, Fault::Ended),
+            Err(error) => {
+                let failure = self.host.handler_failure(strategy, error);
+                self.fault(strategy, handler, input, Fault::Failed(failure));
+            }
+        }
+    }
+
+    /// Says whether the strategy wants to stop.
+    fn grant(&mut self, strategy: u32) -> Result<bool, HandlerError> {
+        let mut stop = false;
+        for record in self.out.records()? {
+            let tags = &mut self.subscribers[strategy as usize].tags;
+            let wish = record.wish()?;
+            stop |= wish == Wish::Stop;
+            let granted = match wish {
+                Wish::Buy => self.desk.order(strategy, record.instrument, Side::Buy, record.quantity).map(drop),
+                Wish::Sell => self.desk.order(strategy, record.instrument, Side::Sell, record.quantity).map(drop),
+                Wish::Target => self.desk.target(strategy, record.instrument, record.quantity).map(drop),
+                Wish::Cancel => self.desk.cancel(strategy, u32::try_from(record.tag).unwrap_or(0)),
+                Wish::TimerAt | Wish::TimerEvery => {
+                    let (due_ns, interval_ns) = times(record, wish, self.desk.now_ns());
+                    self.desk.set_timer(strategy, due_ns, interval_ns).map(|timer| {
+                        tags.insert(timer.number, record.tag);
+                    })
+                }
+                Wish::CancelTimer => {
+                    let numbers = tags.iter().filter(|&(_, &tag)| tag == record.tag).map(|(&number, _)| number);
+                    numbers.for_each(|number| self.desk.cancel_timer(TimerKey { strategy, number }));
+                    tags.retain(|_, &mut tag| tag != record.tag);
+                    Ok(())
+                }
+                Wish::Subscribe => self.desk.subscription(strategy, record.instrument, true),
+                Wish::Unsubscribe => self.desk.subscription(strategy, record.instrument, false),
+                Wish::Stop => Ok::<(), Refusal>(()),
+            };
+            granted.map_err(HandlerError::Refused)?;
+        }
+        Ok(stop)
+    }
+}
+
+fn times(record: &OutRecord, wish: Wish, now_ns: i64) -> (i64, Option<i64>) {
+    if wish == Wish::TimerAt {
+        return (record.ts_ns, None);
+    }
+    let first = if record.ts_ns == 0 { now_ns.saturating_add(record.interval_ns) } else { record.ts_ns };
+    (first, Some(record.interval_ns))
+}

@@ -1,0 +1,129 @@
+//! Compiled functions are tried on made-up input before they meet real memory: a function that writes beyond its state or its
+//! `Out` is found by the guards around both.
+
+use std::ffi::c_void;
+
+use tickrail_core::handler::{CFunctions, Out, TimerRecord, UpdateRecord};
+use tickrail_core::{Kind, Side, Tick};
+
+const GUARD: u64 = 0x5AFE_5AFE_5AFE_5AFE;
+const GUARD_WORDS: usize = 64;
+
+/// 64 bytes, so that a vector of them is aligned as the state is.
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+struct Line([u64; 8]);
+
+#[repr(C)]
+struct GuardedOut {
+    before: [u64; GUARD_WORDS],
+    out: Out,
+    after: [u64; GUARD_WORDS],
+}
+
+struct Bench {
+    /// Guards, the state, guards.
+    state: Vec<Line>,
+    state_bytes: usize,
+    out: Box<GuardedOut>,
+}
+
+const GUARD_LINES: usize = GUARD_WORDS / 8;
+
+impl Bench {
+    fn new(state: &[u8]) -> Self {
+        let lines = state.len().div_ceil(64) + 2 * GUARD_LINES;
+        let out = GuardedOut { before: [GUARD; GUARD_WORDS], out: Out::empty(), after: [GUARD; GUARD_WORDS] };
+        let mut bench = Self { state: vec![Line([GUARD; 8]); lines], state_bytes: state.len(), out: Box::new(out) };
+        // SAFETY: the vector has room for the guards and the state behind them.
+        unsafe { std::ptr::copy_nonoverlapping(state.as_ptr(), bench.state_at().cast(), state.len()) };
+        bench
+    }
+
+    fn state_at(&mut self) -> *mut c_void {
+        self.state[GUARD_LINES..].as_mut_ptr().cast()
+    }
+
+    fn run(&mut self, what: &str, call: impl FnOnce(*mut c_void, *mut Out) -> i64) -> Result<(), String> {
+        let (state, out) = (self.state_at(), &raw mut self.out.out);
+        // What it answers and asks for means nothing here: the input is made up.
+        call(state, out);
+        let damage = if !self.state_is_whole() {
+            "its state"
+        } else if self.out.before.iter().chain(&self.out.after).any(|&word| word != GUARD) {
+            "its out records"
+        } else {
+            self.out.out.clear();
+            return Ok(());
+        };
+        Err(format!("{what} wrote beyond {damage} in a dry run: it may have damaged the process"))
+    }
+
+    fn state_is_whole(&self) -> bool {
+        // SAFETY: lines are plain words without padding.
+        let bytes = unsafe { std::slice::from_raw_parts(self.state.as_ptr().cast::<u8>(), self.state.len() * 64) };
+        let guard = GUARD.to_ne_bytes();
+        let (before, rest) = bytes.split_at(GUARD_LINES * 64);
+        let whole = |(place, &byte): (usize, &u8)| byte == guard[place % 8];
+        let mut after = rest.iter().enumerate().skip(self.state_bytes);
+        before.iter().enumerate().all(whole) && after.all(whole)
+    }
+}
+
+fn ticks(kinds: &[u8]) -> Vec<Tick> {
+    let made = |kind: &u8| match Kind::from_code(*kind) {
+        Some(Kind::Trade) => Tick::trade(1, 1, 1.0, 1.0, Side::Buy),
+        Some(Kind::Bar) => Tick::bar(1, 1, [1.0, 2.0, 0.5, 1.5], 1.0),
+        _ => Tick::quote(1, 1, 1.0, 1.5, 1.0, 1.0),
+    };
+    kinds.iter().flat_map(|kind| [made(kind), made(kind)]).collect()
+}
+
+fn with_ticks(
+    function: unsafe extern "C" fn(*const Tick, i64, *mut c_void, *mut Out) -> i64,
+    ticks: &[Tick],
+) -> impl FnOnce(*mut c_void, *mut Out) -> i64 {
+    // SAFETY: the records are alive; state and out have the size and alignment that a run gives them.
+    move |state, out| unsafe { function(ticks.as_ptr(), ticks.len() as i64, state, out) }
+}
+
+fn with_record<T>(
+    function: unsafe extern "C" fn(*const T, *mut c_void, *mut Out) -> i64,
+    record: T,
+) -> impl FnOnce(*mut c_void, *mut Out) -> i64 {
+    // SAFETY: as in `with_ticks`.
+    move |state, out| unsafe { function(&record, state, out) }
+}
+
+/// Calls each function with nothing and with two records of each of `kinds`.
+pub fn check(functions: CFunctions, state: &[u8], kinds: &[u8]) -> Result<(), String> {
+    let mut bench = Bench::new(state);
+    let ticks = ticks(kinds);
+    if let Some(take) = functions.take {
+        bench.run("on_tick", with_ticks(take, &[]))?;
+        ticks.chunks(1).try_for_each(|one| bench.run("on_tick", with_ticks(take, one)))?;
+    }
+    if let Some(batch) = functions.batch {
+        bench.run("on_batch", with_ticks(batch, &[]))?;
+        bench.run("on_batch", with_ticks(batch, &ticks))?;
+    }
+    if let Some(timer) = functions.timer {
+        bench.run("on_timer", with_record(timer, TimerRecord { ts_ns: 1, tag: 1, count: 1 }))?;
+    }
+    if let Some(update) = functions.update {
+        let (spare, price) = ([0; 6], 1.0);
+        let record = UpdateRecord {
+            ts_ns: 1,
+            quantity: 1.0,
+            price,
+            fee: 0.0,
+            order: 1,
+            instrument: 0,
+            side: 1,
+            status: 1,
+            spare,
+        };
+        bench.run("on_order_update", with_record(update, record))?;
+    }
+    Ok(())
+}
