@@ -69,9 +69,10 @@ check: ## Everything a commit has to pass: lint, then test, each once
 quick: $(BUILT) ## The tests that take under a minute together
 	$(PY) -m pytest -q -m "not slow and not real_data"
 
-bench: $(BUILT) ## Print the table of measured figures, then the local benchmarks
-	$(PY) -m benches
+bench: $(BUILT) ## Print the table of measured figures, then the local benchmarks, then those of the core
+	-$(PY) -m benches
 	$(PY) -m pytest benches/local --benchmark-columns=median,iqr,ops,rounds -p no:cacheprovider -W default
+	cargo bench --locked --package tickrail-core --benches
 
 wheel: $(BUILT) ## Build the wheel into dist/
 	$(VENV)/bin/maturin build --release --locked --interpreter "$(VENV_FULL)/bin/python" --out dist

@@ -85,6 +85,12 @@ CASES = (
         lambda: [handlers.BatchCounting()],
         lambda: [handlers.PlainCounting()],
         Goal(least_rate=100e6),
+    ),
+    # 640 MB, which no cache holds: here the rate is that of the machine's memory.
+    Case(
+        f"on_batch of {BATCH_TICKS:,}, 640 MB",
+        lambda: [handlers.BatchCounting()],
+        lambda: [handlers.PlainCounting()],
         ticks=10_000_000,
     ),
     *(

@@ -36,6 +36,26 @@ assert result.stats["ticks"] == len(ticks), result.stats
 print(json.dumps({"ns": seconds / len(ticks) * 1e9, "grown_mb": anonymous_mb() - before}))
 """
 
+FLOOR = """
+import sys, time
+import pyarrow.csv, pyarrow.parquet
+path, out = sys.argv[1:]
+start, block = time.perf_counter(), bytes(64 * 4_096)
+if path.endswith(".csv"):
+    names = list("abcdefgh")
+    read = pyarrow.csv.ReadOptions(use_threads=False, column_names=names, block_size=4 << 20)
+    types = dict(zip("abcfg", ("int64", "float64", "float64", "int64", "bool")))
+    convert = pyarrow.csv.ConvertOptions(column_types=types, include_columns=list(types))
+    batches = pyarrow.csv.open_csv(path, read_options=read, convert_options=convert)
+else:
+    batches = pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=131_072)
+with open(out, "wb", buffering=0) as file:
+    for batch in batches:
+        for _ in range(0, len(batch), 4_096):
+            file.write(block)
+print(time.perf_counter() - start)
+"""
+
 
 def python(code: str, *arguments: str) -> str:
     """What a fresh interpreter prints for ``code``."""
@@ -80,23 +100,29 @@ def tick_file(ticks: int, folder: Path) -> Path:
     return path
 
 
-def import_rows_per_second(kind: str, rows: int, folder: Path) -> float:
-    """``tickrail data import`` of a generated file, less what the command takes for a file of one row."""
+def import_rows_per_second(kind: str, rows: int, folder: Path) -> tuple[float, float]:
+    """``tickrail data import`` of a generated file, less what the command takes for a file of one row; and the floor.
+
+    The floor is what any importer on these tools pays: pyarrow reads the columns, and as many bytes are written.
+    """
     few, many = (source(kind, count, folder) for count in (1, rows))
-    seconds = [_import_seconds(kind, path, folder) for path in (few, many)]
-    return (rows - 1) / (seconds[1] - seconds[0])
+    taken, least = [], []
+    for _ in range(3):
+        taken.append(_import_seconds(kind, many, folder) - _import_seconds(kind, few, folder))
+        least.append(float(python(FLOOR, str(many), str(folder / "floor.bin"))))
+    return rows / statistics.median(taken), rows / statistics.median(least)
 
 
 def _import_seconds(kind: str, path: Path, folder: Path) -> float:
     target = folder / "imported.ticks"
     target.unlink(missing_ok=True)
     start = time.perf_counter()
-    command("data", "import", str(path), str(target), *IMPORT_OPTIONS[kind])
+    command("data", "import", str(path), "--out", str(target), *IMPORT_OPTIONS[kind])
     return time.perf_counter() - start
 
 
 IMPORT_OPTIONS = {
-    "csv": ("--format", "binance-aggtrades", "--instrument", "BTCUSDT.BINANCE"),
+    "csv": ("--format", "binance", "--layout", "aggTrades", "--instrument", "BTCUSDT.BINANCE"),
     "parquet": ("--format", "arrow", "--kind", "quote", "--instrument", "EURUSD.SIM"),
 }
 

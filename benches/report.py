@@ -80,10 +80,16 @@ def start_up_row(effort: Effort) -> Row:
 
 
 def importer_row(kind: str, effort: Effort, folder: Path) -> Row:
-    rate = processes.import_rows_per_second(kind, effort.rows, folder)
+    rate, most = processes.import_rows_per_second(kind, effort.rows, folder)
     least = LEAST_ROWS[kind]
-    figure, goal = f"{rate / 1e6:.1f} M rows/s", f">= {least / 1e6:g} M/s"
-    return Row(f"import {kind}", figure, "", goal, rate >= least, {"rows_per_second": rate})
+    return Row(
+        f"import {kind}",
+        f"{rate / 1e6:.1f} M rows/s",
+        f"{rate / most:.2f} of reading and writing",
+        f">= {least / 1e6:g} M/s",
+        rate >= least,
+        {"rows_per_second": rate, "floor_rows_per_second": most},
+    )
 
 
 def mapped_rows(effort: Effort, folder: Path) -> Iterator[Row]:
@@ -113,9 +119,12 @@ def rows(effort: Effort, folder: Path, wanted: Callable[[str], bool]) -> Iterato
         yield import_row(effort)
     if wanted("start-up, tickrail info"):
         yield start_up_row(effort)
-    for kind in LEAST_ROWS:
-        if wanted(f"import {kind}"):
-            yield importer_row(kind, effort, folder)
+    # In memory where that can be had: an import ends with a sync, and how fast the disk is says nothing about it.
+    memory = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="tickrail-benches-", dir=memory) as quick:
+        for kind in LEAST_ROWS:
+            if wanted(f"import {kind}"):
+                yield importer_row(kind, effort, Path(quick))
     if wanted("mapped file"):
         yield from mapped_rows(effort, folder)
 

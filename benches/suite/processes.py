@@ -29,7 +29,7 @@ class Importing:
 
     def track_rows_per_second(self, kind: str) -> float:
         with tempfile.TemporaryDirectory() as folder:
-            return processes.import_rows_per_second(kind, 1_000_000, Path(folder))
+            return processes.import_rows_per_second(kind, 1_000_000, Path(folder))[0]
 
 
 class Mapped:

@@ -117,7 +117,7 @@ if _build["profile"] == "debug":
 
 def __getattr__(name: str) -> typing.Any:
     if name in _MODULES:
-        return importlib.import_module(f"tickrail.{name}")
+        return importlib.import_module(f"tickrail.{name}")  # which makes it an attribute
     if name not in _WHERE:
         raise AttributeError(f"module 'tickrail' has no attribute '{name}'", name=name, obj=__name__)
     value = getattr(importlib.import_module(f"tickrail.{_WHERE[name]}"), name)

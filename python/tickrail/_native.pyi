@@ -6,6 +6,27 @@ from typing import Any, Final, Self, SupportsIndex, final, overload
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import disjoint_base
+
+__all__ = [
+    "LAYOUT_VERSION",
+    "Bar",
+    "Dispatcher",
+    "InstrumentId",
+    "OrderUpdate",
+    "Quote",
+    "StrategyCore",
+    "Tick",
+    "TickArray",
+    "TickBatch",
+    "TickFileWriter",
+    "TickGenerator",
+    "TimerEvent",
+    "TimerHandle",
+    "Trade",
+    "build_info",
+    "layout",
+]
 
 LAYOUT_VERSION: Final[int]
 
@@ -21,8 +42,12 @@ class InstrumentId:
     def __hash__(self) -> int: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __lt__(self, other: InstrumentId, /) -> bool: ...
+    def __le__(self, other: InstrumentId, /) -> bool: ...
+    def __gt__(self, other: InstrumentId, /) -> bool: ...
+    def __ge__(self, other: InstrumentId, /) -> bool: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
 
+@final
 class Tick:
     @property
     def ts_event(self) -> int: ...
@@ -104,13 +129,13 @@ class Tick:
     def _restore(version: int, bytes: bytes, instrument: InstrumentId) -> Tick: ...
 
 @final
-class Quote(Tick): ...
+class Quote(Tick): ...  # type: ignore[misc]  # none of Python's own derives from Tick
 
 @final
-class Trade(Tick): ...
+class Trade(Tick): ...  # type: ignore[misc]  # none of Python's own derives from Tick
 
 @final
-class Bar(Tick): ...
+class Bar(Tick): ...  # type: ignore[misc]  # none of Python's own derives from Tick
 
 def layout() -> dict[str, tuple[int, str]]:
     """Offset and numpy format of every field of the 64-byte record, as the compiler lays it out."""
@@ -245,6 +270,7 @@ class TickGenerator:
     ) -> TickGenerator: ...
     def take(self, count: int) -> TickArray: ...
 
+@disjoint_base
 class StrategyCore:
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
     def buy(self, instrument: InstrumentId | str, quantity: float) -> int: ...

@@ -92,7 +92,9 @@ class Problem:
     near_miss: str | None = None
 
     def __str__(self) -> str:
-        place = ": ".join(part for part in (self.origin, self.path) if part)
+        # Variables and flags name the value themselves; a line of a file does not.
+        path = "" if self.origin.endswith(self.path) else self.path
+        place = ": ".join(part for part in (self.origin, path) if part)
         if self.near_miss is not None:
             return f"{place}: {self.message}; did you mean '{self.near_miss}'?"
         expected = "" if self.expected is None else f"; expected {self.expected}"

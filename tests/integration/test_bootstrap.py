@@ -234,13 +234,10 @@ def test_every_problem_has_its_place(project: Path) -> None:
         "strategies.fourth.class=math:sin",
         "feeds.eurusd.options={ spead = 2 }",
     ) == [
-        "--set feeds.eurusd.options: feeds.eurusd.options: adapter 'ticks' takes no 'spead'; it takes path, start, end",
-        "--set strategies.first.class: strategies.first.class: module 'mock_strategies' has no class 'Mocc';"
-        " did you mean 'Mock'?",
-        "--set strategies.third.class: strategies.third.class: no module 'mock_strategie';"
-        " did you mean 'mock_strategies'?",
-        "--set strategies.fourth.class: strategies.fourth.class: 'math:sin' is no strategy;"
-        " expected a class derived from tickrail.Strategy",
+        "--set feeds.eurusd.options: adapter 'ticks' takes no 'spead'; it takes path, start, end",
+        "--set strategies.first.class: module 'mock_strategies' has no class 'Mocc'; did you mean 'Mock'?",
+        "--set strategies.third.class: no module 'mock_strategie'; did you mean 'mock_strategies'?",
+        "--set strategies.fourth.class: 'math:sin' is no strategy; expected a class derived from tickrail.Strategy",
         "--set strategies.second.params: strategies.second.params.evry: Mock: unknown parameter 'evry';"
         " did you mean 'every'?",
         "--set strategies.second.params: strategies.second.params.quantity: Mock: parameter 'quantity' (float)"
@@ -257,15 +254,14 @@ def test_a_problem_in_a_file_names_its_line(project: Path) -> None:
 def test_an_instrument_that_no_feed_has(project: Path) -> None:
     said = problems(project, 'strategies.first.instruments=["EURUSD.SIM", "EURUSS.SIM"]')
     assert said == [
-        "--set strategies.first.instruments: strategies.first.instruments: no feed has the instrument 'EURUSS.SIM';"
-        " did you mean 'EURUSD.SIM'?"
+        "--set strategies.first.instruments: no feed has the instrument 'EURUSS.SIM'; did you mean 'EURUSD.SIM'?"
     ]
 
 
 def test_a_service_that_nothing_provides(project: Path) -> None:
     said = problems(project, "strategies.first.class=mock_strategies:NeedsPrices")
     assert said == [
-        "--set strategies.first.class: strategies.first.class: NeedsPrices.prices needs Prices, which nothing provides;"
+        "--set strategies.first.class: NeedsPrices.prices needs Prices, which nothing provides;"
         " expected a provider in modules=[...] of the bootstrapper"
     ]
 

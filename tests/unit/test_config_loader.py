@@ -142,7 +142,7 @@ def test_arguments_take_paths_and_tables(load: Load, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [object(), {1: 2}, float("nan"), 2**63, [float("inf")], "\ud800"])
 def test_an_argument_that_toml_could_not_say_is_refused(load: Load, value: object) -> None:
-    with pytest.raises(ConfigProblems, match=r"argument strategies.other.params.x: strategies.other.params.x"):
+    with pytest.raises(ConfigProblems, match=r"argument strategies.other.params.x: "):
         load(arguments={"strategies.other.params.x": value})
 
 

@@ -35,6 +35,17 @@ def test_batches_and_single_ticks_do_not_mix(other: str) -> None:
     assert isinstance(caught.value, TypeError)
 
 
+@pytest.mark.parametrize(("other", "names"), [("on_batch", ("on_batch", "ticks")), ("on_tick", ("ticks", "on_tick"))])
+def test_a_generator_does_not_mix_either(other: str, names: tuple[str, ...]) -> None:
+    with pytest.raises(HandlerError, match=f"S defines {' together with '.join(names)}") as caught:
+        define(f"def ticks(self):\n    while True:\n        tick = yield\ndef {other}(self, it): ...")
+    assert caught.value.handlers == names
+
+
+def test_a_parameter_may_be_called_ticks() -> None:
+    assert define("ticks: int = 5\ndef on_tick(self, tick): ...")().ticks == 5  # type: ignore[attr-defined]
+
+
 def test_a_mixture_over_base_classes_is_found() -> None:
     base = define("def on_tick(self, tick): ...")
     with pytest.raises(HandlerError):

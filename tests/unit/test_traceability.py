@@ -58,3 +58,14 @@ def names_in(path: Path) -> set[str]:
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
     }
+
+
+def test_every_decision_is_listed_under_its_own_number() -> None:
+    folder = ROOT / "docs" / "decisions"
+    files = sorted(path.name for path in folder.glob("[0-9]*.md"))
+    listed = re.findall(r"^\| \[(\d{4})\]\((\S+)\) \|", (folder / "README.md").read_text(), re.MULTILINE)
+    assert [name for _, name in listed] == files
+    assert [name[:4] for _, name in listed] == [number for number, _ in listed]
+    assert len({number for number, _ in listed}) == len(listed), "two decisions of one number"
+    titles = [(folder / name).read_text().partition(":")[0] for name in files]
+    assert titles == [f"# {name[:4]}" for name in files]

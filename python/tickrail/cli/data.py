@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tickrail.cli.data_import import import_command
-from tickrail.cli.options import json_option, traceback_option
+from tickrail.cli.options import json_option, new_file, traceback_option
 from tickrail.cli.progress import progress_bar
 from tickrail.data.times import to_iso, to_ns
 
@@ -126,8 +126,7 @@ def generate(
     """Make a file of random quotes; the same seed gives the same file anywhere."""
     from tickrail.data.generator import generate_file
 
-    if out.exists() and not force:
-        raise click.UsageError(f"{out} exists; --force replaces it")
+    new_file(out, force=force)
     try:
         start_ns = to_ns(start)
         with progress_bar(f"generating {out.name}", wanted=not as_json) as progress:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from tickrail.cli.options import json_option, traceback_option
+from tickrail.cli.options import json_option, new_file, traceback_option
 from tickrail.cli.progress import progress_bar
 from tickrail.data.times import to_iso
 
@@ -78,8 +78,7 @@ def import_command(
     """
     from tickrail.data.importing import import_ticks
 
-    if out.exists() and not force:
-        raise click.UsageError(f"{out} exists; --force replaces it")
+    new_file(out, force=force)
     with progress_bar(f"importing {out.name}", wanted=not as_json) as progress:
         report = import_ticks(list(sources), out, format=format_name, progress=progress, overwrite=force, **options)
     click.echo(json.dumps(report.to_dict()) if as_json else _words(report))

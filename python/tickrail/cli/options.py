@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["configuration_options", "json_option", "traceback_option"]
+__all__ = ["configuration_options", "json_option", "new_file", "traceback_option"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -55,3 +55,14 @@ def traceback_option(function: Function) -> Function:
     """``--traceback``; the group reads it from the command line, so that it works in any place."""
     help_text = "Show where an error arose [TICKRAIL_TRACEBACK=1]."
     return click.option("--traceback", is_flag=True, expose_value=False, help=help_text)(function)
+
+
+def new_file(out: Path, *, force: bool) -> None:
+    """Make way for a file to be written: its folder is made, and an existing file stays unless ``force``.
+
+    Raises:
+        click.UsageError: The file exists.
+    """
+    if out.exists() and not force:
+        raise click.UsageError(f"{out} exists; --force replaces it")
+    out.parent.mkdir(parents=True, exist_ok=True)

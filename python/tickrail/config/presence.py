@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final
 
 from tickrail.config.loader import LoadedConfig
 from tickrail.config.origins import format_path, near_miss
 from tickrail.errors import ConfigProblems, Problem
 
 __all__ = ["require_presence"]
+
+#: Files of a folder that are looked through for the one that was meant: a folder of data may hold very many.
+MOST_NEIGHBOURS: Final = 1_000
 
 
 def require_presence(loaded: LoadedConfig, *, feed_adapters: Collection[str], venue_adapters: Collection[str]) -> None:
@@ -52,9 +58,19 @@ def _feeds(loaded: LoadedConfig, adapters: Collection[str]) -> Iterator[Problem]
             yield loaded.problem(format_path(("feeds", name, "path")), "missing", expected="the path of a tick file")
         elif feed.path is not None and not feed.path.is_file():
             wrong = "is no file" if feed.path.exists() else "no such file"
-            yield loaded.problem(format_path(("feeds", name, "path")), f"{wrong}: {feed.path}")
+            path = format_path(("feeds", name, "path"))
+            yield loaded.problem(path, f"{wrong}: {feed.path}", near_miss=_neighbour(feed.path))
         if feed.start is not None and feed.end is not None and feed.start >= feed.end:
             yield loaded.problem(format_path(("feeds", name, "end")), "not after the start", expected="a later time")
+
+
+def _neighbour(path: Path) -> str | None:
+    """The file that was probably meant: one of the same folder."""
+    try:
+        names = sorted(other.name for other in islice(path.parent.iterdir(), MOST_NEIGHBOURS) if other.is_file())
+    except OSError:
+        return None
+    return near_miss(path.name, names)
 
 
 def _venues(loaded: LoadedConfig, adapters: Collection[str]) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ so ``records.view(QUOTE_DTYPE)["bid"]`` copies nothing; they hold where ``record
 from __future__ import annotations
 
 from enum import IntEnum, IntFlag
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 

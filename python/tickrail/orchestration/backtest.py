@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
@@ -24,6 +25,8 @@ __all__ = ["PullRun", "PullStrategy", "Strategies", "backtest", "open_run"]
 Strategies: TypeAlias = Strategy | Sequence[Strategy] | Mapping[str, Strategy]
 Instruments: TypeAlias = Sequence[InstrumentId | str] | None
 PULL: Final = "pull"
+#: Order updates and timers that wait for whoever pulls; older ones go first, for a loop that never looks at them.
+KEPT_EVENTS: Final = 65_536
 
 
 def backtest(
@@ -115,8 +118,8 @@ class PullStrategy(Strategy):
 
     def on_start(self) -> None:
         """Begin with nothing seen."""
-        self.updates: list[OrderUpdate] = []
-        self.timers: list[TimerEvent] = []
+        self.updates: deque[OrderUpdate] = deque(maxlen=KEPT_EVENTS)
+        self.timers: deque[TimerEvent] = deque(maxlen=KEPT_EVENTS)
 
     def on_order_update(self, update: OrderUpdate) -> None:
         """Keep it for ``PullRun.take_updates``."""
@@ -171,13 +174,15 @@ class PullRun:
         return self._result
 
     def take_updates(self) -> list[OrderUpdate]:
-        """Updates of this run's orders since the last call."""
-        taken, self._strategy.updates = self._strategy.updates, []
+        """Updates of this run's orders since the last call, at most the last 65,536."""
+        taken = list(self._strategy.updates)
+        self._strategy.updates.clear()
         return taken
 
     def take_timers(self) -> list[TimerEvent]:
-        """Timers without a callable that fired since the last call."""
-        taken, self._strategy.timers = self._strategy.timers, []
+        """Timers without a callable that fired since the last call, at most the last 65,536."""
+        taken = list(self._strategy.timers)
+        self._strategy.timers.clear()
         return taken
 
     def __iter__(self) -> Iterator[Tick]:

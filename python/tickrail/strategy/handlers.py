@@ -6,7 +6,9 @@
 ``on_quote(self, tick)``       each quote: ``bid``, ``ask``, ``bid_size``, ``ask_size``, ``mid``, ``spread``
 ``on_trade(self, tick)``       each trade: ``price``, ``size``, ``side``
 ``on_bar(self, tick)``         each bar, at its close: ``open``, ``high``, ``low``, ``close``, ``volume``
-``on_batch(self, batch)``      ticks by the batch, in place of the four above
+``ticks(self)``                a generator, ``while True: tick = yield``, in place of the four above: the fastest plain
+                               Python; opened after ``on_start``, and its return stops the strategy
+``on_batch(self, batch)``      ticks by the batch, in place of all of these
 ``on_timer(self, event)``      a timer that was set without a callable of its own
 ``on_order_update(self, u)``   an order of this strategy was accepted, filled, cancelled or rejected
 ``on_pause`` ``on_resume``     the operator paused the strategy, or let it go on
@@ -24,7 +26,9 @@ from typing import Any, Final
 from tickrail.domain.near import near_miss
 from tickrail.errors import HandlerError
 
-__all__ = ["HANDLERS", "PER_TICK", "check_handlers"]
+__all__ = ["HANDLERS", "PER_TICK", "TICKS", "check_handlers"]
+
+TICKS: Final = "ticks"
 
 PER_TICK: Final = ("on_tick", "on_quote", "on_trade", "on_bar")
 HANDLERS: Final[dict[str, int]] = {
@@ -84,14 +88,21 @@ def _argument(name: str) -> str:
 
 
 def _check_mixture(cls: type) -> None:
-    per_tick = [name for name in PER_TICK if hasattr(cls, name)]
-    if per_tick and hasattr(cls, "on_batch"):
-        names = ("on_batch", *per_tick)
+    is_generator = inspect.isgeneratorfunction(inspect.getattr_static(cls, TICKS, None))
+    forms = {
+        "in batches": ["on_batch"] if hasattr(cls, "on_batch") else [],
+        "from a generator": [TICKS] if is_generator else [],
+        "one by one": [name for name in PER_TICK if hasattr(cls, name)],
+    }
+    defined = [names for names in forms.values() if names]
+    if len(defined) > 1:
+        first, *others = [" and ".join(names) for names in defined]
         raise _error(
             cls,
-            f"defines on_batch together with {' and '.join(per_tick)}: each tick would come twice, in two orders",
-            *names,
-            hint="take ticks one by one or in batches; on_batch with max_ticks=1 is the same as on_tick",
+            f"defines {first} together with {' and '.join(others)}: each tick would come twice, in two orders",
+            *(name for names in defined for name in names),
+            hint=f"take ticks {' or '.join(form for form, names in forms.items() if names)};"
+            " with max_ticks=1 for batches all forms give the same orders",
         )
 
 

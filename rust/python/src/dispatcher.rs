@@ -63,7 +63,7 @@ struct Inside {
     table: Rc<RunTable>,
     thread: Rc<Cell<usize>>,
     names: RefCell<Vec<String>>,
-    pull_objects: RefCell<[TickObjects; 2]>,
+    pull_objects: RefCell<TickObjects>,
     pulls: Cell<usize>,
     /// How the run ended, once it did.
     end: Cell<Option<&'static str>>,
@@ -199,7 +199,7 @@ impl Dispatcher {
                 phase: RefCell::new(Phase::Plan(Box::new(plan))),
                 thread: Rc::new(Cell::new(0)),
                 names: RefCell::default(),
-                pull_objects: RefCell::new([TickObjects::new(always_fresh), TickObjects::new(always_fresh)]),
+                pull_objects: RefCell::new(TickObjects::new(always_fresh)),
                 pulls: Cell::new(0),
                 end: Cell::new(None),
             }),
@@ -268,7 +268,6 @@ impl Dispatcher {
     /// Run to the end of the data; returns ``"end"``, ``"stopped"`` or ``"interrupted"``.
     ///
     /// ``progress(done, total)`` is called between slices, at most 20 times a second. Raises ``RunFailed``.
-    #[expect(clippy::disallowed_methods, reason = "paces the progress display; no decision sees it")]
     #[pyo3(signature = (progress=None))]
     fn run(&self, py: Python<'_>, progress: Option<Bound<'_, PyAny>>) -> PyResult<&'static str> {
         let inside = self.inside.get(py);
@@ -409,10 +408,8 @@ fn pull_next(py: Python<'_>, inside: &Inside, core: &mut Core<PyHost>) -> PyResu
     inside.pulls.set(inside.pulls.get() + 1);
     loop {
         if let Some(tick) = core.pulled() {
-            // Two objects in turn: a for loop still holds the last tick while the next is made.
-            let objects = &mut inside.pull_objects.borrow_mut()[inside.pulls.get() & 1];
-            let object = objects.fill(py, tick, inside.table.id(tick.instrument))?;
-            // SAFETY: `fill` returns a live object that `objects` owns.
+            let object = inside.pull_objects.borrow_mut().fill(py, tick, inside.table.id(tick.instrument))?;
+            // SAFETY: `fill` returns a live object that `pull_objects` owns.
             return Ok(Pulled::Tick(unsafe { Bound::from_borrowed_ptr(py, object) }.unbind()));
         }
         if let Some(end) = ended(py, core, outcome)? {
@@ -443,7 +440,7 @@ fn delivery_of(handlers: &Handlers, edges: BatchEdges) -> (Delivery, Kinds) {
     if handlers.batch.is_some() {
         return (Delivery::Batches(edges), Kinds::ALL);
     }
-    if handlers.takes_all() {
+    if handlers.takes_all() || handlers.ticks.is_some() {
         return (Delivery::Ticks, Kinds::ALL);
     }
     let taken = Kind::ALL.into_iter().filter(|&kind| handlers.takes(kind));
@@ -486,7 +483,7 @@ impl Dispatcher {
             });
             attach(strategy, &face);
             inside.names.borrow_mut().push(name.to_owned());
-            plan.strategies.push((Registered { handlers, face }, subscription));
+            plan.strategies.push((Registered { handlers, face, generator: None }, subscription));
             Ok(index)
         })
     }

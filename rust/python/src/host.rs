@@ -11,6 +11,7 @@ use tickrail_core::{Kind, Tick, TickBlock};
 
 use crate::batch::TickBatch;
 use crate::events::{OrderUpdate, TimerEvent};
+use crate::forms::generator;
 use crate::method::Method;
 use crate::strategy::{Face, StrategyCore};
 use crate::table::RunTable;
@@ -24,6 +25,9 @@ pub struct Handlers {
     pub batch: Option<Method>,
     /// `on_order_update`.
     pub order_update: Option<Method>,
+    /// `ticks`, a generator function that is sent every tick.
+    pub ticks: Option<Py<PyAny>>,
+    names: [&'static str; 8],
     timer: Option<Method>,
     start: Option<Py<PyAny>>,
     stop: Option<Py<PyAny>>,
@@ -40,9 +44,11 @@ impl Handlers {
             let any = Rc::new(any);
             by_kind.fill_with(|| Some(Rc::clone(&any)));
         }
+        let mut names = ["on_tick"; 8];
         for (name, kind) in [("on_quote", Kind::Quote), ("on_trade", Kind::Trade), ("on_bar", Kind::Bar)] {
             if let Some(own) = method(name)? {
                 by_kind[kind as usize] = Some(Rc::new(own));
+                names[kind as usize] = name;
             }
         }
         let hook = |name: &str| -> PyResult<Option<Py<PyAny>>> { Ok(strategy.getattr_opt(name)?.map(Bound::unbind)) };
@@ -50,6 +56,8 @@ impl Handlers {
             by_kind,
             batch: method("on_batch")?,
             order_update: method("on_order_update")?,
+            ticks: generator::function_of(strategy)?,
+            names,
             timer: method("on_timer")?,
             start: hook("on_start")?,
             stop: hook("on_stop")?,
@@ -73,6 +81,8 @@ pub struct Registered {
     pub handlers: Handlers,
     /// What ties it to the run.
     pub face: Rc<Face>,
+    /// The generator that its `ticks` made, from the start of the run on.
+    pub generator: Option<Py<PyAny>>,
 }
 
 /// Holds the strategies of a run. Only ever used with the GIL held, on the dispatch thread.
@@ -100,7 +110,7 @@ impl PyHost {
 
 /// Ctrl-C and `sys.exit` end the run; everything else is the strategy's own failure.
 #[cold]
-fn fault(error: PyErr) -> Fault<PyErr> {
+pub fn fault(error: PyErr) -> Fault<PyErr> {
     let py = PyHost::py();
     if error.is_instance_of::<PyKeyboardInterrupt>(py) || error.is_instance_of::<PySystemExit>(py) {
         Fault::Interrupted(error)
@@ -120,11 +130,21 @@ impl Host for PyHost {
 
     #[inline(always)]
     fn tick(&mut self, strategy: u32, tick: &Tick) -> Result<(), Fault<PyErr>> {
-        let handlers = &self.strategies[strategy as usize].handlers;
+        let registered = &self.strategies[strategy as usize];
+        if let Some(ticks) = &registered.generator {
+            // SAFETY: `presented` is the object that `present` filled for this tick and that `objects` owns.
+            return unsafe { generator::send(Self::py(), ticks, self.presented) };
+        }
+        let handlers = &registered.handlers;
         let place = if tick.kind < 8 { tick.kind as usize } else { 0 };
         let Some(method) = &handlers.by_kind[place] else { return Ok(()) };
         // SAFETY: `presented` is the object that `present` filled for this tick and that `objects` owns.
         unsafe { method.call(Self::py(), self.presented) }.map_err(fault)
+    }
+
+    fn tick_handler(&self, strategy: u32, tick: &Tick) -> &'static str {
+        let handlers = &self.strategies[strategy as usize].handlers;
+        if handlers.ticks.is_some() { "ticks" } else { handlers.names[usize::from(tick.kind) % 8] }
     }
 
     fn batch(&mut self, strategy: u32, batch: TickBlock) -> Result<(), Fault<PyErr>> {
@@ -161,12 +181,23 @@ impl Host for PyHost {
 
     fn hook(&mut self, strategy: u32, hook: Hook) -> Result<(), Fault<PyErr>> {
         let py = Self::py();
-        let handlers = &self.strategies[strategy as usize].handlers;
-        let callable = match hook {
-            Hook::Start => &handlers.start,
-            Hook::Stop => &handlers.stop,
+        let registered = &mut self.strategies[strategy as usize];
+        let call = |callable: &Option<Py<PyAny>>| -> Result<(), Fault<PyErr>> {
+            callable.as_ref().map_or(Ok(()), |callable| callable.call0(py).map(drop).map_err(fault))
         };
-        callable.as_ref().map_or(Ok(()), |callable| callable.call0(py).map(drop).map_err(fault))
+        match hook {
+            Hook::Start => {
+                call(&registered.handlers.start)?;
+                if let Some(ticks) = &registered.handlers.ticks {
+                    registered.generator = Some(generator::open(py, ticks)?);
+                }
+                Ok(())
+            }
+            Hook::Stop => {
+                let closed = registered.generator.take().map_or(Ok(()), |ticks| generator::close(py, &ticks));
+                closed.and(call(&registered.handlers.stop))
+            }
+        }
     }
 }
 

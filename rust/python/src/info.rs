@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pyo3::prelude::*;
 
-/// Facts of the build: version, profile, target, panic strategy.
+/// Facts of the build: version, profile, target, panic strategy, compiler.
 #[pyfunction]
 fn build_info() -> BTreeMap<&'static str, String> {
     let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
@@ -15,6 +15,7 @@ fn build_info() -> BTreeMap<&'static str, String> {
         ("profile", profile.to_owned()),
         ("target", target),
         ("panic", panic.to_owned()),
+        ("rustc", env!("TICKRAIL_RUSTC").to_owned()),
         ("record_layout", tickrail_core::tick::LAYOUT_VERSION.to_string()),
     ])
 }

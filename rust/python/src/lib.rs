@@ -11,6 +11,7 @@ mod dispatcher;
 mod errors;
 mod events;
 mod export;
+mod forms;
 mod generator;
 mod gil;
 mod host;

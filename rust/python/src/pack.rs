@@ -145,12 +145,29 @@ impl<'a> Packer<'a> {
         self.decode(batch, table)?;
         let mut ticks = std::mem::take(&mut self.ticks);
         ticks.clear();
-        match self.mapping.kind {
-            Kind::Bar => ticks.extend((0..batch.num_rows()).map(|row| self.bar(row))),
-            _ => ticks.extend((0..batch.num_rows()).map(|row| self.tick(row))),
-        }
+        self.join(batch.num_rows(), &mut ticks);
         self.ticks = ticks;
         Ok(())
+    }
+
+    /// Makes `rows` records of the columns.
+    fn join(&self, rows: usize, ticks: &mut Vec<Tick>) {
+        // Slices of one length, known as such to the compiler, cost no check a row.
+        let (ts_event, ts_init) = (&self.ts_event[..rows], &self.ts_init[..rows]);
+        let (sequence, instrument, side) = (&self.sequence[..rows], &self.instrument[..rows], &self.side[..rows]);
+        let [a, b, c, d] = self.values.each_ref().map(|column| &column[..rows]);
+        let (kind, sized) = (self.mapping.kind as u8, self.mapping.kind != Kind::Bar);
+        ticks.extend((0..rows).map(|row| Tick {
+            ts_event: ts_event[row],
+            ts_init: ts_init[row],
+            sequence: sequence[row],
+            instrument: instrument[row],
+            kind,
+            side: side[row],
+            // Quotes and trades have a size in place 2; only a quote's place 3 can be NaN.
+            flags: if sized && (c[row].is_nan() || d[row].is_nan()) { NO_SIZE } else { 0 },
+            values: [a[row], b[row], c[row], d[row]],
+        }));
     }
 
     fn decode(&mut self, batch: &RecordBatch, table: &mut InstrumentTable) -> Result<(), DataFault> {
@@ -193,28 +210,6 @@ impl<'a> Packer<'a> {
             self.sequence.extend(volumes.into_iter().map(f64::to_bits));
         }
         Ok(())
-    }
-
-    #[inline]
-    fn tick(&self, row: usize) -> Tick {
-        let values = [self.values[0][row], self.values[1][row], self.values[2][row], self.values[3][row]];
-        // Both kinds have a size in place 2; only a quote's place 3 can be NaN.
-        let flags = if values[2].is_nan() || values[3].is_nan() { NO_SIZE } else { 0 };
-        Tick {
-            ts_event: self.ts_event[row],
-            ts_init: self.ts_init[row],
-            sequence: self.sequence[row],
-            instrument: self.instrument[row],
-            kind: self.mapping.kind as u8,
-            side: self.side[row],
-            flags,
-            values,
-        }
-    }
-
-    #[inline]
-    fn bar(&self, row: usize) -> Tick {
-        Tick { flags: 0, ..self.tick(row) }
     }
 }
 

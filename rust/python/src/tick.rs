@@ -419,15 +419,17 @@ impl Offsets {
     }
 }
 
-/// One object that is written again while nobody else holds it.
+/// Objects that are written again while nobody else holds them: two, for a generator or a `for` loop still holds the
+/// last tick while the next is made.
 struct Reused {
     object: Option<Py<PyAny>>,
+    other: Option<Py<PyAny>>,
     offsets: Option<Offsets>,
 }
 
 impl Reused {
     const fn new() -> Self {
-        Self { object: None, offsets: None }
+        Self { object: None, other: None, offsets: None }
     }
 
     #[inline(always)]
@@ -436,6 +438,14 @@ impl Reused {
             && is_sole_owner(object.as_ptr())
         {
             // SAFETY: sole owner, GIL held, and `offsets` were read off an object of this class.
+            unsafe { rewrite(object.as_ptr(), offsets, record, instrument) };
+            return Ok(object.as_ptr());
+        }
+        std::mem::swap(&mut self.object, &mut self.other);
+        if let (Some(object), Some(offsets)) = (&self.object, self.offsets)
+            && is_sole_owner(object.as_ptr())
+        {
+            // SAFETY: as above.
             unsafe { rewrite(object.as_ptr(), offsets, record, instrument) };
             return Ok(object.as_ptr());
         }

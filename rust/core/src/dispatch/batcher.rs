@@ -56,6 +56,29 @@ impl Batcher {
         self.len() >= self.edges.max_ticks
     }
 
+    /// Whether the next tick cannot open a window: there are none, or one is open.
+    #[inline]
+    pub fn is_open(&self) -> bool {
+        self.edges.window_ns == 0 || self.len() > 0
+    }
+
+    /// How many ticks fill the batch.
+    #[inline]
+    pub fn room(&self) -> usize {
+        self.edges.max_ticks - self.len()
+    }
+
+    /// Takes the records `range` of `slice`, at most [`Self::room`], while [`Self::is_open`]. `true`: the batch is full.
+    pub fn push_run(&mut self, slice: &Slice<'_>, range: Range<usize>) -> bool {
+        if self.run.end == range.start && !self.run.is_empty() {
+            self.run.end = range.end;
+        } else {
+            self.leave_slice(slice);
+            self.run = range;
+        }
+        self.len() >= self.edges.max_ticks
+    }
+
     fn begin_run(&mut self, slice: &Slice<'_>, index: usize, key: i64) {
         if self.len() == 0 && self.edges.window_ns > 0 {
             let start = key.div_euclid(self.edges.window_ns).saturating_mul(self.edges.window_ns);

@@ -13,6 +13,8 @@ pub enum Fault<F> {
     Failed(F),
     /// The user wants the run to end (Ctrl-C, `sys.exit`): the step is completed, then the loop stops.
     Interrupted(F),
+    /// The handler wants no more ticks (a generator returned): its strategy is STOPPED, what it asked for stands.
+    Ended,
 }
 
 /// A hook of a strategy's life.
@@ -40,6 +42,11 @@ pub trait Host {
     /// # Errors
     /// What the handler raised.
     fn tick(&mut self, strategy: u32, tick: &Tick) -> Result<(), Fault<Self::Failure>>;
+
+    /// What the handler that gets `tick` is called in records of errors.
+    fn tick_handler(&self, _strategy: u32, _tick: &Tick) -> &'static str {
+        "on_tick"
+    }
 
     /// Hands a batch to `strategy`; the block may be kept.
     ///

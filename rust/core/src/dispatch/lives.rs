@@ -95,7 +95,25 @@ impl<H: Host> Steps<H> {
                 self.fail(strategy);
             }
             Fault::Interrupted(failure) => self.interruption = Some(failure),
+            Fault::Ended => self.end_life(strategy),
         }
+    }
+
+    /// A strategy wants no more: `on_stop` runs, its timers are forgotten, its orders stand.
+    fn end_life(&mut self, strategy: u32) {
+        match self.host.hook(strategy, Hook::Stop) {
+            Ok(()) | Err(Fault::Ended) => {
+                self.operate(strategy, Operation::Stop);
+                self.forget_timers(strategy);
+                self.set_gate();
+            }
+            Err(fault) => self.fault(strategy, "on_stop", None, fault),
+        }
+    }
+
+    fn forget_timers(&mut self, strategy: u32) {
+        let timers: Vec<TimerKey> = self.timer_ids.keys().filter(|key| key.strategy == strategy).copied().collect();
+        timers.into_iter().for_each(|timer| self.forget_timer(timer));
     }
 
     pub(super) fn record_error(
@@ -121,8 +139,7 @@ impl<H: Host> Steps<H> {
         for key in open {
             self.cancel_order(key, "strategy failed");
         }
-        let timers: Vec<TimerKey> = self.timer_ids.keys().filter(|key| key.strategy == strategy).copied().collect();
-        timers.into_iter().for_each(|timer| self.forget_timer(timer));
+        self.forget_timers(strategy);
         let subscriber = &mut self.subscribers[strategy as usize];
         subscriber.skipped += subscriber.batcher.discard() as u64;
         self.set_gate();

@@ -12,6 +12,7 @@ mod lives;
 mod orders;
 mod request;
 mod step;
+mod stretch;
 mod subscriber;
 
 pub use batcher::BatchEdges;

@@ -215,6 +215,11 @@ impl<H: Host> Steps<H> {
     #[inline]
     pub fn run_slice(&mut self, slice: &Slice<'_>, index: &mut usize) -> Pass {
         while let Some(tick) = slice.ticks.get(*index) {
+            let taken = self.stretch(slice, *index);
+            if taken > 0 {
+                *index += taken;
+                continue;
+            }
             let key = tick.key(self.order);
             if key > self.gate {
                 self.before_key(slice, key);
@@ -281,7 +286,8 @@ impl<H: Host> Steps<H> {
                         }
                     }
                     if let Err(fault) = self.host.tick(strategy, tick) {
-                        self.fault(strategy, "on_tick", Some(*tick), fault);
+                        let handler = self.host.tick_handler(strategy, tick);
+                        self.fault(strategy, handler, Some(*tick), fault);
                     }
                 }
                 Delivery::Batches(_) => self.collect(slice, index, key, strategy),

@@ -83,20 +83,32 @@ impl Subscriber {
 }
 
 /// The subscribers of each instrument, in order of registration.
-pub(super) struct Routes(Vec<Vec<u32>>);
+pub(super) struct Routes {
+    routes: Vec<Vec<u32>>,
+    /// The only subscriber of each instrument; `SEVERAL` where there are none or more.
+    sole: Vec<u32>,
+}
+
+const SEVERAL: u32 = u32::MAX;
 
 impl Routes {
     pub fn new(instruments: usize) -> Self {
-        Self(vec![Vec::new(); instruments])
+        Self { routes: vec![Vec::new(); instruments], sole: vec![SEVERAL; instruments] }
+    }
+
+    /// The one strategy that gets `instrument`; `None`: there are none or several, or no such instrument.
+    #[inline(always)]
+    pub fn sole(&self, instrument: u32) -> Option<u32> {
+        self.sole.get(instrument as usize).copied().filter(|&strategy| strategy != SEVERAL)
     }
 
     #[inline(always)]
     pub fn of(&self, instrument: u32) -> &[u32] {
-        &self.0[instrument as usize]
+        &self.routes[instrument as usize]
     }
 
     pub fn set(&mut self, strategy: u32, instrument: u32, wanted: bool) {
-        let route = &mut self.0[instrument as usize];
+        let route = &mut self.routes[instrument as usize];
         match (route.binary_search(&strategy), wanted) {
             (Err(place), true) => route.insert(place, strategy),
             (Ok(place), false) => {
@@ -104,12 +116,13 @@ impl Routes {
             }
             _ => {}
         }
+        self.sole[instrument as usize] = if let [only] = route[..] { only } else { SEVERAL };
     }
 
     pub fn add(&mut self, strategy: u32, instruments: Option<&[u32]>) {
         match instruments {
             Some(list) => list.iter().for_each(|&instrument| self.set(strategy, instrument, true)),
-            None => (0..self.0.len() as u32).for_each(|instrument| self.set(strategy, instrument, true)),
+            None => (0..self.routes.len() as u32).for_each(|instrument| self.set(strategy, instrument, true)),
         }
     }
 }

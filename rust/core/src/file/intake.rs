@@ -73,24 +73,23 @@ impl<S: RecordSink> Intake<S> {
     ///
     /// Bad records are taken out of `ticks`.
     pub fn take(&mut self, ticks: &mut Vec<Tick>, origin: &Arc<str>, first_row: u64) -> Result<(), IntakeError> {
-        let (mut row, mut kept) = (0, 0);
-        while row < ticks.len() {
+        let mut kept = 0;
+        for row in 0..ticks.len() {
             let tick = ticks[row];
-            match self.checker.check(&tick, self.table.rows()) {
-                Ok(()) => {
+            let Err(offence) = self.checker.check(&tick, self.table.rows()) else {
+                // Nothing moves as long as nothing was bad.
+                if kept < row {
                     ticks[kept] = tick;
-                    kept += 1;
                 }
-                Err(offence) => {
-                    let row = first_row + row as u64;
-                    self.report.count(offence.clone(), origin, row);
-                    if self.on_bad == OnBad::Reject {
-                        let offender = Offender { offence, origin: Arc::clone(origin), row };
-                        return Err(IntakeError::Bad(Box::new(offender), Box::new(self.report())));
-                    }
-                }
+                kept += 1;
+                continue;
+            };
+            let row = first_row + row as u64;
+            self.report.count(offence.clone(), origin, row);
+            if self.on_bad == OnBad::Reject {
+                let offender = Offender { offence, origin: Arc::clone(origin), row };
+                return Err(IntakeError::Bad(Box::new(offender), Box::new(self.report())));
             }
-            row += 1;
         }
         ticks.truncate(kept);
         Ok(self.sink.take(ticks)?)

@@ -45,4 +45,5 @@ impl StopFlag {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the tests measure how long a wait took")]
 mod tests;

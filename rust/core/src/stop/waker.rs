@@ -81,6 +81,7 @@ impl Waker {
     /// Waits for a call, for `timeout` or [`MAX_SLICE`], whichever is shorter.
     ///
     /// One thread waits at a time. Of two, each call wakes one, and the other sleeps for its time.
+    #[expect(clippy::disallowed_methods, reason = "measures how long a thread slept; no decision sees it")]
     pub fn wait(&self, timeout: Duration) -> WakeReason {
         let end = Instant::now() + timeout.min(MAX_SLICE);
         loop {
@@ -101,6 +102,7 @@ impl Waker {
     }
 
     /// Waits for a call for up to `timeout`, slice by slice, as long as `go_on` agrees after each slice and signal.
+    #[expect(clippy::disallowed_methods, reason = "measures how long a thread slept; no decision sees it")]
     pub fn wait_while(&self, timeout: Duration, mut go_on: impl FnMut() -> bool) -> WakeReason {
         let started = Instant::now();
         loop {

@@ -1,0 +1,12 @@
+//! Hands the compiler's version to `build_info`.
+
+use std::process::Command;
+
+#[expect(clippy::disallowed_macros, clippy::disallowed_methods, reason = "this is how a build script speaks to cargo")]
+fn main() {
+    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+    let said = Command::new(rustc).arg("--version").output().map(|output| output.stdout).unwrap_or_default();
+    let version = String::from_utf8_lossy(&said);
+    println!("cargo::rustc-env=TICKRAIL_RUSTC={}", version.trim());
+    println!("cargo::rerun-if-changed=build.rs");
+}
