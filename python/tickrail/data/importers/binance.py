@@ -26,6 +26,8 @@ _FILE: Final = re.compile(
 _VENUE: Final = "BINANCE"
 #: A row of a dump has at most eight short cells.
 _LONGEST_ROW: Final = 4_096
+_UNITS: Final = frozenset({"ms", "us"})
+_SHOWN: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +108,12 @@ def _unit(row: list[str], names: list[str], layout: DumpLayout, place: str) -> s
     at = names.index(layout.mapping["ts_event"])
     if not row:
         return "ms"  # of nothing
-    if at >= len(row) or not row[at].isdigit():
-        msg = f"{place}: expected a time in ms or us as column {at + 1} ({names[at]}); the row is '{','.join(row)[:200]}'"
-        raise ImportFormatError(msg, hint=f"a row has {len(names)} columns: {','.join(names)}")
-    return unit_by_digits(int(row[at]))
+    unit = unit_by_digits(int(row[at])) if at < len(row) and row[at].isdigit() else None
+    if unit in _UNITS:
+        return unit
+    expected = f"expected a time in ms or us as column {at + 1} ({names[at]})"
+    msg = f"{place}: {expected}; the row is '{','.join(row)[:_SHOWN]}'"
+    raise ImportFormatError(msg, hint=f"a row has {len(names)} columns: {','.join(names)}")
 
 
 def _types(layout: DumpLayout) -> dict[str, Any]:

@@ -28,8 +28,7 @@ _FILE: Final = re.compile(r"[^_]+_(quotes|book_ticker|trades)_\d{4}-\d\d-\d\d_.+
 _SHARED: Final = {"ts_event": "timestamp", "ts_init": "local_timestamp"}
 # A trade's id is text of any form at some venues, so it is no sequence.
 _MAPPINGS: Final = {
-    "quote": _SHARED
-    | {"bid": "bid_price", "ask": "ask_price", "bid_size": "bid_amount", "ask_size": "ask_amount"},
+    "quote": _SHARED | {"bid": "bid_price", "ask": "ask_price", "bid_size": "bid_amount", "ask_size": "ask_amount"},
     "trade": _SHARED | {"price": "price", "size": "amount", "side": "side"},
 }
 _LABELS: Final = ("exchange", "symbol")
@@ -133,8 +132,6 @@ def _instruments(batch: Any, options: ImportOptions) -> Any:
     pa, pc = require("pyarrow"), require("pyarrow.compute")
     symbol, exchange = batch.column("symbol"), batch.column("exchange")
     venues = exchange.dictionary.to_pylist()
-    words = [
-        instrument_id(name, venue.upper(), options) for name in symbol.dictionary.to_pylist() for venue in venues
-    ]
+    words = [instrument_id(name, venue.upper(), options) for name in symbol.dictionary.to_pylist() for venue in venues]
     places = pc.add(pc.multiply(symbol.indices, pa.scalar(len(venues), pa.int32())), exchange.indices)
     return pa.DictionaryArray.from_arrays(places, pa.array(words, pa.string()))
