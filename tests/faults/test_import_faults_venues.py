@@ -258,6 +258,11 @@ def test_a_value_of_another_type(tmp_path: Path) -> None:
     assert message == f"{QUOTES}:3: column 'timestamp': to int64: invalid value '1.5'"
 
 
+def test_values_in_quotation_marks_are_none_of_these_files(tmp_path: Path) -> None:
+    message, _ = refused(tmp_path, AGG_TRADES, agg_trade() + agg_trade('"1"'))
+    assert message == f"{AGG_TRADES}:2: column 'price': to double: invalid value '\"1\"'"
+
+
 @pytest.mark.parametrize("name", [AGG_TRADES, "BTCUSDT-trades-2024-08-08.zip", RECORDING, QUOTES])
 def test_an_empty_file(tmp_path: Path, name: str) -> None:
     assert refused(tmp_path, name, b"") == (f"{name}: is empty", None)

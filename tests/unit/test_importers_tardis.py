@@ -97,9 +97,8 @@ def test_names_that_are_given_win(tmp_path: Path, options: dict[str, Any], instr
 
 def test_quotes_that_lack_a_side_are_noted_and_lines_stay_right(tmp_path: Path) -> None:
     good = "binance,BTCUSDT,{0},{0},1,2,1,1\n"
-    lines = [good, ",,,,,,,\n".replace(",,,", "b,s,1,", 1), good, good, good.replace("2,1,1", "2,,"), good]
-    lines[1] = good.replace("1,2,1,1", ",,1,1")
-    lines.append(good.replace("1,2,1,1", "1,2,-1,1"))
+    no_ask, no_bid, negative = (good.replace("1,2,1,1", end) for end in (",,1,1", "1,2,,", "1,2,-1,1"))
+    lines = [good, no_ask, good, good, no_bid, good, negative]
     text = QUOTES + "".join(line.format(LOCAL_US + i) for i, line in enumerate(lines))
     report = import_ticks(source(tmp_path, text), tmp_path / "out.ticks", on_bad="skip")
     assert (report.rows, report.count, report.notes) == (5, 4, {"quotes that lack a side": 2})

@@ -55,7 +55,9 @@ class BinanceImporter:
         instrument = _instrument(path, options)
         dump = _look(path, options)
         with open_text(path) as (file, bytes_done):
-            batches = csv_batches(file, dump.names, _types(dump.layout), str(path), skip_lines=dump.header_lines)
+            batches = csv_batches(
+                file, dump.names, _types(dump.layout), str(path), skip_lines=dump.header_lines, quoted=False
+            )
             for batch, line in batches:
                 yield ArrowChunk(
                     stream=batch,

@@ -58,7 +58,7 @@ class TardisImporter:
         kind = _kind(names, str(path))
         columns = _MAPPINGS[kind] | {"instrument": "instrument"}
         with open_text(path) as (file, bytes_done):
-            for batch, line in csv_batches(file, names, _types(kind), str(path), skip_lines=1):
+            for batch, line in csv_batches(file, names, _types(kind), str(path), skip_lines=1, quoted=False):
                 rows = _with_instrument(batch, columns, options)
                 for start, end in self._runs(rows, kind):
                     yield ArrowChunk(
