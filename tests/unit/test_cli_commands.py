@@ -20,6 +20,7 @@ from tickrail.cli import main
 from tickrail.cli.failures import exit_code
 from tickrail.cli.progress import progress_bar
 from tickrail.config import load_config
+from tickrail.data.importers.registry import format_names
 from tickrail.errors import (
     ConfigError,
     DataError,
@@ -234,6 +235,12 @@ def test_help_imports_no_command(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == "[]"
     for word in ("run", "init", "data", "info", "78", "130", "_TICKRAIL_COMPLETE"):
         assert word in done.stdout
+
+
+def test_help_names_every_format() -> None:
+    result = CliRunner().invoke(main, ["data", "import", "--help"])
+    listed = result.stdout.partition("Formats:\n")[2]
+    assert sorted(line.split()[0] for line in listed.splitlines()) == sorted(format_names())
 
 
 def test_the_bar_is_drawn_on_a_terminal_and_left_to_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,16 @@ _UNIT_NS: Final = {
     "d": 86_400 * 1_000_000_000,
 }
 
+_FORMATS: Final = """\b
+Formats:
+  arrow              Parquet and Arrow IPC
+  csv                CSV of any layout; --map says its columns
+  numpy              structured arrays in .npy files
+  fx                 Lean tick quotes, a zip a day
+  binance            dumps; --layout aggTrades, trades or bookTicker
+  binance-recording  recorded websocket streams
+  tardis             CSV of quotes and trades"""
+
 
 def _duration(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int:
     if text is None:
@@ -49,17 +59,19 @@ def _mapping(_ctx: click.Context, _param: click.Parameter, pairs: tuple[str, ...
     return columns
 
 
-@click.command("import", short_help="Import market data into a tick file.")
+@click.command("import", short_help="Import market data into a tick file.", epilog=_FORMATS)
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SOURCE...")
 @click.option("--out", "-o", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The tick file.")
-@click.option("--format", "format_name", metavar="FORMAT", help="Of the sources; default: by their names.")
+@click.option(
+    "--format", "format_name", metavar="FORMAT", help="One of those below; default: by the names of the files."
+)
 @click.option("--instrument", metavar="ID", help="Names all records, as EURUSD.OANDA.")
 @click.option("--venue", help="Completes symbols that name none.")
 @click.option("--tz", "time_zone", metavar="ZONE", help="Of times without one: UTC, -05:00, America/New_York.")
 @click.option("--map", "columns", multiple=True, callback=_mapping, metavar="NAME=COLUMN", help="Repeatable.")
 @click.option("--kind", type=click.Choice(["quote", "trade", "bar"]), help="Default: by the columns.")
 @click.option("--time-unit", type=click.Choice(["s", "ms", "us", "ns"]), help="Default: by the digits.")
-@click.option("--layout", help="Of formats that have several without a header.")
+@click.option("--layout", help="Of binance; default: by the name of the file, or its columns.")
 @click.option("--bar-duration", "bar_duration_ns", callback=_duration, metavar="1m", help="How long a bar is.")
 @click.option("--bar-time", type=click.Choice(["open", "close"]), default="close", show_default=True)
 @click.option("--on-bad", type=click.Choice(["reject", "skip"]), default="reject", show_default=True)

@@ -110,14 +110,16 @@ def import_ticks(
         sources: A path or several, folders among them (they are walked); or one object with an Arrow stream (polars,
             pandas, pyarrow, duckdb), or one structured array. Files are read by the date in their name, then by name.
         out: The tick file.
-        format: ``arrow`` (Parquet too), ``csv``, ``numpy``, ``fx``, ``binance``, ...; default: by the names of files.
+        format: ``arrow`` (Parquet too), ``csv``, ``numpy``, ``fx``, ``binance``, ``binance-recording`` or ``tardis``;
+            default: by the names of files.
         instrument: Names all records, as ``EURUSD.OANDA``.
         venue: Completes symbols that name none.
         time_zone: Of times without one: ``UTC``, ``-05:00``, ``America/New_York``.
         columns: Names of the record to columns of the source, where they are not the usual ones.
         kind: ``quote``, ``trade`` or ``bar``; default: by the columns.
         time_unit: Of integer times: ``s``, ``ms``, ``us``, ``ns``; default: by their digits.
-        layout: Of formats that have several without a header.
+        layout: Of ``binance``: ``aggTrades``, ``trades`` or ``bookTicker``; default: by the name of the file, or its
+            columns.
         bar_duration_ns: How long a bar is.
         bar_time: Which moment of a bar its time is, ``open`` or ``close``; a record has that of its close.
         on_bad: ``reject`` (the first bad record ends the import) or ``skip`` (they are counted and left out).
