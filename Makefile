@@ -44,7 +44,7 @@ run: $(BUILT) data/demo.ticks ## Generate 5 million ticks and backtest config/ba
 test: rust-test $(if $(MODELS),models) python-test ## Run the whole suite: cargo tests, model checks, pytest with examples and documents
 
 rust-test: $(BUILT)
-	cargo test --locked --package tickrail-core
+	cargo test --locked --package tickrail-core --package rust-ema
 
 models: $(BUILT) ## Check the lock-free sources under loom: every interleaving of the models
 	cargo test --release --locked --manifest-path $(MODELS) --target-dir "$${CARGO_TARGET_DIR:-target}/models"

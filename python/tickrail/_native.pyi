@@ -9,8 +9,12 @@ import numpy.typing as npt
 from typing_extensions import disjoint_base
 
 __all__ = [
+    "ABI_LAYOUT",
+    "ABI_VERSION",
     "LAYOUT_VERSION",
+    "OUT_CAPACITY",
     "Bar",
+    "CompiledCode",
     "Dispatcher",
     "InstrumentId",
     "OrderUpdate",
@@ -28,7 +32,10 @@ __all__ = [
     "layout",
 ]
 
+ABI_LAYOUT: Final[str]
+ABI_VERSION: Final[int]
 LAYOUT_VERSION: Final[int]
+OUT_CAPACITY: Final[int]
 
 def build_info() -> dict[str, str]: ...
 
@@ -345,6 +352,25 @@ class TickBatch:
     def column(self, name: str) -> npt.NDArray[Any]: ...
 
 @final
+class CompiledCode:
+    def __new__(
+        cls,
+        state: npt.NDArray[np.uint8],
+        *,
+        names: Sequence[str],
+        kinds: Sequence[int],
+        owner: object,
+        abi_version: int,
+        layout: str,
+        take: int = 0,
+        batch: int = 0,
+        timer: int = 0,
+        update: int = 0,
+    ) -> Self: ...
+    def dry_run(self) -> None: ...
+    def snapshot(self) -> bytes: ...
+
+@final
 class Dispatcher:
     def __new__(
         cls,
@@ -362,6 +388,16 @@ class Dispatcher:
         self,
         strategy: object,
         name: str,
+        *,
+        instruments: Sequence[InstrumentId | str] | None = None,
+        max_ticks: int = 4096,
+        window_ns: int = 0,
+    ) -> int: ...
+    def register_compiled(
+        self,
+        strategy: object,
+        name: str,
+        code: CompiledCode,
         *,
         instruments: Sequence[InstrumentId | str] | None = None,
         max_ticks: int = 4096,

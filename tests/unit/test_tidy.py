@@ -28,6 +28,7 @@ class Ban:
 
 WALL = ("report/", "cli/", "orchestration/", "adapters/live/", "testing/")
 IMPORT = "data/importing.py"  # its report says how long it took; no decision hangs on it
+CACHE = "strategy/compiled/cache.py"  # where machine code lies decides nothing
 BANS = (
     Ban(r"time\.(time|time_ns|monotonic|monotonic_ns|perf_counter|perf_counter_ns)", "the clock port", (*WALL, IMPORT)),
     Ban(r"time\.sleep", "a timer", ("adapters/live/", "testing/")),
@@ -35,7 +36,7 @@ BANS = (
     Ban(r"random\.\w+", "a generator seeded from the run", ()),
     Ban(r"(np|numpy)\.random\.(?!default_rng$|Generator$|PCG64$|SeedSequence$)\w+", "default_rng(seed)", ()),
     Ban(r"uuid\.uuid[14]", "run id and counter", ("orchestration/",)),
-    Ban(r"os\.(environ|getenv)(\..*)?", "tickrail.config", ("config/", "cli/", "orchestration/bootstrapper.py")),
+    Ban(r"os\.(environ|getenv)(\..*)?", "tickrail.config", ("config/", "cli/", "orchestration/bootstrapper.py", CACHE)),
     Ban(r"os\._exit|sys\.exit", "an error; only the command line ends the process", ("cli/", "__main__.py")),
     Ban(r"threading\.(Thread|Timer)", "the runtime's own threads", ("orchestration/", "adapters/live/", "testing/")),
     Ban(r"print", "a return value; only the command line prints", ("cli/",)),

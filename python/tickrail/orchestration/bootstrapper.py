@@ -237,13 +237,16 @@ class _Assembly:
             dispatcher.feed(name, array)
         for name, strategy in strategies.items():
             settings = self.config.strategies[name]
-            dispatcher.register(
+            register = partial(
+                dispatcher.register,
                 strategy,
                 name,
                 instruments=None if settings.instruments == "*" else settings.instruments,
                 max_ticks=settings.max_ticks,
                 window_ns=settings.window_ns,
             )
+            self._try(("strategies", name, "class"), register)
+        self._refuse()
         return dispatcher
 
     def _try(self, path: tuple[str, ...], act: Callable[[], T]) -> T | None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from tickrail._native import Dispatcher, InstrumentId, Tick, TickArray
 from tickrail.domain.near import did_you_mean
 from tickrail.domain.positions import Position
-from tickrail.errors import DataError, ParameterError
+from tickrail.errors import DataError, HandlerError, ParameterError
 from tickrail.report.result import Result, Status, StrategyError, StrategyResult
-from tickrail.strategy.strategy import Strategy, check_ready
+from tickrail.strategy.compiled.form import is_compiled
+from tickrail.strategy.strategy import Strategy, check_ready, parameters_of
+
+if TYPE_CHECKING:
+    from tickrail.strategy.compiled.code import Compiled
 
 __all__ = ["DigestMode", "Progress", "TickDispatcher"]
 
@@ -53,6 +58,8 @@ class TickDispatcher:
         self.instruments: tuple[str, ...] = tuple(str(row["id"]) for row in rows)
         self.strategies: dict[str, Strategy] = {}
         self._elapsed_s = 0.0
+        self._compiled: dict[str, Compiled] = {}
+        self._compile_s: dict[str, float] = {}
         self._native = Dispatcher(
             instruments=rows,
             order_by=order_by,
@@ -86,9 +93,11 @@ class TickDispatcher:
             window_ns: Time span of a batch, aligned to the epoch; 0 is none.
         """
         self._admit(strategy, name, instruments)
-        number = self._native.register(
-            strategy, name, instruments=instruments, max_ticks=max_ticks, window_ns=window_ns
-        )
+        edges = {"max_ticks": max_ticks, "window_ns": window_ns}
+        if is_compiled(type(strategy)):
+            number = self._register_compiled(strategy, name, instruments, edges)
+        else:
+            number = self._native.register(strategy, name, instruments=instruments, **edges)
         self.strategies[name] = strategy
         return number
 
@@ -152,8 +161,13 @@ class TickDispatcher:
         configuration: Mapping[str, Any] | None = None,
     ) -> Result:
         """What the run leaves behind; ``status`` where the caller knows better than the loop."""
-        errors = tuple(_error(row) for row in self._native.errors())
+        errors = tuple(self._explained(_error(row)) for row in self._native.errors())
         orders, fills, stats = self._native.orders(), self._native.fills(), self._native.stats()
+        if self._compiled:
+            stats["compiled"] = {
+                name: {"seconds": self._compile_s[name], "cached": compiled.cached}
+                for name, compiled in self._compiled.items()
+            }
         counts = [np.bincount(array["strategy"], minlength=len(self.strategies)) for array in (orders, fills)]
         rows = enumerate(self._native.strategies())
         return Result(
@@ -171,6 +185,27 @@ class TickDispatcher:
             stats=stats,
             configuration=configuration or {},
         )
+
+    def _register_compiled(
+        self, strategy: Strategy, name: str, instruments: Sequence[InstrumentId | str] | None, edges: Mapping[str, int]
+    ) -> int:
+        from tickrail.strategy.compiled.code import compile_strategy  # late: numba takes a second to import
+
+        begun = time.perf_counter()
+        compiled = compile_strategy(type(strategy), parameters_of(strategy))
+        self._compile_s[name] = time.perf_counter() - begun
+        strategy.__dict__.update(state=compiled.state[0], _compiled=compiled)
+        self._compiled[name] = compiled
+        return self._native.register_compiled(strategy, name, compiled.code, instruments=instruments, **edges)
+
+    def _explained(self, error: StrategyError) -> StrategyError:
+        compiled = self._compiled.get(error.strategy)
+        if compiled is None or not isinstance(error.exception, HandlerError):
+            return error
+        from tickrail.strategy.compiled.explain import raised_by  # late: as above
+
+        found = raised_by(compiled, error.handler, error.tick)
+        return error if found is None else replace(error, **found)
 
     def _timed(self) -> _Stopwatch:
         return _Stopwatch(self)

@@ -25,6 +25,8 @@ from typing import Any, Final
 
 from tickrail.domain.near import near_miss
 from tickrail.errors import HandlerError
+from tickrail.strategy.compiled.form import HANDLERS as COMPILED_HANDLERS
+from tickrail.strategy.compiled.form import check_form, is_compiled
 
 __all__ = ["HANDLERS", "PER_TICK", "TICKS", "check_handlers"]
 
@@ -47,7 +49,12 @@ def check_handlers(cls: type) -> None:
     Raises:
         HandlerError: Naming the methods.
     """
+    compiled = is_compiled(cls)
+    if compiled:
+        check_form(cls)
     for name in vars(cls):
+        if compiled and name in COMPILED_HANDLERS:
+            continue
         if name in HANDLERS:
             _check_one(cls, name)
         elif name.startswith("on_") and (meant := near_miss(name, HANDLERS, cutoff=NEAR)) and not hasattr(cls, meant):
@@ -71,7 +78,10 @@ def _check_one(cls: type, name: str) -> None:
     if inspect.isfunction(handler) and not _takes(handler, HANDLERS[name]):
         expected = {0: f"def {name}(self)", 1: f"def {name}(self, {_argument(name)})"}[HANDLERS[name]]
         raise _error(
-            cls, f"{name}{inspect.signature(handler)} cannot be called as it will be; expected {expected}", name
+            cls,
+            f"{name}{inspect.signature(handler)} cannot be called as it will be; expected {expected}",
+            name,
+            hint="a compiled strategy also has a state_dtype" if _takes(handler, 2) else None,
         )
 
 

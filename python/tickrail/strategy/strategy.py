@@ -7,15 +7,16 @@ import sys
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
 from typing_extensions import dataclass_transform
 
 from tickrail._native import StrategyCore
-from tickrail.errors import ParameterError, Problem
+from tickrail.errors import HandlerError, ParameterError, Problem
 from tickrail.strategy.fields import Field, own_fields, place_descriptors
 from tickrail.strategy.handlers import HANDLERS, check_handlers
 from tickrail.strategy.parameters import Parameter, Schema, schema_of
 
-__all__ = ["Strategy", "check_ready", "inject", "schema"]
+__all__ = ["Strategy", "check_ready", "inject", "parameters_of", "schema"]
 
 
 # No field specifiers: to a checker the call of one is no default, while any other value is (see ``injected``).
@@ -63,6 +64,22 @@ class Strategy(StrategyCore):
         """The parameters of this class, those of its base classes first."""
         return tuple(schema(cls).parameters.values())
 
+    def snapshot(self) -> np.void:
+        """A copy of a compiled strategy's state, as it stands between two calls of its handlers. Any thread.
+
+        While a run goes on, at most some milliseconds old; after it, the state at its end.
+
+        Raises:
+            HandlerError: The strategy is not compiled, or was in no run yet.
+        """
+        compiled = self.__dict__.get("_compiled")
+        if compiled is None:
+            raise HandlerError(
+                f"{type(self).__name__} has no compiled state; a run makes it, for classes with state_dtype"
+            )
+        record: np.void = np.frombuffer(compiled.code.snapshot(), compiled.state.dtype)[0].copy()
+        return record
+
     def on_start(self) -> None:
         """Called once, before the first tick."""
 
@@ -85,6 +102,11 @@ def schema(cls: type[Strategy]) -> Schema:
         found = schema_of(cls.__name__, cls._fields)
         cls._schema = found
     return found
+
+
+def parameters_of(strategy: Strategy) -> dict[str, Any]:
+    """The values of the parameters of ``strategy``."""
+    return {name: strategy.__dict__[name] for name in schema(type(strategy)).parameters if name in strategy.__dict__}
 
 
 def inject(strategy: Strategy, services: Mapping[str, Any]) -> None:

@@ -262,14 +262,13 @@ impl Dispatcher {
     }
 
     /// Add a strategy whose handlers are compiled; the loop calls them without Python.
-    #[pyo3(signature = (strategy, name, code, *, kinds, instruments=None, max_ticks=4096, window_ns=0))]
+    #[pyo3(signature = (strategy, name, code, *, instruments=None, max_ticks=4096, window_ns=0))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one call from the Python face")]
     fn register_compiled(
         &self,
         strategy: &Bound<'_, PyAny>,
         name: &str,
         code: &Bound<'_, CompiledCode>,
-        kinds: Vec<u8>,
         instruments: Option<Vec<Bound<'_, PyAny>>>,
         max_ticks: usize,
         window_ns: i64,
@@ -277,12 +276,8 @@ impl Dispatcher {
         let handlers = Handlers::of_compiled(strategy, code.get())?;
         let edges = edges_of(name, max_ticks, window_ns)?;
         let delivery = if code.get().takes_batches() { Delivery::Batches(edges) } else { Delivery::Records };
-        let wanted = Kind::ALL.into_iter().filter(|&kind| kinds.contains(&(kind as u8)));
-        let wanted = if code.get().defines("on_tick") || code.get().takes_batches() {
-            Kinds::ALL
-        } else {
-            wanted.fold(Kinds::NONE, Kinds::with)
-        };
+        let all = code.get().defines("on_tick") || code.get().takes_batches();
+        let wanted = if all { Kinds::ALL } else { code.get().wants() };
         self.enter(strategy, name, handlers, Some(code.clone().unbind()), instruments, delivery, wanted)
     }
 

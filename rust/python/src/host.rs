@@ -235,6 +235,9 @@ impl PyHost {
         match hook {
             Hook::Start => {
                 call(&registered.handlers.start)?;
+                if let Some(code) = &registered.compiled {
+                    code.get().dry_run(py).map_err(fault)?;
+                }
                 if let Some(ticks) = &registered.handlers.ticks {
                     registered.generator = Some(generator::open(py, ticks)?);
                 }

@@ -9,6 +9,8 @@ use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use tickrail_core::Kind;
+use tickrail_core::dispatch::Kinds;
 use tickrail_core::handler::{
     ABI_VERSION, BatchFunction, CFunctions, CHandler, OUT_CAPACITY, TakeFunction, TimerFunction, UpdateFunction,
     abi_layout,
@@ -28,6 +30,7 @@ pub struct CompiledCode {
     functions: CFunctions,
     buffer: PyBuffer<u8>,
     names: Vec<String>,
+    kinds: Vec<u8>,
     layout: String,
     abi_version: u32,
     _owner: Py<PyAny>,
@@ -53,15 +56,17 @@ macro_rules! function {
 #[pymethods]
 impl CompiledCode {
     /// Functions of version ``abi_version`` and ``layout`` at the given addresses (0: none), over ``state`` (bytes of a
-    /// writable, contiguous buffer, 64-byte aligned). ``names`` are the handlers as the class calls them.
+    /// writable, contiguous buffer, 64-byte aligned). ``names`` are the handlers as the class calls them, ``kinds`` the codes
+    /// of the ticks that they take.
     ///
     /// The addresses are believed: a wrong one crashes the process.
     #[new]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one call from the Python face")]
-    #[pyo3(signature = (state, *, names, owner, abi_version, layout, take=0, batch=0, timer=0, update=0))]
+    #[pyo3(signature = (state, *, names, kinds, owner, abi_version, layout, take=0, batch=0, timer=0, update=0))]
     fn new(
         state: &Bound<'_, PyAny>,
         names: Vec<String>,
+        kinds: Vec<u8>,
         owner: Py<PyAny>,
         abi_version: u32,
         layout: String,
@@ -84,6 +89,7 @@ impl CompiledCode {
             functions,
             buffer,
             names,
+            kinds,
             layout,
             abi_version,
             _owner: owner,
@@ -96,8 +102,8 @@ impl CompiledCode {
     }
 
     /// Calls every function with made-up input, on a copy of the state between guards; raises where a guard was written to.
-    fn dry_run(&self, py: Python<'_>, kinds: Vec<u8>) -> PyResult<()> {
-        dry_run::check(self.functions, &self.copy(py), &kinds).map_err(|message| {
+    pub fn dry_run(&self, py: Python<'_>) -> PyResult<()> {
+        dry_run::check(self.functions, &self.copy(py), &self.kinds).map_err(|message| {
             hinted(py, "HandlerError", &message, "a compiled function writes beyond what it was given")
         })
     }
@@ -128,6 +134,12 @@ impl CompiledCode {
     /// Whether it takes batches.
     pub const fn takes_batches(&self) -> bool {
         self.functions.batch.is_some()
+    }
+
+    /// The kinds of ticks that it takes.
+    pub fn wants(&self) -> Kinds {
+        let wanted = Kind::ALL.into_iter().filter(|&kind| self.kinds.contains(&(kind as u8)));
+        wanted.fold(Kinds::NONE, Kinds::with)
     }
 
     /// Whether it wants order updates.

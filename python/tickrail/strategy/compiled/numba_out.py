@@ -1,0 +1,98 @@
+"""The methods of ``out`` for numba: importing this module makes them known to its compiler.
+
+Their arguments have no annotations, for numba compares them with those of the lambdas, which can have none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+from numba import types
+from numba.extending import overload_method
+
+from tickrail._native import OUT_CAPACITY
+from tickrail.strategy.compiled.layouts import OUT_DTYPE
+from tickrail.strategy.compiled.wishes import Wish
+
+__all__ = ["OUT_TYPE"]
+
+OUT_TYPE = numba.from_dtype(OUT_DTYPE)
+
+
+@numba.njit(error_model="python")
+def _wish(  # noqa: PLR0917  (numba passes arguments by place)
+    out: Any, kind: int, instrument: int, quantity: float, ts_ns: int, interval_ns: int, tag: int
+) -> None:
+    place = out.count
+    if place >= OUT_CAPACITY:
+        raise OverflowError("out is full: a handler asks for at most 1024 things in one call")
+    record = out.records[place]
+    record.kind = kind
+    record.instrument = instrument
+    record.quantity = quantity
+    record.ts_ns = ts_ns
+    record.interval_ns = interval_ns
+    record.tag = tag
+    out.count = place + 1
+
+
+BUY, SELL, TARGET, CANCEL = int(Wish.BUY), int(Wish.SELL), int(Wish.TARGET), int(Wish.CANCEL)
+TIMER_AT, TIMER_EVERY, CANCEL_TIMER = int(Wish.TIMER_AT), int(Wish.TIMER_EVERY), int(Wish.CANCEL_TIMER)
+SUBSCRIBE, UNSUBSCRIBE, STOP = int(Wish.SUBSCRIBE), int(Wish.UNSUBSCRIBE), int(Wish.STOP)
+
+
+def _of_out(out: Any, implementation: Callable[..., None]) -> Callable[..., None] | None:
+    """A method of this record, but of no other."""
+    return implementation if out == OUT_TYPE else None
+
+
+@overload_method(types.Record, "buy")
+def _buy(out, instrument, quantity):
+    return _of_out(out, lambda out, instrument, quantity: _wish(out, BUY, instrument, quantity, 0, 0, 0))
+
+
+@overload_method(types.Record, "sell")
+def _sell(out, instrument, quantity):
+    return _of_out(out, lambda out, instrument, quantity: _wish(out, SELL, instrument, quantity, 0, 0, 0))
+
+
+@overload_method(types.Record, "target")
+def _target(out, instrument, quantity):
+    return _of_out(out, lambda out, instrument, quantity: _wish(out, TARGET, instrument, quantity, 0, 0, 0))
+
+
+@overload_method(types.Record, "cancel")
+def _cancel(out, order):
+    return _of_out(out, lambda out, order: _wish(out, CANCEL, 0, 0.0, 0, 0, order))
+
+
+@overload_method(types.Record, "schedule_at")
+def _schedule_at(out, ts_ns, tag):
+    return _of_out(out, lambda out, ts_ns, tag: _wish(out, TIMER_AT, 0, 0.0, ts_ns, 0, tag))
+
+
+@overload_method(types.Record, "schedule_every")
+def _schedule_every(out, interval_ns, tag):
+    return _of_out(out, lambda out, interval_ns, tag: _wish(out, TIMER_EVERY, 0, 0.0, 0, interval_ns, tag))
+
+
+@overload_method(types.Record, "cancel_timer")
+def _cancel_timer(out, tag):
+    return _of_out(out, lambda out, tag: _wish(out, CANCEL_TIMER, 0, 0.0, 0, 0, tag))
+
+
+@overload_method(types.Record, "subscribe")
+def _subscribe(out, instrument):
+    return _of_out(out, lambda out, instrument: _wish(out, SUBSCRIBE, instrument, 0.0, 0, 0, 0))
+
+
+@overload_method(types.Record, "unsubscribe")
+def _unsubscribe(out, instrument):
+    return _of_out(out, lambda out, instrument: _wish(out, UNSUBSCRIBE, instrument, 0.0, 0, 0, 0))
+
+
+@overload_method(types.Record, "stop")
+def _stop(out):
+    return _of_out(out, lambda out: _wish(out, STOP, 0, 0.0, 0, 0, 0))

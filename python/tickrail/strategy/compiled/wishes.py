@@ -1,0 +1,61 @@
+"""What a compiled handler asks for: the methods of ``out``."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Protocol
+
+__all__ = ["Out", "Wish"]
+
+
+class Wish(IntEnum):
+    """Kinds of the records of ``out``; part of the C interface, never renumbered."""
+
+    BUY = 1
+    SELL = 2
+    TARGET = 3
+    CANCEL = 4
+    TIMER_AT = 5
+    TIMER_EVERY = 6
+    CANCEL_TIMER = 7
+    SUBSCRIBE = 8
+    UNSUBSCRIBE = 9
+    STOP = 10
+
+
+class Out(Protocol):
+    """The third argument of compiled handlers; what it is asked takes effect at the end of the step, in order.
+
+    ``instrument`` is a number, as ``tick.instrument`` is. At most 1,024 things a call. What is refused (a
+    quantity that is no number, an instrument that does not exist) makes the strategy FAILED.
+    """
+
+    def buy(self, instrument: int, quantity: float) -> None:
+        """Buy at the market."""
+
+    def sell(self, instrument: int, quantity: float) -> None:
+        """Sell at the market."""
+
+    def target(self, instrument: int, quantity: float) -> None:
+        """Order whatever brings the position, orders in flight counted, to ``quantity``."""
+
+    def cancel(self, order: int) -> None:
+        """Take back an order by its number, as updates tell it."""
+
+    def schedule_at(self, ts_ns: int, tag: int) -> None:
+        """Call ``on_timer`` once, with ``timer.tag == tag``."""
+
+    def schedule_every(self, interval_ns: int, tag: int) -> None:
+        """Call ``on_timer`` every ``interval_ns`` from one interval on, with ``timer.tag == tag``."""
+
+    def cancel_timer(self, tag: int) -> None:
+        """Forget all timers called ``tag``."""
+
+    def subscribe(self, instrument: int) -> None:
+        """Receive the ticks of an instrument."""
+
+    def unsubscribe(self, instrument: int) -> None:
+        """Be spared the ticks of an instrument."""
+
+    def stop(self) -> None:
+        """Want no more ticks: the strategy is STOPPED at the end of the step, its orders stand."""
