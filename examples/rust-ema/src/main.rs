@@ -1,5 +1,7 @@
 //! The EMA cross in Rust: `cargo run --release -p rust-ema -- data/demo.ticks`.
 
+#![expect(clippy::disallowed_macros, reason = "a program prints")]
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 

@@ -263,7 +263,6 @@ impl Dispatcher {
 
     /// Add a strategy whose handlers are compiled; the loop calls them without Python.
     #[pyo3(signature = (strategy, name, code, *, instruments=None, max_ticks=4096, window_ns=0))]
-    #[expect(clippy::too_many_arguments, reason = "keyword arguments of one call from the Python face")]
     fn register_compiled(
         &self,
         strategy: &Bound<'_, PyAny>,
