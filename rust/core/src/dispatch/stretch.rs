@@ -23,6 +23,8 @@ pub(super) struct Quiet {
     pub count: usize,
     /// Whether some of them have an instrument with an open position.
     pub marks: bool,
+    /// Whether all are of one instrument and kind.
+    pub is_uniform: bool,
 }
 
 impl<H: Host> Steps<H> {
@@ -118,30 +120,37 @@ impl<H: Host> Steps<H> {
 
     #[inline(always)]
     fn quiet_by(&self, slice: &Slice<'_>, range: Range<usize>, strategy: u32, key: impl Fn(&Tick) -> i64) -> Quiet {
-        let kinds = self.subscribers[strategy as usize].kinds;
-        let (gate, mut last_key, mut quiet) = (self.gate, self.last_key, Quiet { count: 0, marks: false });
+        let (gate, mut last_key, mut marks, mut changes) = (self.gate, self.last_key, false, 0_u32);
         // What instrument and kind mean is looked up when they change.
         let mut seen = NOTHING;
-        for tick in &slice.ticks[range] {
+        let disturbs = |tick: &Tick| {
             let key = key(tick);
-            if key > gate || key < last_key {
-                break;
-            }
+            let is_due = key > gate || key < last_key;
+            last_key = key;
             if (tick.instrument, tick.kind) != seen {
-                if self.routes.sole(tick.instrument) != Some(strategy) || !kinds.wants(tick.kind) {
-                    break;
-                }
-                if self.watched[tick.instrument as usize] {
-                    if self.venue.is_waiting(tick.instrument) {
-                        break;
-                    }
-                    quiet.marks = true;
-                }
                 seen = (tick.instrument, tick.kind);
+                changes = changes.saturating_add(1);
+                match self.concerns(tick, strategy) {
+                    Some(marked) => marks |= marked,
+                    None => return true,
+                }
             }
-            (last_key, quiet.count) = (key, quiet.count + 1);
+            is_due
+        };
+        let ticks = &slice.ticks[range];
+        let count = ticks.iter().position(disturbs).unwrap_or(ticks.len());
+        Quiet { count, marks, is_uniform: changes <= 1 }
+    }
+
+    /// Whether the price of a tick matters to an open position; `None`: not only `strategy` is concerned, or an order waits.
+    #[cold]
+    fn concerns(&self, tick: &Tick, strategy: u32) -> Option<bool> {
+        let kinds = self.subscribers[strategy as usize].kinds;
+        if self.routes.sole(tick.instrument) != Some(strategy) || !kinds.wants(tick.kind) {
+            return None;
         }
-        quiet
+        let marked = self.watched[tick.instrument as usize];
+        (!marked || !self.venue.is_waiting(tick.instrument)).then_some(marked)
     }
 
     /// Takes `count` records of a quiet stretch: position and clock are those of the last, prices of open positions are noted.
@@ -149,17 +158,23 @@ impl<H: Host> Steps<H> {
     pub(super) fn pass(&mut self, slice: &Slice<'_>, index: usize, count: usize, quiet: &Quiet) {
         let ticks = &slice.ticks[index..index + count];
         if quiet.marks {
-            let mut portfolio = self.desk.portfolio.borrow_mut();
-            for tick in ticks.iter().filter(|tick| self.watched[tick.instrument as usize]) {
-                if let Some(mark) = tick.mark() {
-                    portfolio.set_mark(tick.instrument, mark);
-                }
-            }
+            self.mark(ticks, quiet);
         }
         self.last_key = ticks[count - 1].key(self.order);
         self.desk.set_position(self.desk.position() + count as u64);
         self.desk.advance_clock(self.last_key);
         self.count_stretch(index, count as u64);
+    }
+
+    /// Notes prices of open positions; nobody sees any but the last of an instrument.
+    fn mark(&self, ticks: &[Tick], quiet: &Quiet) {
+        let first = if quiet.is_uniform { ticks.len() - 1 } else { 0 };
+        let mut portfolio = self.desk.portfolio.borrow_mut();
+        for tick in ticks[first..].iter().filter(|tick| self.watched[tick.instrument as usize]) {
+            if let Some(mark) = tick.mark() {
+                portfolio.set_mark(tick.instrument, mark);
+            }
+        }
     }
 
     fn count_stretch(&mut self, index: usize, count: u64) {
