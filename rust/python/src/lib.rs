@@ -20,6 +20,7 @@ mod info;
 mod infos;
 mod instrument;
 mod method;
+mod ownership;
 mod pace;
 mod pack;
 mod records;

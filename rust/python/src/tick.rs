@@ -17,6 +17,7 @@ use tickrail_core::tick::{LAYOUT_VERSION, TICK_SIZE};
 use tickrail_core::{Kind, Side, Tick as Record};
 
 use crate::instrument::InstrumentId;
+use crate::ownership::is_sole_owner;
 
 /// One market data record; never changes while anybody holds it.
 ///
@@ -351,16 +352,6 @@ pub fn make(py: Python<'_>, record: &Record, instrument: &Bound<'_, InstrumentId
     })
 }
 
-/// Whether the reference that the caller holds to `object` is the only one.
-///
-/// Sound on builds with a GIL, between calls into Python: then no evaluation stack borrows the object. 3.14 lets frames
-/// borrow references, but only while they run. Free-threaded builds are refused by the module.
-#[inline(always)]
-fn is_sole_owner(object: *mut ffi::PyObject) -> bool {
-    // SAFETY: the caller holds a reference, so the object is alive.
-    unsafe { ffi::Py_REFCNT(object) == 1 }
-}
-
 /// Writes `value` into the float in `slot`, or puts a new float there if somebody else holds the old one.
 ///
 /// # Safety
@@ -538,5 +529,13 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
 /// Python code must not subclass a class whose instances are rewritten in place.
 fn seal(class: &Bound<'_, PyType>) {
     // SAFETY: the GIL is held and the type is ours, ready, and has all the subclasses that it will ever have.
-    unsafe { (*class.as_type_ptr()).tp_flags &= !ffi::Py_TPFLAGS_BASETYPE };
+    unsafe {
+        #[cfg(not(Py_GIL_DISABLED))]
+        {
+            (*class.as_type_ptr()).tp_flags &= !ffi::Py_TPFLAGS_BASETYPE;
+        }
+        // Relaxed: the module is being made, and nobody else has seen the type.
+        #[cfg(Py_GIL_DISABLED)]
+        (*class.as_type_ptr()).tp_flags.fetch_and(!ffi::Py_TPFLAGS_BASETYPE, std::sync::atomic::Ordering::Relaxed);
+    }
 }
