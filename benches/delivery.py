@@ -79,6 +79,8 @@ CASES = (
         lambda: [handlers.PlainEma()],
         Goal(most_ratio=6 / 2.5),
     ),
+    Case("compiled EMA", lambda: [handlers.CompiledEma()], lambda: [handlers.PlainEma()]),
+    Case("compiled EMA cross with orders", lambda: [handlers.CompiledEmaCross()], lambda: [handlers.PlainEma()]),
     *(Case(f"fan-out to {count}", *counting(count)) for count in (1, 4, 10)),
     Case(
         f"on_batch of {BATCH_TICKS:,}",

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from tickrail import Strategy, Tick
 
 FAST, SLOW = 2 / 21, 2 / 101
@@ -40,6 +42,41 @@ class EmaCross(Strategy):
         if (x > y) is not self.is_long:
             self.is_long = x > y
             self.target(tick.instrument, 1.0 if self.is_long else 0.0)
+
+
+class CompiledEma(Strategy):
+    """The averages of ``EmaCross`` in machine code, without orders."""
+
+    state_dtype = np.dtype([("x", "f8"), ("y", "f8"), ("above", "i8")])
+
+    @staticmethod
+    def on_quote(tick: Any, state: Any, out: Any) -> None:
+        mid = (tick.bid + tick.ask) * 0.5
+        if state.x == 0.0:
+            state.x = mid
+            state.y = mid
+        state.x += FAST * (mid - state.x)
+        state.y += SLOW * (mid - state.y)
+        state.above += state.x > state.y
+
+
+class CompiledEmaCross(Strategy):
+    """``EmaCross`` in machine code."""
+
+    state_dtype = np.dtype([("x", "f8"), ("y", "f8"), ("is_long", "?")])
+
+    @staticmethod
+    def on_quote(tick: Any, state: Any, out: Any) -> None:
+        mid = (tick.bid + tick.ask) * 0.5
+        if state.x == 0.0:
+            state.x = mid
+            state.y = mid
+        state.x += FAST * (mid - state.x)
+        state.y += SLOW * (mid - state.y)
+        is_long = state.x > state.y
+        if is_long != state.is_long:
+            state.is_long = is_long
+            out.target(tick.instrument, 1.0 if is_long else 0.0)
 
 
 class BatchCounting(Strategy):

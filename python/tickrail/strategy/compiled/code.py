@@ -41,6 +41,9 @@ _SLOTS: Final = {
 #: The C function that a raw address stands for.
 _FUNCTIONS: Final = {"on_tick": "take", "on_batch": "batch", "on_timer": "timer", "on_order_update": "update"}
 _SHOWN_LINES: Final = 6
+#: What this process compiled or loaded last, by fingerprint: a sweep makes hundreds of strategies of one class.
+_MODULES: Final[dict[str, ModuleType]] = {}
+_MOST_MODULES: Final = 64
 #: How lines of its messages begin that say nothing of the handler.
 _OF_THE_COMPILER: Final = ("Failed in", "During:", "File ", "def ", "<source", "if ", "HANDLE_", "^", "elif ", "else:")
 
@@ -53,7 +56,7 @@ class Compiled:
         code: What the native loop takes.
         state: An array of one record, which the handlers share.
         handlers: The plain functions, by name.
-        cached: Whether it was compiled before.
+        cached: Whether it was compiled before, in this process or another.
     """
 
     code: CompiledCode
@@ -109,6 +112,8 @@ def _compiled(cls: type, handlers: Mapping[str, Any], dtype: np.dtype[np.void]) 
         folder = cache_folder()
     except Unknown:
         folder, name = None, "uncached"
+    if (known := _MODULES.get(name)) is not None:
+        return known, True
     space = {
         "ANY": ANY_DTYPE,
         "QUOTE": QUOTE_DTYPE,
@@ -131,6 +136,10 @@ def _compiled(cls: type, handlers: Mapping[str, Any], dtype: np.dtype[np.void]) 
         except Exception:
             # Whatever is wrong with what was kept on disk, or with the disk: it is only there to save time.
             module = _run(cls, write_whole(Path(temporary) / path.name, source), {**space, "CACHED": False})
+    if name != "uncached":
+        _MODULES[name] = module
+        if len(_MODULES) > _MOST_MODULES:
+            _MODULES.pop(next(iter(_MODULES)))
     functions = [value for value in vars(module).values() if hasattr(value, "cache_hits")]
     return module, bool(functions) and all(function.cache_hits for function in functions)
 
