@@ -18,16 +18,18 @@ impl<H: Host> Steps<H> {
             return;
         }
         let mut fills = std::mem::take(&mut self.venue_fills);
+        let mut updates = std::mem::take(&mut self.fill_updates);
         self.venue.match_tick(tick, &mut fills);
-        let updates: Vec<OrderUpdate> = fills.drain(..).map(|fill| self.book_fill(&fill, key)).collect();
+        updates.extend(fills.drain(..).map(|fill| self.book_fill(&fill, key)));
         self.venue_fills = fills;
         for update in &updates {
             self.flush_before_update(slice, update);
         }
         self.desk.advance_clock(key);
-        for update in &updates {
-            self.tell(slice, update);
+        for update in updates.drain(..) {
+            self.tell(slice, &update);
         }
+        self.fill_updates = updates;
     }
 
     /// A batch that an update ends is handed over at the clock of its last tick, before the clock moves on.

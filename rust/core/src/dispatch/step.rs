@@ -160,6 +160,8 @@ pub(super) struct Steps<H: Host> {
     pub(super) updates: VecDeque<OrderUpdate>,
     pub(super) applying: Vec<Request>,
     pub(super) venue_fills: Vec<VenueFill>,
+    /// What the owners of filled orders are told; like the fills, kept for its memory.
+    pub(super) fill_updates: Vec<OrderUpdate>,
     pub(super) steps_at_one_time: u32,
     /// What the handler in machine code that is being called asks for.
     pub(super) out: Box<Out>,
@@ -193,6 +195,7 @@ impl<H: Host> Steps<H> {
             updates: VecDeque::new(),
             applying: Vec::new(),
             venue_fills: Vec::new(),
+            fill_updates: Vec::new(),
             steps_at_one_time: 0,
             out: Out::new(),
             run_error: None,
