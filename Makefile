@@ -18,7 +18,7 @@ BUILT = $(VENV)/.built-$(PLACE)
 SOURCES := $(shell find rust/core rust/python -name '*.rs' -o -name Cargo.toml)
 MODELS = $(wildcard rust/models/Cargo.toml)
 
-.PHONY: help build run test check lint rust-test models python-test quick bench wheel constraints clean force
+.PHONY: help build run test check lint rust-test models python-test quick bench bench-delivery wheel constraints clean force
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -74,6 +74,11 @@ bench: $(BUILT) ## Print the table of measured figures, then the local benchmark
 	$(PY) -m pytest benches/local --benchmark-columns=median,iqr,ops,rounds -p no:cacheprovider -W default
 	cargo bench --locked --package tickrail-core --benches
 
+bench-delivery: $(BUILT) ## Print the table of tick delivery: every form against a plain native loop
+	PYO3_PYTHON="$(VENV_FULL)/bin/python" cargo build --release --locked --package tickrail-bench
+	cp "$${CARGO_TARGET_DIR:-target}/release/lib_bench_base.so" benches/_bench_base.so
+	$(PY) -m benches.delivery_table
+
 wheel: $(BUILT) ## Build the wheel into dist/
 	$(VENV)/bin/maturin build --release --locked --interpreter "$(VENV_FULL)/bin/python" --out dist
 
@@ -82,5 +87,5 @@ constraints: ## Pin the newest dependencies anew (needs uv)
 
 clean: ## Remove what the other targets made, except data/
 	rm -rf .venv target dist runs .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .asv
-	rm -f python/tickrail/_native*.so
+	rm -f python/tickrail/_native*.so benches/_bench_base.so
 	find python tests benches examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -125,7 +125,7 @@ class TickDispatcher:
 
     def pulls(self) -> Iterator[Tick]:
         """The ticks of the pull strategy; the loop goes on by one input each time."""
-        return iter(self._native.pull, None)
+        return self._native.pulls()
 
     def pull(self) -> Tick | None:
         """The next tick of the pull strategy; ``None`` once the run has ended."""

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use tickrail_core::digest::DigestMode;
@@ -15,7 +16,7 @@ use tickrail_core::lifecycle::{Operation, Transition};
 use tickrail_core::order::{Merge, MergeInput};
 use tickrail_core::source::Source;
 use tickrail_core::stop::StopFlag;
-use tickrail_core::tick::OrderBy;
+use tickrail_core::tick::{OrderBy, Tick};
 use tickrail_core::venue::SimulatedVenue;
 use tickrail_core::{InstrumentInfo, Kind};
 
@@ -26,6 +27,7 @@ use crate::forms::compiled::CompiledCode;
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::host::{Handlers, PyHost, Registered, attach};
 use crate::pace::{PROGRESS, Pace, TURN};
+use crate::pulls::Pulls;
 use crate::report;
 use crate::strategy::{Face, StrategyCore};
 use crate::table::RunTable;
@@ -68,7 +70,8 @@ struct Inside {
     /// Name and file of each feed.
     feeds: RefCell<Vec<String>>,
     pull_objects: RefCell<TickObjects>,
-    pulls: Cell<usize>,
+    /// Whether the first pull has started the strategies.
+    is_begun: Cell<bool>,
     /// How the run ended, once it did.
     end: Cell<Option<&'static str>>,
 }
@@ -163,6 +166,25 @@ fn merged(inputs: Vec<MergeInput>, order: OrderBy) -> PyResult<Box<dyn Source>> 
         .map_err(|error| PyValueError::new_err(error.to_string()))
 }
 
+impl Dispatcher {
+    /// The next tick of the pull strategy, as a new reference, where nobody else has anything to do with it; `None`: only
+    /// [`Self::pull`] can tell.
+    #[inline(always)]
+    pub fn pull_quiet(&self, py: Python<'_>) -> PyResult<Option<*mut ffi::PyObject>> {
+        let inside = self.inside.get(py);
+        if inside.thread.get() != thread_mark() {
+            return Ok(None);
+        }
+        let Ok(mut phase) = inside.phase.try_borrow_mut() else { return Ok(None) };
+        let Phase::Loop(core) = &mut *phase else { return Ok(None) };
+        let Some(tick) = core.pull_quiet() else { return Ok(None) };
+        let object = inside.pull_objects.borrow_mut().fill(py, tick, inside.table.id(tick.instrument))?;
+        // SAFETY: `fill` returns a live object.
+        unsafe { ffi::Py_INCREF(object) };
+        Ok(Some(object))
+    }
+}
+
 #[pymethods]
 impl Dispatcher {
     #[new]
@@ -209,7 +231,7 @@ impl Dispatcher {
                 names: RefCell::default(),
                 feeds: RefCell::default(),
                 pull_objects: RefCell::new(TickObjects::new(always_fresh)),
-                pulls: Cell::new(0),
+                is_begun: Cell::new(false),
                 end: Cell::new(None),
             }),
         })
@@ -321,8 +343,13 @@ impl Dispatcher {
         self.settle(py, result)
     }
 
+    /// The ticks of the pull strategy, until the run has ended; the loop goes on by one input each time.
+    fn pulls(slf: Py<Self>) -> Pulls {
+        Pulls::of(slf)
+    }
+
     /// The next tick of the pull strategy, or ``None`` when the run has ended.
-    fn pull(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+    pub fn pull(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let inside = self.inside.get(py);
         if inside.end.get().is_some() {
             return Ok(None);
@@ -431,13 +458,18 @@ enum Pulled {
 }
 
 fn pull_next(py: Python<'_>, inside: &Inside, core: &mut Core<PyHost>) -> PyResult<Pulled> {
-    let mut outcome = if inside.pulls.get() == 0 { core.start() } else { core.advance() };
-    inside.pulls.set(inside.pulls.get() + 1);
+    let shown = |tick: &Tick| -> PyResult<Pulled> {
+        let object = inside.pull_objects.borrow_mut().fill(py, tick, inside.table.id(tick.instrument))?;
+        // SAFETY: `fill` returns a live object that `pull_objects` owns.
+        Ok(Pulled::Tick(unsafe { Bound::from_borrowed_ptr(py, object) }.unbind()))
+    };
+    if let Some(tick) = core.pull_on() {
+        return shown(tick);
+    }
+    let mut outcome = if inside.is_begun.replace(true) { core.advance() } else { core.start() };
     loop {
         if let Some(tick) = core.pulled() {
-            let object = inside.pull_objects.borrow_mut().fill(py, tick, inside.table.id(tick.instrument))?;
-            // SAFETY: `fill` returns a live object that `pull_objects` owns.
-            return Ok(Pulled::Tick(unsafe { Bound::from_borrowed_ptr(py, object) }.unbind()));
+            return shown(tick);
         }
         if let Some(end) = ended(py, inside, core, outcome)? {
             core.finish();

@@ -23,6 +23,7 @@ mod method;
 mod ownership;
 mod pace;
 mod pack;
+mod pulls;
 mod records;
 mod report;
 mod strategy;
@@ -43,5 +44,6 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     events::register(m)?;
     strategy::register(m)?;
     forms::compiled::register(m)?;
+    pulls::register(m)?;
     dispatcher::register(m)
 }

@@ -455,7 +455,11 @@ impl Reused {
             self.offsets = Some(Offsets::of(object.bind(py))?);
         }
         let pointer = object.as_ptr();
-        self.object = Some(object);
+        if let Some(before) = self.object.replace(object) {
+            // Not by dropping it: `Pulls` comes here without PyO3's bookkeeping, which would put it off.
+            // SAFETY: the GIL is held, and the reference was ours.
+            unsafe { ffi::Py_DECREF(before.into_ptr()) };
+        }
         Ok(pointer)
     }
 }

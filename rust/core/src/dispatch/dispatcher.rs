@@ -12,7 +12,7 @@ use crate::handler::Handler;
 use crate::lifecycle::{Operation, Transition};
 use crate::source::{Advance, Source};
 use crate::stop::StopFlag;
-use crate::tick::OrderBy;
+use crate::tick::{OrderBy, Tick};
 use crate::venue::Venue;
 
 /// What is fixed for a run.
@@ -71,9 +71,21 @@ pub struct Dispatcher<H: Host> {
     steps: Steps<H>,
     index: usize,
     pulled: bool,
+    ahead: Ahead,
     finished: bool,
     ended: bool,
 }
+
+/// Records that were looked at before they are pulled: up to `until`, nothing but the pull itself happens.
+#[derive(Clone, Copy, Default)]
+struct Ahead {
+    until: usize,
+    reach: usize,
+    strategy: u32,
+}
+
+/// How many records are looked at in vain where something comes between any two pulls.
+const SHORTEST_REACH: usize = 16;
 
 impl<H: Host> Dispatcher<H> {
     /// A run of `host`'s strategies over `source`, with orders going to `venue`.
@@ -86,7 +98,16 @@ impl<H: Host> Dispatcher<H> {
         host: H,
     ) -> Self {
         let steps = Steps::new(&settings, desk, venue, stop, host);
-        Self { source, settings, steps, index: 0, pulled: false, finished: false, ended: false }
+        Self {
+            source,
+            settings,
+            steps,
+            index: 0,
+            pulled: false,
+            ahead: Ahead::default(),
+            finished: false,
+            ended: false,
+        }
     }
 
     /// Adds a strategy and says its index; ticks reach strategies in this order.
@@ -148,6 +169,37 @@ impl<H: Host> Dispatcher<H> {
         self.outcome_of(pass)
     }
 
+    /// The next tick of the pull subscriber where it was looked at before, and nothing happened since: no handler is
+    /// called. `None`: ask [`Self::pull_on`].
+    #[inline(always)]
+    pub fn pull_quiet(&mut self) -> Option<&Tick> {
+        let next = self.index + 1;
+        if next >= self.ahead.until || self.steps.is_disturbed() {
+            return None;
+        }
+        self.index = next;
+        let tick = &self.source.current().ticks[next];
+        self.steps.quiet_pull(self.ahead.strategy, next, tick);
+        Some(tick)
+    }
+
+    /// The next tick of the pull subscriber, where it follows at once on the last one; `None`: only [`Self::advance`] can
+    /// tell.
+    pub fn pull_on(&mut self) -> Option<&Tick> {
+        if !self.pulled || self.steps.has_requests() || self.steps.halted().is_some() {
+            return None;
+        }
+        let next = self.index + 1;
+        let slice = self.source.current();
+        let tick = slice.ticks.get(next)?;
+        let strategy = self.steps.pull_step(&slice, next, tick)?;
+        let reach = if next == self.ahead.until { self.ahead.reach.saturating_mul(2) } else { SHORTEST_REACH };
+        let until = self.steps.quiet_pulls(&slice, next + 1, reach, strategy);
+        self.ahead = Ahead { until, reach, strategy };
+        self.index = next;
+        Some(tick)
+    }
+
     fn outcome_of(&mut self, pass: Pass) -> Outcome {
         match pass {
             Pass::Done => Outcome::Slice,
@@ -160,6 +212,7 @@ impl<H: Host> Dispatcher<H> {
     }
 
     fn complete_pull(&mut self) {
+        self.ahead.until = 0;
         if std::mem::take(&mut self.pulled) {
             self.steps.end_tick();
             self.index += 1;
@@ -174,7 +227,7 @@ impl<H: Host> Dispatcher<H> {
     }
 
     /// The tick that the pull subscriber was given; `None` outside [`Outcome::Pulled`].
-    pub fn pulled(&self) -> Option<&crate::tick::Tick> {
+    pub fn pulled(&self) -> Option<&Tick> {
         self.pulled.then(|| &self.source.current().ticks[self.index])
     }
 
@@ -189,6 +242,7 @@ impl<H: Host> Dispatcher<H> {
 
     /// Moves a strategy along the transition table, between two steps.
     pub fn apply(&mut self, strategy: u32, operation: Operation) -> Transition {
+        self.ahead.until = 0;
         self.steps.apply_operation(strategy, operation, &self.source.current())
     }
 

@@ -11,6 +11,7 @@ mod host;
 mod lives;
 mod machine;
 mod orders;
+mod pull;
 mod request;
 mod step;
 mod stretch;

@@ -376,7 +376,7 @@ impl<H: Host> Steps<H> {
 
     /// `slice` is about to go: what was taken of it enters the digest, and what is collected of it is copied.
     pub fn leave_slice(&mut self, slice: &Slice<'_>) {
-        self.digest.inputs(&slice.ticks[..self.taken], |index| slice.feeds.at(index));
+        self.digest.inputs(&slice.ticks[..self.taken], slice.feeds);
         self.taken = 0;
         self.subscribers.iter_mut().for_each(|subscriber| subscriber.batcher.leave_slice(slice));
     }

@@ -1,4 +1,4 @@
-//! Stretches: records that concern one strategy only, one step each as everywhere, but with what stays the same between
+//! Stretches: records that concern one strategy at most, one step each as everywhere, but with what stays the same between
 //! them looked up once.
 //!
 //! A run with one strategy is made of them, and so is any run whose strategies have instruments of their own. The general
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::host::Host;
 use super::step::Steps;
-use super::subscriber::Delivery;
+use super::subscriber::{Delivery, NOBODY};
 use crate::source::Slice;
 use crate::tick::{OrderBy, Tick};
 
@@ -36,12 +36,31 @@ impl<H: Host> Steps<H> {
             return 0;
         }
         let Some(strategy) = self.routes.sole(slice.ticks[index].instrument) else { return 0 };
+        if strategy == NOBODY {
+            return self.unwanted_stretch(slice, index);
+        }
         match self.subscribers[strategy as usize].delivery {
             Delivery::Ticks => self.tick_stretch(slice, index, strategy),
             Delivery::Records => self.record_stretch(slice, index, strategy),
             Delivery::Batches(_) => self.batch_stretch(slice, index, strategy),
             Delivery::Pull => 0,
         }
+    }
+
+    /// Records of instruments without subscribers.
+    fn unwanted_stretch(&mut self, slice: &Slice<'_>, index: usize) -> usize {
+        let (gate, mut last_key) = (self.gate, self.last_key);
+        let ends = |tick: &Tick| {
+            let key = tick.key(self.order);
+            let is_due = key > gate || key < std::mem::replace(&mut last_key, key);
+            is_due || self.routes.sole(tick.instrument) != Some(NOBODY) || self.watched[tick.instrument as usize]
+        };
+        let ticks = &slice.ticks[index..];
+        let count = ticks.iter().position(ends).unwrap_or(ticks.len());
+        if count > 0 {
+            self.pass(slice, index, count, &Quiet { count, marks: false, is_uniform: false });
+        }
+        count
     }
 
     fn tick_stretch(&mut self, slice: &Slice<'_>, index: usize, strategy: u32) -> usize {
@@ -53,7 +72,9 @@ impl<H: Host> Steps<H> {
         for tick in &slice.ticks[index..] {
             let key = tick.key(order);
             let is_due = key > self.gate || key < self.last_key;
-            if is_due || self.routes.sole(tick.instrument) != Some(strategy) || stop.is_set() {
+            let route = self.routes.sole(tick.instrument);
+            let is_wanted = route == Some(strategy);
+            if is_due || !(is_wanted || route == Some(NOBODY)) || stop.is_set() {
                 break;
             }
             count += 1;
@@ -63,7 +84,7 @@ impl<H: Host> Steps<H> {
                 self.match_tick(slice, tick, key);
             }
             desk.advance_clock(key);
-            if kinds.wants(tick.kind) {
+            if is_wanted && kinds.wants(tick.kind) {
                 if state.is_running() {
                     delivered += 1;
                     if let Err(failure) = self.host.present(tick) {
@@ -177,7 +198,7 @@ impl<H: Host> Steps<H> {
         }
     }
 
-    fn count_stretch(&mut self, index: usize, count: u64) {
+    pub(super) fn count_stretch(&mut self, index: usize, count: u64) {
         self.inputs += count;
         self.taken = self.taken.max(index + count as usize);
         self.steps_at_one_time = 0;

@@ -98,18 +98,20 @@ impl Subscriber {
 /// The subscribers of each instrument, in order of registration.
 pub(super) struct Routes {
     routes: Vec<Vec<u32>>,
-    /// The only subscriber of each instrument; `SEVERAL` where there are none or more.
+    /// The only subscriber of each instrument, or `SEVERAL`, or `NOBODY`.
     sole: Vec<u32>,
 }
 
 const SEVERAL: u32 = u32::MAX;
+/// In the place of a strategy: an instrument without subscribers.
+pub(super) const NOBODY: u32 = u32::MAX - 1;
 
 impl Routes {
     pub fn new(instruments: usize) -> Self {
-        Self { routes: vec![Vec::new(); instruments], sole: vec![SEVERAL; instruments] }
+        Self { routes: vec![Vec::new(); instruments], sole: vec![NOBODY; instruments] }
     }
 
-    /// The one strategy that gets `instrument`; `None`: there are none or several, or no such instrument.
+    /// The one strategy that gets `instrument`, or [`NOBODY`]; `None`: there are several, or no such instrument.
     #[inline(always)]
     pub fn sole(&self, instrument: u32) -> Option<u32> {
         self.sole.get(instrument as usize).copied().filter(|&strategy| strategy != SEVERAL)
@@ -129,7 +131,11 @@ impl Routes {
             }
             _ => {}
         }
-        self.sole[instrument as usize] = if let [only] = route[..] { only } else { SEVERAL };
+        self.sole[instrument as usize] = match route[..] {
+            [] => NOBODY,
+            [only] => only,
+            _ => SEVERAL,
+        };
     }
 
     pub fn add(&mut self, strategy: u32, instruments: Option<&[u32]>) {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use super::error::FileError;
 use crate::tick::{LAYOUT_VERSION, OrderBy, TICK_SIZE};
@@ -62,7 +62,7 @@ impl Header {
         put(64, &self.instruments.to_le_bytes());
         put(68, &self.table_size.to_le_bytes());
         put(72, &self.table_checksum.to_le_bytes());
-        let seal = xxh3_64(&bytes[..CHECKED]);
+        let seal = XxHash3_64::oneshot(&bytes[..CHECKED]);
         bytes[CHECKED..].copy_from_slice(&seal.to_le_bytes());
         bytes
     }
@@ -76,7 +76,7 @@ impl Header {
         };
         check_versions(bytes, path)?;
         let damaged = |reason: &str| FileError::HeaderDamaged { path: path.to_owned(), reason: reason.to_owned() };
-        if u64_at(bytes, CHECKED) != xxh3_64(&bytes[..CHECKED]) {
+        if u64_at(bytes, CHECKED) != XxHash3_64::oneshot(&bytes[..CHECKED]) {
             return Err(damaged("its bytes do not match their checksum"));
         }
         let order_by = match bytes[20] {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use memmap2::Mmap;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+use twox_hash::{XxHash3_64, XxHash3_128};
 
 use super::error::FileError;
 use super::header::{HEADER_SIZE, Header};
@@ -57,7 +57,7 @@ pub fn open(path: &Path) -> Result<OpenedFile, FileError> {
 fn read_table(map: &[u8], header: &Header, path: &Path) -> Result<Arc<[InstrumentInfo]>, FileError> {
     let damaged = |reason: String| FileError::HeaderDamaged { path: path.to_owned(), reason };
     let table = &map[map.len() - header.table_size as usize..];
-    if xxh3_64(table) != header.table_checksum {
+    if XxHash3_64::oneshot(table) != header.table_checksum {
         return Err(damaged("the instrument table does not match its checksum".to_owned()));
     }
     InstrumentTable::decode(table, header.instruments).map(Into::into).map_err(damaged)
@@ -100,5 +100,5 @@ impl OpenedFile {
 
 /// XXH3-128 over the bytes of `ticks`: what the header of a file of exactly these records holds.
 pub fn fingerprint(ticks: &[Tick]) -> u128 {
-    xxh3_128(as_bytes(ticks))
+    XxHash3_128::oneshot(as_bytes(ticks))
 }

@@ -6,7 +6,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use twox_hash::{XxHash3_64, XxHash3_128};
 
 use super::error::FileError;
 use super::header::{HEADER_SIZE, Header};
@@ -34,7 +34,7 @@ pub struct TickFileWriter {
     committed: bool,
 }
 
-struct Hasher(Xxh3);
+struct Hasher(XxHash3_128);
 
 impl std::fmt::Debug for Hasher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -60,7 +60,7 @@ impl TickFileWriter {
             temporary,
             file,
             buffer: Vec::with_capacity(BUFFERED),
-            hasher: Box::new(Hasher(Xxh3::new())),
+            hasher: Box::new(Hasher(XxHash3_128::new())),
             header: Header { order_by, ..Header::default() },
             committed: false,
         })
@@ -113,7 +113,7 @@ impl TickFileWriter {
 
     fn put(&mut self, ticks: &[Tick]) -> Result<(), FileError> {
         let bytes = as_bytes(ticks);
-        self.hasher.0.update(bytes);
+        self.hasher.0.write(bytes);
         self.file.write_all(bytes).map_err(FileError::io(&self.path, "write"))
     }
 
@@ -121,10 +121,10 @@ impl TickFileWriter {
     pub fn commit(mut self, table: &InstrumentTable) -> Result<Header, FileError> {
         self.flush()?;
         let bytes = table.encode();
-        self.header.checksum = self.hasher.0.digest128();
+        self.header.checksum = self.hasher.0.finish_128();
         self.header.instruments = table.rows().len() as u32;
         self.header.table_size = u32::try_from(bytes.len()).expect("the table's limits keep it below 4 GiB");
-        self.header.table_checksum = xxh3_64(&bytes);
+        self.header.table_checksum = XxHash3_64::oneshot(&bytes);
         self.finish(&bytes).map_err(FileError::io(&self.path, "write"))?;
         fs::rename(&self.temporary, &self.path).map_err(FileError::io(&self.path, "replace"))?;
         self.committed = true;

@@ -1,0 +1,59 @@
+//! Pulls that follow at once on one another, with nothing to be done in between.
+
+use super::host::Host;
+use super::step::Steps;
+use super::subscriber::Delivery;
+use crate::source::Slice;
+use crate::tick::Tick;
+
+impl<H: Host> Steps<H> {
+    /// Whether something happened since the last step that the next one has to look after.
+    #[inline(always)]
+    pub(super) fn is_disturbed(&self) -> bool {
+        self.has_requests() || self.stop.is_set()
+    }
+
+    /// The step of a record that concerns the pull subscriber alone, up to its delivery; says whose it is. `None`: it is
+    /// no such record, and nothing was done.
+    pub(super) fn pull_step(&mut self, slice: &Slice<'_>, index: usize, tick: &Tick) -> Option<u32> {
+        let key = tick.key(self.order);
+        let strategy = self.routes.sole(tick.instrument)?;
+        let subscriber = self.subscribers.get_mut(strategy as usize)?;
+        let is_for_it = matches!(subscriber.delivery, Delivery::Pull)
+            && subscriber.kinds.wants(tick.kind)
+            && subscriber.state.is_running();
+        if !is_for_it || key > self.gate || key < self.last_key {
+            return None;
+        }
+        subscriber.delivered += 1;
+        self.last_key = key;
+        self.desk.set_position(self.desk.position() + 1);
+        if self.watched[tick.instrument as usize] {
+            self.match_tick(slice, tick, key);
+        }
+        self.desk.advance_clock(key);
+        self.count_stretch(index, 1);
+        Some(strategy)
+    }
+
+    /// The index up to which records from `first` on are for `strategy` alone, with no price to be noted and nothing due;
+    /// at most `reach` are looked at.
+    pub(super) fn quiet_pulls(&self, slice: &Slice<'_>, first: usize, reach: usize, strategy: u32) -> usize {
+        if self.watched[slice.ticks[first - 1].instrument as usize] {
+            return 0;
+        }
+        let quiet = self.quiet(slice, first..slice.ticks.len().min(first.saturating_add(reach)), strategy);
+        if quiet.marks { 0 } else { first + quiet.count }
+    }
+
+    /// The step of a record that [`Self::quiet_pulls`] has seen.
+    #[inline(always)]
+    pub(super) fn quiet_pull(&mut self, strategy: u32, index: usize, tick: &Tick) {
+        self.last_key = tick.key(self.order);
+        self.desk.set_position(self.desk.position() + 1);
+        self.desk.advance_clock(self.last_key);
+        self.inputs += 1;
+        self.taken = index + 1;
+        self.subscribers[strategy as usize].delivered += 1;
+    }
+}
