@@ -54,6 +54,10 @@ async def awaited(tick: Any, state: Any, out: Any) -> None:
             "Made.state_dtype is dtype('float64'); expected a structured",
         ),
         ({"state_dtype": np.dtype([("o", "O")]), "on_tick": fine}, "expected a structured dtype of numbers"),
+        (
+            {"state_dtype": np.dtype([("x", "f8"), ("up", "?", 8)]), "on_tick": fine},
+            "Made.state_dtype has 'up', an array of bool, which machine code cannot hold",
+        ),
         ({"state_dtype": [("x", "f8")], "on_tick": fine}, "Made.state_dtype is [('x', 'f8')]; expected"),
         (
             {"state_dtype": STATE, "on_tick": lambda self, tick: None},

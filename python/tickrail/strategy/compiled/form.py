@@ -84,6 +84,7 @@ def check_form(cls: type) -> None:
             f"{owner}.{STATE} is {dtype!r}; expected a structured dtype of numbers, such as np.dtype([('x', 'f8')])",
             strategy=owner,
         )
+    _check_flags(owner, dtype)
     handlers = handlers_of(cls)
     if not kinds_of(handlers):
         raise HandlerError(
@@ -92,6 +93,18 @@ def check_form(cls: type) -> None:
         )
     for name, handler in handlers.items():
         _check_handler(owner, name, handler)
+
+
+def _check_flags(owner: str, dtype: np.dtype[np.void]) -> None:
+    """Arrays of flags are something that numba cannot take in a record, and says so in its own words only."""
+    for name in dtype.names or ():
+        field = dtype[name]
+        if field.subdtype is not None and field.subdtype[0].kind == "b":
+            raise HandlerError(
+                f"{owner}.{STATE} has {name!r}, an array of bool, which machine code cannot hold; expected numbers",
+                strategy=owner,
+                hint=f"write ({name!r}, 'u1', {field.shape}), and 1 for true",
+            )
 
 
 def _check_handler(owner: str, name: str, handler: Any) -> None:
