@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 import tickrail
-from benches import base, handlers
+from benches import handlers, native_loop
 from benches import delivery_handlers as forms
 from benches.delivery import SEED
 from tickrail.orchestration.backtest import PullStrategy
@@ -133,7 +133,7 @@ def one_instrument() -> tickrail.TickArray:
     return tickrail.TickArray.from_records(records[records["instrument"] == 0].copy(), ["S000.SIM"])
 
 
-def rows(loop: base.BaseLoop) -> list[Row]:
+def rows(loop: native_loop.BaseLoop) -> list[Row]:
     """The rows of the issue, in its order."""
     records = np.ascontiguousarray(quotes(TICKS).numpy()).view(np.uint8)
 
@@ -297,8 +297,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", default="", metavar="WORD", help="rows whose name contains WORD")
     options = parser.parse_args(arguments)
     try:
-        loop = base.load()
-    except base.NotBuilt as error:
+        loop = native_loop.load()
+    except native_loop.NotBuilt as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if tickrail._native.build_info()["profile"] != "release":

@@ -1,6 +1,6 @@
 """Every form of delivery against a plain native loop; none where it is not built (``make bench-delivery``)."""
 
-from benches import base
+from benches import native_loop
 from benches.delivery_table import measure, rows
 
 ROUNDS = 5
@@ -8,8 +8,8 @@ ROUNDS = 5
 
 def _names() -> list[str]:
     try:
-        return [row.name for row in rows(base.load())]
-    except base.NotBuilt:
+        return [row.name for row in rows(native_loop.load())]
+    except native_loop.NotBuilt:
         return []
 
 
@@ -21,7 +21,7 @@ class Forms:
     timeout = 300
 
     def setup(self, name: str) -> None:
-        row = next(row for row in rows(base.load()) if row.name == name)
+        row = next(row for row in rows(native_loop.load()) if row.name == name)
         self.figure = next(iter(measure(row, ROUNDS)))
 
     def track_ratio(self, name: str) -> float:

@@ -18,6 +18,7 @@ __all__ = [
     "Dispatcher",
     "InstrumentId",
     "OrderUpdate",
+    "Pulls",
     "Quote",
     "StrategyCore",
     "Tick",

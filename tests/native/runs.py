@@ -17,7 +17,7 @@ GBPUSD = "GBPUSD.SIM"
 
 def quotes(times: Iterable[int], base: float = 1.0) -> npt.NDArray[np.void]:
     """Quotes at ``times``: the bid is ``base`` plus the time over 1000, the ask 0.5 above."""
-    stamps = np.asarray(list(times), dtype=np.int64)
+    stamps = np.asarray(times if isinstance(times, np.ndarray) else list(times), dtype=np.int64)
     records = np.zeros(len(stamps), QUOTE_DTYPE)
     records["ts_event"] = records["ts_init"] = stamps
     records["kind"] = 1

@@ -156,6 +156,70 @@ def test_interrupts_from_a_handler_end_the_run_with_a_partial_result(kind: type[
     assert run.stats()["ticks"] == 3
 
 
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("form", ["on_batch", "ticks", "on_timer", "on_order_update", "on_start"])
+def test_interrupts_from_any_handler_of_any_form(form: str, kind: type[BaseException]) -> None:
+    class Interrupts(_native.StrategyCore):
+        def on_start(self) -> None:
+            self.schedule_at(3)
+            self.buy(EURUSD, 1.0)
+
+    def boom(self: Any, *_: object) -> None:
+        raise kind(7)
+
+    def generator(self: Any) -> Generator[None, _native.Tick]:
+        yield
+        yield
+        raise kind(7)
+
+    members: dict[str, Any] = {form: generator if form == "ticks" else boom}
+    if form not in ("on_batch", "ticks"):
+        members["on_tick"] = lambda self, tick: None
+    run = dispatcher(array(range(1, 8)))
+    run.register(type("Interrupts", (Interrupts,), members)(), "interrupts", max_ticks=2)
+    other = Recorder()
+    run.register(other, "other")
+    assert run.run() == "interrupted"
+    interruption = run.interruption()
+    assert isinstance(interruption, kind)
+    assert interruption.args == (7,)
+    assert len(other.kept) == run.stats()["ticks"] <= 3
+    assert not run.errors()
+
+
+def test_an_interrupt_while_another_pulls_ends_the_run() -> None:
+    class Interrupts(_native.StrategyCore):
+        def on_tick(self, tick: _native.Tick) -> None:
+            if tick.ts_event == 3:
+                raise KeyboardInterrupt
+
+    run = dispatcher(array(range(1, 8)))
+    run.register(Interrupts(), "interrupts")
+    run.register_pull(Recorder(), "pull")
+    assert [tick.ts_event for tick in run.pulls()] == [1, 2, 3]
+    assert run.end == "interrupted"
+    assert isinstance(run.interruption(), KeyboardInterrupt)
+    assert list(run.pulls()) == []
+
+
+def test_pulls_end_for_good_and_go_on_where_they_were_left() -> None:
+    run = dispatcher(array(range(1, 8)))
+    run.register_pull(Recorder(), "pull")
+    pulls = run.pulls()
+    assert next(pulls).ts_event == 1
+    assert [tick.ts_event for tick, _ in zip(run.pulls(), range(2), strict=False)] == [2, 3]
+    third = run.pull()
+    assert third is not None
+    assert third.ts_event in (4, 5)
+    run.request_stop()
+    assert list(pulls) == []
+    assert run.end == "stopped"
+    assert next(pulls, None) is None
+    assert type(pulls).__name__ == "Pulls"
+    with pytest.raises(TypeError):
+        type(pulls)()
+
+
 def test_ctrl_c_between_native_slices_interrupts_within_bounds() -> None:
     """No Python handler runs, so only the loop itself can look after the signal."""
 

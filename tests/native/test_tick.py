@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import math
+import operator
 import pickle
+import weakref
+from typing import Any
 
 import pytest
 
 from tickrail import _native
 
-from .runs import EURUSD, Recorder, array, dispatcher
+from .runs import EURUSD, Recorder, array, dispatcher, quotes
 
 Tick = _native.Tick
 
@@ -115,3 +119,99 @@ def test_instrument_ids() -> None:
     for bad in ("EURUSD", ".SIM", "EURUSD.", "EUR USD.SIM", ""):
         with pytest.raises(ValueError, match=r"expected SYMBOL\.VENUE"):
             _native.InstrumentId(bad)
+
+
+class Unhashed:
+    """Compares with anything, as objects of other libraries do."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+
+def test_equality_goes_by_bits_and_leaves_others_their_say() -> None:
+    nan = Tick.quote(5, EURUSD, 1.0, 2.0)
+    same = Tick.quote(5, EURUSD, 1.0, 2.0)
+    assert math.isnan(nan.bid_size)
+    assert nan == same, "not-a-number is equal to itself: sizes that nobody gave"
+    assert {nan, same} == {nan}
+    assert Tick.quote(5, EURUSD, 0.0, 2.0) != Tick.quote(5, EURUSD, -0.0, 2.0)
+    assert nan == Unhashed()
+    assert nan != 5
+    assert nan is not None
+    assert nan != None  # noqa: E711 - the comparison is what is tested
+    with pytest.raises(TypeError):
+        _ = nan < 5  # type: ignore[operator]
+
+
+def test_order_is_by_time_then_sequence() -> None:
+    rows = quotes([7, 7, 6])
+    rows["sequence"] = [2, 1, 9]
+    recorder = Recorder()
+    run = dispatcher(_native.TickArray.from_records(rows[[2, 0, 1]], [EURUSD]))
+    run.register(recorder, "recorder")
+    run.run()
+    assert [(tick.ts_event, tick.sequence) for tick in sorted(recorder.kept)] == [(6, 9), (7, 1), (7, 2)]
+    assert recorder.kept[1] > recorder.kept[2]
+    assert recorder.kept[1] >= recorder.kept[1]
+
+
+def test_what_it_shows_of_itself() -> None:
+    assert (
+        repr(Tick.quote(5, EURUSD, 1.25, 1.5))
+        == "Quote(EURUSD.SIM, ts_event=5, bid=1.25, ask=1.5, bid_size=NaN, ask_size=NaN)"
+    )
+
+
+@pytest.mark.parametrize("name", ["bid", "ts_event", "instrument", "kind", "anything"])
+def test_nothing_of_it_can_be_set_or_deleted(name: str) -> None:
+    quote = Tick.quote(5, EURUSD, 1.0, 2.0)
+    with pytest.raises(AttributeError):
+        setattr(quote, name, 1)
+    with pytest.raises(AttributeError):
+        delattr(quote, name)
+    assert quote == Tick.quote(5, EURUSD, 1.0, 2.0)
+
+
+def test_no_weak_reference() -> None:
+    with pytest.raises(TypeError, match="weak reference"):
+        weakref.ref(Tick.quote(5, EURUSD, 1.0, 2.0))
+
+
+@pytest.mark.parametrize("always_fresh", [False, True])
+def test_ticks_in_closures_tracebacks_keys_and_zips_never_change(always_fresh: bool) -> None:
+    class Keeps(_native.StrategyCore):
+        def __init__(self) -> None:
+            self.closures: list[tuple[int, Any]] = []
+            self.tracebacks: list[tuple[int, Any]] = []
+            self.by_tick: dict[_native.Tick, int] = {}
+            self.zips: list[Any] = []
+            self.defaults: list[tuple[int, Any]] = []
+
+        def on_tick(self, tick: _native.Tick) -> None:
+            at = tick.ts_event
+            match at % 5:
+                case 0:
+                    self.closures.append((at, lambda: tick))
+                case 1:
+                    try:
+                        raise ValueError(tick)
+                    except ValueError as error:
+                        self.tracebacks.append((at, error.__traceback__))
+                case 2:
+                    self.by_tick[tick] = at
+                case 3:
+                    self.zips.append(zip([at], [tick], strict=True))
+                case _:
+                    self.defaults.append((at, functools.partial(operator.attrgetter("ts_event"), tick)))
+
+    keeps = Keeps()
+    run = dispatcher(array(range(1, 2_001)), always_fresh=always_fresh)
+    run.register(keeps, "keeps")
+    assert run.run() == "end"
+    assert not run.errors()
+    assert len(keeps.closures) == len(keeps.tracebacks) == len(keeps.by_tick) == len(keeps.zips) == 400
+    assert all(kept().ts_event == at for at, kept in keeps.closures)
+    assert all(traceback.tb_frame.f_locals["tick"].ts_event == at for at, traceback in keeps.tracebacks)
+    assert all(kept.ts_event == at and keeps.by_tick[kept] == at for kept, at in keeps.by_tick.items())
+    assert all(at == kept.ts_event for pairs in keeps.zips for at, kept in pairs)
+    assert all(kept() == at for at, kept in keeps.defaults)

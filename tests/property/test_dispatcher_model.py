@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -270,7 +271,7 @@ class RequestsActAStepLate(Model):
 
 class PausingLosesTheBatch(Model):
     def operate(self, one: int, operation: str) -> bool | None:
-        self.batches[one] = []
+        self.batches[one], self.window_ends[one] = [], math.inf
         return super().operate(one, operation)
 
 

@@ -42,6 +42,7 @@ def backtest(
     slice_ticks: int = 4_096,
     max_ticks: int = 4_096,
     window_ns: int = 0,
+    always_fresh: bool = False,
     progress: Progress | None = None,
 ) -> Result:
     """Run strategies over recorded ticks, on this thread, and return what came of it.
@@ -58,6 +59,7 @@ def backtest(
         slice_ticks: Ticks that a source hands the loop at once; never changes a result.
         max_ticks: Most ticks of a batch, for classes with ``on_batch``.
         window_ns: Time span of a batch, aligned to the epoch; 0 is none.
+        always_fresh: Hand out a new object for each tick, kept or not; never changes a result.
         progress: Called with ticks done and ticks in all, at most 20 times a second.
 
     Returns:
@@ -72,7 +74,7 @@ def backtest(
     batches = {"max_ticks": max_ticks, "window_ns": window_ns}
     settings = _settings(named, instruments, {"fee_rate": fee_rate, "seed": seed, **batches})
     arrays = named_arrays(data, start=start, end=end)
-    dispatcher = _dispatcher(arrays, settings, digest=digest, slice_ticks=slice_ticks)
+    dispatcher = _dispatcher(arrays, settings, digest=digest, slice_ticks=slice_ticks, always_fresh=always_fresh)
     for name, strategy in named.items():
         dispatcher.register(strategy, name, instruments=instruments, **batches)
     return run_to_result(dispatcher, progress, settings)
@@ -91,6 +93,7 @@ def open_run(
     slice_ticks: int = 4_096,
     max_ticks: int = 4_096,
     window_ns: int = 0,
+    always_fresh: bool = False,
 ) -> PullRun:
     """Open a run that is pulled.
 
@@ -105,7 +108,7 @@ def open_run(
     batches = {"max_ticks": max_ticks, "window_ns": window_ns}
     settings = _settings(named, instruments, {"fee_rate": fee_rate, "seed": seed, **batches})
     arrays = named_arrays(data, start=start, end=end)
-    dispatcher = _dispatcher(arrays, settings, digest=digest, slice_ticks=slice_ticks)
+    dispatcher = _dispatcher(arrays, settings, digest=digest, slice_ticks=slice_ticks, always_fresh=always_fresh)
     for name, strategy in named.items():
         dispatcher.register(strategy, name, instruments=instruments, **batches)
     strategy = PullStrategy()
@@ -254,7 +257,12 @@ def _settings(named: Mapping[str, Strategy], instruments: Instruments, numbers: 
 
 
 def _dispatcher(
-    arrays: Mapping[str, TickArray], settings: Mapping[str, Any], *, digest: DigestMode, slice_ticks: int
+    arrays: Mapping[str, TickArray],
+    settings: Mapping[str, Any],
+    *,
+    digest: DigestMode,
+    slice_ticks: int,
+    always_fresh: bool,
 ) -> TickDispatcher:
     merged = merge_tables((name, array.instrument_table) for name, array in arrays.items())
     dispatcher = TickDispatcher(
@@ -264,6 +272,7 @@ def _dispatcher(
         seed=settings["seed"],
         config_digest=hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).digest(),
         slice_ticks=slice_ticks,
+        always_fresh=always_fresh,
     )
     for name, array in arrays.items():
         dispatcher.feed(name, array)

@@ -63,7 +63,13 @@ pub struct RunDigest {
 impl RunDigest {
     /// Nothing seen yet.
     pub fn new(mode: DigestMode) -> Self {
-        Self { mode, records: XxHash3_128::new(), feeds: XxHash3_128::new(), events: XxHash3_128::new(), event_count: 0 }
+        Self {
+            mode,
+            records: XxHash3_128::new(),
+            feeds: XxHash3_128::new(),
+            events: XxHash3_128::new(),
+            event_count: 0,
+        }
     }
 
     /// Takes input ticks in loop order; does nothing in mode `events`.

@@ -8,17 +8,14 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
+use tickrail_core::InstrumentInfo;
 use tickrail_core::digest::DigestMode;
-use tickrail_core::dispatch::{
-    BatchEdges, Delivery, Desk, Dispatcher as Core, Kinds, Outcome, RunSettings, Subscription,
-};
+use tickrail_core::dispatch::{Delivery, Desk, Dispatcher as Core, Kinds, Outcome, RunSettings, Subscription};
 use tickrail_core::lifecycle::{Operation, Transition};
-use tickrail_core::order::{Merge, MergeInput};
-use tickrail_core::source::Source;
+use tickrail_core::order::MergeInput;
 use tickrail_core::stop::StopFlag;
 use tickrail_core::tick::{OrderBy, Tick};
 use tickrail_core::venue::SimulatedVenue;
-use tickrail_core::{InstrumentInfo, Kind};
 
 use crate::array::TickArray;
 use crate::detached;
@@ -27,23 +24,12 @@ use crate::forms::compiled::CompiledCode;
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::host::{Handlers, PyHost, Registered, attach};
 use crate::pace::{PROGRESS, Pace, TURN};
+use crate::plan::{Plan, delivery_of, edges_of, instrument_info, merged, named};
 use crate::pulls::Pulls;
 use crate::report;
 use crate::strategy::{Face, StrategyCore};
 use crate::table::RunTable;
 use crate::tick::TickObjects;
-
-/// Most ticks of one batch: a batch is held in memory.
-const MAX_BATCH_TICKS: usize = 1 << 24;
-
-/// What is known before the loop is built.
-struct Plan {
-    settings: RunSettings,
-    fee_rates: Vec<f64>,
-    inputs: Vec<MergeInput>,
-    strategies: Vec<(Registered, Subscription)>,
-    always_fresh: bool,
-}
 
 enum Phase {
     Plan(Box<Plan>),
@@ -74,28 +60,6 @@ struct Inside {
     is_begun: Cell<bool>,
     /// How the run ended, once it did.
     end: Cell<Option<&'static str>>,
-}
-
-fn instrument_info(row: &Bound<'_, PyDict>) -> PyResult<(InstrumentInfo, f64)> {
-    let text = |key: &str| -> PyResult<Option<String>> { row.get_item(key)?.map(|v| v.extract()).transpose() };
-    let number = |key: &str| -> PyResult<f64> { row.get_item(key)?.map_or(Ok(0.0), |v| v.extract()) };
-    let id = text("id")?.ok_or_else(|| PyValueError::new_err("an instrument's row lacks its 'id'"))?;
-    let mut info = InstrumentInfo::named(id);
-    if let Some(currency) = text("currency")? {
-        info.currency = currency;
-    }
-    info.price_increment = number("price_increment")?;
-    info.bar_duration_ns = row.get_item("bar_duration_ns")?.map_or(Ok(0), |v| v.extract())?;
-    info.negative_prices = row.get_item("negative_prices")?.map_or(Ok(false), |v| v.extract())?;
-    let fee_rate = number("fee_rate")?;
-    if !(fee_rate.is_finite() && fee_rate >= 0.0) {
-        return Err(PyValueError::new_err(format!("fee_rate of {} is {fee_rate}: expected a fraction >= 0", info.id)));
-    }
-    Ok((info, fee_rate))
-}
-
-fn named<T>(what: &str, value: &str, expected: &str, found: Option<T>) -> PyResult<T> {
-    found.ok_or_else(|| PyValueError::new_err(format!("{what} is {value:?}: expected {expected}")))
 }
 
 impl Inside {
@@ -158,12 +122,6 @@ fn busy() -> PyErr {
     PyRuntimeError::new_err(
         "the run is going on: look at it from outside its handlers, between two pulls, or when it ended",
     )
-}
-
-fn merged(inputs: Vec<MergeInput>, order: OrderBy) -> PyResult<Box<dyn Source>> {
-    Merge::new(inputs, order)
-        .map(|merge| Box::new(merge) as Box<dyn Source>)
-        .map_err(|error| PyValueError::new_err(error.to_string()))
 }
 
 impl Dispatcher {
@@ -492,28 +450,6 @@ fn ended(py: Python<'_>, inside: &Inside, core: &Core<PyHost>, outcome: Outcome)
             None => Err(run_failed(py, &error, &inside.feeds.borrow())),
         },
     }
-}
-
-fn edges_of(name: &str, max_ticks: usize, window_ns: i64) -> PyResult<BatchEdges> {
-    if (1..=MAX_BATCH_TICKS).contains(&max_ticks) && window_ns >= 0 {
-        return Ok(BatchEdges { max_ticks, window_ns });
-    }
-    Err(PyValueError::new_err(format!(
-        "batch edges of {name}: max_ticks is {max_ticks} (expected 1 to {MAX_BATCH_TICKS}), window_ns is {window_ns} \
-         (expected 0 for none, or a period)"
-    )))
-}
-
-/// How a strategy with these handlers takes its ticks.
-fn delivery_of(handlers: &Handlers, edges: BatchEdges) -> (Delivery, Kinds) {
-    if handlers.batch.is_some() {
-        return (Delivery::Batches(edges), Kinds::ALL);
-    }
-    if handlers.takes_all() || handlers.ticks.is_some() {
-        return (Delivery::Ticks, Kinds::ALL);
-    }
-    let taken = Kind::ALL.into_iter().filter(|&kind| handlers.takes(kind));
-    (Delivery::Ticks, taken.fold(Kinds::NONE, Kinds::with))
 }
 
 impl Dispatcher {

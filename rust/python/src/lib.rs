@@ -23,6 +23,7 @@ mod method;
 mod ownership;
 mod pace;
 mod pack;
+mod plan;
 mod pulls;
 mod records;
 mod report;

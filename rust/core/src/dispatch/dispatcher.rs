@@ -7,6 +7,7 @@ use super::desk::Desk;
 use super::host::Host;
 use super::step::{ErrorRecord, Fill, Pass, RunError, Steps};
 use super::subscriber::{Account, Subscription};
+use crate::block::TickBlock;
 use crate::digest::{DigestMode, RunFacts};
 use crate::handler::Handler;
 use crate::lifecycle::{Operation, Transition};
@@ -77,8 +78,10 @@ pub struct Dispatcher<H: Host> {
 }
 
 /// Records that were looked at before they are pulled: up to `until`, nothing but the pull itself happens.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Ahead {
+    /// The slice's records, where they are not written again: found without asking the source.
+    block: Option<TickBlock>,
     until: usize,
     reach: usize,
     strategy: u32,
@@ -178,7 +181,10 @@ impl<H: Host> Dispatcher<H> {
             return None;
         }
         self.index = next;
-        let tick = &self.source.current().ticks[next];
+        let tick = match &self.ahead.block {
+            Some(block) => &block.as_slice()[next],
+            None => &self.source.current().ticks[next],
+        };
         self.steps.quiet_pull(self.ahead.strategy, next, tick);
         Some(tick)
     }
@@ -195,7 +201,7 @@ impl<H: Host> Dispatcher<H> {
         let strategy = self.steps.pull_step(&slice, next, tick)?;
         let reach = if next == self.ahead.until { self.ahead.reach.saturating_mul(2) } else { SHORTEST_REACH };
         let until = self.steps.quiet_pulls(&slice, next + 1, reach, strategy);
-        self.ahead = Ahead { until, reach, strategy };
+        self.ahead = Ahead { block: slice.block.cloned(), until, reach, strategy };
         self.index = next;
         Some(tick)
     }

@@ -18,6 +18,22 @@ use crate::tick::{OrderBy, Tick};
 /// Instrument and kind of no record: no table is that long.
 const NOTHING: (u32, u8) = (u32::MAX, u8::MAX);
 
+/// Records that are looked at together, which takes half the time where they are alike.
+const AT_ONCE: usize = 8;
+
+/// Whether all of `ticks` have the instrument and kind `seen`, and keys from `last_key` to `gate` in order.
+#[inline(always)]
+fn alike(ticks: &[Tick; AT_ONCE], seen: (u32, u8), mut last_key: i64, gate: i64, key: impl Fn(&Tick) -> i64) -> bool {
+    let mut differs = false;
+    for tick in ticks {
+        let key = key(tick);
+        // Without a branch: they are alike nearly always.
+        differs |= (key < last_key) | (tick.instrument != seen.0) | (tick.kind != seen.1);
+        last_key = key;
+    }
+    !differs && last_key <= gate
+}
+
 /// The beginning of a range of records in which nothing but delivery happens.
 pub(super) struct Quiet {
     pub count: usize,
@@ -144,22 +160,36 @@ impl<H: Host> Steps<H> {
         let (gate, mut last_key, mut marks, mut changes) = (self.gate, self.last_key, false, 0_u32);
         // What instrument and kind mean is looked up when they change.
         let mut seen = NOTHING;
-        let disturbs = |tick: &Tick| {
-            let key = key(tick);
-            let is_due = key > gate || key < last_key;
-            last_key = key;
-            if (tick.instrument, tick.kind) != seen {
-                seen = (tick.instrument, tick.kind);
-                changes = changes.saturating_add(1);
-                match self.concerns(tick, strategy) {
-                    Some(marked) => marks |= marked,
-                    None => return true,
-                }
-            }
-            is_due
-        };
         let ticks = &slice.ticks[range];
-        let count = ticks.iter().position(disturbs).unwrap_or(ticks.len());
+        let (mut count, mut is_steady) = (0, false);
+        while count < ticks.len() {
+            if is_steady
+                && let Some(some) = ticks[count..].first_chunk::<AT_ONCE>()
+                && alike(some, seen, last_key, gate, &key)
+            {
+                last_key = key(&some[AT_ONCE - 1]);
+                count += AT_ONCE;
+                continue;
+            }
+            let before = changes;
+            for tick in ticks[count..].iter().take(AT_ONCE) {
+                let key = key(tick);
+                if (tick.instrument, tick.kind) != seen {
+                    seen = (tick.instrument, tick.kind);
+                    changes = changes.saturating_add(1);
+                    match self.concerns(tick, strategy) {
+                        Some(marked) => marks |= marked,
+                        None => return Quiet { count, marks, is_uniform: changes <= 1 },
+                    }
+                }
+                if key > gate || key < last_key {
+                    return Quiet { count, marks, is_uniform: changes <= 1 };
+                }
+                last_key = key;
+                count += 1;
+            }
+            is_steady = changes - before <= 1;
+        }
         Quiet { count, marks, is_uniform: changes <= 1 }
     }
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benches import base, delivery_table
+from benches import delivery_table, native_loop
 from tickrail.data import generate_ticks
 
 
 def test_without_it_the_table_says_how_to_build_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(base.load, "__defaults__", (tmp_path / "_bench_base.so",))
+    monkeypatch.setattr(native_loop.load, "__defaults__", (tmp_path / "_bench_base.so",))
     assert delivery_table.main([]) == 2
     told = capsys.readouterr()
     assert (told.out, told.err) == (
@@ -25,7 +25,7 @@ def test_without_it_the_table_says_how_to_build_it(
     )
 
 
-@pytest.mark.skipif(not base.LIBRARY.exists(), reason="`make bench-delivery` was not run")
+@pytest.mark.skipif(not native_loop.LIBRARY.exists(), reason="`make bench-delivery` was not run")
 def test_it_hands_every_record_to_every_handler() -> None:
     ticks = generate_ticks(1_000, 7)
     seen: list[Any] = []
@@ -34,7 +34,7 @@ def test_it_hands_every_record_to_every_handler() -> None:
     def count(tick: Any) -> None:
         other.count += 1
 
-    loop = base.load()
+    loop = native_loop.load()
     records = np.ascontiguousarray(ticks.numpy()).view(np.uint8)
     assert loop(records, [lambda tick: seen.append((tick.ts_event, tick.bid, tick.ask_size)), count]) == 1_000
     rows = ticks.numpy()

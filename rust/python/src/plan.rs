@@ -1,0 +1,83 @@
+//! What is known of a run before its loop is built, and what is refused of it.
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use tickrail_core::dispatch::{BatchEdges, Delivery, Kinds, RunSettings, Subscription};
+use tickrail_core::order::{Merge, MergeInput};
+use tickrail_core::source::Source;
+use tickrail_core::tick::OrderBy;
+use tickrail_core::{InstrumentInfo, Kind};
+
+use crate::host::{Handlers, Registered};
+
+/// Most ticks of one batch: a batch is held in memory.
+const MAX_BATCH_TICKS: usize = 1 << 24;
+
+/// What is known before the loop is built.
+pub struct Plan {
+    /// Fixed for the run.
+    pub settings: RunSettings,
+    /// Of each instrument.
+    pub fee_rates: Vec<f64>,
+    /// In feed order.
+    pub inputs: Vec<MergeInput>,
+    /// In order of registration.
+    pub strategies: Vec<(Registered, Subscription)>,
+    /// Whether every tick is a new object.
+    pub always_fresh: bool,
+}
+
+/// An instrument and its fee rate, from a row of the run's table.
+pub fn instrument_info(row: &Bound<'_, PyDict>) -> PyResult<(InstrumentInfo, f64)> {
+    let text = |key: &str| -> PyResult<Option<String>> { row.get_item(key)?.map(|v| v.extract()).transpose() };
+    let number = |key: &str| -> PyResult<f64> { row.get_item(key)?.map_or(Ok(0.0), |v| v.extract()) };
+    let id = text("id")?.ok_or_else(|| PyValueError::new_err("an instrument's row lacks its 'id'"))?;
+    let mut info = InstrumentInfo::named(id);
+    if let Some(currency) = text("currency")? {
+        info.currency = currency;
+    }
+    info.price_increment = number("price_increment")?;
+    info.bar_duration_ns = row.get_item("bar_duration_ns")?.map_or(Ok(0), |v| v.extract())?;
+    info.negative_prices = row.get_item("negative_prices")?.map_or(Ok(false), |v| v.extract())?;
+    let fee_rate = number("fee_rate")?;
+    if !(fee_rate.is_finite() && fee_rate >= 0.0) {
+        return Err(PyValueError::new_err(format!("fee_rate of {} is {fee_rate}: expected a fraction >= 0", info.id)));
+    }
+    Ok((info, fee_rate))
+}
+
+/// `found`, or an error that says what was expected.
+pub fn named<T>(what: &str, value: &str, expected: &str, found: Option<T>) -> PyResult<T> {
+    found.ok_or_else(|| PyValueError::new_err(format!("{what} is {value:?}: expected {expected}")))
+}
+
+/// The feeds as one source.
+pub fn merged(inputs: Vec<MergeInput>, order: OrderBy) -> PyResult<Box<dyn Source>> {
+    Merge::new(inputs, order)
+        .map(|merge| Box::new(merge) as Box<dyn Source>)
+        .map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
+/// Where batches of the strategy `name` end.
+pub fn edges_of(name: &str, max_ticks: usize, window_ns: i64) -> PyResult<BatchEdges> {
+    if (1..=MAX_BATCH_TICKS).contains(&max_ticks) && window_ns >= 0 {
+        return Ok(BatchEdges { max_ticks, window_ns });
+    }
+    Err(PyValueError::new_err(format!(
+        "batch edges of {name}: max_ticks is {max_ticks} (expected 1 to {MAX_BATCH_TICKS}), window_ns is {window_ns} \
+         (expected 0 for none, or a period)"
+    )))
+}
+
+/// How a strategy with these handlers takes its ticks.
+pub fn delivery_of(handlers: &Handlers, edges: BatchEdges) -> (Delivery, Kinds) {
+    if handlers.batch.is_some() {
+        return (Delivery::Batches(edges), Kinds::ALL);
+    }
+    if handlers.takes_all() || handlers.ticks.is_some() {
+        return (Delivery::Ticks, Kinds::ALL);
+    }
+    let taken = Kind::ALL.into_iter().filter(|&kind| handlers.takes(kind));
+    (Delivery::Ticks, taken.fold(Kinds::NONE, Kinds::with))
+}
