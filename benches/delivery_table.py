@@ -18,8 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 import tickrail
-from benches import handlers, native_loop
-from benches import delivery_handlers as forms
+from benches import delivery_handlers, handlers, native_loop
 from benches.delivery import SEED
 from tickrail.orchestration.backtest import PullStrategy
 from tickrail.orchestration.tick_dispatcher import DigestMode, TickDispatcher
@@ -145,7 +144,7 @@ def rows(loop: native_loop.BaseLoop) -> list[Row]:
     unwanted = TICKS - len(one_instrument())
     return [
         Row("on_tick, empty", pushed(lambda: [handlers.Empty()]), empty, 1.0, 1.2),
-        Row("on_tick, EMA", pushed(lambda: [forms.Ema()]), ema, 0.90, 1.1, scale="ema"),
+        Row("on_tick, EMA", pushed(lambda: [delivery_handlers.Ema()]), ema, 0.90, 1.1, scale="ema"),
         Row(
             "fan-out to 4, per call",
             pushed(lambda: [handlers.Empty() for _ in range(4)]),
@@ -155,25 +154,31 @@ def rows(loop: native_loop.BaseLoop) -> list[Row]:
             items=4 * TICKS,
             base_items=4 * TICKS,
         ),
-        Row("generator, empty", pushed(lambda: [forms.EmptyGenerator()]), empty, 0.75, 0.9),
-        Row("generator, EMA", pushed(lambda: [forms.EmaGenerator()]), ema, 0.70, 0.9, scale="ema"),
-        Row("pull, empty", pulled(forms.drain), empty, 0.40, 0.5),
-        Row("pull, EMA", pulled(forms.ema), ema, 0.62, 0.8, scale="ema"),
-        Row("tick kept every time", pushed(lambda: [forms.KeepsOne()]), plain(forms.PlainKeepsOne), 3.0, 4.0),
+        Row("generator, empty", pushed(lambda: [delivery_handlers.EmptyGenerator()]), empty, 0.75, 0.9),
+        Row("generator, EMA", pushed(lambda: [delivery_handlers.EmaGenerator()]), ema, 0.70, 0.9, scale="ema"),
+        Row("pull, empty", pulled(delivery_handlers.drain), empty, 0.40, 0.5),
+        Row("pull, EMA", pulled(delivery_handlers.ema), ema, 0.62, 0.8, scale="ema"),
+        Row(
+            "tick kept every time",
+            pushed(lambda: [delivery_handlers.KeepsOne()]),
+            plain(delivery_handlers.PlainKeepsOne),
+            3.0,
+            4.0,
+        ),
         Row(
             "batch, making the view",
-            pushed(lambda: [forms.EmptyBatch()], max_ticks=SMALL_VIEW_TICKS),
+            pushed(lambda: [delivery_handlers.EmptyBatch()], max_ticks=SMALL_VIEW_TICKS),
             empty,
             150,
             300,
             kind="ns",
             items=TICKS // SMALL_VIEW_TICKS - TICKS // VIEW_TICKS,
-            less=pushed(lambda: [forms.EmptyBatch()], max_ticks=VIEW_TICKS),
+            less=pushed(lambda: [delivery_handlers.EmptyBatch()], max_ticks=VIEW_TICKS),
         ),
         Row("compiled EMA, per tick", pushed(lambda: [handlers.CompiledEma()]), ema, 8, 12, kind="ns", scale="ema"),
         Row(
             "compiled EMA, per batch",
-            pushed(lambda: [forms.CompiledEmaBatch()]),
+            pushed(lambda: [delivery_handlers.CompiledEmaBatch()]),
             ema,
             3.6,
             5,
@@ -182,7 +187,7 @@ def rows(loop: native_loop.BaseLoop) -> list[Row]:
         ),
         Row(
             "raising handler, isolated",
-            pushed(lambda: [forms.Raises() for _ in range(RAISING)], ticks=1),
+            pushed(lambda: [delivery_handlers.Raises() for _ in range(RAISING)], ticks=1),
             empty,
             600,
             1_500,
