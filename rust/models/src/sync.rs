@@ -1,7 +1,10 @@
 //! What the core's `sync` module offers, seen by loom.
 
 pub(crate) use loom::sync::Arc;
-pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+
+/// Two words are enough to be torn: the time and the sequence.
+pub(crate) const CARRIED_WORDS: [usize; 2] = [0, 2];
 
 use loom::cell::UnsafeCell;
 

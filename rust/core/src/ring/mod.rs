@@ -1,12 +1,19 @@
-//! Rings: bounded, lock-free ways for records between two threads.
+//! Rings: bounded, lock-free ways for records between threads.
 //!
 //! The ingress ring carries the records of one publisher to the dispatch thread. One ring a publisher and not one for
 //! all: measured, 121 million records a second against 16-19 for a shared queue, each feed feels its own backpressure,
 //! and the order within a publisher is kept by itself.
 //!
-//! Reading order: `shared` (what both halves see, and every memory order), `slots`, [`Producer`], [`Consumer`].
+//! The [observer ring](observer) goes the other way: from the dispatch thread to any number of others that look on. The
+//! [conflation table](conflation) stands where only the latest record of a key matters.
+//!
+//! Reading order: `shared` (what both halves see, and every memory order), `slots`, [`Producer`], [`Consumer`]; `line`
+//! (a record that is read while it is written), [`ObserverWriter`], [`ConflationWriter`].
 
+mod conflation;
 mod consumer;
+mod line;
+mod observer;
 mod padded;
 mod producer;
 mod shared;
@@ -14,7 +21,9 @@ mod slots;
 
 use thiserror::Error;
 
+pub use conflation::{ConflationReader, ConflationWriter, KeysError, MAX_KEYS, conflation};
 pub use consumer::Consumer;
+pub use observer::{Observer, ObserverWriter, Seen, observer};
 pub use producer::{Producer, Refused};
 
 use crate::sync::Arc;

@@ -3,18 +3,9 @@ use std::thread;
 
 use proptest::prelude::*;
 
-use super::*;
+use super::super::*;
+use super::{tick, ticks};
 use crate::source::{Advance, Source};
-use crate::tick::Tick;
-
-fn tick(sequence: u64) -> Tick {
-    let value = sequence as f64;
-    Tick { sequence, ..Tick::quote(sequence as i64, 0, value, value, value, value) }
-}
-
-fn ticks(range: std::ops::Range<u64>) -> Vec<Tick> {
-    range.map(tick).collect()
-}
 
 #[test]
 fn a_capacity_that_is_no_power_of_two_or_out_of_range_is_refused() {
