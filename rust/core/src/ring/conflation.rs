@@ -38,6 +38,8 @@ struct Shared {
     queue: Box<[AtomicU32]>,
     /// How many keys have entered the queue; written by the writer.
     tail: Padded<AtomicU64>,
+    /// How many records were put in. Relaxed: a count, with which nothing else is read.
+    put: AtomicU64,
     is_closed: AtomicBool,
 }
 
@@ -64,6 +66,7 @@ pub struct ConflationReader {
     handed: Box<[u64]>,
     /// A key whose record was being replaced when it was looked at.
     postponed: Option<u32>,
+    taken: u64,
     conflated: u64,
 }
 
@@ -91,11 +94,12 @@ pub fn conflation(keys: usize) -> Result<(ConflationWriter, ConflationReader), K
         entries: std::iter::repeat_with(entry).take(keys).collect(),
         queue: std::iter::repeat_with(|| AtomicU32::new(0)).take(keys.next_power_of_two()).collect(),
         tail: Padded::new(AtomicU64::new(0)),
+        put: AtomicU64::new(0),
         is_closed: AtomicBool::new(false),
     });
     let numbers = || vec![0; keys].into_boxed_slice();
     let writer = ConflationWriter { shared: Arc::clone(&shared), tail: 0, versions: numbers(), put: 0 };
-    Ok((writer, ConflationReader { shared, head: 0, handed: numbers(), postponed: None, conflated: 0 }))
+    Ok((writer, ConflationReader { shared, head: 0, handed: numbers(), postponed: None, taken: 0, conflated: 0 }))
 }
 
 impl ConflationWriter {
@@ -108,6 +112,7 @@ impl ConflationWriter {
         let version = &mut self.versions[key as usize];
         *version += 1;
         self.put += 1;
+        self.shared.put.store(self.put, Ordering::Relaxed);
         entry.line.write(*version, tick);
         // AcqRel; partner: the swap in `look`. Either that reader's look comes after this and sees the record, or it came
         // before, and then the key enters the queue again. A place is free: a key stands in the queue once at most.
@@ -118,6 +123,12 @@ impl ConflationWriter {
             // Release; partner: the load in `take`.
             self.shared.tail.store(self.tail, Ordering::Release);
         }
+    }
+
+    /// Ends the stream after what was put in; idempotent. The reader still gets all of that, and nothing is put in later.
+    pub fn close(&mut self) {
+        // Release; partner: the load in `is_drained`.
+        self.shared.is_closed.store(true, Ordering::Release);
     }
 
     /// How many records were put in since the start.
@@ -133,8 +144,7 @@ impl ConflationWriter {
 
 impl Drop for ConflationWriter {
     fn drop(&mut self) {
-        // Release; partner: the load in `is_drained`.
-        self.shared.is_closed.store(true, Ordering::Release);
+        self.close();
     }
 }
 
@@ -159,6 +169,7 @@ impl ConflationReader {
                 Found::Whole(version, tick) => {
                     let handed = std::mem::replace(&mut self.handed[key as usize], version);
                     self.conflated += version - handed - 1;
+                    self.taken += 1;
                     return Some((key, tick));
                 }
             }
@@ -168,6 +179,20 @@ impl ConflationReader {
     /// How many records were replaced before they could be taken, as far as is known from those that were taken.
     pub fn conflated(&self) -> u64 {
         self.conflated
+    }
+
+    /// How many records were taken since the start.
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Conflated and waiting at one moment, those among them that were replaced and whose key still waits: with those
+    /// taken they are all that were put in.
+    pub fn counts(&self) -> (u64, u64) {
+        let waiting = self.waiting();
+        let left = self.shared.put.load(Ordering::Relaxed).saturating_sub(self.taken);
+        let waiting = waiting.min(left);
+        (left - waiting, waiting)
     }
 
     /// How many keys wait.

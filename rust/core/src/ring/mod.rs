@@ -4,14 +4,20 @@
 //! all: measured, 121 million records a second against 16-19 for a shared queue, each feed feels its own backpressure,
 //! and the order within a publisher is kept by itself.
 //!
-//! The [observer ring](observer) goes the other way: from the dispatch thread to any number of others that look on. The
-//! [conflation table](conflation) stands where only the latest record of a key matters.
+//! It refuses what it has no slot for. Two others never do: the [drop-oldest ring](drop_oldest) lets the oldest records
+//! give way, the [conflation table](conflation) keeps the latest record of each key.
 //!
-//! Reading order: `shared` (what both halves see, and every memory order), `slots`, [`Producer`], [`Consumer`]; `line`
-//! (a record that is read while it is written), [`ObserverWriter`], [`ConflationWriter`].
+//! The [observer ring](observer) goes the other way: from the dispatch thread to any number of others that look on.
+//! [Commands](commands) come from any thread, seldom, and share one ring.
+//!
+//! Reading order: `shared` (what both halves see, and every memory order), `slots`, [`Producer`], [`Consumer`],
+//! [`DropOldestProducer`]; `line` (a record that is read while it is written), [`ObserverWriter`], [`ConflationWriter`];
+//! [`CommandProducer`].
 
+mod commands;
 mod conflation;
 mod consumer;
+mod drop_oldest;
 mod line;
 mod observer;
 mod padded;
@@ -21,8 +27,10 @@ mod slots;
 
 use thiserror::Error;
 
+pub use commands::{CommandConsumer, CommandProducer, NotTaken, commands};
 pub use conflation::{ConflationReader, ConflationWriter, KeysError, MAX_KEYS, conflation};
 pub use consumer::Consumer;
+pub use drop_oldest::{DropOldestConsumer, DropOldestProducer, drop_oldest};
 pub use observer::{Observer, ObserverWriter, Seen, observer};
 pub use producer::{Producer, Refused};
 

@@ -117,6 +117,11 @@ impl Producer {
         self.shared.slots.capacity()
     }
 
+    /// How many of `wanted` records would be taken now; the consumer may free slots at any time, and nobody takes any.
+    pub fn free(&mut self, wanted: usize) -> usize {
+        if self.is_closed || self.is_abandoned() { 0 } else { self.claim(wanted) }
+    }
+
     /// How many of `wanted` slots may be written; looks at the consumer's cursor only when the last look is not enough.
     fn claim(&mut self, wanted: usize) -> usize {
         if self.free_slots() < wanted {

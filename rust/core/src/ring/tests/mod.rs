@@ -1,6 +1,8 @@
 use crate::tick::Tick;
 
+mod commands;
 mod conflation;
+mod drop_oldest;
 mod ingress;
 mod observer;
 

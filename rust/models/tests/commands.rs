@@ -1,0 +1,69 @@
+//! The ring of commands over every interleaving: each command arrives once, in its sender's order, or comes back.
+
+use loom::thread;
+use tickrail_models::ring::{self, CommandProducer, NotTaken};
+
+fn send(producer: &CommandProducer<u32>, commands: [u32; 2]) -> Vec<u32> {
+    commands.into_iter().filter(|&command| producer.push(command).is_ok()).collect()
+}
+
+#[test]
+fn two_producers_and_a_ring_that_wraps() {
+    loom::model(|| {
+        let (producer, mut consumer) = ring::commands(2).unwrap();
+        let other = producer.clone();
+        let sender = thread::spawn(move || send(&other, [10, 11]));
+        let mut arrived = Vec::new();
+        let mut sent = send(&producer, [20, 21]);
+        arrived.extend(consumer.pop());
+        sent.extend(sender.join().unwrap());
+        arrived.extend(std::iter::from_fn(|| consumer.pop()));
+        for lane in [10, 20] {
+            let of = |commands: &[u32]| -> Vec<u32> {
+                commands.iter().copied().filter(|command| command / 10 * 10 == lane).collect()
+            };
+            assert_eq!(of(&arrived), of(&sent), "lost, doubled or out of order");
+        }
+    });
+}
+
+#[test]
+fn one_producer_against_the_consumer_across_the_wrap() {
+    loom::model(|| {
+        let (producer, mut consumer) = ring::commands(2).unwrap();
+        let sender =
+            thread::spawn(move || (0..4).filter(|&command| producer.push(command).is_ok()).collect::<Vec<u32>>());
+        let mut arrived: Vec<u32> = (0..3).filter_map(|_| consumer.pop()).collect();
+        let sent = sender.join().unwrap();
+        arrived.extend(std::iter::from_fn(|| consumer.pop()));
+        assert_eq!(arrived, sent);
+    });
+}
+
+#[test]
+fn what_was_taken_before_the_close_arrives() {
+    loom::model(|| {
+        let (producer, mut consumer) = ring::commands(2).unwrap();
+        let closer = producer.clone();
+        let sender = thread::spawn(move || producer.push(1));
+        closer.close();
+        let before = consumer.is_drained();
+        let sent = sender.join().unwrap();
+        assert!(!before || sent == Err(NotTaken::Closed(1)), "drained, and then one came");
+        assert_eq!(consumer.pop(), sent.ok().map(|()| 1));
+        assert!(consumer.is_drained());
+    });
+}
+
+#[test]
+fn a_command_that_nobody_takes_is_dropped() {
+    loom::model(|| {
+        let counted = loom::sync::Arc::new(());
+        let (producer, consumer) = ring::commands(2).unwrap();
+        let mine = loom::sync::Arc::clone(&counted);
+        let sender = thread::spawn(move || drop(producer.push(mine)));
+        drop(consumer);
+        sender.join().unwrap();
+        assert_eq!(loom::sync::Arc::strong_count(&counted), 1);
+    });
+}
