@@ -179,33 +179,45 @@ impl Checker {
         if key < self.last_key {
             return Err(backwards(key, self.last_key, self.order_by));
         }
-        let Some(info) = instruments.get(tick.instrument as usize) else {
-            return Err(offence(Problem::NoInstrument, &tick.instrument));
-        };
-        if tick.side > 2 {
-            return Err(offence(Problem::UnknownSide, &tick.side));
-        }
-        match Kind::from_code(tick.kind) {
-            Some(Kind::Quote) => self.check_quote(tick, info)?,
-            Some(Kind::Trade) => check_trade(tick, info)?,
-            Some(Kind::Bar) => check_bar(tick, info)?,
-            Some(Kind::Gap | Kind::Stale | Kind::Custom) => {}
-            None => return Err(offence(Problem::UnknownKind, &tick.kind)),
-        }
+        self.crossed += u64::from(check_content(tick, instruments)?);
         self.last_key = key;
         Ok(())
     }
+}
 
-    #[inline]
-    fn check_quote(&mut self, tick: &Tick, info: &InstrumentInfo) -> Result<(), Offence> {
-        let [bid, ask, bid_size, ask_size] = tick.values;
-        check_price(bid, info)?;
-        check_price(ask, info)?;
-        check_size(bid_size, tick.flags)?;
-        check_size(ask_size, tick.flags)?;
-        self.crossed += u64::from(bid > ask);
-        Ok(())
+/// Whether `tick` keeps every rule but that of order, and whether it is a crossed quote.
+#[inline]
+pub fn check_record(tick: &Tick, instruments: &[InstrumentInfo]) -> Result<bool, Offence> {
+    check_times(tick)?;
+    check_content(tick, instruments)
+}
+
+#[inline]
+fn check_content(tick: &Tick, instruments: &[InstrumentInfo]) -> Result<bool, Offence> {
+    let Some(info) = instruments.get(tick.instrument as usize) else {
+        return Err(offence(Problem::NoInstrument, &tick.instrument));
+    };
+    if tick.side > 2 {
+        return Err(offence(Problem::UnknownSide, &tick.side));
     }
+    match Kind::from_code(tick.kind) {
+        Some(Kind::Quote) => return check_quote(tick, info),
+        Some(Kind::Trade) => check_trade(tick, info)?,
+        Some(Kind::Bar) => check_bar(tick, info)?,
+        Some(Kind::Gap | Kind::Stale | Kind::Custom) => {}
+        None => return Err(offence(Problem::UnknownKind, &tick.kind)),
+    }
+    Ok(false)
+}
+
+#[inline]
+fn check_quote(tick: &Tick, info: &InstrumentInfo) -> Result<bool, Offence> {
+    let [bid, ask, bid_size, ask_size] = tick.values;
+    check_price(bid, info)?;
+    check_price(ask, info)?;
+    check_size(bid_size, tick.flags)?;
+    check_size(ask_size, tick.flags)?;
+    Ok(bid > ask)
 }
 
 #[inline]

@@ -4,7 +4,7 @@
 //! calls the handlers, so that Rust strategies and the Python binding share it.
 //!
 //! Reading order: [`tick`] (the record), [`source`] (what hands slices of records to the loop), [`order`] (feeds merged
-//! into one), [`ring`] (records from another thread), [`file`], [`check`] and [`generate`] (records on disk, their rules,
+//! into one), [`ring`] (records from another thread), [`feed`] (rings, rules and accounts of a live run), [`file`], [`check`] and [`generate`] (records on disk, their rules,
 //! and made ones), [`clock`] and [`timer`] (time in a simulation), [`venue`] (orders and what they make), [`lifecycle`],
 //! [`dispatch`] (the loop that brings them together), [`handler`] (strategies in machine code), [`stop`] (how it is told to stop), [`digest`] (one number for a
 //! whole run).
@@ -14,6 +14,7 @@ pub mod check;
 pub mod clock;
 pub mod digest;
 pub mod dispatch;
+pub mod feed;
 pub mod file;
 pub mod generate;
 pub mod handler;

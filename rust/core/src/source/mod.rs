@@ -5,6 +5,7 @@ mod array;
 pub use array::ArraySource;
 
 use crate::block::TickBlock;
+use crate::feed::FeedAccount;
 use crate::tick::Tick;
 
 /// Which feed each record of a slice came from.
@@ -62,4 +63,9 @@ pub trait Source: Send {
 
     /// How many records are still to come, the current slice not among them, where that is known.
     fn remaining(&self) -> Option<u64>;
+
+    /// The exact accounts of the feeds behind it, where they have any.
+    fn accounts(&mut self) -> Vec<FeedAccount> {
+        Vec::new()
+    }
 }

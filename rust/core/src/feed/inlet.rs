@@ -1,0 +1,146 @@
+//! The loop's end of a feed, by policy: one publisher's records, slice by slice.
+
+use std::sync::Arc;
+
+use super::counters::{Counters, FeedAccount};
+use super::space::Space;
+use super::sums::Sums;
+use crate::ring::{ConflationReader, Consumer, DropOldestConsumer};
+use crate::source::{Advance, Source};
+use crate::tick::Tick;
+
+pub(super) struct Inlet {
+    pub feed: u32,
+    half: Half,
+    pub counters: Arc<Counters>,
+    /// Whether the publisher may be waiting for slots.
+    waits: bool,
+    /// Records that were copied out of a ring whose slots may be written again.
+    copied: Vec<Tick>,
+    /// How many summed trades were taken.
+    summed: u64,
+    pub high_water: u64,
+    space: Farewell,
+}
+
+pub(super) enum Half {
+    Gated(Consumer),
+    DropOldest(DropOldestConsumer),
+    Conflated { quotes: ConflationReader, others: Consumer, sums: Arc<Sums> },
+}
+
+/// What an inlet has taken and what went before it could.
+struct Counts {
+    taken: u64,
+    dropped_oldest: u64,
+    conflated: u64,
+    pending: u64,
+}
+
+impl Inlet {
+    pub fn new(feed: u32, half: Half, counters: Arc<Counters>, space: Arc<Space>, waits: bool) -> Self {
+        Self { feed, half, counters, waits, copied: Vec::new(), summed: 0, high_water: 0, space: Farewell(space) }
+    }
+
+    /// Leaves the current slice and finds the next.
+    pub fn advance(&mut self, max: usize) -> Advance {
+        let advance = match &mut self.half {
+            Half::Gated(ring) => ring.advance(max),
+            Half::DropOldest(ring) => {
+                self.copied.clear();
+                match ring.take(max, &mut self.copied) {
+                    0 if ring.is_drained() => Advance::End,
+                    0 => Advance::Pending,
+                    _ => Advance::Ready,
+                }
+            }
+            Half::Conflated { quotes, others, sums } => {
+                self.copied.clear();
+                let run = others.readable();
+                let count = run.len().min(max);
+                self.copied.extend_from_slice(&run[..count]);
+                others.release(count);
+                let is_drained = others.is_drained();
+                if count == 0 {
+                    sums.take(max, &mut self.copied);
+                    self.summed += self.copied.len() as u64;
+                }
+                while self.copied.len() < max
+                    && let Some((_, tick)) = quotes.take()
+                {
+                    self.copied.push(tick);
+                }
+                match self.copied.len() {
+                    0 if is_drained && quotes.is_drained() && sums.is_empty() => Advance::End,
+                    0 => Advance::Pending,
+                    _ => Advance::Ready,
+                }
+            }
+        };
+        if self.waits {
+            self.space.0.announce();
+        }
+        if advance == Advance::Ready {
+            self.high_water = self.high_water.max(self.waiting());
+        }
+        advance
+    }
+
+    pub fn ticks(&self) -> &[Tick] {
+        match &self.half {
+            Half::Gated(ring) => ring.current().ticks,
+            Half::DropOldest(_) | Half::Conflated { .. } => &self.copied,
+        }
+    }
+
+    /// How many records wait, the current slice of a gated ring among them.
+    pub fn waiting(&self) -> u64 {
+        match &self.half {
+            Half::Gated(ring) => ring.pending(),
+            Half::DropOldest(ring) => ring.pending() + self.copied.len() as u64,
+            Half::Conflated { quotes, others, sums } => {
+                quotes.waiting() + others.pending() + sums.len() + self.copied.len() as u64
+            }
+        }
+    }
+
+    fn counts(&self) -> Counts {
+        match &self.half {
+            Half::Gated(ring) => {
+                let current = ring.current().ticks.len() as u64;
+                let taken = ring.released() + current;
+                Counts { taken, dropped_oldest: 0, conflated: 0, pending: ring.pending() - current }
+            }
+            Half::DropOldest(ring) => {
+                let (dropped_oldest, pending) = ring.counts();
+                Counts { taken: ring.taken(), dropped_oldest, conflated: 0, pending }
+            }
+            Half::Conflated { quotes, others, sums } => {
+                let (conflated, waiting) = quotes.counts();
+                Counts {
+                    taken: quotes.taken() + others.released() + self.summed,
+                    dropped_oldest: 0,
+                    conflated,
+                    pending: waiting + others.pending() + sums.len(),
+                }
+            }
+        }
+    }
+
+    /// Adds this publisher's numbers to the feed's.
+    pub fn add_to(&self, account: &mut FeedAccount) {
+        let counts = self.counts();
+        account.add_ring(counts.taken, counts.dropped_oldest, counts.conflated, counts.pending);
+        account.add_counters(&self.counters);
+        account.high_water = account.high_water.max(self.high_water);
+    }
+}
+
+/// Tells the publisher, when it goes, that nobody reads any more: as the inlet's last field, after the ring's half.
+struct Farewell(Arc<Space>);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.0.announce();
+    }
+}

@@ -1,0 +1,68 @@
+//! Feeds: how records from threads, sockets and other languages enter a live run.
+//!
+//! A feed is opened with a [`Policy`], which says what happens when the loop is slower than the feed. Each [`Publisher`] of
+//! it has a ring of its own and belongs to one thread at a time; the dispatch thread takes from all of them in turn
+//! ([`Arrivals`]). A publisher looks at each record before it lets it in, stamps when it came, and counts what it rejects;
+//! what became of every record is in the [`FeedAccount`].
+//!
+//! Reading order: [`Policy`], [`Publisher`], `admission` (what is looked at), `outlet` and `inlet` (the two ends of a
+//! publisher's ring, by policy), [`Arrivals`], [`FeedAccount`].
+
+mod admission;
+mod arrivals;
+mod counters;
+mod inlet;
+mod outlet;
+mod policy;
+mod publisher;
+mod shared;
+mod space;
+mod sums;
+
+use thiserror::Error;
+
+pub use admission::MAX_HELD;
+pub use arrivals::{Arrivals, FeedHub};
+pub use counters::FeedAccount;
+pub use policy::{Backwards, FeedSettings, Numbering, Policy, Trades};
+pub use publisher::{NotPublished, Publisher};
+pub use shared::FeedShared;
+pub use space::Space;
+
+use crate::ring::{CapacityError, KeysError};
+
+/// Most publishers that are open at once: each has a ring, and is asked in turn.
+pub const MAX_PUBLISHERS: u64 = 1_024;
+
+/// Why there is no such feed or publisher.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// A ring cannot have that capacity.
+    #[error(transparent)]
+    Capacity(#[from] CapacityError),
+    /// A run with so many instruments cannot conflate.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// There is a feed of that name.
+    #[error("there is a feed '{name}' already")]
+    Taken {
+        /// The name.
+        name: String,
+    },
+    /// The feed is closed.
+    #[error("the feed '{name}' is closed")]
+    Closed {
+        /// The name.
+        name: String,
+    },
+    /// The run takes no new feeds or publishers any more.
+    #[error("the run is stopping: no feed or publisher can be opened any more")]
+    Sealed,
+    /// [`MAX_PUBLISHERS`] are open.
+    #[error("{MAX_PUBLISHERS} publishers are open, the most a run takes")]
+    TooManyPublishers,
+}
+
+#[cfg(test)]
+mod tests;

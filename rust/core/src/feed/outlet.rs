@@ -1,0 +1,126 @@
+//! The publisher's end of a feed, by policy.
+
+use std::sync::Arc;
+
+use super::counters::Counters;
+use super::policy::{Policy, Trades};
+use super::sums::Sums;
+use crate::ring::{ConflationWriter, DropOldestProducer, Producer};
+use crate::tick::{Kind, Tick};
+
+/// Most records that are checked and published at once.
+pub(super) const CHUNK: usize = 256;
+
+/// How often the copy of a slice is waited for with a pause before the processor is given up.
+const PAUSES: u32 = 64;
+
+pub(super) enum Outlet {
+    /// `block`, `reject`.
+    Gated(Producer),
+    DropNewest(Producer),
+    DropOldest(DropOldestProducer),
+    Conflate {
+        quotes: ConflationWriter,
+        others: Producer,
+        trades: Trades,
+        sums: Arc<Sums>,
+    },
+}
+
+impl Outlet {
+    /// How many records may come next without one of them being left over.
+    pub fn room(&mut self) -> usize {
+        match self {
+            Self::Gated(ring) => ring.free(CHUNK),
+            Self::Conflate { others, trades: Trades::Keep, .. } => others.free(CHUNK),
+            Self::DropNewest(_) | Self::DropOldest(_) | Self::Conflate { .. } => CHUNK,
+        }
+    }
+
+    /// Whether a record of this kind takes a slot that may be wanting.
+    pub const fn is_bounded_for(&self, kind: u8) -> bool {
+        match self {
+            Self::Gated(_) => true,
+            Self::Conflate { trades: Trades::Keep, .. } => kind != Kind::Quote as u8,
+            Self::DropNewest(_) | Self::DropOldest(_) | Self::Conflate { .. } => false,
+        }
+    }
+
+    /// Publishes records for which [`Self::room`] was seen.
+    pub fn push(&mut self, ticks: &[Tick], counters: &Counters) {
+        match self {
+            Self::Gated(ring) => {
+                ring.try_publish(ticks);
+            }
+            Self::DropNewest(ring) => {
+                let taken = ring.try_publish(ticks);
+                counters.dropped_newest.add((ticks.len() - taken) as u64);
+            }
+            Self::DropOldest(ring) => push_over(ring, ticks),
+            Self::Conflate { quotes, others, trades, sums } => {
+                for tick in ticks {
+                    if tick.kind == Kind::Quote as u8 {
+                        quotes.put(tick.instrument, tick);
+                    } else {
+                        push_other(others, tick, *trades, sums, counters);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends the stream after what has been published.
+    pub fn close(&mut self) {
+        match self {
+            Self::Gated(ring) | Self::DropNewest(ring) => ring.close(),
+            Self::DropOldest(ring) => ring.close(),
+            Self::Conflate { quotes, others, .. } => {
+                quotes.close();
+                others.close();
+            }
+        }
+    }
+
+    pub fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Gated(ring) | Self::DropNewest(ring) | Self::Conflate { others: ring, .. } => ring.is_abandoned(),
+            Self::DropOldest(ring) => ring.is_abandoned(),
+        }
+    }
+
+    pub const fn policy(&self) -> Policy {
+        match self {
+            Self::Gated(_) => Policy::Block,
+            Self::DropNewest(_) => Policy::DropNewest,
+            Self::DropOldest(_) => Policy::DropOldest,
+            Self::Conflate { trades, .. } => Policy::Conflate { trades: *trades },
+        }
+    }
+}
+
+/// Waits for the copy that is in the way, which takes less than a microsecond where the loop's thread runs.
+fn push_over(ring: &mut DropOldestProducer, ticks: &[Tick]) {
+    let (mut done, mut pauses) = (0, 0);
+    while done < ticks.len() && !ring.is_abandoned() {
+        done += ring.publish(&ticks[done..]);
+        if done < ticks.len() {
+            pauses += 1;
+            if pauses % PAUSES == 0 { std::thread::yield_now() } else { std::hint::spin_loop() }
+        }
+    }
+}
+
+fn push_other(others: &mut Producer, tick: &Tick, trades: Trades, sums: &Sums, counters: &Counters) {
+    let is_trade = tick.kind == Kind::Trade as u8;
+    match trades {
+        Trades::Drop if is_trade => counters.dropped_newest.add(1),
+        Trades::Sum if is_trade && (!sums.is_empty() || others.try_push(*tick).is_err()) => {
+            counters.merged.add(u64::from(sums.add(tick)));
+        }
+        Trades::Sum if is_trade => {}
+        Trades::Keep | Trades::Sum | Trades::Drop => {
+            let taken = others.try_publish(std::slice::from_ref(tick));
+            counters.dropped_newest.add(1 - taken as u64);
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The half of a feed that brings records.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+use super::admission::Admission;
+use super::counters::Counters;
+use super::outlet::{CHUNK, Outlet};
+use super::policy::Policy;
+use super::shared::FeedShared;
+use super::space::Space;
+use crate::clock::Clock as _;
+use crate::stop::MAX_SLICE;
+use crate::tick::Tick;
+
+/// Why a publisher could not bring all that it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum NotPublished {
+    /// No slot is free, and the feed's policy is to say so.
+    #[error("the ring of the feed is full: {taken} of {offered} records were taken")]
+    Full {
+        /// How many records were dealt with, from the first on.
+        taken: usize,
+        /// How many there were.
+        offered: usize,
+    },
+    /// No slot became free in time.
+    #[error("the ring of the feed stayed full: {taken} of {offered} records were taken")]
+    TimedOut {
+        /// How many records were dealt with, from the first on.
+        taken: usize,
+        /// How many there were.
+        offered: usize,
+    },
+    /// The feed or the publisher is closed, or the run is over.
+    #[error("the feed is closed: {taken} of {offered} records were taken")]
+    Closed {
+        /// How many records were dealt with, from the first on.
+        taken: usize,
+        /// How many there were.
+        offered: usize,
+    },
+    /// The caller did not want to wait any longer.
+    #[error("the wait for a slot was interrupted: {taken} of {offered} records were taken")]
+    Interrupted {
+        /// How many records were dealt with, from the first on.
+        taken: usize,
+        /// How many there were.
+        offered: usize,
+    },
+}
+
+/// Brings the records of one source into a feed; one thread at a time has it. Dropping it ends its stream.
+pub struct Publisher {
+    outlet: Outlet,
+    admission: Admission,
+    counters: Arc<Counters>,
+    space: Arc<Space>,
+    feed: Arc<FeedShared>,
+    staged: Vec<Tick>,
+    is_closed: bool,
+}
+
+impl Publisher {
+    pub(super) fn new(
+        outlet: Outlet,
+        admission: Admission,
+        counters: Arc<Counters>,
+        space: Arc<Space>,
+        feed: Arc<FeedShared>,
+    ) -> Self {
+        Self { outlet, admission, counters, space, feed, staged: Vec::with_capacity(2 * CHUNK), is_closed: false }
+    }
+
+    /// Brings `ticks`, by the feed's policy: waits for slots under `block`, as long as `go_on` agrees after each slice of
+    /// at most [`MAX_SLICE`].
+    ///
+    /// # Errors
+    /// What could not be brought was counted as refused; records before it are published, or were rejected and counted.
+    pub fn publish(&mut self, ticks: &[Tick], go_on: impl FnMut() -> bool) -> Result<(), NotPublished> {
+        let taken = self.offer(ticks);
+        if taken == ticks.len() {
+            return Ok(());
+        }
+        let result = self.insist(ticks, taken, go_on);
+        if let Err(refusal) = result {
+            self.give_up(ticks.len() - refusal.taken());
+        }
+        result
+    }
+
+    /// Deals with as many of `ticks` as there are slots for, without waiting, and says how many, from the first on.
+    /// Records that break a rule are dealt with too: they are counted.
+    pub fn offer(&mut self, ticks: &[Tick]) -> usize {
+        let mut done = 0;
+        while done < ticks.len() && !self.is_closed() {
+            let room = self.outlet.room();
+            let allowed = self.feed.allowance(ticks.len() - done);
+            if allowed == 0 {
+                self.counters.rate_limited.add((ticks.len() - done) as u64);
+                done = ticks.len();
+                break;
+            }
+            let used = self.stage(&ticks[done..done + allowed.min(CHUNK)], room);
+            self.feed.give_back(allowed - used);
+            self.push_staged();
+            if used == 0 {
+                break;
+            }
+            done += used;
+        }
+        done
+    }
+
+    /// Counts `count` records of the caller's as refused: it will not offer them again.
+    pub fn give_up(&mut self, count: usize) {
+        self.counters.refused.add(count as u64);
+    }
+
+    /// Lets out what waits in the window of [`super::Backwards::Reorder`], as far as there are slots; how many are left.
+    pub fn flush(&mut self) -> usize {
+        loop {
+            let (room, before) = (self.outlet.room().min(CHUNK), self.admission.held());
+            self.admission.let_out(true, room, &self.counters, &mut self.staged);
+            self.push_staged();
+            if self.admission.held() == 0 || self.admission.held() == before {
+                return self.admission.held();
+            }
+        }
+    }
+
+    /// The source begins anew: its numbers are not compared with those before.
+    pub fn reconnected(&mut self) {
+        self.admission.forget_numbers();
+    }
+
+    /// Ends this publisher's stream after what has been published; idempotent. What waits in a reorder window goes first,
+    /// and what finds no slot then is counted as refused.
+    pub fn close(&mut self) {
+        if !self.is_closed {
+            let left = self.flush();
+            self.admission.discard(&self.counters);
+            self.counters.refused.add(left as u64);
+            self.is_closed = true;
+            self.outlet.close();
+            self.feed.waker.wake();
+        }
+    }
+
+    /// Whether nothing can be published any more.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed || self.feed.is_closed() || self.outlet.is_abandoned()
+    }
+
+    /// What calls when slots are free.
+    pub const fn space(&self) -> &Arc<Space> {
+        &self.space
+    }
+
+    /// The feed.
+    pub const fn feed(&self) -> &Arc<FeedShared> {
+        &self.feed
+    }
+
+    /// Stages records from the first on until the room is taken, and says how many were looked at.
+    #[inline]
+    fn stage(&mut self, ticks: &[Tick], room: usize) -> usize {
+        let now_ns = self.feed.clock.now_ns();
+        let most = self.admission.most_at_once();
+        let mut bounded = 0;
+        let mut used = 0;
+        for tick in ticks {
+            let is_bounded = self.outlet.is_bounded_for(tick.kind);
+            if (is_bounded && bounded + most > room) || self.admission.is_full() {
+                break;
+            }
+            let before = self.staged.len();
+            self.admission.admit(&Tick { ts_init: now_ns, ..*tick }, &self.counters, &mut self.staged);
+            if is_bounded {
+                bounded += self.staged.len() - before;
+            }
+            used += 1;
+        }
+        self.admission.let_out(false, room.min(CHUNK), &self.counters, &mut self.staged);
+        used
+    }
+
+    #[inline]
+    fn push_staged(&mut self) {
+        if !self.staged.is_empty() {
+            self.outlet.push(&self.staged, &self.counters);
+            self.staged.clear();
+            self.feed.waker.wake();
+        }
+    }
+
+    /// The rest of `ticks` from `taken` on: waits, or says why not.
+    #[cold]
+    #[expect(clippy::disallowed_methods, reason = "measures how long a publisher waited; no decision sees it")]
+    fn insist(
+        &mut self,
+        ticks: &[Tick],
+        mut taken: usize,
+        mut go_on: impl FnMut() -> bool,
+    ) -> Result<(), NotPublished> {
+        let offered = ticks.len();
+        let started = Instant::now();
+        let timeout = self.feed.settings.block_timeout;
+        let is_waiting = self.feed.settings.policy == Policy::Block;
+        self.counters.waits.add(u64::from(is_waiting && !self.is_closed()));
+        let result = loop {
+            taken += self.offer(&ticks[taken..]);
+            let left = timeout.saturating_sub(started.elapsed());
+            if taken == offered {
+                break Ok(());
+            } else if self.is_closed() {
+                break Err(NotPublished::Closed { taken, offered });
+            } else if !is_waiting {
+                break Err(NotPublished::Full { taken, offered });
+            } else if left == Duration::ZERO {
+                break Err(NotPublished::TimedOut { taken, offered });
+            } else if !go_on() {
+                break Err(NotPublished::Interrupted { taken, offered });
+            }
+            self.space.waker.wait(left.min(MAX_SLICE));
+        };
+        if is_waiting {
+            self.counters.waited_ns.add(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        }
+        result
+    }
+
+    /// Publishes one quote; `ts_event` is the venue's time.
+    ///
+    /// # Errors
+    /// As [`Self::publish`].
+    pub fn publish_one(&mut self, tick: &Tick, go_on: impl FnMut() -> bool) -> Result<(), NotPublished> {
+        self.publish(std::slice::from_ref(tick), go_on)
+    }
+}
+
+impl NotPublished {
+    /// How many records were dealt with, from the first on.
+    pub const fn taken(&self) -> usize {
+        match *self {
+            Self::Full { taken, .. }
+            | Self::TimedOut { taken, .. }
+            | Self::Closed { taken, .. }
+            | Self::Interrupted { taken, .. } => taken,
+        }
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Publisher({}, {})", self.feed.name, self.outlet.policy().name())
+    }
+}
