@@ -50,7 +50,7 @@ models: $(BUILT) ## Check the lock-free sources under loom: every interleaving o
 	cargo test --release --locked --manifest-path $(MODELS) --target-dir "$${CARGO_TARGET_DIR:-target}/models"
 
 python-test: $(BUILT)
-	$(PY) -m pytest
+	$(PY) -m pytest -n auto
 
 lint: $(BUILT) ## Check formatting, clippy, ruff and mypy --strict
 	@sh .ci/require.sh lint >/dev/null
@@ -67,7 +67,7 @@ check: ## Everything a commit has to pass: lint, then test, each once
 	@$(MAKE) --no-print-directory test
 
 quick: $(BUILT) ## The tests that take under a minute together
-	$(PY) -m pytest -q -m "not slow and not real_data"
+	$(PY) -m pytest -n auto -q -m "not slow and not real_data"
 
 bench: $(BUILT) ## Print the table of measured figures, then the local benchmarks, then those of the core
 	-$(PY) -m benches

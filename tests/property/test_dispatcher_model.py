@@ -242,6 +242,7 @@ def test_the_dispatcher_does_what_the_model_says() -> None:
     assert check(1, 30) > 5_000
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.slow
 def test_it_does_so_for_300_000_steps() -> None:
     number, steps = 1, 0
