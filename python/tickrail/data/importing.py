@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from tickrail.data.importers.chunk import ArrowChunk, Importer, ImportOptions, R
 from tickrail.data.importers.layout import TIME_UNITS
 from tickrail.data.importers.registry import importer_named
 from tickrail.data.instrument_facts import InstrumentFacts, InstrumentLike
+from tickrail.data.read_ahead import read_ahead
 from tickrail.data.sources import SourceFiles, find_sources
 from tickrail.errors import BadRecord, ImportFormatError
 
@@ -78,7 +80,7 @@ class _Source:
     """Chunks that are ready to be drawn, and what is known before."""
 
     importer: Importer
-    chunks: Iterable[tuple[ArrowChunk | RecordChunk, int]]
+    chunks: Generator[tuple[ArrowChunk | RecordChunk, int]]
     files: int
     size: int
     passed_over: int = 0
@@ -153,7 +155,8 @@ def import_ticks(
         on_bad=on_bad,
         default_venue=venue,
     )
-    with writer:
+    # Closed by hand: a traceback keeps this frame, and with it a source that is read ahead.
+    with writer, contextlib.closing(source.chunks):
         rows = _append_all(writer, source, facts, progress)
         if rows == 0:
             msg = f"{_name_of(sources)}: holds no records"
@@ -207,7 +210,8 @@ def _open(sources: Any, format_name: str | None, options: ImportOptions) -> _Sou
     paths = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     files = find_sources((Path(os.fspath(path)) for path in paths), format_name)
     importer = importer_named(files.format)
-    return _Source(importer, _drawn(importer, files, options), len(files.paths), files.size, files.passed_over)
+    drawn = read_ahead(_drawn(importer, files, options))
+    return _Source(importer, drawn, len(files.paths), files.size, files.passed_over)
 
 
 def _drawn(

@@ -317,6 +317,51 @@ fn paused_strategies_skip_ticks_and_the_accounts_add_up() {
 }
 
 #[test]
+fn pulls_in_quiet_are_in_the_accounts_between_any_two_of_them() {
+    let bench = Bench::new(vec![quotes(1..=700, 0)], 1).with(Delivery::Pull, |_, _, _| Ok(()));
+    let mut dispatcher = bench.with(Delivery::Ticks, |_, _, _| Ok(())).only(&[]).build();
+    let (mut pulls, mut quiet) = (0, 0);
+    let mut outcome = dispatcher.start();
+    while !matches!(outcome, Outcome::End) {
+        if let Some(now) = dispatcher.pull_quiet(|host, tick| (tick.ts_event, host.desk.now_ns(), host.desk.position()))
+        {
+            quiet += 1;
+            let starts = 2;
+            assert_eq!(
+                now,
+                (pulls + 1, pulls + 1, starts + pulls as u64 + 1),
+                "handlers see the step of this very tick"
+            );
+        } else if let Some(tick) = dispatcher.pull_on() {
+            assert_eq!(tick.ts_event, pulls + 1);
+        } else {
+            outcome = dispatcher.advance();
+            if dispatcher.pulled().is_none() {
+                continue;
+            }
+        }
+        pulls += 1;
+        let accounts = dispatcher.accounts();
+        assert_eq!(dispatcher.input_count(), pulls as u64);
+        assert_eq!(
+            (accounts[0].published, accounts[0].delivered, accounts[0].filtered),
+            (pulls as u64, pulls as u64, 0)
+        );
+        assert_eq!(
+            (accounts[1].published, accounts[1].delivered, accounts[1].filtered),
+            (pulls as u64, 0, pulls as u64)
+        );
+        if pulls == 300 {
+            assert_eq!(dispatcher.apply(1, Operation::Pause), Transition::To(State::Paused));
+        }
+    }
+    dispatcher.finish();
+    assert_eq!((pulls, dispatcher.input_count()), (700, 700));
+    assert!(quiet > 600, "only {quiet} pulls went the short way");
+    assert_eq!(dispatcher.accounts()[0].delivered, 700);
+}
+
+#[test]
 fn what_runs_backwards_or_names_an_unknown_instrument_ends_the_run_loudly() {
     let (dispatcher, outcome) = Bench::new(vec![quotes([1, 5, 4], 0)], 1).with(Delivery::Ticks, |_, _, _| Ok(())).run();
     let expected = RunError::Unordered { feed: 0, input: 2, before_ns: 5, found_ns: 4 };

@@ -29,7 +29,6 @@ use crate::pulls::Pulls;
 use crate::report;
 use crate::strategy::{Face, StrategyCore};
 use crate::table::RunTable;
-use crate::tick::TickObjects;
 
 enum Phase {
     Plan(Box<Plan>),
@@ -55,7 +54,6 @@ struct Inside {
     names: RefCell<Vec<String>>,
     /// Name and file of each feed.
     feeds: RefCell<Vec<String>>,
-    pull_objects: RefCell<TickObjects>,
     /// Whether the first pull has started the strategies.
     is_begun: Cell<bool>,
     /// How the run ended, once it did.
@@ -135,11 +133,7 @@ impl Dispatcher {
         }
         let Ok(mut phase) = inside.phase.try_borrow_mut() else { return Ok(None) };
         let Phase::Loop(core) = &mut *phase else { return Ok(None) };
-        let Some(tick) = core.pull_quiet() else { return Ok(None) };
-        let object = inside.pull_objects.borrow_mut().fill(py, tick, inside.table.id(tick.instrument))?;
-        // SAFETY: `fill` returns a live object.
-        unsafe { ffi::Py_INCREF(object) };
-        Ok(Some(object))
+        core.pull_quiet(|host, tick| host.pulled(py, tick)).transpose()
     }
 }
 
@@ -188,7 +182,6 @@ impl Dispatcher {
                 thread: Rc::new(Cell::new(0)),
                 names: RefCell::default(),
                 feeds: RefCell::default(),
-                pull_objects: RefCell::new(TickObjects::new(always_fresh)),
                 is_begun: Cell::new(false),
                 end: Cell::new(None),
             }),
@@ -416,18 +409,18 @@ enum Pulled {
 }
 
 fn pull_next(py: Python<'_>, inside: &Inside, core: &mut Core<PyHost>) -> PyResult<Pulled> {
-    let shown = |tick: &Tick| -> PyResult<Pulled> {
-        let object = inside.pull_objects.borrow_mut().fill(py, tick, inside.table.id(tick.instrument))?;
-        // SAFETY: `fill` returns a live object that `pull_objects` owns.
-        Ok(Pulled::Tick(unsafe { Bound::from_borrowed_ptr(py, object) }.unbind()))
+    let shown = |core: &mut Core<PyHost>, tick: Tick| -> PyResult<Pulled> {
+        let object = core.host_mut().pulled(py, &tick)?;
+        // SAFETY: `pulled` returns a new reference.
+        Ok(Pulled::Tick(unsafe { Bound::from_owned_ptr(py, object) }.unbind()))
     };
-    if let Some(tick) = core.pull_on() {
-        return shown(tick);
+    if let Some(tick) = core.pull_on().copied() {
+        return shown(core, tick);
     }
     let mut outcome = if inside.is_begun.replace(true) { core.advance() } else { core.start() };
     loop {
-        if let Some(tick) = core.pulled() {
-            return shown(tick);
+        if let Some(tick) = core.pulled().copied() {
+            return shown(core, tick);
         }
         if let Some(end) = ended(py, inside, core, outcome)? {
             core.finish();

@@ -116,13 +116,33 @@ pub struct PyHost {
     pub strategies: Vec<Registered>,
     table: Rc<RunTable>,
     objects: TickObjects,
+    /// Of the pull strategy: apart from the others, as its `for` loop still holds the last tick while the next is made.
+    pulled: TickObjects,
     presented: *mut ffi::PyObject,
 }
 
 impl PyHost {
     /// No strategies yet.
     pub fn new(table: Rc<RunTable>, always_fresh: bool) -> Self {
-        Self { strategies: Vec::new(), table, objects: TickObjects::new(always_fresh), presented: std::ptr::null_mut() }
+        Self {
+            strategies: Vec::new(),
+            table,
+            objects: TickObjects::new(always_fresh),
+            pulled: TickObjects::new(always_fresh),
+            presented: std::ptr::null_mut(),
+        }
+    }
+
+    /// The object for the pull strategy's next tick, as a new reference.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    #[inline(always)]
+    pub fn pulled(&mut self, py: Python<'_>, tick: &Tick) -> PyResult<*mut ffi::PyObject> {
+        let object = self.pulled.fill_other(py, tick, self.table.id(tick.instrument))?;
+        // SAFETY: `fill_other` returns a live object.
+        unsafe { ffi::Py_INCREF(object) };
+        Ok(object)
     }
 
     /// The GIL, which whoever drives the loop holds.

@@ -425,22 +425,37 @@ impl Reused {
 
     #[inline(always)]
     fn fill(&mut self, py: Python<'_>, record: &Record, instrument: &Py<InstrumentId>) -> PyResult<*mut ffi::PyObject> {
-        if let (Some(object), Some(offsets)) = (&self.object, self.offsets)
-            && is_sole_owner(object.as_ptr())
-        {
-            // SAFETY: sole owner, GIL held, and `offsets` were read off an object of this class.
-            unsafe { rewrite(object.as_ptr(), offsets, record, instrument) };
-            return Ok(object.as_ptr());
+        if let Some(object) = self.rewritten(record, instrument) {
+            return Ok(object);
         }
+        self.fill_other(py, record, instrument)
+    }
+
+    /// The same where the last one is still held most times: the one before it is tried first.
+    #[inline(always)]
+    fn fill_other(
+        &mut self,
+        py: Python<'_>,
+        record: &Record,
+        instrument: &Py<InstrumentId>,
+    ) -> PyResult<*mut ffi::PyObject> {
         std::mem::swap(&mut self.object, &mut self.other);
-        if let (Some(object), Some(offsets)) = (&self.object, self.offsets)
-            && is_sole_owner(object.as_ptr())
-        {
-            // SAFETY: as above.
-            unsafe { rewrite(object.as_ptr(), offsets, record, instrument) };
-            return Ok(object.as_ptr());
+        match self.rewritten(record, instrument) {
+            Some(object) => Ok(object),
+            None => self.fresh(py, record, instrument),
         }
-        self.fresh(py, record, instrument)
+    }
+
+    /// The object with `record` in it, if nobody else holds it.
+    #[inline(always)]
+    fn rewritten(&mut self, record: &Record, instrument: &Py<InstrumentId>) -> Option<*mut ffi::PyObject> {
+        let (object, offsets) = (self.object.as_ref()?.as_ptr(), self.offsets.as_ref()?);
+        if !is_sole_owner(object) {
+            return None;
+        }
+        // SAFETY: sole owner, GIL held, and `offsets` were read off an object of this class.
+        unsafe { rewrite(object, offsets, record, instrument) };
+        Some(object)
     }
 
     #[cold]
@@ -469,7 +484,7 @@ impl Reused {
 /// # Safety
 /// The caller is the only owner of `object`, holds the GIL, and `offsets` belong to its class and to the record's kind.
 #[inline(always)]
-unsafe fn rewrite(object: *mut ffi::PyObject, offsets: Offsets, record: &Record, instrument: &Py<InstrumentId>) {
+unsafe fn rewrite(object: *mut ffi::PyObject, offsets: &Offsets, record: &Record, instrument: &Py<InstrumentId>) {
     // SAFETY: the fields lie at `offsets` (read off a live object of the class); nobody else can look at them now. The
     // pointers come from the object pointer, never from a shared reference to the frozen class.
     unsafe {
@@ -492,6 +507,12 @@ unsafe fn rewrite(object: *mut ffi::PyObject, offsets: Offsets, record: &Record,
     }
 }
 
+/// Quote 1, trade 2, bar 3; all else shares place 0, whose class has no slots.
+#[inline(always)]
+const fn place_of(record: &Record) -> usize {
+    if record.kind <= Kind::Bar as u8 { record.kind as usize } else { 0 }
+}
+
 /// The tick objects of one run.
 pub struct TickObjects {
     reused: [Reused; 4],
@@ -512,10 +533,20 @@ impl TickObjects {
         record: &Record,
         instrument: &Py<InstrumentId>,
     ) -> PyResult<*mut ffi::PyObject> {
-        // Quote 1, trade 2, bar 3; all else shares place 0, whose class has no slots.
-        let place = if record.kind <= Kind::Bar as u8 { record.kind as usize } else { 0 };
-        let reused = &mut self.reused[place];
+        let reused = &mut self.reused[place_of(record)];
         if self.always_fresh { reused.fresh(py, record, instrument) } else { reused.fill(py, record, instrument) }
+    }
+
+    /// The same, for whoever holds the last one while the next is made.
+    #[inline(always)]
+    pub fn fill_other(
+        &mut self,
+        py: Python<'_>,
+        record: &Record,
+        instrument: &Py<InstrumentId>,
+    ) -> PyResult<*mut ffi::PyObject> {
+        let reused = &mut self.reused[place_of(record)];
+        if self.always_fresh { reused.fresh(py, record, instrument) } else { reused.fill_other(py, record, instrument) }
     }
 }
 

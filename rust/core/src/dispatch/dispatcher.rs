@@ -83,12 +83,17 @@ struct Ahead {
     /// The slice's records, where they are not written again: found without asking the source.
     block: Option<TickBlock>,
     until: usize,
+    /// The last record that is in the loop's counters.
+    counted: usize,
     reach: usize,
     strategy: u32,
 }
 
 /// How many records are looked at in vain where something comes between any two pulls.
 const SHORTEST_REACH: usize = 16;
+
+/// And most: what was looked at still lies in the first cache when it is pulled (16 KB).
+const LONGEST_REACH: usize = 256;
 
 impl<H: Host> Dispatcher<H> {
     /// A run of `host`'s strategies over `source`, with orders going to `venue`.
@@ -172,10 +177,10 @@ impl<H: Host> Dispatcher<H> {
         self.outcome_of(pass)
     }
 
-    /// The next tick of the pull subscriber where it was looked at before, and nothing happened since: no handler is
-    /// called. `None`: ask [`Self::pull_on`].
+    /// Shows the next tick of the pull subscriber where it was looked at before, and nothing happened since: no handler
+    /// is called. `None`: ask [`Self::pull_on`].
     #[inline(always)]
-    pub fn pull_quiet(&mut self) -> Option<&Tick> {
+    pub fn pull_quiet<R>(&mut self, show: impl FnOnce(&mut H, &Tick) -> R) -> Option<R> {
         let next = self.index + 1;
         if next >= self.ahead.until || self.steps.is_disturbed() {
             return None;
@@ -185,8 +190,23 @@ impl<H: Host> Dispatcher<H> {
             Some(block) => &block.as_slice()[next],
             None => &self.source.current().ticks[next],
         };
-        self.steps.quiet_pull(self.ahead.strategy, next, tick);
-        Some(tick)
+        self.steps.quiet_pull(tick);
+        Some(show(&mut self.steps.host, tick))
+    }
+
+    /// How many pulls are not in the loop's counters yet.
+    fn uncounted(&self) -> usize {
+        if self.ahead.until > 0 { self.index - self.ahead.counted } else { 0 }
+    }
+
+    /// Brings the loop's counters up to the last quiet pull.
+    fn count_pulls(&mut self) {
+        let count = self.uncounted();
+        if count > 0 {
+            let last = &self.source.current().ticks[self.index];
+            self.steps.count_pulls(self.ahead.strategy, count, self.index, last);
+            self.ahead.counted = self.index;
+        }
     }
 
     /// The next tick of the pull subscriber, where it follows at once on the last one; `None`: only [`Self::advance`] can
@@ -195,13 +215,14 @@ impl<H: Host> Dispatcher<H> {
         if !self.pulled || self.steps.has_requests() || self.steps.halted().is_some() {
             return None;
         }
+        self.count_pulls();
         let next = self.index + 1;
         let slice = self.source.current();
         let tick = slice.ticks.get(next)?;
         let strategy = self.steps.pull_step(&slice, next, tick)?;
-        let reach = if next == self.ahead.until { self.ahead.reach.saturating_mul(2) } else { SHORTEST_REACH };
+        let reach = if next == self.ahead.until { LONGEST_REACH.min(self.ahead.reach * 2) } else { SHORTEST_REACH };
         let until = self.steps.quiet_pulls(&slice, next + 1, reach, strategy);
-        self.ahead = Ahead { block: slice.block.cloned(), until, reach, strategy };
+        self.ahead = Ahead { block: slice.block.cloned(), until, counted: next, reach, strategy };
         self.index = next;
         Some(tick)
     }
@@ -218,6 +239,7 @@ impl<H: Host> Dispatcher<H> {
     }
 
     fn complete_pull(&mut self) {
+        self.count_pulls();
         self.ahead.until = 0;
         if std::mem::take(&mut self.pulled) {
             self.steps.end_tick();
@@ -248,13 +270,14 @@ impl<H: Host> Dispatcher<H> {
 
     /// Moves a strategy along the transition table, between two steps.
     pub fn apply(&mut self, strategy: u32, operation: Operation) -> Transition {
+        self.count_pulls();
         self.ahead.until = 0;
         self.steps.apply_operation(strategy, operation, &self.source.current())
     }
 
     /// How many ticks the loop has taken.
     pub fn input_count(&self) -> u64 {
-        self.steps.inputs
+        self.steps.inputs + self.uncounted() as u64
     }
 
     /// How many ticks are known to be in the source beyond those taken.
@@ -275,7 +298,14 @@ impl<H: Host> Dispatcher<H> {
 
     /// Exact numbers of each strategy, in order of registration.
     pub fn accounts(&self) -> Vec<Account> {
-        self.steps.accounts()
+        let uncounted = self.uncounted() as u64;
+        let mut accounts = self.steps.accounts();
+        for (strategy, account) in accounts.iter_mut().enumerate() {
+            account.published += uncounted;
+            let is_puller = strategy == self.ahead.strategy as usize;
+            *(if is_puller { &mut account.delivered } else { &mut account.filtered }) += uncounted;
+        }
+        accounts
     }
 
     /// What strategies raised, in the order it happened.
@@ -300,13 +330,13 @@ impl<H: Host> Dispatcher<H> {
 
     /// The run digest; final once [`Self::finish`] was called.
     pub fn digest(&self) -> String {
-        let accounts = self.steps.accounts();
+        let accounts = self.accounts();
         let strategies: Vec<_> = accounts.iter().map(|account| (account.delivered, account.state)).collect();
         self.steps.digest.finish(&RunFacts {
             configuration: &self.settings.configuration,
             seed: self.settings.seed,
             order: self.settings.order,
-            input_count: self.steps.inputs,
+            input_count: self.input_count(),
             fingerprints: &self.settings.fingerprints,
             interrupted: !self.ended,
             strategies: &strategies,

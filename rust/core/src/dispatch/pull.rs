@@ -46,14 +46,19 @@ impl<H: Host> Steps<H> {
         if quiet.marks { 0 } else { first + quiet.count }
     }
 
-    /// The step of a record that [`Self::quiet_pulls`] has seen.
+    /// The step of a record that [`Self::quiet_pulls`] has seen: what handlers can look at. What only the loop counts
+    /// follows by [`Self::count_pulls`].
     #[inline(always)]
-    pub(super) fn quiet_pull(&mut self, strategy: u32, index: usize, tick: &Tick) {
-        self.last_key = tick.key(self.order);
+    pub(super) fn quiet_pull(&self, tick: &Tick) {
         self.desk.set_position(self.desk.position() + 1);
-        self.desk.advance_clock(self.last_key);
-        self.inputs += 1;
+        self.desk.advance_clock(tick.key(self.order));
+    }
+
+    /// Counts `count` quiet pulls of `strategy`, of which `last` was the last, at `index`.
+    pub(super) fn count_pulls(&mut self, strategy: u32, count: usize, index: usize, last: &Tick) {
+        self.last_key = last.key(self.order);
+        self.inputs += count as u64;
         self.taken = index + 1;
-        self.subscribers[strategy as usize].delivered += 1;
+        self.subscribers[strategy as usize].delivered += count as u64;
     }
 }
