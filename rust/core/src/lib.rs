@@ -21,6 +21,7 @@ pub mod handler;
 pub mod instrument;
 pub mod lifecycle;
 pub mod order;
+mod prefetch;
 pub mod ring;
 pub mod source;
 pub mod stop;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::host::Host;
 use super::step::Steps;
 use super::subscriber::{Delivery, NOBODY};
+use crate::prefetch::streamed;
 use crate::source::Slice;
 use crate::tick::{OrderBy, Tick};
 
@@ -25,7 +26,7 @@ const AT_ONCE: usize = 8;
 #[inline(always)]
 fn alike(ticks: &[Tick; AT_ONCE], seen: (u32, u8), mut last_key: i64, gate: i64, key: impl Fn(&Tick) -> i64) -> bool {
     let mut differs = false;
-    for tick in ticks {
+    for tick in streamed(ticks) {
         let key = key(tick);
         // Without a branch: they are alike nearly always.
         differs |= (key < last_key) | (tick.instrument != seen.0) | (tick.kind != seen.1);

@@ -2,6 +2,7 @@
 
 use super::MergeInput;
 use super::tournament::{EXHAUSTED, Place, Tournament};
+use crate::prefetch::prefetch;
 use crate::source::{Advance, Feeds, Slice};
 use crate::tick::{OrderBy, TICK_SIZE, Tick};
 
@@ -98,17 +99,4 @@ impl Cursor {
     fn place(&self, index: usize, order: OrderBy) -> Place {
         self.input.block.as_slice().get(self.next).map_or(EXHAUSTED, |tick| Place::new(tick.key(order), index))
     }
-}
-
-/// Asks for the cache line at `address`, which may be any.
-#[inline(always)]
-fn prefetch(address: *const Tick) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: SSE is part of x86_64; a prefetch reads nothing that a program can see and never faults.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(address.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
 }

@@ -6,6 +6,7 @@ mod tournament;
 use thiserror::Error;
 
 use crate::block::TickBlock;
+use crate::prefetch::streamed;
 use crate::source::{Advance, ArraySource, Slice, Source};
 use crate::tick::OrderBy;
 use interleave::Interleave;
@@ -124,7 +125,7 @@ impl Form {
 fn check_instruments(input: &MergeInput) -> Result<(), MergeError> {
     let Some(table) = &input.instruments else { return Ok(()) };
     let known = table.len();
-    match input.block.as_slice().iter().position(|tick| tick.instrument as usize >= known) {
+    match streamed(input.block.as_slice()).position(|tick| tick.instrument as usize >= known) {
         None => Ok(()),
         Some(position) => Err(MergeError::UnknownInstrument {
             feed: input.feed,
