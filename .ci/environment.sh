@@ -22,5 +22,7 @@ if [ "$installer" = uv ]; then
     uv pip install --quiet --python "$environment/bin/python" --requirements requirements/constraints.txt
 else
     fits || "$python" -m venv --clear "$environment"
+    # maturin hands the dependency group to pip, which knows groups since 25.1; Python 3.11 brings one of 2023.
+    "$environment/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
     "$environment/bin/python" -m pip install --quiet --disable-pip-version-check --requirement requirements/constraints.txt
 fi
