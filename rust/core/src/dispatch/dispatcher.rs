@@ -173,8 +173,21 @@ impl<H: Host> Dispatcher<H> {
                 Advance::End => return self.end_of_data(),
             }
         }
-        let pass = self.steps.run_slice(&self.source.current(), &mut self.index);
+        let pass = self.run_on();
         self.outcome_of(pass)
+    }
+
+    /// Goes on to the end of the slice, by pieces of as many records as the digest wants to have at once.
+    fn run_on(&mut self) -> Pass {
+        let slice = self.source.current();
+        loop {
+            let piece = slice.first(self.index.saturating_add(self.steps.digest.piece()));
+            let pass = self.steps.run_slice(&piece, &mut self.index);
+            self.steps.enter_inputs(&slice);
+            if !matches!(pass, Pass::Done) || self.index >= slice.ticks.len() {
+                return pass;
+            }
+        }
     }
 
     /// Shows the next tick of the pull subscriber where it was looked at before, and nothing happened since: no handler
@@ -218,6 +231,7 @@ impl<H: Host> Dispatcher<H> {
         self.count_pulls();
         let next = self.index + 1;
         let slice = self.source.current();
+        self.steps.enter_inputs(&slice);
         let tick = slice.ticks.get(next)?;
         let strategy = self.steps.pull_step(&slice, next, tick)?;
         let reach = if next == self.ahead.until { LONGEST_REACH.min(self.ahead.reach * 2) } else { SHORTEST_REACH };

@@ -153,6 +153,8 @@ pub(super) struct Steps<H: Host> {
     pub(super) last_key: i64,
     /// How many records of the present slice were taken.
     pub(super) taken: usize,
+    /// How many of them are in the digest.
+    pub(super) entered: usize,
     pub(super) timers: TimerQueue,
     pub(super) timer_ids: BTreeMap<TimerKey, TimerId>,
     /// The other way round, and whether the timer repeats.
@@ -189,6 +191,7 @@ impl<H: Host> Steps<H> {
             gate: i64::MAX,
             last_key: i64::MIN,
             taken: 0,
+            entered: 0,
             timers: TimerQueue::new(),
             timer_ids: BTreeMap::new(),
             timer_keys: HashMap::new(),
@@ -374,10 +377,19 @@ impl<H: Host> Steps<H> {
         next.is_some()
     }
 
+    /// What was taken of `slice` since the last time enters the digest, once that is a piece.
+    #[inline]
+    pub fn enter_inputs(&mut self, slice: &Slice<'_>) {
+        if self.taken - self.entered >= self.digest.piece() {
+            self.digest.inputs(slice, self.entered..self.taken);
+            self.entered = self.taken;
+        }
+    }
+
     /// `slice` is about to go: what was taken of it enters the digest, and what is collected of it is copied.
     pub fn leave_slice(&mut self, slice: &Slice<'_>) {
-        self.digest.inputs(&slice.ticks[..self.taken], slice.feeds);
-        self.taken = 0;
+        self.digest.inputs(slice, self.entered..self.taken);
+        (self.entered, self.taken) = (0, 0);
         self.subscribers.iter_mut().for_each(|subscriber| subscriber.batcher.leave_slice(slice));
     }
 

@@ -4,6 +4,8 @@ mod array;
 
 pub use array::ArraySource;
 
+use std::ops::Range;
+
 use crate::block::TickBlock;
 use crate::feed::FeedAccount;
 use crate::tick::Tick;
@@ -28,6 +30,15 @@ impl Feeds<'_> {
     }
 }
 
+impl<'a> Feeds<'a> {
+    fn part(self, range: Range<usize>) -> Self {
+        match self {
+            Self::One(feed) => Self::One(feed),
+            Self::Each(feeds) => Self::Each(&feeds[range]),
+        }
+    }
+}
+
 /// A contiguous run of records in loop order.
 #[derive(Clone, Copy, Debug)]
 pub struct Slice<'a> {
@@ -35,9 +46,18 @@ pub struct Slice<'a> {
     pub ticks: &'a [Tick],
     /// Where they came from.
     pub feeds: Feeds<'a>,
-    /// The block that holds exactly these records, where they may be shown to users as a view. `None`: the memory will
+    /// The block that begins with these records, where they may be shown to users as a view. `None`: the memory will
     /// be written again, and whoever wants to keep records copies them.
     pub block: Option<&'a TickBlock>,
+}
+
+impl<'a> Slice<'a> {
+    /// Its first `count` records, or all; they keep their places.
+    #[inline]
+    pub fn first(&self, count: usize) -> Self {
+        let count = count.min(self.ticks.len());
+        Self { ticks: &self.ticks[..count], feeds: self.feeds.part(0..count), block: self.block }
+    }
 }
 
 /// What [`Source::advance`] found.
