@@ -56,8 +56,10 @@ class Strategy(StrategyCore):
 
     def __init__(self, **values: Any) -> None:
         # A dict of its own, not the interpreter's shared layout: once that has been asked for ``__dict__``, handlers
-        # would read and write every attribute three times slower (CPython 3.11, measured).
-        self.__dict__ = schema(type(self)).validate(values)
+        # would read and write every attribute three times slower (CPython 3.11, measured). Without anything to hold,
+        # the shared layout that nobody has asked is faster still (docs/decisions/0020).
+        if held := schema(type(self)).validate(values):
+            self.__dict__ = held
 
     @classmethod
     def parameters(cls) -> tuple[Parameter, ...]:
@@ -72,7 +74,7 @@ class Strategy(StrategyCore):
         Raises:
             HandlerError: The strategy is not compiled, or was in no run yet.
         """
-        compiled = self.__dict__.get("_compiled")
+        compiled = getattr(self, "_compiled", None)
         if compiled is None:
             raise HandlerError(
                 f"{type(self).__name__} has no compiled state; a run makes it, for classes with state_dtype"
@@ -121,7 +123,8 @@ def inject(strategy: Strategy, services: Mapping[str, Any]) -> None:
             raise ParameterError(
                 f"{type(strategy).__name__} has no service field '{name}'", strategy=type(strategy).__name__
             )
-    strategy.__dict__.update(services)
+    if services:
+        strategy.__dict__.update(services)
 
 
 def check_ready(strategy: Strategy) -> None:
