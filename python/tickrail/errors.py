@@ -18,6 +18,7 @@ The tree; each class carries its facts as attributes and, where there is one, th
     │   └── ImportFormatError        the source does not have the layout that was named
     ├── OrderRefused             an order that never left: quantity, instrument, state (also a ValueError)
     ├── IllegalTransition        a lifecycle operation that the present state does not allow
+    ├── StateError               what a strategy keeps between two lives cannot be read or written
     ├── WrongThread              a call that belongs to the dispatch thread (also a RuntimeError)
     ├── RunFailed                a run that could not go on; its partial result is attached
     └── RuntimeFault             a defect of tickrail itself: a panic of the native core
@@ -43,6 +44,7 @@ __all__ = [
     "Problem",
     "RunFailed",
     "RuntimeFault",
+    "StateError",
     "StrategyImportError",
     "TickFileError",
     "TickrailError",
@@ -294,6 +296,10 @@ class IllegalTransition(TickrailError):
         self.state = state
         self.operation = operation
         self.allowed: tuple[str, ...] = tuple(allowed)
+
+
+class StateError(TickrailError):
+    """What a strategy keeps from one life to the next cannot be read or written."""
 
 
 class WrongThread(TickrailError, RuntimeError):

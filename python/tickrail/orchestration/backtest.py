@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias, TypedDict
 
 from tickrail._native import InstrumentId, OrderUpdate, Tick, TickArray, TimerEvent
 from tickrail.domain.instruments import merge_tables
@@ -25,6 +25,15 @@ __all__ = ["PullRun", "PullStrategy", "Strategies", "backtest", "open_run"]
 Strategies: TypeAlias = Strategy | Sequence[Strategy] | Mapping[str, Strategy]
 Instruments: TypeAlias = Sequence[InstrumentId | str] | None
 PULL: Final = "pull"
+
+
+class Batches(TypedDict):
+    """Where the batches of ``on_batch`` end."""
+
+    max_ticks: int
+    window_ns: int
+
+
 #: Order updates and timers that wait for whoever pulls; older ones go first, for a loop that never looks at them.
 KEPT_EVENTS: Final = 65_536
 
@@ -71,8 +80,9 @@ def backtest(
         RunFailed: The run could not go on; ``error.result`` is its partial result.
     """
     named = _named(strategies)
-    batches = {"max_ticks": max_ticks, "window_ns": window_ns}
-    settings = _settings(named, instruments, {"fee_rate": fee_rate, "seed": seed, **batches})
+    batches: Batches = {"max_ticks": max_ticks, "window_ns": window_ns}
+    numbers = {"fee_rate": fee_rate, "seed": seed, "max_ticks": max_ticks, "window_ns": window_ns}
+    settings = _settings(named, instruments, numbers)
     arrays = named_arrays(data, start=start, end=end)
     dispatcher = _dispatcher(arrays, settings, digest=digest, slice_ticks=slice_ticks, always_fresh=always_fresh)
     for name, strategy in named.items():
@@ -105,8 +115,9 @@ def open_run(
     named = _named(strategies)
     if PULL in named:
         raise ParameterError(f"a strategy has the name '{PULL}', which is that of the run itself", strategy=PULL)
-    batches = {"max_ticks": max_ticks, "window_ns": window_ns}
-    settings = _settings(named, instruments, {"fee_rate": fee_rate, "seed": seed, **batches})
+    batches: Batches = {"max_ticks": max_ticks, "window_ns": window_ns}
+    numbers = {"fee_rate": fee_rate, "seed": seed, "max_ticks": max_ticks, "window_ns": window_ns}
+    settings = _settings(named, instruments, numbers)
     arrays = named_arrays(data, start=start, end=end)
     dispatcher = _dispatcher(arrays, settings, digest=digest, slice_ticks=slice_ticks, always_fresh=always_fresh)
     for name, strategy in named.items():

@@ -33,6 +33,7 @@ from tickrail.orchestration.services import default_services
 from tickrail.orchestration.strategy_classes import import_strategy
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
 from tickrail.ports.execution import Venue
+from tickrail.ports.state_store import StateStore
 from tickrail.strategy.strategy import Strategy, inject, schema
 
 __all__ = ["RuntimeBootstrapper", "main"]
@@ -90,6 +91,7 @@ class _Assembly:
         self.config = loaded.config
         self.undo = undo
         self.problems: list[Problem] = []
+        self.scopes: dict[str, Container] = {}
 
     def build(self, modules: Sequence[Provider | str]) -> Runtime:
         require_presence(self.loaded, feed_adapters=adapter_names("feed"), venue_adapters=adapter_names("venue"))
@@ -101,7 +103,7 @@ class _Assembly:
         self._refuse()
         container = self._container(modules)
         self._inject(strategies, container)
-        dispatcher = self._dispatcher(arrays, table, strategies)
+        dispatcher = self._dispatcher(arrays, table, strategies, container)
         return Runtime(self.loaded, container, dispatcher, self._handed_over())
 
     def _handed_over(self) -> ExitStack:
@@ -207,7 +209,7 @@ class _Assembly:
             wanted = schema(type(strategy)).services
             if not wanted:
                 continue
-            scope = container.enter(Scope.STRATEGY)
+            scope = self.scopes[name] = container.enter(Scope.STRATEGY)
             for field, key in wanted.items():
                 if not scope.has(key):
                     shown = getattr(key, "__name__", str(key))
@@ -222,6 +224,7 @@ class _Assembly:
         arrays: Mapping[str, TickArray],
         table: Mapping[str, Mapping[str, Any]],
         strategies: Mapping[str, Strategy],
+        container: Container,
     ) -> TickDispatcher:
         runtime = self.config.runtime
         dispatcher = TickDispatcher(
@@ -235,8 +238,10 @@ class _Assembly:
         )
         for name, array in arrays.items():
             dispatcher.feed(name, array)
+        store = container.get(StateStore)
         for name, strategy in strategies.items():
             settings = self.config.strategies[name]
+            renew = partial(_renewed, type(strategy), name, settings.params, container, self.scopes)
             register = partial(
                 dispatcher.register,
                 strategy,
@@ -244,6 +249,8 @@ class _Assembly:
                 instruments=None if settings.instruments == "*" else settings.instruments,
                 max_ticks=settings.max_ticks,
                 window_ns=settings.window_ns,
+                renew=renew,
+                store=store,
             )
             self._try(("strategies", name, "class"), register)
         self._refuse()
@@ -267,6 +274,19 @@ class _Assembly:
     def _refuse(self) -> None:
         if self.problems:
             raise ConfigProblems(self.problems)
+
+
+def _renewed(
+    cls: type[Strategy], name: str, params: Mapping[str, Any], container: Container, scopes: dict[str, Container]
+) -> Strategy:
+    """Another object for a restart, in a scope of its own; what the old one used is finalised first."""
+    if name in scopes:
+        scopes.pop(name).close()
+    strategy = cls(**params)
+    if wanted := schema(cls).services:
+        scope = scopes[name] = container.enter(Scope.STRATEGY)
+        inject(strategy, {field: scope.get(key) for field, key in wanted.items()})
+    return strategy
 
 
 def _place(section: str, name: str, options: Mapping[str, Any]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from tickrail.config import LoadedConfig, RuntimeConfig
 from tickrail.errors import IllegalTransition
 from tickrail.orchestration.backtest import run_to_result
 from tickrail.orchestration.container import Container
+from tickrail.orchestration.lives import Lives, PauseMode, Receipt
 from tickrail.orchestration.tick_dispatcher import Progress, TickDispatcher
 from tickrail.report.result import Result
 
@@ -37,6 +38,27 @@ class Runtime:
         self._undo = undo
         self._began = False
         self._closed = False
+
+    @property
+    def lives(self) -> Lives:
+        """The lives of the strategies: where each stands, every change, listeners."""
+        return self.dispatcher.lives
+
+    def pause(self, name: str, *, mode: PauseMode = "no_new_orders") -> Receipt:
+        """Pause a strategy, between two steps. Any thread; see ``Lives.pause``."""
+        return self.lives.pause(name, mode=mode)
+
+    def resume(self, name: str) -> Receipt:
+        """Let a paused strategy go on. Any thread."""
+        return self.lives.resume(name)
+
+    def stop(self, name: str) -> Receipt:
+        """Stop one strategy; ``request_stop`` stops the run. Any thread."""
+        return self.lives.stop(name)
+
+    def restart(self, name: str) -> Receipt:
+        """Stop a strategy and start a new object of its class. Any thread; see ``Lives.restart``."""
+        return self.lives.restart(name)
 
     @property
     def config(self) -> RuntimeConfig:

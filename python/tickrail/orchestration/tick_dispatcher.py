@@ -5,14 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from tickrail._native import Dispatcher, InstrumentId, Tick, TickArray
+from tickrail._native import CompiledCode, Dispatcher, InstrumentId, Tick, TickArray
+from tickrail.domain.changes import StateChange
 from tickrail.domain.near import did_you_mean
 from tickrail.domain.positions import Position
 from tickrail.errors import DataError, HandlerError, ParameterError
+from tickrail.orchestration.keeper import Keeper
+from tickrail.orchestration.lives import Lives
+from tickrail.ports.state_store import StateStore
 from tickrail.report.result import Result, Status, StrategyError, StrategyResult
 from tickrail.strategy.compiled.form import is_compiled
 from tickrail.strategy.strategy import Strategy, check_ready, parameters_of
@@ -40,7 +45,12 @@ class TickDispatcher:
         slice_ticks: Ticks that a source hands the loop at once; never changes a result.
         always_fresh: Hand out a new object for each tick, kept or not; never changes a result.
 
-    Thread safety: one thread at a time; ``request_stop`` from any.
+    Attributes:
+        instruments: Ids of the run's instruments, in the order of the table.
+        strategies: The strategies by name, in the order of registration.
+        lives: Pauses, resumes, stops and restarts them, from any thread.
+
+    Thread safety: one thread at a time; ``request_stop`` and ``lives`` from any.
     """
 
     def __init__(
@@ -60,7 +70,7 @@ class TickDispatcher:
         self._elapsed_s = 0.0
         self._compiled: dict[str, Compiled] = {}
         self._compile_s: dict[str, float] = {}
-        self._native = Dispatcher(
+        native = Dispatcher(
             instruments=rows,
             order_by=order_by,
             digest=digest,
@@ -69,6 +79,9 @@ class TickDispatcher:
             slice_ticks=slice_ticks,
             always_fresh=always_fresh,
         )
+        self._native = native
+        self.lives = Lives(native.lives, self.strategies)
+        native.watch(self.lives.watcher)
 
     def feed(self, name: str, ticks: TickArray) -> int:
         """Add a feed; at equal times, earlier feeds come first. Returns its number."""
@@ -82,6 +95,8 @@ class TickDispatcher:
         instruments: Sequence[InstrumentId | str] | None = None,
         max_ticks: int = 4_096,
         window_ns: int = 0,
+        renew: Callable[[], Strategy] | None = None,
+        store: StateStore | None = None,
     ) -> int:
         """Add a strategy; each tick reaches strategies in this order. Returns its number.
 
@@ -91,14 +106,19 @@ class TickDispatcher:
             instruments: What it receives; ``None`` is everything.
             max_ticks: Most ticks of a batch, for classes with ``on_batch``.
             window_ns: Time span of a batch, aligned to the epoch; 0 is none.
+            renew: Makes another object of the class, for a restart; without it the object lives once.
+            store: Where its state is kept from one life to the next.
         """
         self._admit(strategy, name, instruments)
+        keeper = Keeper(name, self.strategies, renew, store, partial(_compile, self._compiled, self._compile_s))
         edges = {"max_ticks": max_ticks, "window_ns": window_ns}
         if is_compiled(type(strategy)):
-            number = self._register_compiled(strategy, name, instruments, edges)
+            number = self._register_compiled(strategy, name, instruments, edges, keeper)
         else:
-            number = self._native.register(strategy, name, instruments=instruments, **edges)
+            number = self._native.register(strategy, name, instruments=instruments, **edges, keeper=keeper)
         self.strategies[name] = strategy
+        if renew is not None:
+            self.lives.watcher.renewable.add(name)
         return number
 
     def register_pull(
@@ -120,7 +140,7 @@ class TickDispatcher:
         Raises:
             RunFailed: The run could not go on.
         """
-        with self._timed():
+        with self._timed(), self.lives.dispatching():
             return ENDS[self._native.run(progress)]
 
     def pulls(self) -> Iterator[Tick]:
@@ -184,19 +204,19 @@ class TickDispatcher:
             instruments=self.instruments,
             stats=stats,
             configuration=configuration or {},
+            changes=tuple(StateChange(**row) for row in self._native.changes()),
         )
 
     def _register_compiled(
-        self, strategy: Strategy, name: str, instruments: Sequence[InstrumentId | str] | None, edges: Mapping[str, int]
+        self,
+        strategy: Strategy,
+        name: str,
+        instruments: Sequence[InstrumentId | str] | None,
+        edges: Mapping[str, int],
+        keeper: Keeper,
     ) -> int:
-        from tickrail.strategy.compiled.code import compile_strategy  # late: numba takes a second to import
-
-        begun = time.perf_counter()
-        compiled = compile_strategy(type(strategy), parameters_of(strategy))
-        self._compile_s[name] = time.perf_counter() - begun
-        strategy.__dict__.update(state=compiled.state[0], _compiled=compiled)
-        self._compiled[name] = compiled
-        return self._native.register_compiled(strategy, name, compiled.code, instruments=instruments, **edges)
+        code = _compile(self._compiled, self._compile_s, name, strategy)
+        return self._native.register_compiled(strategy, name, code, instruments=instruments, **edges, keeper=keeper)
 
     def _explained(self, error: StrategyError) -> StrategyError:
         compiled = self._compiled.get(error.strategy)
@@ -226,6 +246,17 @@ class TickDispatcher:
                     f"{name}: no feed has the instrument '{wanted}'{near}",
                     hint=f"there are: {', '.join(self.instruments)}",
                 )
+
+
+def _compile(compiled: dict[str, Compiled], seconds: dict[str, float], name: str, strategy: Strategy) -> CompiledCode:
+    from tickrail.strategy.compiled.code import compile_strategy  # late: numba takes a second to import
+
+    begun = time.perf_counter()
+    made = compile_strategy(type(strategy), parameters_of(strategy))
+    seconds[name] = time.perf_counter() - begun
+    strategy.__dict__.update(state=made.state[0], _compiled=made)
+    compiled[name] = made
+    return made.code
 
 
 class _Stopwatch:

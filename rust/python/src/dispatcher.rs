@@ -11,7 +11,7 @@ use pyo3::types::{PyDict, PyList};
 use tickrail_core::InstrumentInfo;
 use tickrail_core::digest::DigestMode;
 use tickrail_core::dispatch::{Delivery, Desk, Dispatcher as Core, Kinds, Outcome, RunSettings, Subscription};
-use tickrail_core::lifecycle::{Operation, Transition};
+use tickrail_core::lifecycle::{Ask, Operation, Transition, by_run};
 use tickrail_core::order::MergeInput;
 use tickrail_core::stop::StopFlag;
 use tickrail_core::tick::{OrderBy, Tick};
@@ -19,10 +19,11 @@ use tickrail_core::venue::SimulatedVenue;
 
 use crate::array::TickArray;
 use crate::detached;
-use crate::errors::{hinted, run_failed};
+use crate::errors::{hinted, illegal, run_failed};
 use crate::forms::compiled::CompiledCode;
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::host::{Handlers, PyHost, Registered, attach};
+use crate::lives::{HookClock, Lives, Watcher, ask_of, not_renewable};
 use crate::pace::{PROGRESS, Pace, TURN};
 use crate::plan::{Plan, delivery_of, edges_of, instrument_info, merged, named};
 use crate::pulls::Pulls;
@@ -58,6 +59,9 @@ struct Inside {
     is_begun: Cell<bool>,
     /// How the run ended, once it did.
     end: Cell<Option<&'static str>>,
+    /// Who hears of what becomes of strategies.
+    watcher: Rc<Watcher>,
+    hooks: Arc<HookClock>,
 }
 
 impl Inside {
@@ -102,7 +106,8 @@ impl Inside {
         let Phase::Plan(plan) = std::mem::replace(phase, Phase::Spent) else { return Ok(Phase::Spent) };
         let source = merged(plan.inputs, plan.settings.order)?;
         let venue = Box::new(SimulatedVenue::new(plan.fee_rates));
-        let host = PyHost::new(Rc::clone(&self.table), plan.always_fresh);
+        let host =
+            PyHost::new(Rc::clone(&self.table), plan.always_fresh, Rc::clone(&self.watcher), Arc::clone(&self.hooks));
         let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(stop), host);
         for (registered, subscription) in plan.strategies {
             let handler = registered.compiled.as_ref().map(|code| code.get().handler(py)).transpose()?;
@@ -184,6 +189,8 @@ impl Dispatcher {
                 feeds: RefCell::default(),
                 is_begun: Cell::new(false),
                 end: Cell::new(None),
+                watcher: Rc::default(),
+                hooks: Arc::default(),
             }),
         })
     }
@@ -219,7 +226,9 @@ impl Dispatcher {
     /// Add a strategy; ticks reach strategies in this order. Its handlers are found by name.
     ///
     /// ``instruments``: ids, or ``None`` for all. ``max_ticks`` and ``window_ns`` are the edges of batches.
-    #[pyo3(signature = (strategy, name, *, instruments=None, max_ticks=4096, window_ns=0))]
+    /// ``keeper.load()`` is called before ``on_start`` and ``keeper.save()`` after ``on_stop``; if it is
+    /// ``keeper.renewable``, ``keeper.renew()`` makes a new object for a restart.
+    #[pyo3(signature = (strategy, name, *, instruments=None, max_ticks=4096, window_ns=0, keeper=None))]
     fn register(
         &self,
         strategy: &Bound<'_, PyAny>,
@@ -227,15 +236,17 @@ impl Dispatcher {
         instruments: Option<Vec<Bound<'_, PyAny>>>,
         max_ticks: usize,
         window_ns: i64,
+        keeper: Option<Py<PyAny>>,
     ) -> PyResult<usize> {
         let handlers = Handlers::of(strategy)?;
         let edges = edges_of(name, max_ticks, window_ns)?;
         let (delivery, kinds) = delivery_of(&handlers, edges);
-        self.enter(strategy, name, handlers, None, instruments, delivery, kinds)
+        self.enter(strategy, name, handlers, None, instruments, (delivery, kinds), keeper)
     }
 
     /// Add a strategy whose handlers are compiled; the loop calls them without Python.
-    #[pyo3(signature = (strategy, name, code, *, instruments=None, max_ticks=4096, window_ns=0))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of one call from the Python face")]
+    #[pyo3(signature = (strategy, name, code, *, instruments=None, max_ticks=4096, window_ns=0, keeper=None))]
     fn register_compiled(
         &self,
         strategy: &Bound<'_, PyAny>,
@@ -244,13 +255,14 @@ impl Dispatcher {
         instruments: Option<Vec<Bound<'_, PyAny>>>,
         max_ticks: usize,
         window_ns: i64,
+        keeper: Option<Py<PyAny>>,
     ) -> PyResult<usize> {
         let handlers = Handlers::of_compiled(strategy, code.get())?;
         let edges = edges_of(name, max_ticks, window_ns)?;
         let delivery = if code.get().takes_batches() { Delivery::Batches(edges) } else { Delivery::Records };
         let all = code.get().defines("on_tick") || code.get().takes_batches();
         let wanted = if all { Kinds::ALL } else { code.get().wants() };
-        self.enter(strategy, name, handlers, Some(code.clone().unbind()), instruments, delivery, wanted)
+        self.enter(strategy, name, handlers, Some(code.clone().unbind()), instruments, (delivery, wanted), keeper)
     }
 
     /// Add the strategy whose ticks ``pull`` returns; it is the last.
@@ -262,7 +274,7 @@ impl Dispatcher {
         instruments: Option<Vec<Bound<'_, PyAny>>>,
     ) -> PyResult<usize> {
         let handlers = Handlers::of(strategy)?;
-        self.enter(strategy, name, handlers, None, instruments, Delivery::Pull, Kinds::ALL)
+        self.enter(strategy, name, handlers, None, instruments, (Delivery::Pull, Kinds::ALL), None)
     }
 
     /// Run to the end of the data; returns ``"end"``, ``"stopped"`` or ``"interrupted"``.
@@ -344,14 +356,30 @@ impl Dispatcher {
         self.inside.get(py).end.get()
     }
 
-    /// Pause a strategy (no ticks), between two pulls; returns whether its state changed.
-    fn pause(&self, py: Python<'_>, strategy: u32) -> PyResult<bool> {
-        self.operate(py, strategy, Operation::Pause)
+    /// Move a strategy's life on, between two pulls; returns whether its state changed.
+    #[pyo3(signature = (strategy, operation, mode="no_new_orders"))]
+    fn operate(&self, py: Python<'_>, strategy: u32, operation: &str, mode: &str) -> PyResult<bool> {
+        self.apply(py, strategy, ask_of(operation, mode)?)
     }
 
-    /// Let a paused strategy go on, between two pulls; returns whether its state changed.
-    fn resume(&self, py: Python<'_>, strategy: u32) -> PyResult<bool> {
-        self.operate(py, strategy, Operation::Resume)
+    /// What other threads ask of strategies.
+    #[getter]
+    fn lives(&self, py: Python<'_>) -> Lives {
+        let inside = self.inside.get(py);
+        Lives::of(Arc::clone(inside.desk.inbox()), Arc::clone(&inside.hooks))
+    }
+
+    /// Tell ``watcher`` what becomes of strategies, on the dispatch thread: its methods ``changed``, ``settled`` and
+    /// ``hook_took``.
+    #[pyo3(signature = (watcher))]
+    fn watch(&self, py: Python<'_>, watcher: Option<Py<PyAny>>) {
+        self.inside.get(py).watcher.set(watcher);
+    }
+
+    /// The steps of all lives: one dict each, the last 65,536.
+    fn changes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let inside = self.inside.get(py);
+        inside.look(|core| report::changes(py, core, &inside.names.borrow()))
     }
 
     /// Counters of the run: ticks, timers, events, remaining.
@@ -454,11 +482,12 @@ impl Dispatcher {
         handlers: Handlers,
         compiled: Option<Py<CompiledCode>>,
         instruments: Option<Vec<Bound<'_, PyAny>>>,
-        delivery: Delivery,
-        kinds: Kinds,
+        (delivery, kinds): (Delivery, Kinds),
+        keeper: Option<Py<PyAny>>,
     ) -> PyResult<usize> {
         let py = strategy.py();
         let inside = self.inside.get(py);
+        let renewable = keeper.as_ref().map_or(Ok(false), |keeper| keeper.getattr(py, "renewable")?.is_truthy(py))?;
         if strategy.cast::<StrategyCore>().is_ok_and(|core| core.get().is_attached(py)) {
             let message = format!("strategy {name}: this object was in a run before");
             return Err(hinted(py, "IllegalTransition", &message, "make a new object for each run"));
@@ -482,26 +511,32 @@ impl Dispatcher {
                 name: name.to_owned(),
                 callbacks: RefCell::default(),
                 compiled: compiled.is_some(),
+                renewable,
+                retired: Cell::new(false),
             });
             attach(strategy, &face);
             inside.names.borrow_mut().push(name.to_owned());
-            plan.strategies.push((Registered { handlers, face, generator: None, compiled }, subscription));
+            inside.desk.inbox().promise();
+            plan.strategies.push((Registered { handlers, face, generator: None, compiled, keeper }, subscription));
             Ok(index)
         })
     }
 
-    fn operate(&self, py: Python<'_>, strategy: u32, operation: Operation) -> PyResult<bool> {
-        self.inside.get(py).drive(py, &self.stop, |core| {
+    fn apply(&self, py: Python<'_>, strategy: u32, ask: Ask) -> PyResult<bool> {
+        let inside = self.inside.get(py);
+        inside.drive(py, &self.stop, |core| {
             if strategy as usize >= core.accounts().len() {
                 return Err(PyValueError::new_err(format!("no strategy number {strategy}")));
             }
-            match core.apply(strategy, operation) {
+            let name = inside.names.borrow()[strategy as usize].clone();
+            if ask.operation == Operation::Restart && !core.host().strategies[strategy as usize].face.renewable {
+                return Err(not_renewable(py, &name));
+            }
+            match core.apply(strategy, ask, by_run()) {
                 Transition::To(_) => Ok(true),
                 Transition::Already => Ok(false),
                 Transition::Refused => {
-                    let state = core.accounts()[strategy as usize].state.name();
-                    let message = format!("cannot {} strategy number {strategy}: it is {state}", operation.name());
-                    Err(hinted(py, "IllegalTransition", &message, "only RUNNING pauses, only PAUSED resumes"))
+                    Err(illegal(py, &name, core.accounts()[strategy as usize].state, ask.operation, ""))
                 }
             }
         })

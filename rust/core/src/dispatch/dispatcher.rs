@@ -10,7 +10,7 @@ use super::subscriber::{Account, Subscription};
 use crate::block::TickBlock;
 use crate::digest::{DigestMode, RunFacts};
 use crate::handler::Handler;
-use crate::lifecycle::{Operation, Transition};
+use crate::lifecycle::{Ask, Cause, Inbox, StateChange, Transition};
 use crate::source::{Advance, Source};
 use crate::stop::StopFlag;
 use crate::tick::{OrderBy, Tick};
@@ -72,6 +72,8 @@ pub struct Dispatcher<H: Host> {
     steps: Steps<H>,
     index: usize,
     pulled: bool,
+    /// What the pull subscriber was given, where that is no record of the source.
+    gap: Option<Tick>,
     ahead: Ahead,
     finished: bool,
     ended: bool,
@@ -112,6 +114,7 @@ impl<H: Host> Dispatcher<H> {
             steps,
             index: 0,
             pulled: false,
+            gap: None,
             ahead: Ahead::default(),
             finished: false,
             ended: false,
@@ -151,7 +154,7 @@ impl<H: Host> Dispatcher<H> {
             let key = self.source.current().ticks[0].key(self.settings.order);
             self.steps.desk.advance_clock(key);
         }
-        self.steps.start();
+        self.steps.start(&self.source.current());
         self.steps.halted().unwrap_or(Outcome::Slice)
     }
 
@@ -165,6 +168,7 @@ impl<H: Host> Dispatcher<H> {
             return Outcome::End;
         }
         self.complete_pull();
+        self.steps.serve_inbox(&self.source.current());
         if self.index >= self.source.current().ticks.len() {
             self.steps.leave_slice(&self.source.current());
             match self.source.advance(self.settings.slice_ticks) {
@@ -225,7 +229,7 @@ impl<H: Host> Dispatcher<H> {
     /// The next tick of the pull subscriber, where it follows at once on the last one; `None`: only [`Self::advance`] can
     /// tell.
     pub fn pull_on(&mut self) -> Option<&Tick> {
-        if !self.pulled || self.steps.has_requests() || self.steps.halted().is_some() {
+        if !self.pulled || self.gap.is_some() || self.steps.is_disturbed() || self.steps.halted().is_some() {
             return None;
         }
         self.count_pulls();
@@ -248,7 +252,12 @@ impl<H: Host> Dispatcher<H> {
                 self.pulled = true;
                 Outcome::Pulled
             }
-            Pass::Halted => self.steps.halted().unwrap_or(Outcome::Stopped),
+            Pass::Gap(gap) => {
+                (self.pulled, self.gap) = (true, Some(gap));
+                Outcome::Pulled
+            }
+            // Without a reason to stop, it is the inbox that asked for attention.
+            Pass::Halted => self.steps.halted().unwrap_or(Outcome::Slice),
         }
     }
 
@@ -257,7 +266,7 @@ impl<H: Host> Dispatcher<H> {
         self.ahead.until = 0;
         if std::mem::take(&mut self.pulled) {
             self.steps.end_tick();
-            self.index += 1;
+            self.index += usize::from(self.gap.take().is_none());
         }
     }
 
@@ -270,7 +279,7 @@ impl<H: Host> Dispatcher<H> {
 
     /// The tick that the pull subscriber was given; `None` outside [`Outcome::Pulled`].
     pub fn pulled(&self) -> Option<&Tick> {
-        self.pulled.then(|| &self.source.current().ticks[self.index])
+        self.pulled.then(|| self.gap.as_ref().unwrap_or_else(|| &self.source.current().ticks[self.index]))
     }
 
     /// Ends the run: batches are flushed, `on_stop` hooks run in reverse order, states become STOPPED. Idempotent.
@@ -283,10 +292,25 @@ impl<H: Host> Dispatcher<H> {
     }
 
     /// Moves a strategy along the transition table, between two steps.
-    pub fn apply(&mut self, strategy: u32, operation: Operation) -> Transition {
+    pub fn apply(&mut self, strategy: u32, ask: Ask, cause: Cause) -> Transition {
         self.count_pulls();
         self.ahead.until = 0;
-        self.steps.apply_operation(strategy, operation, &self.source.current())
+        self.steps.apply_ask(strategy, ask, cause, &self.source.current())
+    }
+
+    /// Takes what other threads ask of lives.
+    pub fn inbox(&self) -> &Arc<Inbox> {
+        &self.steps.inbox
+    }
+
+    /// The steps of all lives, in the order taken; the last [`MAX_CHANGES`](super::MAX_CHANGES) of them.
+    pub fn changes(&self) -> impl Iterator<Item = &StateChange> {
+        self.steps.changes.iter()
+    }
+
+    /// How many steps of lives came before those.
+    pub fn changes_forgotten(&self) -> u64 {
+        self.steps.changes_forgotten
     }
 
     /// How many ticks the loop has taken.

@@ -4,6 +4,7 @@
 //! orders, calls the handlers in order of registration and then applies what they asked for, in the order made.
 //! [`Dispatcher`] drives, [`Desk`] is what handlers reach, [`Host`] is who calls them.
 
+mod absence;
 mod batcher;
 mod desk;
 mod dispatcher;
@@ -20,7 +21,8 @@ mod subscriber;
 pub use batcher::BatchEdges;
 pub use desk::{Desk, OrderBook};
 pub use dispatcher::{Dispatcher, Outcome, RunSettings};
-pub use host::{Fault, Hook, Host, NoHost};
+pub use host::{Fault, Hook, Host, NoHost, Settled};
+pub use lives::MAX_CHANGES;
 pub use request::{MAX_ORDERS, MAX_QUANTITY, MIN_INTERVAL_NS, Refusal, Request, TimerKey};
 pub use step::{ErrorRecord, Fill, RunError};
 pub use subscriber::{Account, Delivery, Kinds, Subscription};

@@ -4,6 +4,7 @@ use super::host::Host;
 use super::request::{Request, TimerKey};
 use super::step::{Fill, RunError, Steps};
 use crate::digest::EventKind;
+use crate::lifecycle::Asked;
 use crate::source::Slice;
 use crate::tick::Tick;
 use crate::venue::{Order, OrderKey, OrderStatus, OrderUpdate, VenueFill};
@@ -35,7 +36,7 @@ impl<H: Host> Steps<H> {
     /// A batch that an update ends is handed over at the clock of its last tick, before the clock moves on.
     pub(super) fn flush_before_update(&mut self, slice: &Slice<'_>, update: &OrderUpdate) {
         let subscriber = &self.subscribers[update.order.key.strategy as usize];
-        if subscriber.order_updates && subscriber.state.is_running() {
+        if subscriber.order_updates && subscriber.state.takes_ticks() {
             self.flush(slice, update.order.key.strategy);
         }
     }
@@ -49,7 +50,7 @@ impl<H: Host> Steps<H> {
         });
         let mut portfolio = self.desk.portfolio.borrow_mut();
         let row = portfolio.position_mut(order.key.strategy, order.instrument);
-        row.in_flight -= order.signed();
+        row.settle(order.signed());
         row.fill(order.signed(), fill.price, fill.fee);
         self.fills.push(Fill {
             order: order.key,
@@ -73,7 +74,7 @@ impl<H: Host> Steps<H> {
             (order.changed_position, order.changed_ns) = (position, now_ns);
         });
         let mut portfolio = self.desk.portfolio.borrow_mut();
-        portfolio.position_mut(key.strategy, order.instrument).in_flight -= order.signed();
+        portfolio.position_mut(key.strategy, order.instrument).settle(order.signed());
         OrderUpdate { order, reason }
     }
 
@@ -92,6 +93,8 @@ impl<H: Host> Steps<H> {
     pub(super) fn apply(&mut self, request: Request) {
         match request {
             Request::Order(key) => self.send_order(key),
+            Request::HoldBack(key) => self.hold_back(key),
+            Request::Life { strategy, ask, cause } => self.asked.push_back(Asked { strategy, ask, cause, ticket: 0 }),
             Request::Cancel(key) => self.cancel_order(key, "asked for"),
             Request::SetTimer { timer, due_ns, interval_ns } => self.set_timer(timer, due_ns, interval_ns),
             Request::CancelTimer(timer) => {
@@ -113,12 +116,7 @@ impl<H: Host> Steps<H> {
         if order.status != OrderStatus::Pending {
             return;
         }
-        let mut payload = [0; 17];
-        payload[..4].copy_from_slice(&key.number.to_le_bytes());
-        payload[4..8].copy_from_slice(&order.instrument.to_le_bytes());
-        payload[8] = order.side as u8;
-        payload[9..].copy_from_slice(&order.quantity.to_bits().to_le_bytes());
-        self.digest.event(self.desk.position(), key.strategy, EventKind::Order, &payload);
+        self.enter_order(&order);
         let update = match self.venue.submit(&order) {
             Ok(()) => {
                 self.watched[order.instrument as usize] = true;
@@ -128,6 +126,26 @@ impl<H: Host> Steps<H> {
             Err(reason) => self.close_order(key, OrderStatus::Rejected, reason),
         };
         self.updates.push_back(update);
+    }
+
+    fn enter_order(&mut self, order: &Order) {
+        let mut payload = [0; 17];
+        payload[..4].copy_from_slice(&order.key.number.to_le_bytes());
+        payload[4..8].copy_from_slice(&order.instrument.to_le_bytes());
+        payload[8] = order.side as u8;
+        payload[9..].copy_from_slice(&order.quantity.to_bits().to_le_bytes());
+        self.digest.event(self.desk.position(), order.key.strategy, EventKind::Order, &payload);
+    }
+
+    /// Rejects an order that was never counted as in flight.
+    pub(super) fn hold_back(&mut self, key: OrderKey) {
+        let (position, now_ns) = (self.desk.position(), self.desk.now_ns());
+        let order = self.desk.book.borrow_mut().update(key, |order| {
+            order.status = OrderStatus::Rejected;
+            (order.changed_position, order.changed_ns) = (position, now_ns);
+        });
+        self.enter_order(&order);
+        self.updates.push_back(OrderUpdate { order, reason: "the strategy is paused: it may only reduce positions" });
     }
 
     pub(super) fn cancel_order(&mut self, key: OrderKey, reason: &'static str) {
@@ -160,6 +178,7 @@ impl<H: Host> Steps<H> {
     }
 
     pub(super) fn forget_timer(&mut self, timer: TimerKey) {
+        self.forget_held(timer);
         if let Some(id) = self.timer_ids.remove(&timer) {
             self.timers.cancel(id);
             self.timer_keys.remove(&id);

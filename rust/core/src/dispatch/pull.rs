@@ -10,7 +10,7 @@ impl<H: Host> Steps<H> {
     /// Whether something happened since the last step that the next one has to look after.
     #[inline(always)]
     pub(super) fn is_disturbed(&self) -> bool {
-        self.has_requests() || self.stop.is_set()
+        self.has_requests() || self.stop.is_raised()
     }
 
     /// The step of a record that concerns the pull subscriber alone, up to its delivery; says whose it is. `None`: it is
@@ -21,7 +21,7 @@ impl<H: Host> Steps<H> {
         let subscriber = self.subscribers.get_mut(strategy as usize)?;
         let is_for_it = matches!(subscriber.delivery, Delivery::Pull)
             && subscriber.kinds.wants(tick.kind)
-            && subscriber.state.is_running();
+            && subscriber.state.takes_ticks();
         if !is_for_it || key > self.gate || key < self.last_key {
             return None;
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::lifecycle::State;
+use crate::lifecycle::{Ask, Cause, Operation, State};
 use crate::venue::OrderKey;
 
 /// Names a timer: by its strategy and the strategy's own count, from 1.
@@ -15,10 +15,12 @@ pub struct TimerKey {
 }
 
 /// Made by a handler; takes effect at the end of the step, in the order made. Never passes through the external lanes.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Request {
     /// Send this order, which stands in the book as pending.
     Order(OrderKey),
+    /// Reject this order of the book: its strategy may only reduce positions.
+    HoldBack(OrderKey),
     /// Take this order back.
     Cancel(OrderKey),
     /// Set a timer.
@@ -41,15 +43,24 @@ pub enum Request {
         /// Whether to deliver it.
         wanted: bool,
     },
+    /// Move a life on, once the step is over.
+    Life {
+        /// Whose.
+        strategy: u32,
+        /// How.
+        ask: Ask,
+        /// Who asks.
+        cause: Cause,
+    },
 }
 
 impl Request {
     /// Who made it.
     pub const fn strategy(&self) -> u32 {
         match self {
-            Self::Order(key) | Self::Cancel(key) => key.strategy,
+            Self::Order(key) | Self::HoldBack(key) | Self::Cancel(key) => key.strategy,
             Self::SetTimer { timer, .. } | Self::CancelTimer(timer) => timer.strategy,
-            Self::Subscription { strategy, .. } => *strategy,
+            Self::Subscription { strategy, .. } | Self::Life { strategy, .. } => *strategy,
         }
     }
 }
@@ -62,6 +73,10 @@ pub enum Refusal {
     Quantity(f64),
     /// The run has no such instrument.
     Instrument(u32),
+    /// The run has no such strategy.
+    Strategy(u32),
+    /// The lifecycle has no such step from this state.
+    Illegal(State, Operation),
     /// The strategy is in a state in which it may not act.
     State(State),
     /// The strategy never made such an order.
@@ -89,6 +104,8 @@ impl fmt::Display for Refusal {
                 write!(f, "quantity is {quantity}: expected a number above zero and at most 1e15")
             }
             Self::Instrument(index) => write!(f, "instrument number {index} is not in the run's table"),
+            Self::Strategy(index) => write!(f, "the run has no strategy number {index}"),
+            Self::Illegal(state, operation) => write!(f, "cannot {}: it is {}", operation.name(), state.name()),
             Self::State(state) => write!(f, "the strategy is {}: it may act while RUNNING or PAUSED", state.name()),
             Self::Order(number) => write!(f, "the strategy has no order number {number}"),
             Self::Interval(ns) => write!(f, "interval_ns is {ns}: expected at least {MIN_INTERVAL_NS}"),

@@ -49,7 +49,8 @@ impl<H: Host> Steps<H> {
     /// says how many. 0: the next record needs the general step.
     #[inline]
     pub(super) fn stretch(&mut self, slice: &Slice<'_>, index: usize) -> usize {
-        if self.halted().is_some() {
+        // Whoever has missed ticks is told before the next one, in the general step.
+        if self.halted().is_some() || self.returning > 0 {
             return 0;
         }
         let Some(strategy) = self.routes.sole(slice.ticks[index].instrument) else { return 0 };
@@ -82,16 +83,16 @@ impl<H: Host> Steps<H> {
 
     fn tick_stretch(&mut self, slice: &Slice<'_>, index: usize, strategy: u32) -> usize {
         let subscriber = &self.subscribers[strategy as usize];
-        let (kinds, state) = (subscriber.kinds, Rc::clone(&subscriber.state));
+        let (kinds, state) = (subscriber.kinds, Arc::clone(&subscriber.state));
         let (desk, stop, order) = (Rc::clone(&self.desk), Arc::clone(&self.stop), self.order);
         let before = desk.position();
-        let (mut count, mut delivered, mut skipped) = (0, 0, 0);
+        let (mut count, mut delivered) = (0, 0);
         for tick in &slice.ticks[index..] {
             let key = tick.key(order);
             let is_due = key > self.gate || key < self.last_key;
             let route = self.routes.sole(tick.instrument);
             let is_wanted = route == Some(strategy);
-            if is_due || !(is_wanted || route == Some(NOBODY)) || stop.is_set() {
+            if is_due || !(is_wanted || route == Some(NOBODY)) || stop.is_raised() {
                 break;
             }
             count += 1;
@@ -102,7 +103,7 @@ impl<H: Host> Steps<H> {
             }
             desk.advance_clock(key);
             if is_wanted && kinds.wants(tick.kind) {
-                if state.is_running() {
+                if state.takes_ticks() {
                     delivered += 1;
                     if let Err(failure) = self.host.present(tick) {
                         self.cannot_show(failure);
@@ -111,7 +112,7 @@ impl<H: Host> Steps<H> {
                         self.fault(strategy, handler, Some(*tick), fault);
                     }
                 } else {
-                    skipped += 1;
+                    self.miss(strategy, tick.instrument);
                 }
             }
             if self.has_requests() {
@@ -122,15 +123,13 @@ impl<H: Host> Steps<H> {
             }
         }
         self.count_stretch(index, count);
-        let subscriber = &mut self.subscribers[strategy as usize];
-        subscriber.delivered += delivered;
-        subscriber.skipped += skipped;
+        self.subscribers[strategy as usize].delivered += delivered;
         count as usize
     }
 
     fn batch_stretch(&mut self, slice: &Slice<'_>, index: usize, strategy: u32) -> usize {
         let subscriber = &self.subscribers[strategy as usize];
-        if !subscriber.state.is_running() || !subscriber.batcher.is_open() {
+        if !subscriber.state.takes_ticks() || !subscriber.batcher.is_open() {
             return 0;
         }
         let most = subscriber.batcher.room().min(slice.ticks.len() - index);

@@ -8,9 +8,15 @@ mod waker;
 
 pub use waker::{MAX_SLICE, WakeReason, Waker};
 
-use crate::sync::{AtomicBool, Ordering};
+use crate::sync::{AtomicU8, Ordering};
 
-/// A request to stop that stays: any thread or signal handler makes it, the loop looks at it between steps.
+/// Bit of the flag: the run is to stop.
+const STOP: u8 = 1;
+/// Bit of the flag: something waits that the loop has to look after between two steps.
+const ATTENTION: u8 = 2;
+
+/// A request to stop that stays: any thread or signal handler makes it, the loop looks at it between steps. Beside it, a
+/// request for attention, which the loop takes.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -22,8 +28,9 @@ use crate::sync::{AtomicBool, Ordering};
 /// ```
 #[derive(Debug, Default)]
 pub struct StopFlag {
-    /// Release by `request_stop`, Acquire by `is_set`: who sees the request sees what was written before it.
-    requested: AtomicBool,
+    /// Release by `request_stop` and `request_attention`, Acquire by the others: who sees the request sees what was written
+    /// before it.
+    raised: AtomicU8,
 }
 
 impl StopFlag {
@@ -32,15 +39,31 @@ impl StopFlag {
         Self::default()
     }
 
-    /// Asks for a stop; idempotent, and safe in a signal handler (one atomic store). Wakes nobody: see [`Waker`].
+    /// Asks for a stop; idempotent, and safe in a signal handler (one atomic instruction). Wakes nobody: see [`Waker`].
     pub fn request_stop(&self) {
-        self.requested.store(true, Ordering::Release);
+        self.raised.fetch_or(STOP, Ordering::Release);
     }
 
     /// Whether a stop was asked for.
     #[inline(always)]
     pub fn is_set(&self) -> bool {
-        self.requested.load(Ordering::Acquire)
+        self.raised.load(Ordering::Acquire) & STOP != 0
+    }
+
+    /// Asks the loop to look at what waits for it after the present step; as safe as a stop. Wakes nobody.
+    pub fn request_attention(&self) {
+        self.raised.fetch_or(ATTENTION, Ordering::Release);
+    }
+
+    /// Whether the loop has to leave its run of steps, for a stop or for attention: the one test a tick costs.
+    #[inline(always)]
+    pub fn is_raised(&self) -> bool {
+        self.raised.load(Ordering::Acquire) != 0
+    }
+
+    /// Whether attention was asked for since the last time (Acquire); the loop looks at what waits afterwards.
+    pub fn take_attention(&self) -> bool {
+        self.is_raised() && self.raised.fetch_and(!ATTENTION, Ordering::AcqRel) & ATTENTION != 0
     }
 }
 

@@ -7,6 +7,8 @@ pub struct Position {
     pub net: f64,
     /// Signed units of orders that were asked for and are not done.
     pub in_flight: f64,
+    /// Units of those orders that sell.
+    pub selling: f64,
     /// Average price of what is held; 0 when flat.
     pub average_price: f64,
     /// Made by closing, fees apart, in the currency of the price.
@@ -49,6 +51,34 @@ impl Position {
             }
         }
         self.net = after;
+    }
+
+    /// Notes an order of `signed` units that was asked for.
+    pub fn send(&mut self, signed: f64) {
+        self.in_flight += signed;
+        self.selling += (-signed).max(0.0);
+    }
+
+    /// Notes that an order of `signed` units is done, filled or not.
+    pub fn settle(&mut self, signed: f64) {
+        self.in_flight -= signed;
+        self.selling -= (-signed).max(0.0);
+    }
+
+    /// The signed units that one more order may have and reduce the position for sure: whatever of the orders in flight
+    /// fills, it does not go through zero.
+    ///
+    /// ```
+    /// let mut position = tickrail_core::venue::Position { net: 3.0, ..Default::default() };
+    /// position.send(-1.0);
+    /// assert_eq!(position.reducible(), -2.0);
+    /// ```
+    pub fn reducible(&self) -> f64 {
+        if self.net > 0.0 {
+            -(self.net - self.selling).max(0.0)
+        } else {
+            (-self.net - (self.in_flight + self.selling)).max(0.0)
+        }
     }
 
     /// What closing at `mark` would make.
