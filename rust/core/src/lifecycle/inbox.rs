@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Ask, Cause, Operation, PauseMode, State, StateByte, Transition, transition};
-use crate::stop::StopFlag;
+use crate::stop::{StopFlag, Waker};
 
 /// Requests that wait at most, of all strategies together: nobody asks for more between two steps on purpose.
 pub const MAX_WAITING: usize = 1_024;
@@ -49,6 +49,8 @@ struct Waiting {
     is_over: bool,
     /// Raised for whatever comes in, once there is a loop.
     flag: Option<Arc<StopFlag>>,
+    /// Called for whatever comes in, where the loop may be asleep.
+    waker: Option<Arc<Waker>>,
 }
 
 /// Requests of any thread, taken by the loop between two steps.
@@ -69,6 +71,11 @@ impl Inbox {
             flag.request_attention();
         }
         waiting.flag = Some(flag);
+    }
+
+    /// From now on `waker` is called for whatever comes in: the loop may be asleep.
+    pub fn wake_by(&self, waker: Arc<Waker>) {
+        self.lock().waker = Some(waker);
     }
 
     /// One more strategy will be registered: it can be asked for already.
@@ -114,6 +121,9 @@ impl Inbox {
         waiting.asked.push_back(Asked { strategy, ask, cause, ticket });
         if let Some(flag) = &waiting.flag {
             flag.request_attention();
+        }
+        if let Some(waker) = &waiting.waker {
+            waker.wake();
         }
         Ok((ticket, overtaken))
     }
