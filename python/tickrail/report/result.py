@@ -112,6 +112,7 @@ class Result:
         stats: Counters of the loop.
         configuration: The resolved configuration, plain values.
         changes: Every step of every strategy's life, in the order taken (the last 65,536).
+        configuration_digest: SHA-256 over what of it decides results, in hexadecimal.
     """
 
     status: Status
@@ -126,6 +127,7 @@ class Result:
     stats: Mapping[str, Any]
     configuration: Mapping[str, Any] = field(default_factory=dict)
     changes: tuple[StateChange, ...] = ()
+    configuration_digest: str = ""
 
     @property
     def ok(self) -> bool:
@@ -174,6 +176,7 @@ class Result:
             "elapsed_s": self.elapsed_s,
             "ticks_per_s": self.ticks_per_s,
             "digest": self.digest,
+            "configuration_digest": self.configuration_digest,
             "orders": len(self.orders),
             "fills": len(self.fills),
             "pnl": plain(self.pnl),
