@@ -5,7 +5,9 @@ use pyo3::prelude::*;
 mod array;
 mod arrow;
 mod batch;
+mod column_batch;
 mod columns;
+mod csv;
 mod data_errors;
 mod detached;
 mod dispatcher;
@@ -41,6 +43,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     records::register(m)?;
     array::register(m)?;
     writer::register(m)?;
+    csv::register(m)?;
     generator::register(m)?;
     batch::register(m)?;
     events::register(m)?;
