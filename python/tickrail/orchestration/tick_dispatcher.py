@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from tickrail._native import Dispatcher, InstrumentId, Tick, TickArray
 from tickrail.domain.near import did_you_mean
 from tickrail.domain.positions import Position
 from tickrail.errors import DataError, HandlerError, ParameterError
+from tickrail.report.accounts import Accounts, StrategyAccount
 from tickrail.report.result import Result, Status, StrategyError, StrategyResult
 from tickrail.strategy.compiled.form import is_compiled
 from tickrail.strategy.strategy import Strategy, check_ready, parameters_of
@@ -25,7 +26,9 @@ __all__ = ["DigestMode", "Progress", "TickDispatcher"]
 Progress: TypeAlias = Callable[[int, int | None], object]
 DigestMode: TypeAlias = Literal["events", "full"]
 ENDS: dict[str | None, Status] = {"end": "complete", "stopped": "stopped", "interrupted": "interrupted"}
-ACCOUNTS = ("published", "delivered", "filtered", "skipped", "pending")
+ACCOUNTS = tuple(one.name for one in fields(StrategyAccount) if one.name != "state")
+#: How long a look at the accounts waits for the loop to come to the end of its slice.
+PATIENCE_S: Final = 0.1
 
 
 class TickDispatcher:
@@ -142,6 +145,15 @@ class TickDispatcher:
     def stats(self) -> dict[str, Any]:
         """Counters of the loop, once it has begun."""
         return self._native.stats()
+
+    def accounts(self, patience_s: float = PATIENCE_S) -> Accounts:
+        """The accounts of all feeds and strategies at one moment, the end of a step. Any thread, at any time.
+
+        The loop takes them when it comes to the end of its slice, and is not stopped for it. Where it does not come
+        within ``patience_s`` (a handler keeps it, or is the caller), these are the last ones taken; ``position`` tells.
+        Empty before the run has begun.
+        """
+        return Accounts.of(self._native.accounts(patience_s), tuple(self.strategies))
 
     @property
     def ended(self) -> bool:

@@ -1,9 +1,9 @@
 //! The lives of strategies within the loop: starting, stopping, failing, and their accounts.
 
+use super::account::Account;
 use super::host::{Fault, Hook, Host};
 use super::request::TimerKey;
 use super::step::{ErrorRecord, Steps};
-use super::subscriber::{Account, Subscriber};
 use crate::digest::EventKind;
 use crate::lifecycle::{Operation, State, Transition};
 use crate::source::Slice;
@@ -146,23 +146,12 @@ impl<H: Host> Steps<H> {
         }
         self.forget_timers(strategy);
         let subscriber = &mut self.subscribers[strategy as usize];
-        subscriber.skipped += subscriber.batcher.discard() as u64;
+        let discarded = subscriber.batcher.discard() as u64;
+        subscriber.tallies.settle(discarded, |tally, count| tally.failed += count);
         self.set_gate();
     }
 
     pub(super) fn accounts(&self) -> Vec<Account> {
-        let account = |subscriber: &Subscriber| {
-            let pending = subscriber.batcher.len() as u64;
-            let known = subscriber.delivered + subscriber.skipped + pending;
-            Account {
-                state: subscriber.state.get(),
-                published: self.inputs,
-                delivered: subscriber.delivered,
-                filtered: self.inputs - known,
-                skipped: subscriber.skipped,
-                pending,
-            }
-        };
-        self.subscribers.iter().map(account).collect()
+        self.subscribers.iter().map(|subscriber| subscriber.account(self.inputs)).collect()
     }
 }

@@ -4,6 +4,7 @@
 //! orders, calls the handlers in order of registration and then applies what they asked for, in the order made.
 //! [`Dispatcher`] drives, [`Desk`] is what handlers reach, [`Host`] is who calls them.
 
+mod account;
 mod batcher;
 mod desk;
 mod dispatcher;
@@ -13,14 +14,17 @@ mod machine;
 mod orders;
 mod pull;
 mod request;
+mod snapshot;
 mod step;
 mod stretch;
 mod subscriber;
 
+pub use account::Account;
 pub use batcher::BatchEdges;
 pub use desk::{Desk, OrderBook};
 pub use dispatcher::{Dispatcher, Outcome, RunSettings};
 pub use host::{Fault, Hook, Host, NoHost};
 pub use request::{MAX_ORDERS, MAX_QUANTITY, MIN_INTERVAL_NS, Refusal, Request, TimerKey};
+pub use snapshot::{Snapshot, Snapshots};
 pub use step::{ErrorRecord, Fill, RunError};
-pub use subscriber::{Account, Delivery, Kinds, Subscription};
+pub use subscriber::{Delivery, Kinds, Subscription};

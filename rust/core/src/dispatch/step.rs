@@ -5,6 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::account::InputsByFeed;
 use super::desk::Desk;
 use super::dispatcher::{Outcome, RunSettings};
 use super::host::Host;
@@ -140,6 +141,8 @@ pub(super) struct Steps<H: Host> {
     pub(super) host_failure: Option<H::Failure>,
     pub(super) fills: Vec<Fill>,
     pub(super) inputs: u64,
+    /// Inputs by feed, of sources that keep accounts.
+    pub(super) by_feed: InputsByFeed,
     pub(super) timers_fired: u64,
     pub(super) order: OrderBy,
     pub(super) venue: Box<dyn Venue>,
@@ -181,6 +184,7 @@ impl<H: Host> Steps<H> {
             host_failure: None,
             fills: Vec::new(),
             inputs: 0,
+            by_feed: InputsByFeed::default(),
             timers_fired: 0,
             order: settings.order,
             venue,
@@ -289,12 +293,12 @@ impl<H: Host> Steps<H> {
                 continue;
             }
             if !subscriber.state.is_running() {
-                subscriber.skipped += 1;
+                subscriber.tallies.now.skip(subscriber.state.get(), 1);
                 continue;
             }
             match subscriber.delivery {
                 Delivery::Ticks => {
-                    subscriber.delivered += 1;
+                    subscriber.tallies.now.delivered += 1;
                     if !presented {
                         presented = true;
                         if let Err(failure) = self.host.present(tick) {
@@ -308,12 +312,12 @@ impl<H: Host> Steps<H> {
                     }
                 }
                 Delivery::Records => {
-                    subscriber.delivered += 1;
+                    subscriber.tallies.now.delivered += 1;
                     self.record(strategy, tick);
                 }
                 Delivery::Batches(_) => self.collect(slice, index, key, strategy),
                 Delivery::Pull => {
-                    subscriber.delivered += 1;
+                    subscriber.tallies.now.delivered += 1;
                     return true;
                 }
             }
@@ -358,7 +362,7 @@ impl<H: Host> Steps<H> {
             return;
         }
         let batch = subscriber.batcher.take(slice);
-        subscriber.delivered += batch.len() as u64;
+        subscriber.tallies.settle(batch.len() as u64, |tally, count| tally.delivered += count);
         let last = batch.as_slice().last().copied();
         if subscriber.handler.is_some() {
             self.machine_batch(strategy, batch.as_slice(), last);
@@ -390,7 +394,10 @@ impl<H: Host> Steps<H> {
     pub fn leave_slice(&mut self, slice: &Slice<'_>) {
         self.digest.inputs(slice, self.entered..self.taken);
         (self.entered, self.taken) = (0, 0);
-        self.subscribers.iter_mut().for_each(|subscriber| subscriber.batcher.leave_slice(slice));
+        for subscriber in &mut self.subscribers {
+            subscriber.batcher.leave_slice(slice);
+            subscriber.tallies.carry(subscriber.batcher.len() as u64);
+        }
     }
 
     // ---- what comes between ticks ------------------------------------------------------------------------------

@@ -249,6 +249,10 @@ impl Source for Arrivals {
         None
     }
 
+    fn keeps_accounts(&self) -> bool {
+        true
+    }
+
     fn accounts(&mut self) -> Vec<FeedAccount> {
         self.answer_the_door();
         let mut feeds = self.feeds.clone();

@@ -84,6 +84,11 @@ pub trait Source: Send {
     /// How many records are still to come, the current slice not among them, where that is known.
     fn remaining(&self) -> Option<u64>;
 
+    /// Whether the feeds behind it have accounts, and each slice comes from one of them.
+    fn keeps_accounts(&self) -> bool {
+        false
+    }
+
     /// The exact accounts of the feeds behind it, where they have any.
     fn accounts(&mut self) -> Vec<FeedAccount> {
         Vec::new()
