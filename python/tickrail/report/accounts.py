@@ -157,8 +157,8 @@ class Accounts:
     @property
     def balanced(self) -> bool:
         """Whether every account adds up, as it always does: said so that a test or an alarm can hold us to it."""
-        pairs = [account for rows in self.by_feed.values() for account in rows.values()]
-        return all(account.balanced for account in (*self.feeds.values(), *self.strategies.values(), *pairs))
+        strategies = [account for rows in (self.strategies, *self.by_feed.values()) for account in rows.values()]
+        return all(feed.balanced for feed in self.feeds.values()) and all(one.balanced for one in strategies)
 
 
 def _named(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, StrategyAccount]:
