@@ -10,6 +10,7 @@ use super::desk::Desk;
 use super::dispatcher::{Outcome, RunSettings};
 use super::host::Host;
 use super::request::{Request, TimerKey};
+use super::spawns::Spawns;
 use super::subscriber::{Delivery, Routes, Subscriber, Subscription};
 use crate::digest::{EventKind, RunDigest};
 use crate::handler::{Handler, Out};
@@ -163,6 +164,7 @@ pub(super) struct Steps<H: Host> {
     /// The other way round, and whether the timer repeats.
     pub(super) timer_keys: HashMap<TimerId, (TimerKey, bool)>,
     pub(super) updates: VecDeque<OrderUpdate>,
+    pub(super) spawns: Spawns,
     pub(super) applying: Vec<Request>,
     pub(super) venue_fills: Vec<VenueFill>,
     /// What the owners of filled orders are told; like the fills, kept for its memory.
@@ -200,6 +202,7 @@ impl<H: Host> Steps<H> {
             timer_ids: BTreeMap::new(),
             timer_keys: HashMap::new(),
             updates: VecDeque::new(),
+            spawns: Spawns::default(),
             applying: Vec::new(),
             venue_fills: Vec::new(),
             fill_updates: Vec::new(),
@@ -408,6 +411,10 @@ impl<H: Host> Steps<H> {
         while self.halted().is_none() {
             if let Some(update) = self.updates.pop_front() {
                 self.update_step(slice, &update);
+            } else if self.spawns.is_due() {
+                if !self.spawn_step(slice) {
+                    break;
+                }
             } else if self.flush_window(slice, key.min(self.timers.next_due())) {
             } else if self.timers.next_due() < key {
                 self.timer_step(slice, key);
@@ -421,7 +428,7 @@ impl<H: Host> Steps<H> {
     pub(super) fn set_gate(&mut self) {
         let windows = self.subscribers.iter().map(|subscriber| subscriber.batcher.window_end().saturating_sub(1));
         let due = windows.min().unwrap_or(i64::MAX).min(self.timers.next_due());
-        self.gate = if self.updates.is_empty() { due } else { i64::MIN };
+        self.gate = if self.updates.is_empty() && !self.spawns.is_due() { due } else { i64::MIN };
     }
 
     pub(super) fn next_position(&mut self) -> u64 {
