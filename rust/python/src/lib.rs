@@ -32,6 +32,7 @@ mod spawns;
 mod strategy;
 mod table;
 mod tick;
+mod turn;
 mod writer;
 
 #[pymodule(gil_used = true)]

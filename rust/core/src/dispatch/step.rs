@@ -9,6 +9,7 @@ use super::account::InputsByFeed;
 use super::desk::Desk;
 use super::dispatcher::{Outcome, RunSettings};
 use super::host::Host;
+use super::keys::Keys;
 use super::request::{Request, TimerKey};
 use super::spawns::Spawns;
 use super::subscriber::{Delivery, Routes, Subscriber, Subscription};
@@ -17,7 +18,7 @@ use crate::handler::{Handler, Out};
 use crate::lifecycle::{Operation, State};
 use crate::source::Slice;
 use crate::stop::StopFlag;
-use crate::tick::{OrderBy, Side, Tick};
+use crate::tick::{Side, Tick};
 use crate::timer::{Fired, TimerId, TimerQueue};
 use crate::venue::{OrderKey, OrderUpdate, Venue, VenueFill};
 
@@ -142,10 +143,10 @@ pub(super) struct Steps<H: Host> {
     pub(super) host_failure: Option<H::Failure>,
     pub(super) fills: Vec<Fill>,
     pub(super) inputs: u64,
-    /// Inputs by feed, of sources that keep accounts.
+    /// Inputs by feed, in a run by arrival.
     pub(super) by_feed: InputsByFeed,
     pub(super) timers_fired: u64,
-    pub(super) order: OrderBy,
+    pub(super) keys: Keys,
     pub(super) venue: Box<dyn Venue>,
     pub(super) stop: Arc<StopFlag>,
     pub(super) subscribers: Vec<Subscriber>,
@@ -173,6 +174,8 @@ pub(super) struct Steps<H: Host> {
     /// What the handler in machine code that is being called asks for.
     pub(super) out: Box<Out>,
     pub(super) run_error: Option<RunError>,
+    /// The loop position at which a run was stopped that is run again; what comes between ticks goes no further.
+    pub(super) limit: u64,
 }
 
 impl<H: Host> Steps<H> {
@@ -188,7 +191,7 @@ impl<H: Host> Steps<H> {
             inputs: 0,
             by_feed: InputsByFeed::default(),
             timers_fired: 0,
-            order: settings.order,
+            keys: Keys::of_records(settings.order),
             venue,
             stop,
             subscribers: Vec::new(),
@@ -209,6 +212,7 @@ impl<H: Host> Steps<H> {
             steps_at_one_time: 0,
             out: Out::new(),
             run_error: None,
+            limit: u64::MAX,
             desk,
         }
     }
@@ -244,7 +248,7 @@ impl<H: Host> Steps<H> {
                 *index += taken;
                 continue;
             }
-            let key = tick.key(self.order);
+            let key = self.keys.of(tick);
             if key > self.gate {
                 self.before_key(slice, key);
             }
@@ -408,7 +412,7 @@ impl<H: Host> Steps<H> {
     /// Everything that comes before an input of `key`: pending updates, windows that ended, timers that are due.
     #[cold]
     pub(super) fn before_key(&mut self, slice: &Slice<'_>, key: i64) {
-        while self.halted().is_none() {
+        while self.halted().is_none() && self.desk.position() < self.limit {
             if let Some(update) = self.updates.pop_front() {
                 self.update_step(slice, &update);
             } else if self.spawns.is_due() {
