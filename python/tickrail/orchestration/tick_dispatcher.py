@@ -13,6 +13,8 @@ from tickrail._native import Dispatcher, InstrumentId, Tick, TickArray
 from tickrail.domain.near import did_you_mean
 from tickrail.domain.positions import Position
 from tickrail.errors import DataError, HandlerError, ParameterError
+from tickrail.orchestration.io_thread import IoThread
+from tickrail.orchestration.spawner import SPAWN_TIMEOUT_S, Spawner
 from tickrail.report.accounts import Accounts, StrategyAccount
 from tickrail.report.result import Result, Status, StrategyError, StrategyResult
 from tickrail.strategy.compiled.form import is_compiled
@@ -42,6 +44,8 @@ class TickDispatcher:
         config_digest: What else decides results, as a hash.
         slice_ticks: Ticks that a source hands the loop at once; never changes a result.
         always_fresh: Hand out a new object for each tick, kept or not; never changes a result.
+        io: Where coroutines of ``Strategy.spawn`` run; ``None`` makes a thread of the run's own, which ends with it.
+        spawn_timeout_s: How long a simulation waits for one such coroutine before its strategy is FAILED.
 
     Thread safety: one thread at a time; ``request_stop`` from any.
     """
@@ -56,13 +60,19 @@ class TickDispatcher:
         config_digest: bytes = b"",
         slice_ticks: int = 4_096,
         always_fresh: bool = False,
+        io: IoThread | None = None,
+        spawn_timeout_s: float = SPAWN_TIMEOUT_S,
     ) -> None:
         rows = [dict(row) for row in instruments]
         self.instruments: tuple[str, ...] = tuple(str(row["id"]) for row in rows)
         self.strategies: dict[str, Strategy] = {}
         self._elapsed_s = 0.0
+        self._abandoned: tuple[str, ...] = ()
         self._compiled: dict[str, Compiled] = {}
         self._compile_s: dict[str, float] = {}
+        self.io = io or IoThread()
+        self._owns_io = io is None
+        spawner = Spawner(self.io, timeout_s=spawn_timeout_s, stopping=lambda: self._native.stop_requested)
         self._native = Dispatcher(
             instruments=rows,
             order_by=order_by,
@@ -71,6 +81,7 @@ class TickDispatcher:
             config_digest=config_digest,
             slice_ticks=slice_ticks,
             always_fresh=always_fresh,
+            spawner=spawner,
         )
 
     def feed(self, name: str, ticks: TickArray) -> int:
@@ -123,8 +134,11 @@ class TickDispatcher:
         Raises:
             RunFailed: The run could not go on.
         """
-        with self._timed():
-            return ENDS[self._native.run(progress)]
+        try:
+            with self._timed():
+                return ENDS[self._native.run(progress)]
+        finally:
+            self._leave_io()
 
     def pulls(self) -> Iterator[Tick]:
         """The ticks of the pull strategy; the loop goes on by one input each time."""
@@ -136,7 +150,10 @@ class TickDispatcher:
 
     def finish(self) -> None:
         """End the run if it has not ended; idempotent."""
-        self._native.finish()
+        try:
+            self._native.finish()
+        finally:
+            self._leave_io()
 
     def request_stop(self) -> None:
         """Ask the run to stop after the present step. Any thread."""
@@ -175,6 +192,8 @@ class TickDispatcher:
         """What the run leaves behind; ``status`` where the caller knows better than the loop."""
         errors = tuple(self._explained(_error(row)) for row in self._native.errors())
         orders, fills, stats = self._native.orders(), self._native.fills(), self._native.stats()
+        if self._abandoned:
+            stats["abandoned_coroutines"] = list(self._abandoned)
         if self._compiled:
             stats["compiled"] = {
                 name: {"seconds": self._compile_s[name], "cached": compiled.cached}
@@ -197,6 +216,11 @@ class TickDispatcher:
             stats=stats,
             configuration=configuration or {},
         )
+
+    def _leave_io(self) -> None:
+        """The I/O thread ends with the run that made it; what does not end in time is left behind, as it says."""
+        if self._owns_io:
+            self._abandoned = self.io.close()
 
     def _register_compiled(
         self, strategy: Strategy, name: str, instruments: Sequence[InstrumentId | str] | None, edges: Mapping[str, int]

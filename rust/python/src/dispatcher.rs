@@ -64,6 +64,8 @@ struct Inside {
     is_begun: Cell<bool>,
     /// How the run ended, once it did.
     end: Cell<Option<&'static str>>,
+    /// Who runs the coroutines of strategies.
+    spawner: Option<Py<PyAny>>,
     /// Where the loop answers whoever asks for accounts.
     snapshots: Arc<Snapshots>,
 }
@@ -157,7 +159,7 @@ impl Dispatcher {
 impl Dispatcher {
     #[new]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one call from the Python face")]
-    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false))]
+    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, spawner=None))]
     fn new(
         py: Python<'_>,
         instruments: Vec<Bound<'_, PyDict>>,
@@ -167,6 +169,7 @@ impl Dispatcher {
         config_digest: Option<&[u8]>,
         slice_ticks: usize,
         always_fresh: bool,
+        spawner: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let rows: Vec<(InstrumentInfo, f64)> = instruments.iter().map(instrument_info).collect::<PyResult<_>>()?;
         let (table, fee_rates): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
@@ -202,6 +205,7 @@ impl Dispatcher {
                 feeds: RefCell::default(),
                 is_begun: Cell::new(false),
                 end: Cell::new(None),
+                spawner,
                 snapshots,
             }),
         })
@@ -351,6 +355,12 @@ impl Dispatcher {
     /// Ask the run to stop after the present step. Any thread, any time, idempotent.
     fn request_stop(&self) {
         self.stop.request_stop();
+    }
+
+    /// Whether somebody has asked the run to stop. Any thread.
+    #[getter]
+    fn stop_requested(&self) -> bool {
+        self.stop.is_set()
     }
 
     /// How the run ended: ``"end"``, ``"stopped"``, ``"interrupted"``, ``"failed"``; ``None`` before.
@@ -513,6 +523,8 @@ impl Dispatcher {
                 strategy: index as u32,
                 name: name.to_owned(),
                 callbacks: RefCell::default(),
+                spawned: RefCell::default(),
+                spawner: inside.spawner.as_ref().map(|spawner| spawner.clone_ref(py)),
                 compiled: compiled.is_some(),
             });
             attach(strategy, &face);

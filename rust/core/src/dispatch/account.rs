@@ -226,7 +226,7 @@ impl InputsByFeed {
 }
 
 impl<H: Host> Steps<H> {
-    /// The loop goes over to a slice of `feed`, whose account is kept.
+    /// The loop goes over to a slice of `feed`.
     pub(super) fn enter_feed(&mut self, feed: u32) {
         let feed = feed as usize;
         if feed != self.by_feed.feed() {

@@ -2,7 +2,7 @@
 
 use super::account::Account;
 use super::host::{Fault, Hook, Host};
-use super::request::TimerKey;
+use super::request::{Request, TimerKey};
 use super::step::{ErrorRecord, Steps};
 use crate::digest::EventKind;
 use crate::lifecycle::{Operation, State, Transition};
@@ -30,13 +30,16 @@ impl<H: Host> Steps<H> {
             }
             _ => self.operate(strategy, operation),
         };
+        if answer == Transition::To(State::Stopped) {
+            self.forget_spawns(strategy);
+        }
         self.apply_requests();
         answer
     }
 
     pub(super) fn start(&mut self) {
         for strategy in 0..self.subscribers.len() as u32 {
-            if self.halted().is_some() {
+            if self.halted().is_some() || self.desk.position() >= self.limit {
                 return;
             }
             self.next_position();
@@ -54,10 +57,7 @@ impl<H: Host> Steps<H> {
     pub(super) fn end_of_data(&mut self, slice: &Slice<'_>) {
         let now_ns = self.desk.now_ns();
         self.before_key(slice, now_ns.saturating_add(1));
-        for strategy in 0..self.subscribers.len() as u32 {
-            self.flush(slice, strategy);
-        }
-        self.apply_requests();
+        self.flush_all(slice);
         self.before_key(slice, now_ns.saturating_add(1));
     }
 
@@ -84,6 +84,7 @@ impl<H: Host> Steps<H> {
         while let Some(update) = self.updates.pop_front() {
             self.tell(slice, &update);
         }
+        self.forget_all_spawns();
     }
 
     #[cold]
@@ -110,10 +111,23 @@ impl<H: Host> Steps<H> {
             Ok(()) | Err(Fault::Ended) => {
                 self.operate(strategy, Operation::Stop);
                 self.forget_timers(strategy);
+                self.forget_spawns(strategy);
                 self.set_gate();
             }
             Err(fault) => self.fault(strategy, "on_stop", None, fault),
         }
+    }
+
+    fn void_requests(&mut self, strategy: u32) {
+        let mut void = Vec::new();
+        self.desk.requests.borrow_mut().retain(|request| {
+            let is_mine = request.strategy() == strategy;
+            if let (true, Request::Spawn(key)) = (is_mine, request) {
+                void.push(*key);
+            }
+            !is_mine
+        });
+        void.into_iter().for_each(|key| self.void_spawn(key));
     }
 
     fn forget_timers(&mut self, strategy: u32) {
@@ -135,7 +149,8 @@ impl<H: Host> Steps<H> {
     /// Stops a strategy: what it asked for in this step is void, its orders are canceled, its timers forgotten.
     pub(super) fn fail(&mut self, strategy: u32) {
         self.operate(strategy, Operation::Fail);
-        self.desk.requests.borrow_mut().retain(|request| request.strategy() != strategy);
+        self.void_requests(strategy);
+        self.forget_spawns(strategy);
         let open: Vec<OrderKey> = {
             let book = self.desk.book.borrow();
             let mine = |order: &&Order| order.key.strategy == strategy && !order.status.is_final();

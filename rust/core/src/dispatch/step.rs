@@ -9,14 +9,16 @@ use super::account::InputsByFeed;
 use super::desk::Desk;
 use super::dispatcher::{Outcome, RunSettings};
 use super::host::Host;
+use super::keys::Keys;
 use super::request::{Request, TimerKey};
+use super::spawns::Spawns;
 use super::subscriber::{Delivery, Routes, Subscriber, Subscription};
 use crate::digest::{EventKind, RunDigest};
 use crate::handler::{Handler, Out};
 use crate::lifecycle::{Operation, State};
 use crate::source::Slice;
 use crate::stop::StopFlag;
-use crate::tick::{OrderBy, Side, Tick};
+use crate::tick::{Side, Tick};
 use crate::timer::{Fired, TimerId, TimerQueue};
 use crate::venue::{OrderKey, OrderUpdate, Venue, VenueFill};
 
@@ -141,10 +143,10 @@ pub(super) struct Steps<H: Host> {
     pub(super) host_failure: Option<H::Failure>,
     pub(super) fills: Vec<Fill>,
     pub(super) inputs: u64,
-    /// Inputs by feed, of sources that keep accounts.
+    /// Inputs by feed, in a run by arrival.
     pub(super) by_feed: InputsByFeed,
     pub(super) timers_fired: u64,
-    pub(super) order: OrderBy,
+    pub(super) keys: Keys,
     pub(super) venue: Box<dyn Venue>,
     pub(super) stop: Arc<StopFlag>,
     pub(super) subscribers: Vec<Subscriber>,
@@ -163,6 +165,7 @@ pub(super) struct Steps<H: Host> {
     /// The other way round, and whether the timer repeats.
     pub(super) timer_keys: HashMap<TimerId, (TimerKey, bool)>,
     pub(super) updates: VecDeque<OrderUpdate>,
+    pub(super) spawns: Spawns,
     pub(super) applying: Vec<Request>,
     pub(super) venue_fills: Vec<VenueFill>,
     /// What the owners of filled orders are told; like the fills, kept for its memory.
@@ -171,6 +174,8 @@ pub(super) struct Steps<H: Host> {
     /// What the handler in machine code that is being called asks for.
     pub(super) out: Box<Out>,
     pub(super) run_error: Option<RunError>,
+    /// The loop position at which a run was stopped that is run again; what comes between ticks goes no further.
+    pub(super) limit: u64,
 }
 
 impl<H: Host> Steps<H> {
@@ -186,7 +191,7 @@ impl<H: Host> Steps<H> {
             inputs: 0,
             by_feed: InputsByFeed::default(),
             timers_fired: 0,
-            order: settings.order,
+            keys: Keys::of_records(settings.order),
             venue,
             stop,
             subscribers: Vec::new(),
@@ -200,12 +205,14 @@ impl<H: Host> Steps<H> {
             timer_ids: BTreeMap::new(),
             timer_keys: HashMap::new(),
             updates: VecDeque::new(),
+            spawns: Spawns::default(),
             applying: Vec::new(),
             venue_fills: Vec::new(),
             fill_updates: Vec::new(),
             steps_at_one_time: 0,
             out: Out::new(),
             run_error: None,
+            limit: u64::MAX,
             desk,
         }
     }
@@ -241,7 +248,7 @@ impl<H: Host> Steps<H> {
                 *index += taken;
                 continue;
             }
-            let key = tick.key(self.order);
+            let key = self.keys.of(tick);
             if key > self.gate {
                 self.before_key(slice, key);
             }
@@ -405,9 +412,13 @@ impl<H: Host> Steps<H> {
     /// Everything that comes before an input of `key`: pending updates, windows that ended, timers that are due.
     #[cold]
     pub(super) fn before_key(&mut self, slice: &Slice<'_>, key: i64) {
-        while self.halted().is_none() {
+        while self.halted().is_none() && self.desk.position() < self.limit {
             if let Some(update) = self.updates.pop_front() {
                 self.update_step(slice, &update);
+            } else if self.spawns.is_due() {
+                if !self.spawn_step(slice) {
+                    break;
+                }
             } else if self.flush_window(slice, key.min(self.timers.next_due())) {
             } else if self.timers.next_due() < key {
                 self.timer_step(slice, key);
@@ -421,7 +432,7 @@ impl<H: Host> Steps<H> {
     pub(super) fn set_gate(&mut self) {
         let windows = self.subscribers.iter().map(|subscriber| subscriber.batcher.window_end().saturating_sub(1));
         let due = windows.min().unwrap_or(i64::MAX).min(self.timers.next_due());
-        self.gate = if self.updates.is_empty() { due } else { i64::MIN };
+        self.gate = if self.updates.is_empty() && !self.spawns.is_due() { due } else { i64::MIN };
     }
 
     pub(super) fn next_position(&mut self) -> u64 {
