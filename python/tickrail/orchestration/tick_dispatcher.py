@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
 
@@ -15,9 +16,12 @@ from tickrail.domain.changes import StateChange
 from tickrail.domain.near import did_you_mean
 from tickrail.domain.positions import Position
 from tickrail.errors import DataError, HandlerError, ParameterError
+from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.keeper import Keeper
 from tickrail.orchestration.lives import Lives
+from tickrail.orchestration.spawner import SPAWN_TIMEOUT_S, Spawner
 from tickrail.ports.state_store import StateStore
+from tickrail.report.accounts import Accounts, StrategyAccount
 from tickrail.report.result import Result, Status, StrategyError, StrategyResult
 from tickrail.strategy.compiled.form import is_compiled
 from tickrail.strategy.strategy import Strategy, check_ready, parameters_of
@@ -30,7 +34,9 @@ __all__ = ["DigestMode", "Progress", "TickDispatcher"]
 Progress: TypeAlias = Callable[[int, int | None], object]
 DigestMode: TypeAlias = Literal["events", "full"]
 ENDS: dict[str | None, Status] = {"end": "complete", "stopped": "stopped", "interrupted": "interrupted"}
-ACCOUNTS = ("published", "delivered", "filtered", "skipped", "pending")
+ACCOUNTS = tuple(one.name for one in fields(StrategyAccount) if one.name != "state")
+#: How long a look at the accounts waits for the loop to come to the end of its slice.
+PATIENCE_S: Final = 0.1
 
 
 class TickDispatcher:
@@ -44,6 +50,8 @@ class TickDispatcher:
         config_digest: What else decides results, as a hash.
         slice_ticks: Ticks that a source hands the loop at once; never changes a result.
         always_fresh: Hand out a new object for each tick, kept or not; never changes a result.
+        io: Where coroutines of ``Strategy.spawn`` run; ``None`` makes a thread of the run's own, which ends with it.
+        spawn_timeout_s: How long a simulation waits for one such coroutine before its strategy is FAILED.
 
     Attributes:
         instruments: Ids of the run's instruments, in the order of the table.
@@ -63,14 +71,20 @@ class TickDispatcher:
         config_digest: bytes = b"",
         slice_ticks: int = 4_096,
         always_fresh: bool = False,
+        io: IoThread | None = None,
+        spawn_timeout_s: float = SPAWN_TIMEOUT_S,
     ) -> None:
         rows = [dict(row) for row in instruments]
         self.instruments: tuple[str, ...] = tuple(str(row["id"]) for row in rows)
         self.strategies: dict[str, Strategy] = {}
         self._config_digest = config_digest
         self._elapsed_s = 0.0
+        self._abandoned: tuple[str, ...] = ()
         self._compiled: dict[str, Compiled] = {}
         self._compile_s: dict[str, float] = {}
+        self.io = io or IoThread()
+        self._owns_io = io is None
+        spawner = Spawner(self.io, timeout_s=spawn_timeout_s, stopping=_stopping(self))
         native = Dispatcher(
             instruments=rows,
             order_by=order_by,
@@ -79,6 +93,7 @@ class TickDispatcher:
             config_digest=config_digest,
             slice_ticks=slice_ticks,
             always_fresh=always_fresh,
+            spawner=spawner,
         )
         self._native = native
         self.lives = Lives(native.lives, self.strategies)
@@ -141,8 +156,11 @@ class TickDispatcher:
         Raises:
             RunFailed: The run could not go on.
         """
-        with self._timed(), self.lives.dispatching():
-            return ENDS[self._native.run(progress)]
+        try:
+            with self._timed(), self.lives.dispatching():
+                return ENDS[self._native.run(progress)]
+        finally:
+            self._leave_io()
 
     def pulls(self) -> Iterator[Tick]:
         """The ticks of the pull strategy; the loop goes on by one input each time."""
@@ -154,7 +172,10 @@ class TickDispatcher:
 
     def finish(self) -> None:
         """End the run if it has not ended; idempotent."""
-        self._native.finish()
+        try:
+            self._native.finish()
+        finally:
+            self._leave_io()
 
     def request_stop(self) -> None:
         """Ask the run to stop after the present step. Any thread."""
@@ -163,6 +184,15 @@ class TickDispatcher:
     def stats(self) -> dict[str, Any]:
         """Counters of the loop, once it has begun."""
         return self._native.stats()
+
+    def accounts(self, patience_s: float = PATIENCE_S) -> Accounts:
+        """The accounts of all feeds and strategies at one moment, the end of a step. Any thread, at any time.
+
+        The loop takes them when it comes to the end of its slice, and is not stopped for it. Where it does not come
+        within ``patience_s`` (a handler keeps it, or is the caller), these are the last ones taken; ``position`` tells.
+        Empty before the run has begun.
+        """
+        return Accounts.of(self._native.accounts(patience_s), tuple(self.strategies))
 
     @property
     def ended(self) -> bool:
@@ -184,6 +214,8 @@ class TickDispatcher:
         """What the run leaves behind; ``status`` where the caller knows better than the loop."""
         errors = tuple(self._explained(_error(row)) for row in self._native.errors())
         orders, fills, stats = self._native.orders(), self._native.fills(), self._native.stats()
+        if self._abandoned:
+            stats["abandoned_coroutines"] = list(self._abandoned)
         if self._compiled:
             stats["compiled"] = {
                 name: {"seconds": self._compile_s[name], "cached": compiled.cached}
@@ -208,6 +240,11 @@ class TickDispatcher:
             changes=tuple(StateChange(**row) for row in self._native.changes()),
             configuration_digest=self._config_digest.hex(),
         )
+
+    def _leave_io(self) -> None:
+        """The I/O thread ends with the run that made it; what does not end in time is left behind, as it says."""
+        if self._owns_io:
+            self._abandoned = self.io.close()
 
     def _register_compiled(
         self,
@@ -259,6 +296,17 @@ def _compile(compiled: dict[str, Compiled], seconds: dict[str, float], name: str
     strategy.__dict__.update(state=made.state[0], _compiled=made)
     compiled[name] = made
     return made.code
+
+
+def _stopping(dispatcher: TickDispatcher) -> Callable[[], bool]:
+    """Whether it is to stop, or is gone; without holding it, as the native loop holds whoever asks."""
+    found = weakref.ref(dispatcher)
+
+    def stopping() -> bool:
+        alive = found()
+        return alive is None or alive._native.stop_requested
+
+    return stopping
 
 
 class _Stopwatch:

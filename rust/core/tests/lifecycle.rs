@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use tickrail_core::dispatch::{
-    Delivery, Desk, Dispatcher, Fault, Hook, Host, Kinds, Outcome, RunSettings, Settled, Subscription, TimerKey,
+    Delivery, Desk, Dispatcher, Fault, Hook, Host, Kinds, LifeAnswer, Outcome, RunSettings, Subscription, TimerKey,
 };
 use tickrail_core::handler::{Handler, HandlerError};
 use tickrail_core::lifecycle::{Ask, Cause, Operation, PauseMode, State, StateChange, Ticket, Transition, by_run};
@@ -28,7 +28,7 @@ struct One {
     is_renewable: bool,
     renewed: Cell<u32>,
     changes: Vec<StateChange>,
-    settled: Vec<(Ticket, Settled)>,
+    settled: Vec<(Ticket, LifeAnswer)>,
 }
 
 impl One {
@@ -84,7 +84,7 @@ impl Host for One {
         self.changes.push(change.clone());
     }
 
-    fn settled(&mut self, ticket: Ticket, _strategy: u32, outcome: Settled) {
+    fn settled(&mut self, ticket: Ticket, _strategy: u32, outcome: LifeAnswer) {
         self.settled.push((ticket, outcome));
     }
 }
@@ -316,7 +316,7 @@ fn requests_of_other_threads_are_taken_between_steps_and_answered() {
     });
     assert_eq!(lines(&log)[..5], ["1 on_start", "1 tick", "2 tick", "2 on_pause", "3 tick"].map(String::from));
     let settled = &dispatcher.host().settled;
-    assert_eq!(settled[..], [(1, Settled::Done(State::Paused)), (3, Settled::Done(State::Failed))]);
+    assert_eq!(settled[..], [(1, LifeAnswer::Done(State::Paused)), (3, LifeAnswer::Done(State::Failed))]);
     let paused = dispatcher.changes().find(|change| change.to == State::Paused).expect("a pause");
     assert_eq!((&*paused.cause, paused.now_ns, paused.position), ("another thread", 2, 4));
     assert_eq!(dispatcher.errors()[0].reason, "another thread");
@@ -333,7 +333,7 @@ fn whoever_waits_at_the_end_is_answered() {
     assert_eq!(dispatcher.start(), Outcome::Slice);
     inbox.ask(0, Ask::new(Operation::Pause), by_run()).expect("it is running");
     dispatcher.finish();
-    assert_eq!(dispatcher.host().settled, [(1, Settled::Over(State::Stopped))]);
+    assert_eq!(dispatcher.host().settled, [(1, LifeAnswer::Over(State::Stopped))]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use tickrail_core::dispatch::{Fault, Hook, Host, Settled, TimerKey};
+use tickrail_core::dispatch::{Fault, Hook, Host, LifeAnswer, Settled, SpawnKey, TimerKey};
 use tickrail_core::handler::{Handler, HandlerError};
 use tickrail_core::lifecycle::{StateChange, Ticket};
 use tickrail_core::venue::OrderUpdate as CoreUpdate;
@@ -19,6 +19,7 @@ use crate::forms::compiled::{self, CompiledCode};
 use crate::forms::generator;
 use crate::lives::{HookClock, Watcher, not_renewable, renewed};
 use crate::method::Method;
+use crate::spawns;
 use crate::strategy::{Face, StrategyCore};
 use crate::table::RunTable;
 use crate::tick::TickObjects;
@@ -38,6 +39,7 @@ pub struct Handlers {
     pub ticks: Option<Py<PyAny>>,
     names: [&'static str; 8],
     timer: Option<Method>,
+    event: Option<Method>,
     /// Of the life, in the order of [`Hook`].
     hooks: [Option<Py<PyAny>>; Hook::ALL.len()],
 }
@@ -76,6 +78,7 @@ impl Handlers {
             ticks: generator::function_of(strategy)?,
             names,
             timer: method("on_timer")?,
+            event: method("on_event")?,
             hooks: hooks_of(strategy)?,
         })
     }
@@ -95,6 +98,7 @@ impl Handlers {
             ticks: None,
             names,
             timer: None,
+            event: None,
             hooks: hooks_of(strategy)?,
         })
     }
@@ -102,6 +106,11 @@ impl Handlers {
     /// Whether a strategy with the handlers `other` takes its ticks in the same form.
     pub fn has_form_of(&self, other: &Self) -> bool {
         self.batch.is_some() == other.batch.is_some() && self.ticks.is_some() == other.ticks.is_some()
+    }
+
+    /// `on_event`.
+    pub const fn event(&self) -> Option<&Method> {
+        self.event.as_ref()
     }
 
     /// Whether some kind goes to a handler a tick.
@@ -247,6 +256,22 @@ impl Host for PyHost {
         unsafe { method.call(py, object.as_ptr()) }.map_err(fault)
     }
 
+    fn spawn(&mut self, key: SpawnKey) -> Result<(), Fault<PyErr>> {
+        spawns::begin(Self::py(), &self.strategies[key.strategy as usize].face, key)
+    }
+
+    fn settle(&mut self, key: SpawnKey) -> Result<Settled, Fault<PyErr>> {
+        spawns::settle(Self::py(), &self.strategies[key.strategy as usize].face, key)
+    }
+
+    fn spawned(&mut self, key: SpawnKey) -> Result<(), Fault<PyErr>> {
+        spawns::tell(Self::py(), &self.strategies[key.strategy as usize], key)
+    }
+
+    fn forget(&mut self, key: SpawnKey) {
+        spawns::forget(Self::py(), &self.strategies[key.strategy as usize].face, key);
+    }
+
     fn handler_failure(&self, _strategy: u32, error: HandlerError) -> PyErr {
         compiled::failure(&error)
     }
@@ -274,7 +299,7 @@ impl Host for PyHost {
         self.watcher.changed(change);
     }
 
-    fn settled(&mut self, ticket: Ticket, strategy: u32, outcome: Settled) {
+    fn settled(&mut self, ticket: Ticket, strategy: u32, outcome: LifeAnswer) {
         self.watcher.settled(ticket, strategy, outcome);
     }
 }
@@ -307,7 +332,7 @@ impl PyHost {
             return Err(hinted(py, "HandlerError", &message, "renew() returns an object of the same class"));
         }
         registered.face.retired.set(true);
-        let face = Rc::new(registered.face.successor());
+        let face = Rc::new(registered.face.successor(py));
         attach(&object, &face);
         let handler = code.as_ref().map(|code| code.get().handler(py)).transpose()?;
         (registered.handlers, registered.face, registered.generator) = (handlers, face, None);

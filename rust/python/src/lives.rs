@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use tickrail_core::dispatch::{Hook, Settled};
+use tickrail_core::dispatch::{Hook, LifeAnswer};
 use tickrail_core::lifecycle::{Ask, Inbox, Operation, PauseMode, Refused, State, StateChange, Ticket, Transition};
 use tickrail_core::lifecycle::{allowed, transition};
 
@@ -90,11 +90,11 @@ impl Watcher {
     }
 
     /// A request is done with.
-    pub fn settled(&self, ticket: Ticket, strategy: u32, outcome: Settled) {
+    pub fn settled(&self, ticket: Ticket, strategy: u32, outcome: LifeAnswer) {
         let (word, state) = match outcome {
-            Settled::Done(state) => ("done", state),
-            Settled::Refused(state) => ("refused", state),
-            Settled::Over(state) => ("over", state),
+            LifeAnswer::Done(state) => ("done", state),
+            LifeAnswer::Refused(state) => ("refused", state),
+            LifeAnswer::Over(state) => ("over", state),
         };
         self.tell("settled", || (ticket, strategy, word, state.name()));
     }

@@ -83,7 +83,7 @@ impl<H: Host> Steps<H> {
     #[cold]
     pub(super) fn miss(&mut self, strategy: u32, instrument: u32) {
         let subscriber = &mut self.subscribers[strategy as usize];
-        subscriber.skipped += 1;
+        subscriber.tallies.now.skip(subscriber.state.get(), 1);
         if let Some(absence) = &mut subscriber.absence {
             absence.missed[instrument as usize] += 1;
         }

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::request::{MAX_ORDERS, MAX_QUANTITY, MIN_INTERVAL_NS, Refusal, Request, TimerKey};
+use super::request::{MAX_ORDERS, MAX_QUANTITY, MAX_SPAWNS, MIN_INTERVAL_NS, Refusal, Request, SpawnKey, TimerKey};
 use crate::clock::{Clock as _, SimClock};
 use crate::instrument::InstrumentInfo;
 use crate::lifecycle::{Ask, Cause, Inbox, State, StateByte, Transition, transition};
@@ -73,6 +73,8 @@ pub struct Desk {
     states: RefCell<Vec<Arc<StateByte>>>,
     timers: RefCell<Vec<u32>>,
     inbox: Arc<Inbox>,
+    /// Per strategy: how many coroutines it has asked for, and how many of them have not ended.
+    spawns: RefCell<Vec<(u32, u32)>>,
 }
 
 impl Desk {
@@ -89,6 +91,7 @@ impl Desk {
             states: RefCell::default(),
             timers: RefCell::default(),
             inbox: Arc::default(),
+            spawns: RefCell::default(),
         })
     }
 
@@ -98,6 +101,7 @@ impl Desk {
         self.book.borrow_mut().places.push(Vec::new());
         self.book.borrow_mut().open.push(0);
         self.timers.borrow_mut().push(0);
+        self.spawns.borrow_mut().push((0, 0));
         self.states.borrow_mut().push(Arc::clone(&state));
         self.inbox.add_strategy(Arc::clone(&state));
         state
@@ -281,6 +285,32 @@ impl Desk {
     /// Asks to forget a timer; idempotent.
     pub fn cancel_timer(&self, timer: TimerKey) {
         self.requests.borrow_mut().push(Request::CancelTimer(timer));
+    }
+
+    /// Asks for a coroutine, which begins at the end of the step.
+    ///
+    /// # Errors
+    /// Too many of the strategy's run, or it may not act.
+    pub fn spawn(&self, strategy: u32) -> Result<SpawnKey, Refusal> {
+        self.acting(strategy)?;
+        let (asked, running) = &mut self.spawns.borrow_mut()[strategy as usize];
+        if *running >= MAX_SPAWNS {
+            return Err(Refusal::TooManySpawns);
+        }
+        (*asked, *running) = (*asked + 1, *running + 1);
+        let key = SpawnKey { strategy, number: *asked };
+        self.requests.borrow_mut().push(Request::Spawn(key));
+        Ok(key)
+    }
+
+    /// Asks to cancel a coroutine: its result does not come. Idempotent.
+    pub fn cancel_spawn(&self, key: SpawnKey) {
+        self.requests.borrow_mut().push(Request::CancelSpawn(key));
+    }
+
+    /// A coroutine has ended, or never began.
+    pub(super) fn spawn_ended(&self, strategy: u32) {
+        self.spawns.borrow_mut()[strategy as usize].1 -= 1;
     }
 
     /// Asks for an instrument's ticks, or to be spared them, from the next step on.

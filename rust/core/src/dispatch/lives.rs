@@ -1,9 +1,9 @@
 //! The lives of strategies within the loop: each step of them, what waits for it, and their accounts.
 
-use super::host::{Fault, Hook, Host, Settled};
+use super::account::Account;
+use super::host::{Fault, Hook, Host, LifeAnswer};
 use super::request::{Request, TimerKey};
 use super::step::{ErrorRecord, Steps};
-use super::subscriber::{Account, Subscriber};
 use crate::digest::EventKind;
 use crate::lifecycle::{
     Ask, Asked, Cause, Operation, PauseMode, State, StateChange, Ticket, Transition, by_run, by_strategy, transition,
@@ -80,8 +80,8 @@ impl<H: Host> Steps<H> {
         match &mut subscriber.pending {
             _ if ticket == 0 => {}
             Some(pending) if ends => pending.tickets.push(ticket),
-            _ if answer == Transition::Refused => self.host.settled(ticket, strategy, Settled::Refused(state)),
-            _ => self.host.settled(ticket, strategy, Settled::Done(state)),
+            _ if answer == Transition::Refused => self.host.settled(ticket, strategy, LifeAnswer::Refused(state)),
+            _ => self.host.settled(ticket, strategy, LifeAnswer::Done(state)),
         }
     }
 
@@ -165,6 +165,7 @@ impl<H: Host> Steps<H> {
             self.apply_requests();
             self.forget_timers(strategy);
             self.forget_absence(strategy);
+            self.forget_spawns(strategy);
             self.subscribers[strategy as usize].state.set_stopping();
         }
         self.subscribers[strategy as usize].pending = Some(Box::new(Pending { ask, cause, tickets: Vec::new() }));
@@ -199,7 +200,7 @@ impl<H: Host> Steps<H> {
 
     fn settle_tickets(&mut self, strategy: u32, tickets: &[Ticket]) {
         let state = self.subscribers[strategy as usize].state.get();
-        tickets.iter().for_each(|&ticket| self.host.settled(ticket, strategy, Settled::Done(state)));
+        tickets.iter().for_each(|&ticket| self.host.settled(ticket, strategy, LifeAnswer::Done(state)));
     }
 
     /// A new object takes the place of one that is over, and starts.
@@ -289,6 +290,7 @@ impl<H: Host> Steps<H> {
             self.tell(slice, &update);
         }
         self.close_inbox();
+        self.forget_all_spawns();
     }
 
     /// What has happened to the orders of a strategy by the end of its life.
@@ -306,7 +308,7 @@ impl<H: Host> Steps<H> {
         self.inbox.close();
         while let Some(asked) = self.inbox.take() {
             let state = self.subscribers[asked.strategy as usize].state.get();
-            self.host.settled(asked.ticket, asked.strategy, Settled::Over(state));
+            self.host.settled(asked.ticket, asked.strategy, LifeAnswer::Over(state));
         }
         for strategy in 0..self.subscribers.len() as u32 {
             if let Some(pending) = self.subscribers[strategy as usize].pending.take() {
@@ -340,6 +342,7 @@ impl<H: Host> Steps<H> {
                 self.operate(strategy, Ask::new(Operation::Stop), by_strategy());
                 self.forget_timers(strategy);
                 self.forget_absence(strategy);
+                self.forget_spawns(strategy);
                 self.set_gate();
             }
             Err(fault) => self.fault(strategy, "on_stop", None, fault),
@@ -376,6 +379,7 @@ impl<H: Host> Steps<H> {
     pub(super) fn fail(&mut self, strategy: u32, cause: Cause) {
         self.operate(strategy, Ask::new(Operation::Fail), cause);
         self.void_requests(strategy);
+        self.forget_spawns(strategy);
         let open: Vec<OrderKey> = {
             let book = self.desk.book.borrow();
             let mine = |order: &&Order| order.key.strategy == strategy && !order.status.is_final();
@@ -387,7 +391,8 @@ impl<H: Host> Steps<H> {
         self.forget_timers(strategy);
         self.forget_absence(strategy);
         let subscriber = &mut self.subscribers[strategy as usize];
-        subscriber.skipped += subscriber.batcher.discard() as u64;
+        let discarded = subscriber.batcher.discard() as u64;
+        subscriber.tallies.settle(discarded, |tally, count| tally.failed += count);
         if let Some(pending) = subscriber.pending.take() {
             self.settle_tickets(strategy, &pending.tickets);
         }
@@ -405,6 +410,7 @@ impl<H: Host> Steps<H> {
             match request {
                 // In the book, but in no position: rejecting it is all there is to do.
                 Request::HoldBack(key) if key.strategy == strategy => self.hold_back(key),
+                Request::Spawn(key) if key.strategy == strategy => self.void_spawn(key),
                 Request::Life { ref cause, .. } if *cause != by_strategy() => self.keep_request(request),
                 _ if request.strategy() == strategy => {}
                 _ => self.keep_request(request),
@@ -414,18 +420,6 @@ impl<H: Host> Steps<H> {
     }
 
     pub(super) fn accounts(&self) -> Vec<Account> {
-        let account = |subscriber: &Subscriber| {
-            let pending = subscriber.batcher.input_count() as u64;
-            let known = subscriber.delivered + subscriber.skipped + pending;
-            Account {
-                state: subscriber.state.get(),
-                published: self.inputs,
-                delivered: subscriber.delivered,
-                filtered: self.inputs - known,
-                skipped: subscriber.skipped,
-                pending,
-            }
-        };
-        self.subscribers.iter().map(account).collect()
+        self.subscribers.iter().map(|subscriber| subscriber.account(self.inputs)).collect()
     }
 }

@@ -6,11 +6,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::absence::{Gaps, HeldTimer};
+use super::account::InputsByFeed;
 use super::desk::Desk;
 use super::dispatcher::{Outcome, RunSettings};
 use super::host::Host;
 use super::keys::Keys;
 use super::request::{Request, TimerKey};
+use super::spawns::Spawns;
 use super::subscriber::{Delivery, Routes, Subscriber, Subscription};
 use crate::digest::{EventKind, RunDigest};
 use crate::handler::{Handler, Out};
@@ -155,6 +157,8 @@ pub(super) struct Steps<H: Host> {
     pub(super) host_failure: Option<H::Failure>,
     pub(super) fills: Vec<Fill>,
     pub(super) inputs: u64,
+    /// Inputs by feed, in a run by arrival.
+    pub(super) by_feed: InputsByFeed,
     pub(super) timers_fired: u64,
     pub(super) keys: Keys,
     pub(super) venue: Box<dyn Venue>,
@@ -175,6 +179,7 @@ pub(super) struct Steps<H: Host> {
     /// The other way round, and whether the timer repeats.
     pub(super) timer_keys: HashMap<TimerId, (TimerKey, bool)>,
     pub(super) updates: VecDeque<OrderUpdate>,
+    pub(super) spawns: Spawns,
     pub(super) applying: Vec<Request>,
     pub(super) venue_fills: Vec<VenueFill>,
     /// What the owners of filled orders are told; like the fills, kept for its memory.
@@ -204,6 +209,7 @@ impl<H: Host> Steps<H> {
             host_failure: None,
             fills: Vec::new(),
             inputs: 0,
+            by_feed: InputsByFeed::default(),
             timers_fired: 0,
             keys: Keys::of_records(settings.order),
             venue,
@@ -219,6 +225,7 @@ impl<H: Host> Steps<H> {
             timer_ids: BTreeMap::new(),
             timer_keys: HashMap::new(),
             updates: VecDeque::new(),
+            spawns: Spawns::default(),
             applying: Vec::new(),
             venue_fills: Vec::new(),
             fill_updates: Vec::new(),
@@ -325,7 +332,7 @@ impl<H: Host> Steps<H> {
             }
             match subscriber.delivery {
                 Delivery::Ticks => {
-                    subscriber.delivered += 1;
+                    subscriber.tallies.now.delivered += 1;
                     if !presented {
                         presented = true;
                         if let Err(failure) = self.host.present(tick) {
@@ -339,12 +346,12 @@ impl<H: Host> Steps<H> {
                     }
                 }
                 Delivery::Records => {
-                    subscriber.delivered += 1;
+                    subscriber.tallies.now.delivered += 1;
                     self.record(strategy, tick);
                 }
                 Delivery::Batches(_) => self.collect(slice, index, key, strategy),
                 Delivery::Pull => {
-                    subscriber.delivered += 1;
+                    subscriber.tallies.now.delivered += 1;
                     return true;
                 }
             }
@@ -388,8 +395,9 @@ impl<H: Host> Steps<H> {
         if subscriber.batcher.len() == 0 {
             return;
         }
-        subscriber.delivered += subscriber.batcher.input_count() as u64;
+        let collected = subscriber.batcher.input_count() as u64;
         let batch = subscriber.batcher.take(slice);
+        subscriber.tallies.settle(collected, |tally, count| tally.delivered += count);
         let last = batch.as_slice().last().copied();
         if subscriber.handler.is_some() {
             self.machine_batch(strategy, batch.as_slice(), last);
@@ -421,7 +429,10 @@ impl<H: Host> Steps<H> {
     pub fn leave_slice(&mut self, slice: &Slice<'_>) {
         self.digest.inputs(slice, self.entered..self.taken);
         (self.entered, self.taken) = (0, 0);
-        self.subscribers.iter_mut().for_each(|subscriber| subscriber.batcher.leave_slice(slice));
+        for subscriber in &mut self.subscribers {
+            subscriber.batcher.leave_slice(slice);
+            subscriber.tallies.carry(subscriber.batcher.input_count() as u64);
+        }
     }
 
     // ---- what comes between ticks ------------------------------------------------------------------------------
@@ -434,6 +445,10 @@ impl<H: Host> Steps<H> {
                 self.serve(asked, slice);
             } else if let Some(update) = self.updates.pop_front() {
                 self.update_step(slice, &update);
+            } else if self.spawns.is_due() {
+                if !self.spawn_step(slice) {
+                    break;
+                }
             } else if self.flush_window(slice, key.min(self.timers.next_due())) {
             } else if self.timers.next_due() < key {
                 self.timer_step(slice, key);
@@ -447,7 +462,8 @@ impl<H: Host> Steps<H> {
     pub(super) fn set_gate(&mut self) {
         let windows = self.subscribers.iter().map(|subscriber| subscriber.batcher.window_end().saturating_sub(1));
         let due = windows.min().unwrap_or(i64::MAX).min(self.timers.next_due());
-        self.gate = if self.updates.is_empty() && self.asked.is_empty() { due } else { i64::MIN };
+        let is_quiet = self.updates.is_empty() && self.asked.is_empty() && !self.spawns.is_due();
+        self.gate = if is_quiet { due } else { i64::MIN };
     }
 
     pub(super) fn next_position(&mut self) -> u64 {

@@ -124,7 +124,7 @@ impl<H: Host> Steps<H> {
             }
         }
         self.count_stretch(index, count);
-        self.subscribers[strategy as usize].delivered += delivered;
+        self.subscribers[strategy as usize].tallies.now.delivered += delivered;
         count as usize
     }
 
