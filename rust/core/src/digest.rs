@@ -13,7 +13,7 @@ use crate::source::Slice;
 use crate::tick::{OrderBy, Tick, as_bytes};
 
 /// Version of what enters the digest.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 const FEED_BYTES: usize = size_of::<u32>();
 const FEEDS_AT_ONCE: usize = 256;
@@ -50,6 +50,8 @@ pub enum EventKind {
     OrderUpdate = 6,
     /// A strategy changed its state.
     State = 7,
+    /// A change of an order was asked for.
+    Amend = 8,
 }
 
 /// XXH3-128 of records, as little-endian bytes: how a source names its content.
