@@ -12,6 +12,7 @@ import numpy as np
 from tickrail._native import Dispatcher, InstrumentId, Tick, TickArray
 from tickrail.domain.near import did_you_mean
 from tickrail.domain.positions import Position
+from tickrail.domain.venue_terms import VenueTerms
 from tickrail.errors import DataError, HandlerError, ParameterError
 from tickrail.report.result import Result, Status, StrategyError, StrategyResult
 from tickrail.strategy.compiled.form import is_compiled
@@ -39,6 +40,7 @@ class TickDispatcher:
         config_digest: What else decides results, as a hash.
         slice_ticks: Ticks that a source hands the loop at once; never changes a result.
         always_fresh: Hand out a new object for each tick, kept or not; never changes a result.
+        venues: How simulated venues behave, by name; one that is not named behaves as ``VenueTerms()`` says.
 
     Thread safety: one thread at a time; ``request_stop`` from any.
     """
@@ -53,6 +55,7 @@ class TickDispatcher:
         config_digest: bytes = b"",
         slice_ticks: int = 4_096,
         always_fresh: bool = False,
+        venues: Mapping[str, VenueTerms] | None = None,
     ) -> None:
         rows = [dict(row) for row in instruments]
         self.instruments: tuple[str, ...] = tuple(str(row["id"]) for row in rows)
@@ -68,6 +71,7 @@ class TickDispatcher:
             config_digest=config_digest,
             slice_ticks=slice_ticks,
             always_fresh=always_fresh,
+            venues={name: terms.native() for name, terms in (venues or {}).items()},
         )
 
     def feed(self, name: str, ticks: TickArray) -> int:

@@ -8,14 +8,12 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use tickrail_core::InstrumentInfo;
 use tickrail_core::digest::DigestMode;
 use tickrail_core::dispatch::{Delivery, Desk, Dispatcher as Core, Kinds, Outcome, RunSettings, Subscription};
 use tickrail_core::lifecycle::{Operation, Transition};
 use tickrail_core::order::MergeInput;
 use tickrail_core::stop::StopFlag;
 use tickrail_core::tick::{OrderBy, Tick};
-use tickrail_core::venue::SimulatedVenue;
 
 use crate::array::TickArray;
 use crate::detached;
@@ -24,11 +22,12 @@ use crate::forms::compiled::CompiledCode;
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::host::{Handlers, PyHost, Registered, attach};
 use crate::pace::{PROGRESS, Pace, TURN};
-use crate::plan::{Plan, delivery_of, edges_of, instrument_info, merged, named};
+use crate::plan::{Plan, delivery_of, edges_of, merged, named};
 use crate::pulls::Pulls;
 use crate::report;
 use crate::strategy::{Face, StrategyCore};
 use crate::table::RunTable;
+use crate::venue_plan::{self, InstrumentRow, instrument_row};
 
 enum Phase {
     Plan(Box<Plan>),
@@ -101,7 +100,7 @@ impl Inside {
     fn build(&self, py: Python<'_>, phase: &mut Phase, stop: &Arc<StopFlag>) -> PyResult<Phase> {
         let Phase::Plan(plan) = std::mem::replace(phase, Phase::Spent) else { return Ok(Phase::Spent) };
         let source = merged(plan.inputs, plan.settings.order)?;
-        let venue = Box::new(SimulatedVenue::new(plan.fee_rates));
+        let venue = Box::new(plan.venue);
         let host = PyHost::new(Rc::clone(&self.table), plan.always_fresh);
         let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(stop), host);
         for (registered, subscription) in plan.strategies {
@@ -141,7 +140,7 @@ impl Dispatcher {
 impl Dispatcher {
     #[new]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one call from the Python face")]
-    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false))]
+    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, venues=None))]
     fn new(
         py: Python<'_>,
         instruments: Vec<Bound<'_, PyDict>>,
@@ -151,9 +150,11 @@ impl Dispatcher {
         config_digest: Option<&[u8]>,
         slice_ticks: usize,
         always_fresh: bool,
+        venues: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        let rows: Vec<(InstrumentInfo, f64)> = instruments.iter().map(instrument_info).collect::<PyResult<_>>()?;
-        let (table, fee_rates): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+        let rows: Vec<InstrumentRow> = instruments.iter().map(instrument_row).collect::<PyResult<_>>()?;
+        let venue = venue_plan::venues(&rows, venues, seed)?;
+        let (table, rules): (Vec<_>, Vec<_>) = rows.into_iter().map(|row| (row.info, row.rules)).unzip();
         let mode = match digest {
             "events" => Some(DigestMode::Events),
             "full" => Some(DigestMode::Full),
@@ -172,12 +173,12 @@ impl Dispatcher {
             fingerprints: Vec::new(),
             slice_ticks,
         };
-        let plan = Plan { settings, fee_rates, inputs: Vec::new(), strategies: Vec::new(), always_fresh };
+        let plan = Plan { settings, venue, inputs: Vec::new(), strategies: Vec::new(), always_fresh };
         Ok(Self {
             stop: Arc::new(StopFlag::new()),
             inside: GilBound::new(Inside {
                 table: Rc::new(RunTable::new(py, &table)?),
-                desk: Desk::new(table),
+                desk: Desk::specified(table, rules),
                 phase: RefCell::new(Phase::Plan(Box::new(plan))),
                 thread: Rc::new(Cell::new(0)),
                 names: RefCell::default(),

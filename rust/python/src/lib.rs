@@ -20,6 +20,7 @@ mod info;
 mod infos;
 mod instrument;
 mod method;
+mod order_terms;
 mod ownership;
 mod pace;
 mod pack;
@@ -30,6 +31,7 @@ mod report;
 mod strategy;
 mod table;
 mod tick;
+mod venue_plan;
 mod writer;
 
 #[pymodule(gil_used = true)]
