@@ -31,6 +31,7 @@ mod report;
 mod strategy;
 mod table;
 mod tick;
+mod turn;
 mod venue_plan;
 mod writer;
 
