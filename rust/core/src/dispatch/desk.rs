@@ -11,9 +11,7 @@ use crate::clock::{Clock as _, SimClock};
 use crate::instrument::InstrumentInfo;
 use crate::lifecycle::{State, StateByte};
 use crate::tick::Side;
-use crate::venue::{
-    Amendment, OffGrid, Order, OrderKey, OrderKind, OrderStatus, Portfolio, Position, Specification, Terms,
-};
+use crate::venue::{Amendment, Order, OrderKey, OrderKind, OrderStatus, Portfolio, Position, Specification, Terms};
 
 /// Every order of the run, in the order asked for.
 #[derive(Debug, Default)]
@@ -364,6 +362,6 @@ impl Desk {
 }
 
 fn check_prices(rules: &Specification, limit: f64, stop: f64) -> Result<(), Refusal> {
-    let given = [limit, stop].into_iter().filter(|price| !price.is_nan());
-    given.map(|price| rules.check_price(price)).collect::<Result<(), OffGrid>>().map_err(Refusal::OffGrid)
+    let mut given = [limit, stop].into_iter().filter(|price| !price.is_nan());
+    given.try_for_each(|price| rules.check_price(price)).map_err(Refusal::OffGrid)
 }

@@ -439,7 +439,7 @@ fn model(steps: &[Step]) -> Vec<(u32, f64, f64)> {
                     }
                     order.4 = true;
                 }
-                now.sort_by(|a, b| (a.0, a.2).cmp(&(b.0, b.2)));
+                now.sort_by_key(|entry| (entry.0, entry.2));
                 now.sort_by(|a, b| (a.0.cmp(&b.0)).then(a.1.total_cmp(&b.1)));
                 open.retain(|order| !now.iter().any(|entry| entry.3 == order.0));
                 done.extend(now.into_iter().map(|(_, _, _, number, price)| (number, 1.0, price)));
