@@ -56,6 +56,12 @@ pub enum EventKind {
     State = 7,
     /// A change of an order was asked for.
     Amend = 8,
+    /// A coroutine was asked for.
+    Spawn = 16,
+    /// A coroutine was cancelled by its owner.
+    SpawnCancel = 17,
+    /// The result of a coroutine came in.
+    SpawnResult = 18,
 }
 
 /// XXH3-128 of records, as little-endian bytes: how a source names its content.
