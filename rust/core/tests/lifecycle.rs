@@ -12,7 +12,7 @@ use tickrail_core::lifecycle::{Ask, Cause, Operation, PauseMode, State, StateCha
 use tickrail_core::order::{Merge, MergeInput};
 use tickrail_core::stop::StopFlag;
 use tickrail_core::tick::OrderBy;
-use tickrail_core::venue::{Order, OrderStatus, OrderUpdate, SimulatedVenue};
+use tickrail_core::venue::{OrderStatus, OrderUpdate, SimulatedVenue};
 use tickrail_core::{InstrumentInfo, Kind, Side, Tick, TickBlock};
 
 type Answer = Result<(), Fault<String>>;
@@ -210,7 +210,7 @@ fn without_new_orders_only_what_reduces_a_position_passes() {
     let (mut statuses, mut quantities) = (Vec::new(), Vec::new());
     dispatcher.desk().with_orders(|book| {
         statuses.extend(book.all().iter().map(|order| order.status));
-        quantities.extend(book.all().iter().map(Order::signed));
+        quantities.extend(book.all().iter().map(|order| order.side.sign() * order.quantity));
         assert_eq!(book.open_count(0), 0);
     });
     use OrderStatus::{Filled, Rejected};

@@ -9,32 +9,30 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use tickrail_core::InstrumentInfo;
 use tickrail_core::digest::DigestMode;
 use tickrail_core::dispatch::{
     Delivery, Desk, Dispatcher as Core, Kinds, Outcome, RunSettings, Snapshots, Subscription,
 };
-use tickrail_core::lifecycle::{Ask, Operation, Transition, by_run};
 use tickrail_core::order::MergeInput;
 use tickrail_core::stop::StopFlag;
 use tickrail_core::tick::{OrderBy, Tick};
-use tickrail_core::venue::SimulatedVenue;
 
 use crate::accounts;
 use crate::array::TickArray;
 use crate::detached;
-use crate::errors::{hinted, illegal, run_failed};
+use crate::errors::{hinted, run_failed};
 use crate::forms::compiled::CompiledCode;
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::host::{Handlers, PyHost, Registered, attach};
-use crate::lives::{HookClock, Lives, Watcher, ask_of, not_renewable};
+use crate::lives::{self, HookClock, Lives, Watcher, ask_of};
 use crate::pace::{PROGRESS, Pace};
-use crate::plan::{Plan, delivery_of, edges_of, instrument_info, merged, named};
+use crate::plan::{Plan, delivery_of, edges_of, merged, named};
 use crate::pulls::Pulls;
 use crate::report;
 use crate::strategy::{Face, StrategyCore};
 use crate::table::RunTable;
 use crate::turn;
+use crate::venue_plan::{self, InstrumentRow, instrument_row};
 
 enum Phase {
     Plan(Box<Plan>),
@@ -122,7 +120,7 @@ impl Inside {
     fn build(&self, py: Python<'_>, phase: &mut Phase, stop: &Arc<StopFlag>) -> PyResult<Phase> {
         let Phase::Plan(plan) = std::mem::replace(phase, Phase::Spent) else { return Ok(Phase::Spent) };
         let source = merged(plan.inputs, plan.settings.order)?;
-        let venue = Box::new(SimulatedVenue::new(plan.fee_rates));
+        let venue = Box::new(plan.venue);
         let host =
             PyHost::new(Rc::clone(&self.table), plan.always_fresh, Rc::clone(&self.watcher), Arc::clone(&self.hooks));
         let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(stop), host);
@@ -164,7 +162,7 @@ impl Dispatcher {
 impl Dispatcher {
     #[new]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one call from the Python face")]
-    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, spawner=None))]
+    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, venues=None, spawner=None))]
     fn new(
         py: Python<'_>,
         instruments: Vec<Bound<'_, PyDict>>,
@@ -174,10 +172,12 @@ impl Dispatcher {
         config_digest: Option<&[u8]>,
         slice_ticks: usize,
         always_fresh: bool,
+        venues: Option<&Bound<'_, PyDict>>,
         spawner: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
-        let rows: Vec<(InstrumentInfo, f64)> = instruments.iter().map(instrument_info).collect::<PyResult<_>>()?;
-        let (table, fee_rates): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+        let rows: Vec<InstrumentRow> = instruments.iter().map(instrument_row).collect::<PyResult<_>>()?;
+        let venue = venue_plan::venues(&rows, venues, seed)?;
+        let (table, rules): (Vec<_>, Vec<_>) = rows.into_iter().map(|row| (row.info, row.rules)).unzip();
         let mode = match digest {
             "events" => Some(DigestMode::Events),
             "full" => Some(DigestMode::Full),
@@ -197,13 +197,13 @@ impl Dispatcher {
             slice_ticks,
         };
         let snapshots = Arc::new(Snapshots::default());
-        let plan = Plan { settings, fee_rates, inputs: Vec::new(), strategies: Vec::new(), always_fresh };
+        let plan = Plan { settings, venue, inputs: Vec::new(), strategies: Vec::new(), always_fresh };
         Ok(Self {
             stop: Arc::new(StopFlag::new()),
             snapshots: Arc::clone(&snapshots),
             inside: GilBound::new(Inside {
                 table: Rc::new(RunTable::new(py, &table)?),
-                desk: Desk::new(table),
+                desk: Desk::specified(table, rules),
                 phase: RefCell::new(Phase::Plan(Box::new(plan))),
                 thread: Rc::new(Cell::new(0)),
                 names: RefCell::default(),
@@ -384,7 +384,9 @@ impl Dispatcher {
     /// Move a strategy's life on, between two pulls; returns whether its state changed.
     #[pyo3(signature = (strategy, operation, mode="no_new_orders"))]
     fn operate(&self, py: Python<'_>, strategy: u32, operation: &str, mode: &str) -> PyResult<bool> {
-        self.apply(py, strategy, ask_of(operation, mode)?)
+        let inside = self.inside.get(py);
+        let ask = ask_of(operation, mode)?;
+        inside.drive(py, &self.stop, |core| lives::apply(py, core, &inside.names.borrow(), strategy, ask))
     }
 
     /// What other threads ask of strategies.
@@ -563,26 +565,6 @@ impl Dispatcher {
             inside.desk.inbox().promise();
             plan.strategies.push((Registered { handlers, face, generator: None, compiled, keeper }, subscription));
             Ok(index)
-        })
-    }
-
-    fn apply(&self, py: Python<'_>, strategy: u32, ask: Ask) -> PyResult<bool> {
-        let inside = self.inside.get(py);
-        inside.drive(py, &self.stop, |core| {
-            if strategy as usize >= core.accounts().len() {
-                return Err(PyValueError::new_err(format!("no strategy number {strategy}")));
-            }
-            let name = inside.names.borrow()[strategy as usize].clone();
-            if ask.operation == Operation::Restart && !core.host().strategies[strategy as usize].face.renewable {
-                return Err(not_renewable(py, &name));
-            }
-            match core.apply(strategy, ask, by_run()) {
-                Transition::To(_) => Ok(true),
-                Transition::Already => Ok(false),
-                Transition::Refused => {
-                    Err(illegal(py, &name, core.accounts()[strategy as usize].state, ask.operation, ""))
-                }
-            }
         })
     }
 

@@ -8,11 +8,12 @@ use std::time::Instant;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use tickrail_core::dispatch::{Hook, LifeAnswer};
+use tickrail_core::dispatch::{Dispatcher, Hook, LifeAnswer};
 use tickrail_core::lifecycle::{Ask, Inbox, Operation, PauseMode, Refused, State, StateChange, Ticket, Transition};
-use tickrail_core::lifecycle::{allowed, transition};
+use tickrail_core::lifecycle::{allowed, by_run, transition};
 
 use crate::errors::{hinted, illegal};
+use crate::host::PyHost;
 use crate::plan::named;
 
 /// Which hook runs since when: written by the dispatch thread, read by any.
@@ -163,6 +164,28 @@ impl Lives {
         let which = self.hooks.which.load(Ordering::Relaxed);
         let age = self.hooks.elapsed_ns().saturating_sub(began);
         Some(((which >> 8) as u32, Hook::ALL[(which & 0xff) as usize].name(), age))
+    }
+}
+
+/// Moves a strategy's life on, between two steps; says whether its state changed.
+pub fn apply(
+    py: Python<'_>,
+    core: &mut Dispatcher<PyHost>,
+    names: &[String],
+    strategy: u32,
+    ask: Ask,
+) -> PyResult<bool> {
+    let Some(registered) = core.host().strategies.get(strategy as usize) else {
+        return Err(PyValueError::new_err(format!("no strategy number {strategy}")));
+    };
+    let name = &names[strategy as usize];
+    if ask.operation == Operation::Restart && !registered.face.renewable {
+        return Err(not_renewable(py, name));
+    }
+    match core.apply(strategy, ask, by_run()) {
+        Transition::To(_) => Ok(true),
+        Transition::Already => Ok(false),
+        Transition::Refused => Err(illegal(py, name, core.desk().state(strategy), ask.operation, "")),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::lifecycle::{
 };
 use crate::source::Slice;
 use crate::tick::Tick;
-use crate::venue::{Order, OrderKey, OrderUpdate};
+use crate::venue::{Order, OrderKey, OrderKind, OrderStatus, OrderUpdate};
 
 /// Steps of lives that are kept: a run has a handful a strategy; one that pauses at each tick keeps the last.
 pub const MAX_CHANGES: usize = 65_536;
@@ -166,6 +166,7 @@ impl<H: Host> Steps<H> {
             self.forget_timers(strategy);
             self.forget_absence(strategy);
             self.forget_spawns(strategy);
+            self.cancel_resting(strategy);
             self.subscribers[strategy as usize].state.set_stopping();
         }
         self.subscribers[strategy as usize].pending = Some(Box::new(Pending { ask, cause, tickets: Vec::new() }));
@@ -386,7 +387,7 @@ impl<H: Host> Steps<H> {
             book.all().iter().filter(mine).map(|order| order.key).collect()
         };
         for key in open {
-            self.cancel_order(key, "strategy failed");
+            self.drop_order(key);
         }
         self.forget_timers(strategy);
         self.forget_absence(strategy);
@@ -417,6 +418,29 @@ impl<H: Host> Steps<H> {
             }
         }
         self.asked.retain(|asked| asked.strategy != strategy || asked.cause != by_strategy());
+    }
+
+    /// An order of a failed strategy: taken back where it stands, void where it has not left.
+    fn drop_order(&mut self, key: OrderKey) {
+        let status = self.desk.book.borrow().get(key).map(|order| order.status);
+        if status == Some(OrderStatus::Pending) {
+            let update = self.close_order(key, OrderStatus::Canceled, "strategy failed", self.desk.now_ns());
+            self.updates.push_back(update);
+        } else {
+            self.cancel_order(key);
+        }
+    }
+
+    /// Orders that may wait for ever are taken back: a strategy that stops is told of the end of each.
+    fn cancel_resting(&mut self, strategy: u32) {
+        let resting: Vec<OrderKey> = {
+            let book = self.desk.book.borrow();
+            let rests = |order: &&Order| {
+                order.key.strategy == strategy && !order.status.is_final() && order.terms.kind != OrderKind::Market
+            };
+            book.all().iter().filter(rests).map(|order| order.key).collect()
+        };
+        resting.into_iter().for_each(|key| self.cancel_order(key));
     }
 
     pub(super) fn accounts(&self) -> Vec<Account> {
