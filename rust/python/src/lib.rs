@@ -23,6 +23,7 @@ mod info;
 mod infos;
 mod instrument;
 mod method;
+mod order_terms;
 mod ownership;
 mod pace;
 mod pack;
@@ -35,6 +36,7 @@ mod strategy;
 mod table;
 mod tick;
 mod turn;
+mod venue_plan;
 mod writer;
 
 #[pymodule(gil_used = true)]
