@@ -398,8 +398,7 @@ impl Dispatcher {
 
     /// Tell ``watcher`` what becomes of strategies, on the dispatch thread: its methods ``changed``, ``settled`` and
     /// ``hook_took``.
-    #[pyo3(signature = (watcher))]
-    fn watch(&self, py: Python<'_>, watcher: Option<Py<PyAny>>) {
+    fn watch(&self, py: Python<'_>, watcher: Py<PyAny>) {
         self.inside.get(py).watcher.set(watcher);
     }
 

@@ -64,8 +64,8 @@ pub struct Watcher(RefCell<Option<Py<PyAny>>>);
 
 impl Watcher {
     /// Sets who hears of changes from now on.
-    pub fn set(&self, watcher: Option<Py<PyAny>>) {
-        *self.0.borrow_mut() = watcher;
+    pub fn set(&self, watcher: Py<PyAny>) {
+        *self.0.borrow_mut() = Some(watcher);
     }
 
     /// Calls a method of it; what it raises is no concern of the run's.
