@@ -16,6 +16,12 @@ The tree; each class carries its facts as attributes and, where there is one, th
     │   ├── TickFileError            not a tick file, or a damaged one
     │   ├── BadRecord                records that break the rules of the record, under ``on_bad="reject"``
     │   └── ImportFormatError        the source does not have the layout that was named
+    ├── BootstrapFailed          a start that could not be completed; what was started has been undone
+    ├── ExecutionError           what an execution adapter may raise
+    │   ├── OrderRejected            the venue said no; final
+    │   ├── Throttled                not sent: too many requests
+    │   ├── ConnectivityError        not known whether it arrived
+    │   └── Unsupported              not sent: the adapter lacks the capability
     ├── OrderRefused             an order that never left: quantity, instrument, state (also a ValueError)
     ├── IllegalTransition        a lifecycle operation that the present state does not allow
     ├── StateError               what a strategy keeps between two lives cannot be read or written
@@ -33,15 +39,19 @@ from typing import ClassVar
 
 __all__ = [
     "BadRecord",
+    "BootstrapFailed",
     "ConfigError",
     "ConfigProblems",
+    "ConnectivityError",
     "ContainerClosed",
     "DataError",
+    "ExecutionError",
     "HandlerError",
     "IllegalTransition",
     "ImportFormatError",
     "NotInjected",
     "OrderRefused",
+    "OrderRejected",
     "ParameterError",
     "Problem",
     "RunFailed",
@@ -49,9 +59,11 @@ __all__ = [
     "SpawnTimedOut",
     "StateError",
     "StrategyImportError",
+    "Throttled",
     "TickFileError",
     "TickrailError",
     "UnknownEnvironment",
+    "Unsupported",
     "WiringError",
     "WrongThread",
 ]
@@ -65,9 +77,11 @@ class TickrailError(Exception):
         hint: The likely fix, or ``None``.
         exit_code: What a command ends with that fails by it: 1, or 78 (``EX_CONFIG``) where the configuration or the
             user's code is wrong and a restart would not help.
+        phase: The phase of a start in which it arose, or ``None``.
     """
 
     exit_code: ClassVar[int] = 1
+    phase: str | None = None
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -283,6 +297,54 @@ class BadRecord(DataError):
 
 class ImportFormatError(DataError):
     """The source does not have the layout that was named."""
+
+
+class BootstrapFailed(TickrailError):
+    """A start could not be completed; what was started has been undone, the last first."""
+
+
+class ExecutionError(TickrailError):
+    """What an execution adapter may raise."""
+
+
+class OrderRejected(ExecutionError):
+    """The venue said no, and that is final.
+
+    Attributes:
+        reason: In the venue's words.
+    """
+
+    def __init__(self, message: str, *, reason: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
+
+
+class Throttled(ExecutionError):
+    """The request was not sent: there were too many.
+
+    Attributes:
+        retry_after_ns: When it is worth trying again, from now.
+    """
+
+    def __init__(self, message: str, *, retry_after_ns: int = 0, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_ns = retry_after_ns
+
+
+class ConnectivityError(ExecutionError):
+    """The connection is down: whether the last request arrived is not known."""
+
+
+class Unsupported(ExecutionError):
+    """The request was not sent: the adapter cannot do that.
+
+    Attributes:
+        capability: What it lacks.
+    """
+
+    def __init__(self, message: str, *, capability: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.capability = capability
 
 
 class OrderRefused(TickrailError, ValueError):

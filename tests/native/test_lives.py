@@ -329,7 +329,7 @@ def test_a_hook_that_takes_too_long_is_reported() -> None:
     seen: list[Any] = []
     waiting = threading.Event()
     dispatcher = run_of(Slow())
-    dispatcher.lives.watcher.hook_deadline_ns = 1_000_000
+    dispatcher.lives.hook_deadline_ns = 1_000_000
     dispatcher.run()
     assert (seen[0].strategy, seen[0].hook, seen[0].returned) == ("s0", "on_start", False)
     (overrun,) = dispatcher.lives.slow_hooks

@@ -84,6 +84,13 @@ class Container:
         item = self._graph.get(key)
         return item is not None and item.scope <= (self.scope if scope is None else scope)
 
+    def outline(self) -> list[list[Any]]:
+        """The graph as plain values, in the order of registration: key, scope, whether cached, and what it needs."""
+        return [
+            [key_name(key), one.scope.name, one.cached, {name: key_name(need) for name, need in one.needs.items()}]
+            for key, one in self._graph.items()
+        ]
+
     def enter(self, scope: Scope) -> Container:
         """A narrower scope, closed at the latest with this one.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tickrail._native import CompiledCode
 from tickrail.errors import StateError
-from tickrail.ports.state_store import StateStore
+from tickrail.ports.state_store import StateStorePort
 from tickrail.strategy.compiled.form import is_compiled
 from tickrail.strategy.strategy import Strategy, check_ready
 
@@ -28,7 +28,7 @@ class Keeper:
         name: str,
         strategies: dict[str, Strategy],
         make: Callable[[], Strategy] | None,
-        store: StateStore | None,
+        store: StateStorePort | None,
         compile_one: Callable[[str, Strategy], CompiledCode],
     ) -> None:
         self.name = name

@@ -20,7 +20,7 @@ from tickrail.strategy.lifecycle import Operation, State, allowed
 __all__ = ["HookOverrun", "Lives", "PauseMode", "Receipt", "Standing"]
 
 PauseMode: TypeAlias = Literal["no_new_orders", "no_ticks"]
-Listener: TypeAlias = Callable[[StateChange], object]
+OnChange: TypeAlias = Callable[[StateChange], object]
 
 MAX_CHANGES: Final = 65_536  # as many as the loop itself keeps
 OPERATOR: Final = "an operator"
@@ -61,6 +61,27 @@ class HookOverrun:
     returned: bool
 
 
+class Start:
+    """Looks at the beginning of a run.
+
+    Attributes:
+        failed: The strategy whose ``on_start`` raised.
+    """
+
+    def __init__(self, request_stop: Callable[[], None]) -> None:
+        self.failed: str | None = None
+        self._request_stop = request_stop
+        self._again: set[str] = set()
+
+    def look(self, change: StateChange) -> None:
+        """A restart that fails is no failed start: the others go on."""
+        if change.operation == Operation.RESTART.value:
+            self._again.add(change.strategy)
+        elif change.cause == "on_start raised" and change.strategy not in self._again and self.failed is None:
+            self.failed = change.strategy
+            self._request_stop()
+
+
 class Receipt(Future[State]):
     """The answer to a request: ``result()`` is the state reached, which is ``FAILED`` where a hook raised.
 
@@ -99,6 +120,7 @@ class Lives:
     Attributes:
         slow_hooks: Hooks that took longer than their deadline.
         dispatch_thread: Identity of the thread that runs the loop; ``None`` while none does.
+        hook_deadline_ns: How long a hook may run before it is reported.
 
     Thread safety: any thread; listeners are called on the dispatch thread, between two steps.
     """
@@ -106,13 +128,14 @@ class Lives:
     def __init__(self, native: NativeLives, strategies: Mapping[str, object]) -> None:
         self.slow_hooks: deque[HookOverrun] = deque(maxlen=1_000)
         self.dispatch_thread: int | None = None
+        self.hook_deadline_ns = HOOK_DEADLINE_NS
         self.watcher = _Watcher(self)
         self._native = native
         self._strategies = strategies
         self._lock = threading.Lock()
         self._receipts: dict[int, Receipt] = {}
         self._changes: deque[StateChange] = deque(maxlen=MAX_CHANGES)
-        self._listeners: tuple[Listener, ...] = ()
+        self._listeners: tuple[OnChange, ...] = ()
 
     def pause(self, name: str, *, mode: PauseMode = "no_new_orders", cause: str = OPERATOR) -> Receipt:
         """Pause a strategy.
@@ -174,7 +197,7 @@ class Lives:
         """Every step of every life so far, in the order taken (the last 65,536)."""
         return tuple(self._changes.copy())
 
-    def listen(self, listener: Listener) -> None:
+    def listen(self, listener: OnChange) -> None:
         """Call ``listener`` with each change from now on; what it raises is logged, and no concern of the run's."""
         with self._lock:
             self._listeners = (*self._listeners, listener)
@@ -183,6 +206,15 @@ class Lives:
         """The hook that runs at this moment, with its age."""
         found = self._native.hook()
         return None if found is None else HookOverrun(self._name(found[0]), found[1], found[2], returned=False)
+
+    @contextmanager
+    def whole_start(self, request_stop: Callable[[], None]) -> Iterator[Start]:
+        """While the block runs, a strategy whose ``on_start`` raises stops the run: all start or none does."""
+        self.watcher.start = start = Start(request_stop)
+        try:
+            yield start
+        finally:
+            self.watcher.start = None
 
     @contextmanager
     def dispatching(self) -> Iterator[None]:
@@ -221,12 +253,14 @@ class _Watcher:
     def __init__(self, lives: Lives) -> None:
         self._lives = lives
         self.renewable: set[str] = set()
-        self.hook_deadline_ns = HOOK_DEADLINE_NS
+        self.start: Start | None = None
 
     def changed(self, number: int, position: int, ts_ns: int, *rest: Any) -> None:
         lives = self._lives
         change = StateChange(lives._name(number), position, ts_ns, *rest)
         lives._changes.append(change)
+        if self.start is not None:
+            self.start.look(change)
         for listener in lives._listeners:
             try:
                 listener(change)
@@ -247,7 +281,7 @@ class _Watcher:
         receipt.set_exception(IllegalTransition(f"strategy {name}: {why}", state=state, allowed=names))
 
     def hook_took(self, number: int, hook: str, ns: int) -> None:
-        if ns > self.hook_deadline_ns:
+        if ns > self._lives.hook_deadline_ns:
             overrun = HookOverrun(self._lives._name(number), hook, ns, returned=True)
             self._lives.slow_hooks.append(overrun)
             logger.warning("strategy %s: %s took %.1f s", overrun.strategy, hook, ns / 1e9)

@@ -21,7 +21,7 @@ from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.keeper import Keeper
 from tickrail.orchestration.lives import Lives
 from tickrail.orchestration.spawner import SPAWN_TIMEOUT_S, Spawner
-from tickrail.ports.state_store import StateStore
+from tickrail.ports.state_store import StateStorePort
 from tickrail.report.accounts import Accounts, StrategyAccount
 from tickrail.report.result import Result, Status, StrategyError, StrategyResult
 from tickrail.strategy.compiled.form import is_compiled
@@ -116,7 +116,7 @@ class TickDispatcher:
         max_ticks: int = 4_096,
         window_ns: int = 0,
         renew: Callable[[], Strategy] | None = None,
-        store: StateStore | None = None,
+        store: StateStorePort | None = None,
     ) -> int:
         """Add a strategy; each tick reaches strategies in this order. Returns its number.
 

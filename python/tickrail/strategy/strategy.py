@@ -16,7 +16,7 @@ from tickrail.strategy.fields import Field, own_fields, place_descriptors
 from tickrail.strategy.handlers import HANDLERS, check_handlers
 from tickrail.strategy.parameters import Parameter, Schema, schema_of
 
-__all__ = ["Strategy", "check_ready", "inject", "parameters_of", "schema"]
+__all__ = ["Strategy", "check_ready", "inject", "parameters_of", "schema", "services_of"]
 
 
 class KeptState:
@@ -54,6 +54,8 @@ class Strategy(StrategyCore):
 
     state_version: ClassVar[int] = 1
     """Raised where ``save_state`` changes its shape; ``migrate_state(self, state, version)`` takes older ones."""
+    requires: ClassVar[frozenset[str]] = frozenset()
+    """What it needs its venues to be able to do; checked before the start against the adapters' ``capabilities``."""
     state = KeptState()
     _fields: ClassVar[Mapping[str, Field]] = {}
     _schema: ClassVar[Schema | None] = None
@@ -139,6 +141,11 @@ def schema(cls: type[Strategy]) -> Schema:
 def parameters_of(strategy: Strategy) -> dict[str, Any]:
     """The values of the parameters of ``strategy``."""
     return {name: strategy.__dict__[name] for name in schema(type(strategy)).parameters if name in strategy.__dict__}
+
+
+def services_of(strategy: Strategy) -> Mapping[str, Any]:
+    """The service fields of ``strategy`` with their keys."""
+    return schema(type(strategy)).services
 
 
 def inject(strategy: Strategy, services: Mapping[str, Any]) -> None:
