@@ -139,7 +139,8 @@ def _wrap(graph: Graph, decorator: Registration) -> Iterable[str]:
         near = did_you_mean(key_name(key), map(key_name, graph))
         yield f"{decorator.place}: decorates {key_name(key)}, which nothing registers{near}"
         return
-    takes = [name for name, need in decorator.needs.items() if need == key]
+    given = decorator.needs.items()
+    takes = [name for name, need in given if need == key] or [name for name, need in given if need == _unmarked(key)]
     if not takes:
         source = key_name(decorator.source)
         yield f"{decorator.place}: {source} decorates {key_name(key)} and has no argument that takes one"
@@ -148,6 +149,11 @@ def _wrap(graph: Graph, decorator: Registration) -> Iterable[str]:
     graph[inner] = replace(graph[key], key=inner)
     needs = {name: inner if name in takes else need for name, need in decorator.needs.items()}
     graph[key] = replace(decorator, needs=needs)
+
+
+def _unmarked(key: Any) -> Any:
+    """The type of a named key: a decorator need not say the name again."""
+    return getattr(key, "__origin__", key) if _marks(key) else key
 
 
 def _depth(graph: Graph, key: Any) -> int:

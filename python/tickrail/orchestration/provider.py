@@ -166,8 +166,8 @@ class Provider:
     def decorate(self, key: TypeForm[T], source: Callable[..., Any], *, name: str = "") -> Self:
         """Whoever asks for ``key`` receives what ``source`` makes of it; it lives as long as what it wraps.
 
-        ``source`` takes the wrapped object by an argument annotated with ``key``; of several, the last registered is
-        outermost.
+        ``source`` takes the wrapped object by an argument annotated with ``key``, with or without its name; of several,
+        the last registered is outermost.
         """
         return self._add(key, source, Scope.RUNTIME, name=name, kind=Kind.DECORATOR)
 
