@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::desk::Desk;
+use super::external::{Externals, after_externals};
 use super::host::Host;
 use super::step::{ErrorRecord, Fill, Pass, RunError, Steps};
 use super::subscriber::{Account, Subscription};
@@ -67,9 +68,10 @@ pub enum Outcome {
 
 /// The dispatch loop of one run. Lives on one thread.
 pub struct Dispatcher<H: Host> {
-    source: Box<dyn Source>,
+    pub(super) source: Box<dyn Source>,
     settings: RunSettings,
-    steps: Steps<H>,
+    pub(super) steps: Steps<H>,
+    pub(super) externals: Externals,
     index: usize,
     pulled: bool,
     ahead: Ahead,
@@ -110,6 +112,7 @@ impl<H: Host> Dispatcher<H> {
             source,
             settings,
             steps,
+            externals: Externals::Closed,
             index: 0,
             pulled: false,
             ahead: Ahead::default(),
@@ -165,11 +168,18 @@ impl<H: Host> Dispatcher<H> {
             return Outcome::End;
         }
         self.complete_pull();
+        self.take_externals(false);
+        if let Some(outcome) = self.steps.halted() {
+            return outcome;
+        }
         if self.index >= self.source.current().ticks.len() {
             self.steps.leave_slice(&self.source.current());
             match self.source.advance(self.settings.slice_ticks) {
                 Advance::Ready => self.index = 0,
-                Advance::Pending => return Outcome::Idle,
+                Advance::Pending => {
+                    let taken = self.take_externals(true);
+                    return after_externals(self.steps.halted(), taken).unwrap_or(Outcome::Idle);
+                }
                 Advance::End => return self.end_of_data(),
             }
         }
@@ -181,11 +191,20 @@ impl<H: Host> Dispatcher<H> {
     fn run_on(&mut self) -> Pass {
         let slice = self.source.current();
         loop {
-            let piece = slice.first(self.index.saturating_add(self.steps.digest.piece()));
+            let reach = self.externals.reach(self.steps.inputs).min(self.steps.digest.piece());
+            self.steps.heeds = self.externals.heeds();
+            let piece = slice.first(self.index.saturating_add(reach));
             let pass = self.steps.run_slice(&piece, &mut self.index);
             self.steps.enter_inputs(&slice);
-            if !matches!(pass, Pass::Done) || self.index >= slice.ticks.len() {
-                return pass;
+            self.externals.note(self.steps.inputs);
+            match pass {
+                Pass::Done | Pass::Called if self.index < slice.ticks.len() => {
+                    self.externals.take(&mut self.steps, &slice, false);
+                    if self.steps.halted().is_some() {
+                        return Pass::Halted;
+                    }
+                }
+                pass => return pass,
             }
         }
     }
@@ -225,7 +244,7 @@ impl<H: Host> Dispatcher<H> {
     /// The next tick of the pull subscriber, where it follows at once on the last one; `None`: only [`Self::advance`] can
     /// tell.
     pub fn pull_on(&mut self) -> Option<&Tick> {
-        if !self.pulled || self.steps.has_requests() || self.steps.halted().is_some() {
+        if !self.pulled || self.steps.is_disturbed() || self.steps.halted().is_some() || self.is_replaying() {
             return None;
         }
         self.count_pulls();
@@ -243,7 +262,7 @@ impl<H: Host> Dispatcher<H> {
 
     fn outcome_of(&mut self, pass: Pass) -> Outcome {
         match pass {
-            Pass::Done => Outcome::Slice,
+            Pass::Done | Pass::Called => Outcome::Slice,
             Pass::Pulled => {
                 self.pulled = true;
                 Outcome::Pulled
@@ -263,6 +282,10 @@ impl<H: Host> Dispatcher<H> {
 
     fn end_of_data(&mut self) -> Outcome {
         self.index = 0;
+        self.take_last_externals();
+        if let Some(outcome) = self.steps.halted() {
+            return outcome;
+        }
         self.steps.end_of_data(&self.source.current());
         self.ended = true;
         self.steps.halted().unwrap_or(Outcome::End)
@@ -277,6 +300,7 @@ impl<H: Host> Dispatcher<H> {
     pub fn finish(&mut self) {
         if !std::mem::replace(&mut self.finished, true) {
             self.complete_pull();
+            self.close_lanes();
             self.steps.stop_all(&self.source.current());
             self.steps.leave_slice(&self.source.current());
         }

@@ -1,6 +1,7 @@
 //! The host: whoever holds the handlers. The Python binding is one, a Rust program with its own strategies another.
 
 use crate::block::TickBlock;
+use crate::command::{Command, CommandKind, Handled};
 use crate::handler::HandlerError;
 use crate::tick::Tick;
 use crate::venue::OrderUpdate;
@@ -66,6 +67,27 @@ pub trait Host {
     /// # Errors
     /// What the handler raised.
     fn order_update(&mut self, strategy: u32, update: &OrderUpdate) -> Result<(), Fault<Self::Failure>>;
+
+    /// An external input has its turn: a command from another thread, the result of a coroutine. It has its loop position;
+    /// what is asked for here takes effect at the end of the step. Its attachment is absent in a replay.
+    ///
+    /// # Errors
+    /// What the strategy's handler raised. A failure of an input that concerns no strategy ends the run: whoever handles
+    /// commands answers their senders instead.
+    fn external(&mut self, command: Command, _handled: Handled) -> Result<(), Fault<Self::Failure>> {
+        drop(command);
+        Ok(())
+    }
+
+    /// What the handler of external inputs of `kind` is called in records of errors.
+    fn external_handler(&self, _kind: CommandKind) -> &'static str {
+        "on_command"
+    }
+
+    /// The run ended before this command had its turn.
+    fn abandoned(&mut self, command: Command) {
+        drop(command);
+    }
 
     /// What a handler in machine code could not do, as this host shows it.
     fn handler_failure(&self, strategy: u32, error: HandlerError) -> Self::Failure;

@@ -7,6 +7,7 @@
 mod batcher;
 mod desk;
 mod dispatcher;
+mod external;
 mod host;
 mod lives;
 mod machine;
@@ -20,6 +21,7 @@ mod subscriber;
 pub use batcher::BatchEdges;
 pub use desk::{Desk, OrderBook};
 pub use dispatcher::{Dispatcher, Outcome, RunSettings};
+pub use external::ExternalSink;
 pub use host::{Fault, Hook, Host, NoHost};
 pub use request::{MAX_ORDERS, MAX_QUANTITY, MIN_INTERVAL_NS, Refusal, Request, TimerKey};
 pub use step::{ErrorRecord, Fill, RunError};
