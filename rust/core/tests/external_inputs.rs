@@ -359,6 +359,7 @@ fn a_replay_over_other_data_says_so() {
     let record = |inputs, position| ExternalRecord {
         position,
         inputs,
+        turn: 0,
         now_ns: 5,
         lane: Lane::Normal,
         kind: CommandKind::HOST,

@@ -12,6 +12,8 @@ pub struct ExternalRecord {
     pub position: u64,
     /// How many ticks the loop had taken before it.
     pub inputs: u64,
+    /// How many slices and moments without one a run by arrival had come to; 0 in others.
+    pub turn: u64,
     /// The clock of its step, ns UTC.
     pub now_ns: i64,
     /// The lane that it came by; decides nothing.
@@ -47,8 +49,8 @@ pub enum RecordError {
 
 const MAGIC: &[u8; 7] = b"TRKLEXT";
 const VERSION: u8 = 1;
-/// Length, position, inputs, clock, strategy, kind, lane, a spare byte; all little-endian.
-const HEAD: usize = 4 + 8 + 8 + 8 + 4 + 2 + 1 + 1;
+/// Length, position, inputs, turn, clock, strategy, kind, lane, a spare byte; all little-endian.
+const HEAD: usize = 4 + 8 + 8 + 8 + 8 + 4 + 2 + 1 + 1;
 
 impl ExternalRecord {
     /// What a recording begins with.
@@ -63,6 +65,7 @@ impl ExternalRecord {
         bytes.extend_from_slice(&(self.payload.len() as u32).to_le_bytes());
         bytes.extend_from_slice(&self.position.to_le_bytes());
         bytes.extend_from_slice(&self.inputs.to_le_bytes());
+        bytes.extend_from_slice(&self.turn.to_le_bytes());
         bytes.extend_from_slice(&self.now_ns.to_le_bytes());
         bytes.extend_from_slice(&self.strategy.to_le_bytes());
         bytes.extend_from_slice(&self.kind.0.to_le_bytes());
@@ -82,10 +85,11 @@ impl ExternalRecord {
         let record = Self {
             position: word(4),
             inputs: word(12),
-            now_ns: word(20) as i64,
-            strategy: half(28),
-            kind: CommandKind(u16::from_le_bytes([head[32], head[33]])),
-            lane: *Lane::ALL.get(usize::from(head[34]))?,
+            turn: word(20),
+            now_ns: word(28) as i64,
+            strategy: half(36),
+            kind: CommandKind(u16::from_le_bytes([head[40], head[41]])),
+            lane: *Lane::ALL.get(usize::from(head[42]))?,
             payload: bytes.get(HEAD..HEAD + length)?.into(),
         };
         Some((record, HEAD + length))

@@ -180,13 +180,13 @@ proptest! {
 
     #[test]
     fn records_survive_the_file_and_damage_is_told(
-        given in prop::collection::vec((any::<u64>(), any::<u64>(), any::<i64>(), 0..3_usize, any::<u16>(), any::<u32>(),
+        given in prop::collection::vec((any::<u64>(), any::<u64>(), any::<u64>(), any::<i64>(), 0..3_usize, any::<u16>(), any::<u32>(),
             prop::collection::vec(any::<u8>(), 0..40)), 0..6),
         cut in any::<prop::sample::Index>(),
     ) {
-        let records: Vec<ExternalRecord> = given.into_iter().map(|(position, inputs, now_ns, lane, kind, strategy, payload)| {
+        let records: Vec<ExternalRecord> = given.into_iter().map(|(position, inputs, turn, now_ns, lane, kind, strategy, payload)| {
             let (lane, kind, payload) = (Lane::ALL[lane], CommandKind(kind), payload.into());
-            ExternalRecord { position, inputs, now_ns, lane, kind, strategy, payload }
+            ExternalRecord { position, inputs, turn, now_ns, lane, kind, strategy, payload }
         }).collect();
         let mut bytes = ExternalRecord::header().to_vec();
         let mut ends = vec![bytes.len()];

@@ -63,6 +63,18 @@ impl<H: Host> Dispatcher<H> {
         matches!(&self.externals, Externals::Replay(records) if !records.is_empty())
     }
 
+    /// Whether the next moment without a slice is one for external inputs.
+    pub(super) fn is_external_next(&self) -> bool {
+        match &self.externals {
+            Externals::Closed => false,
+            Externals::Lanes(inbox) => inbox.is_called(),
+            Externals::Replay(records) => {
+                let next = (self.steps.turns + 1, self.steps.inputs);
+                records.front().is_some_and(|record| (record.turn, record.inputs) == next)
+            }
+        }
+    }
+
     /// Takes what may be taken now. `idle`: no tick waits.
     #[inline(always)]
     pub(super) fn take_externals(&mut self, idle: bool) -> u64 {
@@ -156,7 +168,7 @@ impl Externals {
                 }
             }
             Self::Replay(records) => {
-                if records.front().is_some_and(|next| next.inputs <= steps.inputs) {
+                if records.front().is_some_and(|next| steps.has_come_to(next)) {
                     take_recorded(records, steps, slice);
                 }
             }
@@ -179,10 +191,10 @@ fn take_sent<H: Host>(inbox: &mut Inbox<Command>, steps: &mut Steps<H>, slice: &
 #[cold]
 fn take_recorded<H: Host>(records: &mut VecDeque<ExternalRecord>, steps: &mut Steps<H>, slice: &Slice<'_>) {
     while steps.halted().is_none()
-        && records.front().is_some_and(|next| next.inputs <= steps.inputs)
+        && records.front().is_some_and(|next| steps.has_come_to(next))
         && let Some(record) = records.pop_front()
     {
-        if record.inputs != steps.inputs || !steps.reach_position(slice, &record) {
+        if !steps.is_at(&record) {
             steps.run_error = Some(RunError::Diverged { position: record.position });
             return;
         }
@@ -192,18 +204,15 @@ fn take_recorded<H: Host>(records: &mut VecDeque<ExternalRecord>, steps: &mut St
 }
 
 impl<H: Host> Steps<H> {
-    /// Lets timers and updates go before `record` that went before it when it was recorded; false where they do not
-    /// lead there.
-    fn reach_position(&mut self, slice: &Slice<'_>, record: &ExternalRecord) -> bool {
-        let key = record.now_ns.saturating_add(1);
-        while self.desk.position() + 1 < record.position && self.halted().is_none() {
-            if !self.between(slice, key) {
-                break;
-            }
-        }
-        self.set_gate();
-        self.desk.advance_clock(record.now_ns);
-        self.desk.position() + 1 == record.position
+    /// Whether the run is where `record` was taken, or beyond.
+    fn has_come_to(&self, record: &ExternalRecord) -> bool {
+        record.turn <= self.turns && record.inputs <= self.inputs
+    }
+
+    /// Whether the next step has the place of `record`.
+    fn is_at(&self, record: &ExternalRecord) -> bool {
+        let place = (record.turn, record.inputs, record.position, record.now_ns);
+        place == (self.turns, self.inputs, self.desk.position() + 1, self.desk.now_ns())
     }
 
     /// One external input: a step of its own.
@@ -243,6 +252,7 @@ impl<H: Host> Steps<H> {
         sink(ExternalRecord {
             position,
             inputs: self.inputs,
+            turn: self.turns,
             now_ns: self.desk.now_ns(),
             lane,
             kind: command.kind,

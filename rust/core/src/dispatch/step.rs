@@ -9,6 +9,7 @@ use super::desk::Desk;
 use super::dispatcher::{Outcome, RunSettings};
 use super::external::ExternalSink;
 use super::host::Host;
+use super::keys::Keys;
 use super::request::{Request, TimerKey};
 use super::subscriber::{Delivery, Routes, Subscriber, Subscription};
 use crate::digest::{EventKind, RunDigest};
@@ -16,7 +17,7 @@ use crate::handler::{Handler, Out};
 use crate::lifecycle::{Operation, State};
 use crate::source::Slice;
 use crate::stop::{STOP, StopFlag};
-use crate::tick::{OrderBy, Side, Tick};
+use crate::tick::{Side, Tick};
 use crate::timer::{Fired, TimerId, TimerQueue};
 use crate::venue::{OrderKey, OrderUpdate, Venue, VenueFill};
 
@@ -154,13 +155,15 @@ pub(super) struct Steps<H: Host> {
     pub(super) fills: Vec<Fill>,
     pub(super) inputs: u64,
     pub(super) timers_fired: u64,
-    pub(super) order: OrderBy,
+    pub(super) keys: Keys,
     pub(super) venue: Box<dyn Venue>,
     pub(super) stop: Arc<StopFlag>,
     /// Which of its bits end a stretch of ticks.
     pub(super) heeds: u32,
     pub(super) sink: Option<ExternalSink>,
     pub(super) externals_taken: u64,
+    /// Slices and moments without one, in a run by arrival.
+    pub(super) turns: u64,
     pub(super) subscribers: Vec<Subscriber>,
     pub(super) routes: Routes,
     /// Per instrument: whether an order waits or a position is open, so that the venue and the mark matter.
@@ -185,6 +188,8 @@ pub(super) struct Steps<H: Host> {
     /// What the handler in machine code that is being called asks for.
     pub(super) out: Box<Out>,
     pub(super) run_error: Option<RunError>,
+    /// The loop position at which a run was stopped that is run again; what comes between ticks goes no further.
+    pub(super) limit: u64,
 }
 
 impl<H: Host> Steps<H> {
@@ -199,12 +204,13 @@ impl<H: Host> Steps<H> {
             fills: Vec::new(),
             inputs: 0,
             timers_fired: 0,
-            order: settings.order,
+            keys: Keys::of_records(settings.order),
             venue,
             stop,
             heeds: STOP,
             sink: None,
             externals_taken: 0,
+            turns: 0,
             subscribers: Vec::new(),
             routes: Routes::new(instruments),
             watched: vec![false; instruments],
@@ -222,6 +228,7 @@ impl<H: Host> Steps<H> {
             steps_at_one_time: 0,
             out: Out::new(),
             run_error: None,
+            limit: u64::MAX,
             desk,
         }
     }
@@ -262,7 +269,7 @@ impl<H: Host> Steps<H> {
             if self.stop.asks(self.heeds & !STOP) {
                 return Pass::Called;
             }
-            let key = tick.key(self.order);
+            let key = self.keys.of(tick);
             if key > self.gate {
                 self.before_key(slice, key);
             }
@@ -423,7 +430,7 @@ impl<H: Host> Steps<H> {
     /// Everything that comes before an input of `key`: pending updates, windows that ended, timers that are due.
     #[cold]
     pub(super) fn before_key(&mut self, slice: &Slice<'_>, key: i64) {
-        while self.halted().is_none() {
+        while self.halted().is_none() && self.desk.position() < self.limit {
             if !self.between(slice, key) {
                 break;
             }

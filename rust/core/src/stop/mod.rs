@@ -5,10 +5,12 @@ mod flag;
 mod futex;
 #[cfg(any(not(target_os = "linux"), test))]
 mod pipe;
+mod wait;
 mod waker;
 
 pub use flag::StopFlag;
 pub(crate) use flag::{CONTROL, OTHERS, STOP};
+pub use wait::WaitStrategy;
 pub use waker::{MAX_SLICE, WakeReason, Waker};
 
 #[cfg(test)]
