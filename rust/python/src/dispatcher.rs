@@ -13,7 +13,7 @@ use tickrail_core::digest::DigestMode;
 use tickrail_core::dispatch::{Delivery, Desk, Dispatcher as Core, Kinds, Outcome, RunSettings, Subscription};
 use tickrail_core::lifecycle::{Operation, Transition};
 use tickrail_core::order::MergeInput;
-use tickrail_core::stop::StopFlag;
+use tickrail_core::stop::{StopFlag, Waker};
 use tickrail_core::tick::{OrderBy, Tick};
 use tickrail_core::venue::SimulatedVenue;
 
@@ -22,6 +22,7 @@ use crate::detached;
 use crate::errors::{hinted, run_failed};
 use crate::forms::compiled::CompiledCode;
 use crate::gil::{GilBound, guard, thread_mark};
+use crate::lanes::{Receivers, into_sink};
 use crate::host::{Handlers, PyHost, Registered, attach};
 use crate::pace::{PROGRESS, Pace};
 use crate::plan::{Plan, delivery_of, edges_of, instrument_info, merged, named};
@@ -44,6 +45,8 @@ enum Phase {
 #[pyclass(frozen, module = "tickrail._native")]
 pub struct Dispatcher {
     stop: Arc<StopFlag>,
+    /// Wakes the dispatch thread where it waits.
+    waker: Arc<Waker>,
     inside: GilBound<Inside>,
 }
 
@@ -52,6 +55,7 @@ struct Inside {
     desk: Rc<Desk>,
     table: Rc<RunTable>,
     thread: Rc<Cell<usize>>,
+    receivers: Rc<Receivers>,
     names: RefCell<Vec<String>>,
     /// Name and file of each feed.
     feeds: RefCell<Vec<String>>,
@@ -103,7 +107,7 @@ impl Inside {
         let Phase::Plan(plan) = std::mem::replace(phase, Phase::Spent) else { return Ok(Phase::Spent) };
         let source = merged(plan.inputs, plan.settings.order)?;
         let venue = Box::new(SimulatedVenue::new(plan.fee_rates));
-        let host = PyHost::new(Rc::clone(&self.table), plan.always_fresh);
+        let host = PyHost::new(Rc::clone(&self.table), plan.always_fresh, Rc::clone(&self.receivers));
         let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(stop), host);
         for (registered, subscription) in plan.strategies {
             let handler = registered.compiled.as_ref().map(|code| code.get().handler(py)).transpose()?;
@@ -112,6 +116,15 @@ impl Inside {
                 Some(handler) => core.register_handler(&subscription, Box::new(handler)),
                 None => core.register(&subscription),
             };
+        }
+        if let Some((_, inbox)) = plan.lanes {
+            core.adopt_lanes(inbox);
+        }
+        if let Some(records) = plan.replay {
+            core.replay(records);
+        }
+        if let Some(sink) = plan.sink {
+            core.record_externals(into_sink(sink));
         }
         Ok(Phase::Loop(Box::new(core)))
     }
@@ -124,6 +137,27 @@ fn busy() -> PyErr {
 }
 
 impl Dispatcher {
+    /// Adds to what the run will be; refused once it has begun.
+    pub fn with_plan<R>(&self, py: Python<'_>, act: impl FnOnce(&mut Plan) -> PyResult<R>) -> PyResult<R> {
+        self.inside.get(py).plan(act)
+    }
+
+    /// Tells the loop to stop, and of commands.
+    pub const fn stop(&self) -> &Arc<StopFlag> {
+        &self.stop
+    }
+
+    /// Wakes the dispatch thread where it waits.
+    pub const fn waker(&self) -> &Arc<Waker> {
+        &self.waker
+    }
+
+    /// The dispatch thread, what handlers reach, and who receives commands.
+    pub fn parts(&self, py: Python<'_>) -> (Rc<Cell<usize>>, Rc<Desk>, Rc<Receivers>) {
+        let inside = self.inside.get(py);
+        (Rc::clone(&inside.thread), Rc::clone(&inside.desk), Rc::clone(&inside.receivers))
+    }
+
     /// The next tick of the pull strategy, as a new reference, where nobody else has anything to do with it; `None`: only
     /// [`Self::pull`] can tell.
     #[inline(always)]
@@ -173,14 +207,16 @@ impl Dispatcher {
             fingerprints: Vec::new(),
             slice_ticks,
         };
-        let plan = Plan { settings, fee_rates, inputs: Vec::new(), strategies: Vec::new(), always_fresh };
+        let plan = Plan { settings, fee_rates, inputs: Vec::new(), strategies: Vec::new(), always_fresh, lanes: None, sink: None, replay: None };
         Ok(Self {
             stop: Arc::new(StopFlag::new()),
+            waker: Arc::new(Waker::new()),
             inside: GilBound::new(Inside {
                 table: Rc::new(RunTable::new(py, &table)?),
                 desk: Desk::new(table),
                 phase: RefCell::new(Phase::Plan(Box::new(plan))),
                 thread: Rc::new(Cell::new(0)),
+                receivers: Rc::default(),
                 names: RefCell::default(),
                 feeds: RefCell::default(),
                 is_begun: Cell::new(false),
@@ -333,6 +369,7 @@ impl Dispatcher {
     /// Ask the run to stop after the present step. Any thread, any time, idempotent.
     fn request_stop(&self) {
         self.stop.request_stop();
+        self.waker.wake();
     }
 
     /// How the run ended: ``"end"``, ``"stopped"``, ``"interrupted"``, ``"failed"``; ``None`` before.

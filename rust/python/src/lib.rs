@@ -19,6 +19,7 @@ mod host;
 mod info;
 mod infos;
 mod instrument;
+mod lanes;
 mod method;
 mod ownership;
 mod pace;
@@ -47,5 +48,6 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     strategy::register(m)?;
     forms::compiled::register(m)?;
     pulls::register(m)?;
+    lanes::register(m)?;
     dispatcher::register(m)
 }

@@ -238,6 +238,11 @@ impl Desk {
         self.requests.borrow_mut().push(Request::CancelTimer(timer));
     }
 
+    /// Asks for the command that was just sent on the dispatch thread to be handled at the end of the step.
+    pub fn command(&self) {
+        self.requests.borrow_mut().push(Request::Command);
+    }
+
     /// Asks for an instrument's ticks, or to be spared them, from the next step on.
     ///
     /// # Errors

@@ -40,10 +40,15 @@ impl<H: Host> Dispatcher<H> {
     /// A capacity is no power of two, or out of range.
     pub fn open_lanes(&mut self, settings: LaneSettings, waker: Arc<Waker>) -> Result<Sender<Command>, CapacityError> {
         let (sender, inbox) = lanes(settings, Arc::clone(&self.steps.stop), waker)?;
+        self.adopt_lanes(inbox);
+        Ok(sender)
+    }
+
+    /// The same with lanes that were made before, over this run's stop flag.
+    pub fn adopt_lanes(&mut self, inbox: Inbox<Command>) {
         self.close_lanes();
         self.externals = Externals::Lanes(inbox);
         self.steps.heeds = STOP | CONTROL;
-        Ok(sender)
     }
 
     /// Takes external inputs from a recording, each at its place, instead of from lanes. Before [`Self::start`].
@@ -184,7 +189,11 @@ fn take_sent<H: Host>(inbox: &mut Inbox<Command>, steps: &mut Steps<H>, slice: &
     }
     while steps.halted().is_none() {
         let Some((lane, command)) = inbox.take() else { return };
-        steps.external_step(slice, lane, command);
+        match steps.host.admits(&command) {
+            Ok(true) => steps.external_step(slice, lane, command),
+            Ok(false) => {}
+            Err(fault) => steps.command_fault(fault),
+        }
     }
 }
 
@@ -238,12 +247,20 @@ impl<H: Host> Steps<H> {
         match self.host.external(command, handled) {
             Ok(()) => {}
             Err(fault) if is_known => self.fault(strategy, self.host.external_handler(kind), None, fault),
-            Err(Fault::Interrupted(failure)) => self.interruption = Some(failure),
-            Err(Fault::Failed(failure)) => self.cannot_show(failure),
-            Err(Fault::Ended) => {}
+            Err(fault) => self.command_fault(fault),
         }
         if self.has_requests() {
             self.apply_requests();
+        }
+    }
+
+    /// A command that concerns no strategy cannot fail one.
+    #[cold]
+    pub(super) fn command_fault(&mut self, fault: Fault<H::Failure>) {
+        match fault {
+            Fault::Interrupted(failure) => self.interruption = Some(failure),
+            Fault::Failed(failure) => self.cannot_show(failure),
+            Fault::Ended => {}
         }
     }
 

@@ -68,6 +68,23 @@ pub trait Host {
     /// What the handler raised.
     fn order_update(&mut self, strategy: u32, update: &OrderUpdate) -> Result<(), Fault<Self::Failure>>;
 
+    /// Whether a command that could be taken is still wanted: one that was taken back or came too late is none, and gets no
+    /// loop position. Not asked in a replay.
+    ///
+    /// # Errors
+    /// The user wants the run to end.
+    fn admits(&mut self, _command: &Command) -> Result<bool, Fault<Self::Failure>> {
+        Ok(true)
+    }
+
+    /// The oldest command that a handler has sent on the dispatch thread, at the end of that step.
+    ///
+    /// # Errors
+    /// The user wants the run to end; what the command's handler raised is its sender's.
+    fn local_command(&mut self) -> Result<(), Fault<Self::Failure>> {
+        Ok(())
+    }
+
     /// An external input has its turn: a command from another thread, the result of a coroutine. It has its loop position;
     /// what is asked for here takes effect at the end of the step. Its attachment is absent in a replay.
     ///

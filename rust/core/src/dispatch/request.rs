@@ -41,6 +41,8 @@ pub enum Request {
         /// Whether to deliver it.
         wanted: bool,
     },
+    /// Handle the oldest command that was sent on the dispatch thread and waits at the host.
+    Command,
 }
 
 impl Request {
@@ -50,6 +52,7 @@ impl Request {
             Self::Order(key) | Self::Cancel(key) => key.strategy,
             Self::SetTimer { timer, .. } | Self::CancelTimer(timer) => timer.strategy,
             Self::Subscription { strategy, .. } => *strategy,
+            Self::Command => crate::command::NO_STRATEGY,
         }
     }
 }
