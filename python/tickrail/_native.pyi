@@ -14,6 +14,7 @@ __all__ = [
     "LAYOUT_VERSION",
     "OUT_CAPACITY",
     "Bar",
+    "CommandLanes",
     "CompiledCode",
     "Dispatcher",
     "InstrumentId",
@@ -31,6 +32,10 @@ __all__ = [
     "Trade",
     "build_info",
     "layout",
+    "open_lanes",
+    "record_commands",
+    "recording_header",
+    "replay_commands",
 ]
 
 ABI_LAYOUT: Final[str]
@@ -399,6 +404,7 @@ def open_lanes(
 def recording_header() -> bytes: ...
 def record_commands(dispatcher: Dispatcher, sink: Callable[[bytes], object]) -> None: ...
 def replay_commands(dispatcher: Dispatcher, recording: bytes) -> int: ...
+
 @final
 class Dispatcher:
     def __new__(

@@ -254,7 +254,12 @@ def test_a_command_is_taken_back_expires_or_is_abandoned() -> None:
     lanes = FakeLanes(room=9)
     bus = CommandBus(lanes)
     bus.register(Double, double)
-    receipts = [bus.submit(Double(1)), bus.submit(Double(2), expires_s=0.0), bus.submit(Double(3)), bus.submit(Double(4))]
+    receipts = [
+        bus.submit(Double(1)),
+        bus.submit(Double(2), expires_s=0.0),
+        bus.submit(Double(3)),
+        bus.submit(Double(4)),
+    ]
     assert receipts[0].cancel()
     assert receipts[0].cancel()
     assert [bus.admits(envelope) for envelope in lanes.sent] == [False, False, True, True]

@@ -16,6 +16,7 @@ from enum import IntEnum
 from typing import Any, ClassVar, Literal
 
 import msgspec
+from typing_extensions import dataclass_transform
 
 __all__ = [
     "CancelAllOrders",
@@ -47,6 +48,8 @@ class Lane(IntEnum):
     BACKGROUND = 2
 
 
+# What derives from it is frozen without saying so again; type checkers have to be told.
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
 class Command(msgspec.Struct, frozen=True, tag=True, gc=False, forbid_unknown_fields=True):
     """What a command derives from. Its name is its name on the wire, so no two classes of a run share one.
 
@@ -60,6 +63,7 @@ class Command(msgspec.Struct, frozen=True, tag=True, gc=False, forbid_unknown_fi
         """Refuse what the types of the fields do not: raise ``ValueError`` with the reason."""
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
 class Event(msgspec.Struct, frozen=True, tag=True, gc=False, forbid_unknown_fields=True):
     """What an event derives from."""
 

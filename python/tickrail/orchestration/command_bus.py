@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextvars import copy_context
 from typing import Any, Final, Protocol
@@ -27,7 +27,7 @@ from tickrail.errors import (
 from tickrail.orchestration.bus.bridge import awaited
 from tickrail.orchestration.bus.envelope import Envelope
 from tickrail.orchestration.bus.events import Subscribers, Unsubscribe
-from tickrail.orchestration.bus.letters import Answered, DeadLetter, DeadLetters
+from tickrail.orchestration.bus.letters import Answered, DeadLetter, DeadLetters, Reason
 from tickrail.orchestration.bus.receipt import CANCELLED, DONE, FAILED, Receipt
 from tickrail.orchestration.bus.routes import Handler, Middleware, Route, Routes, compiled, place_of_caller
 from tickrail.orchestration.bus.trace import TRACE, Trace
@@ -97,7 +97,7 @@ class CommandBus:
         self._ids = itertools.count(1)
         self._awaited = 0
         self._closed = False
-        self._standing = (lambda: ON_IT) if lanes is None else lanes.standing
+        self._standing: Callable[[], int] = _here if lanes is None else lanes.standing
 
     # ---- who handles what --------------------------------------------------------------------------------------
 
@@ -156,10 +156,15 @@ class CommandBus:
         route = self._routes.by_type.get(type(command)) or self._routes.of(command)
         if not route.is_async and key is None and self._standing() == ON_IT:
             return self._inline(route, command)
-        return self._wait(route, self._send(route, command, key, expires_s, True), timeout_s)
+        return self._wait(route, self._send(route, command, key, expires_s), timeout_s)
 
     async def execute_async(
-        self, command: Command, *, timeout_s: float | None = None, key: str | None = None, expires_s: float | None = None
+        self,
+        command: Command,
+        *,
+        timeout_s: float | None = None,
+        key: str | None = None,
+        expires_s: float | None = None,
     ) -> Any:
         """The same for asyncio code, on any loop; cancelling the wait takes the command back if it had no turn yet."""
         route = self._routes.by_type.get(type(command)) or self._routes.of(command)
@@ -167,7 +172,7 @@ class CommandBus:
             return await self._coroutine(route, self._envelope(route, command, None, None))
         if not route.is_async and key is None and self._standing() == ON_IT:
             return self._inline(route, command)
-        receipt = self._send(route, command, key, expires_s, True)
+        receipt = self._send(route, command, key, expires_s)
         if timeout_s is None:
             return await awaited(receipt)
         import asyncio
@@ -196,19 +201,19 @@ class CommandBus:
             CommandInvalid: A field is wrong.
         """
         route = self._routes.by_type.get(type(command)) or self._routes.of(command)
-        return self._send(route, command, key, expires_s, True, wait_s)
+        return self._send(route, command, key, expires_s, wait_s=wait_s)
 
     def post(self, command: Command, *, expires_s: float | None = None, wait_s: float = 0.0) -> None:
         """Send ``command`` and want no answer: what goes wrong afterwards becomes a dead letter."""
         route = self._routes.by_type.get(type(command)) or self._routes.of(command)
-        self._send(route, command, None, expires_s, False, wait_s)
+        self._send(route, command, None, expires_s, wanted=False, wait_s=wait_s)
 
     def publish(self, event: Event) -> None:
         """Tell all subscribers: at once on the dispatch thread, else in the loop's order, by the NORMAL lane."""
         if self._standing() == ON_IT:
             self._subscribers.tell(event)
             return
-        self._send(self._route_of(type(event)), event, None, None, False)
+        self._send(self._route_of(type(event)), event, None, None, wanted=False)
 
     def _route_of(self, event: type[Event]) -> Route:
         route = self._routes.by_type.get(event)
@@ -225,7 +230,7 @@ class CommandBus:
         return self._letters.kept()
 
     @property
-    def dead_letter_counts(self) -> dict[str, int]:
+    def dead_letter_counts(self) -> Mapping[Reason, int]:
         """How many there were in all, by reason."""
         return dict(self._letters.counts)
 
@@ -244,7 +249,14 @@ class CommandBus:
         return Envelope(route, command, receipt, trace, expires_ns)
 
     def _send(
-        self, route: Route, command: Any, key: str | None, expires_s: float | None, wanted: bool, wait_s: float = 0.0
+        self,
+        route: Route,
+        command: Any,
+        key: str | None,
+        expires_s: float | None,
+        *,
+        wanted: bool = True,
+        wait_s: float = 0.0,
     ) -> Receipt:
         payload = route.validated(command)
         receipt = Receipt(None if route.is_async else self._forbids) if wanted else None
@@ -397,6 +409,10 @@ class CommandBus:
             self._failed(envelope, error)
         elif envelope.receipt is not None:
             envelope.receipt.settle(DONE, done.result())
+
+
+def _here() -> int:
+    return ON_IT
 
 
 def _same(known: tuple[Any, Receipt], command: Any, key: str) -> Receipt:

@@ -22,8 +22,8 @@ use crate::detached;
 use crate::errors::{hinted, run_failed};
 use crate::forms::compiled::CompiledCode;
 use crate::gil::{GilBound, guard, thread_mark};
-use crate::lanes::{Receivers, into_sink};
 use crate::host::{Handlers, PyHost, Registered, attach};
+use crate::lanes::{Receivers, into_sink};
 use crate::pace::{PROGRESS, Pace};
 use crate::plan::{Plan, delivery_of, edges_of, instrument_info, merged, named};
 use crate::pulls::Pulls;
@@ -207,7 +207,16 @@ impl Dispatcher {
             fingerprints: Vec::new(),
             slice_ticks,
         };
-        let plan = Plan { settings, fee_rates, inputs: Vec::new(), strategies: Vec::new(), always_fresh, lanes: None, sink: None, replay: None };
+        let plan = Plan {
+            settings,
+            fee_rates,
+            inputs: Vec::new(),
+            strategies: Vec::new(),
+            always_fresh,
+            lanes: None,
+            sink: None,
+            replay: None,
+        };
         Ok(Self {
             stop: Arc::new(StopFlag::new()),
             waker: Arc::new(Waker::new()),

@@ -1,7 +1,7 @@
 """Answers on their way to an asyncio loop.
 
-``call_soon_threadsafe`` writes to a pipe, which costs more than a command. So answers that come close together share one
-call: each is put in a line, and only who finds the line empty calls.
+``call_soon_threadsafe`` writes to a pipe, which costs more than a command. So answers that come close together share a
+call: each is put in a line, and only who finds that nobody has called calls.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ Unsubscribe: TypeAlias = Callable[[], None]
 class Subscribers:
     """Who hears of what.
 
-    Thread safety: ``add`` from any thread; ``tell`` where the bus publishes. The lists are replaced, never changed, so an
+    Thread safety: ``add`` from any thread; ``tell`` where the bus publishes. Lists are replaced, never changed: an
     event goes to those who were there when it was published.
     """
 

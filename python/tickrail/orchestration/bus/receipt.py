@@ -73,7 +73,7 @@ class Receipt:
         return self.settle(CANCELLED, None) or self._state == CANCELLED
 
     def add_done_callback(self, callback: Callable[[Receipt], object]) -> None:
-        """Call ``callback`` with this receipt once there is an answer, on the thread that brings it; at once if there is."""
+        """Call ``callback`` with this receipt once there is an answer, on the thread that brings it, or at once."""
         with self._lock:
             if self._state == PENDING:
                 if self._callbacks is None:

@@ -42,7 +42,7 @@ class Route:
         self.is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
             getattr(handler, "__call__", None)  # noqa: B004 - an object whose call is a coroutine function
         )
-        self.decode = msgspec.msgpack.Decoder(cls).decode
+        self.decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(cls).decode
         self.check: Callable[[Any], None] | None = None
         if getattr(cls, "check", None) is not Command.check:
             self.check = getattr(cls, "check", None)
