@@ -30,6 +30,7 @@ The tree; each class carries its facts as attributes and, where there is one, th
     │   ├── WouldDeadlock            the caller is who would have to handle it (also a RuntimeError)
     │   ├── NotRunning               no run goes on that could handle it
     │   └── ShuttingDown             the run takes no more commands
+    ├── SpawnTimedOut            a coroutine that a simulation waited for in vain (also a TimeoutError)
     ├── RunFailed                a run that could not go on; its partial result is attached
     └── RuntimeFault             a defect of tickrail itself: a panic of the native core
 """
@@ -65,6 +66,7 @@ __all__ = [
     "RunFailed",
     "RuntimeFault",
     "ShuttingDown",
+    "SpawnTimedOut",
     "StrategyImportError",
     "TickFileError",
     "TickrailError",
@@ -414,6 +416,30 @@ class NotRunning(CommandError):
 
 class ShuttingDown(CommandError):
     """The run takes no more commands."""
+
+
+class SpawnTimedOut(TickrailError, TimeoutError):
+    """A coroutine of ``Strategy.spawn`` took longer than a simulation waits; its strategy is FAILED.
+
+    Attributes:
+        strategy: Name of the strategy.
+        coroutine: Name of the coroutine.
+        timeout_s: How long the loop waited.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        strategy: str = "",
+        coroutine: str = "",
+        timeout_s: float = 0.0,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.strategy = strategy
+        self.coroutine = coroutine
+        self.timeout_s = timeout_s
 
 
 class RunFailed(TickrailError):

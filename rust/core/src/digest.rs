@@ -56,6 +56,12 @@ pub enum EventKind {
     State = 7,
     /// An external input was taken.
     External = 8,
+    /// A coroutine was asked for.
+    Spawn = 16,
+    /// A coroutine was cancelled by its owner.
+    SpawnCancel = 17,
+    /// The result of a coroutine came in.
+    SpawnResult = 18,
 }
 
 /// XXH3-128 of records, as little-endian bytes: how a source names its content.

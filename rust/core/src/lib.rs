@@ -13,6 +13,7 @@ pub mod block;
 pub mod check;
 pub mod clock;
 pub mod command;
+pub mod csv;
 pub mod digest;
 pub mod dispatch;
 pub mod feed;

@@ -10,17 +10,43 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use tickrail_core::command::{
-    Command, CommandKind, ExternalRecord, Handled, Lane, LaneSettings, NO_STRATEGY, Sender, lanes, read_records,
+    Command, CommandKind, ExternalRecord, Handled, Inbox, Lane, LaneSettings, NO_STRATEGY, Sender, lanes, read_records,
 };
-use tickrail_core::dispatch::{Desk, Fault};
+use tickrail_core::dispatch::{Desk, Dispatcher as Loop, Fault};
 use tickrail_core::ring::NotTaken;
 
 use crate::dispatcher::Dispatcher;
 use crate::gil::{GilBound, thread_mark};
-use crate::host::fault;
+use crate::host::{PyHost, fault};
 
 /// Longest wait for room in a lane: a day, which no sender means.
 const MAX_WAIT_S: f64 = 86_400.0;
+
+/// How commands come to a run that has not begun.
+#[derive(Default)]
+pub struct Commands {
+    /// The lanes, once somebody has opened them.
+    lanes: Option<(Sender<Command>, Inbox<Command>)>,
+    /// Is shown each external input.
+    sink: Option<Py<PyAny>>,
+    /// External inputs that were recorded, to be taken instead of others.
+    replay: Option<Vec<ExternalRecord>>,
+}
+
+impl Commands {
+    /// Gives all of it to the loop.
+    pub fn equip(self, core: &mut Loop<PyHost>) {
+        if let Some((_, inbox)) = self.lanes {
+            core.adopt_lanes(inbox);
+        }
+        if let Some(records) = self.replay {
+            core.replay(records);
+        }
+        if let Some(sink) = self.sink {
+            core.record_externals(into_sink(sink));
+        }
+    }
+}
 
 /// What the host needs to hand commands to Python.
 #[derive(Default)]
@@ -204,16 +230,18 @@ fn open_lanes(
     background_slots: usize,
 ) -> PyResult<CommandLanes> {
     let settings = LaneSettings { control_slots, normal_slots, background_slots };
-    let sender = dispatcher.with_plan(py, |plan| {
-        if plan.lanes.is_none() {
-            let opened = lanes(settings, Arc::clone(dispatcher.stop()), Arc::clone(dispatcher.waker()));
-            plan.lanes = Some(opened.map_err(|error| PyValueError::new_err(error.to_string()))?);
+    let sender = dispatcher.inside.get(py).plan(|plan| {
+        if plan.commands.lanes.is_none() {
+            let opened = lanes(settings, Arc::clone(&dispatcher.stop), Arc::clone(&dispatcher.waker));
+            plan.commands.lanes = Some(opened.map_err(|error| PyValueError::new_err(error.to_string()))?);
         }
-        let (sender, _) = plan.lanes.as_ref().expect("made above");
+        let (sender, _) = plan.commands.lanes.as_ref().expect("made above");
         Ok(sender.clone())
     })?;
-    let (thread, desk, receivers) = dispatcher.parts(py);
-    Ok(CommandLanes { sender, here: GilBound::new(Here { thread, desk, receivers }) })
+    let inside = dispatcher.inside.get(py);
+    let (thread, desk) = (Rc::clone(&inside.thread), Rc::clone(&inside.desk));
+    let here = Here { thread, desk, receivers: Rc::clone(&inside.receivers) };
+    Ok(CommandLanes { sender, here: GilBound::new(here) })
 }
 
 /// What a recording of external inputs begins with.
@@ -225,8 +253,8 @@ fn recording_header(py: Python<'_>) -> Bound<'_, PyBytes> {
 /// Show each external input that the loop takes to ``sink``, as the bytes of its record.
 #[pyfunction]
 fn record_commands(py: Python<'_>, dispatcher: &Dispatcher, sink: Py<PyAny>) -> PyResult<()> {
-    dispatcher.with_plan(py, |plan| {
-        plan.sink = Some(sink);
+    dispatcher.inside.get(py).plan(|plan| {
+        plan.commands.sink = Some(sink);
         Ok(())
     })
 }
@@ -236,8 +264,8 @@ fn record_commands(py: Python<'_>, dispatcher: &Dispatcher, sink: Py<PyAny>) -> 
 fn replay_commands(py: Python<'_>, dispatcher: &Dispatcher, recording: &[u8]) -> PyResult<usize> {
     let records = read_records(recording).map_err(|error| PyValueError::new_err(error.to_string()))?;
     let count = records.len();
-    dispatcher.with_plan(py, |plan| {
-        plan.replay = Some(records);
+    dispatcher.inside.get(py).plan(|plan| {
+        plan.commands.replay = Some(records);
         Ok(count)
     })
 }

@@ -3,7 +3,6 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use tickrail_core::command::{Command, ExternalRecord, Inbox, Sender};
 use tickrail_core::dispatch::{BatchEdges, Delivery, Kinds, RunSettings, Subscription};
 use tickrail_core::order::{Merge, MergeInput};
 use tickrail_core::source::Source;
@@ -11,6 +10,7 @@ use tickrail_core::tick::OrderBy;
 use tickrail_core::{InstrumentInfo, Kind};
 
 use crate::host::{Handlers, Registered};
+use crate::lanes::Commands;
 
 /// Most ticks of one batch: a batch is held in memory.
 const MAX_BATCH_TICKS: usize = 1 << 24;
@@ -27,12 +27,8 @@ pub struct Plan {
     pub strategies: Vec<(Registered, Subscription)>,
     /// Whether every tick is a new object.
     pub always_fresh: bool,
-    /// The command lanes, once somebody has opened them.
-    pub lanes: Option<(Sender<Command>, Inbox<Command>)>,
-    /// Is shown each external input.
-    pub sink: Option<Py<PyAny>>,
-    /// External inputs that were recorded, to be taken instead of others.
-    pub replay: Option<Vec<ExternalRecord>>,
+    /// How commands come.
+    pub commands: Commands,
 }
 
 /// An instrument and its fee rate, from a row of the run's table.

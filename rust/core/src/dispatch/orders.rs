@@ -112,6 +112,8 @@ impl<H: Host> Steps<H> {
                     self.command_fault(fault);
                 }
             }
+            Request::Spawn(key) => self.begin_spawn(key),
+            Request::CancelSpawn(key) => self.cancel_spawn(key),
             Request::Subscription { strategy, instrument, wanted } => {
                 let mut payload = [0; 5];
                 payload[..4].copy_from_slice(&instrument.to_le_bytes());
