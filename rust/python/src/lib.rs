@@ -24,6 +24,7 @@ mod infos;
 mod instrument;
 mod lanes;
 mod method;
+mod order_terms;
 mod ownership;
 mod pace;
 mod pack;
@@ -36,6 +37,7 @@ mod strategy;
 mod table;
 mod tick;
 mod turn;
+mod venue_plan;
 mod writer;
 
 #[pymodule(gil_used = true)]
