@@ -22,7 +22,7 @@ const FEED_BYTES: usize = size_of::<u32>();
 const FEEDS_AT_ONCE: usize = 256;
 
 /// Records that are hashed in one go (32 KB). After 256 KB of it, some 10 us of multiplying vectors, a Sapphire Rapids runs
-/// everything 4 to 8 % slower for milliseconds: a Python handler of 187 ns took 15 ns more, and with pieces 3 (docs/performance.md).
+/// everything 4 to 8 % slower for milliseconds: a Python handler of 187 ns took 15 ns more, and with pieces 3 (docs/decisions/0015).
 const INPUTS_AT_ONCE: usize = 512;
 
 /// How the inputs enter.
