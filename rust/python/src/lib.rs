@@ -22,6 +22,7 @@ mod host;
 mod info;
 mod infos;
 mod instrument;
+mod lanes;
 mod method;
 mod order_terms;
 mod ownership;
@@ -55,5 +56,6 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     spawns::register(m)?;
     forms::compiled::register(m)?;
     pulls::register(m)?;
+    lanes::register(m)?;
     dispatcher::register(m)
 }
