@@ -85,7 +85,12 @@ class Assembly:
     Args:
         loaded: The configuration.
         undo: Where each step puts what undoes it.
+
+    Attributes:
+        made: What the runtime was put together from, once it is built.
     """
+
+    made: Parts
 
     def __init__(self, loaded: LoadedConfig, undo: ExitStack) -> None:
         self.loaded = loaded
@@ -102,7 +107,7 @@ class Assembly:
 
     def build(self, modules: Sequence[Provider | str], checks: Sequence[Check | str] = ()) -> Runtime:
         """The runtime, with services in its strategies."""
-        parts = self.parts(modules)
+        parts = self.made = self.parts(modules)
         with self.phases.enter(Phase.CHECKS):
             self._ask(checks, parts)
         with self.phases.enter(Phase.INITIALISE):
@@ -393,6 +398,7 @@ def _inject_into(strategy: Strategy, name: str, container: Container, scopes: di
     """Fill the service fields of ``strategy`` from a scope of its own, noted in ``scopes``."""
     if wanted := schema(type(strategy)).services:
         scope = scopes[name] = container.enter(Scope.STRATEGY)
+        scope.resolve_async(wanted.values())
         inject(strategy, {field: _service(scope, key, f"{name}.{field}") for field, key in wanted.items()})
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import threading
 from contextlib import ExitStack
 from typing import Self
@@ -12,14 +10,13 @@ from typing import Self
 from tickrail.config import LoadedConfig, RuntimeConfig
 from tickrail.errors import IllegalTransition, RunFailed
 from tickrail.orchestration.backtest import run_to_result
+from tickrail.orchestration.command_bus import CommandBus
 from tickrail.orchestration.container import Container
 from tickrail.orchestration.hook_watch import watched_hooks
 from tickrail.orchestration.lives import Lives, PauseMode, Receipt
 from tickrail.orchestration.phases import Phase, Phases
-from tickrail.orchestration.provider import key_name
 from tickrail.orchestration.tick_dispatcher import Progress, TickDispatcher
 from tickrail.report.result import Result
-from tickrail.strategy.strategy import services_of
 
 __all__ = ["Runtime"]
 
@@ -34,6 +31,7 @@ class Runtime:
         container: Shared services, of the scope ``RUNTIME``.
         dispatcher: The loop.
         phases: How long each phase of the start took.
+        graph_hash: SHA-256 over all parts and their order: equal where the same would be started.
 
     Thread safety: one thread at a time; ``request_stop``, ``pause``, ``resume``, ``stop`` and ``restart`` from any.
     """
@@ -51,6 +49,7 @@ class Runtime:
         self.phases = phases or Phases()
         self.container = container
         self.dispatcher = dispatcher
+        self.graph_hash = ""
         self._undo = undo
         self._began = False
         self._closed = False
@@ -80,16 +79,6 @@ class Runtime:
     def start_order(self) -> tuple[str, ...]:
         """Names of the strategies in the order in which they start, and receive each tick; they stop in reverse."""
         return tuple(self.dispatcher.strategies)
-
-    @property
-    def graph_hash(self) -> str:
-        """SHA-256 over start order, classes, services and registrations: equal where the same would be started."""
-        strategies = [
-            [name, type(one).__module__, type(one).__qualname__, {f: key_name(k) for f, k in services_of(one).items()}]
-            for name, one in self.dispatcher.strategies.items()
-        ]
-        text = json.dumps([strategies, self.container.outline()], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def config(self) -> RuntimeConfig:
@@ -131,6 +120,11 @@ class Runtime:
             await asyncio.wait([done])
             done.exception()
             raise
+
+    @property
+    def commands(self) -> CommandBus:
+        """The command bus: ask for it before the run begins."""
+        return self.dispatcher.commands
 
     def request_stop(self) -> None:
         """Ask the run to stop after the present step. Any thread."""

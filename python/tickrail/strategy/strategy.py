@@ -16,7 +16,7 @@ from tickrail.strategy.fields import Field, own_fields, place_descriptors
 from tickrail.strategy.handlers import HANDLERS, check_handlers
 from tickrail.strategy.parameters import Parameter, Schema, schema_of
 
-__all__ = ["Strategy", "check_ready", "inject", "parameters_of", "schema", "services_of"]
+__all__ = ["Strategy", "check_ready", "inject", "parameters_of", "schema"]
 
 
 class KeptState:
@@ -141,11 +141,6 @@ def schema(cls: type[Strategy]) -> Schema:
 def parameters_of(strategy: Strategy) -> dict[str, Any]:
     """The values of the parameters of ``strategy``."""
     return {name: strategy.__dict__[name] for name in schema(type(strategy)).parameters if name in strategy.__dict__}
-
-
-def services_of(strategy: Strategy) -> Mapping[str, Any]:
-    """The service fields of ``strategy`` with their keys."""
-    return schema(type(strategy)).services
 
 
 def inject(strategy: Strategy, services: Mapping[str, Any]) -> None:

@@ -10,21 +10,20 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use tickrail_core::digest::DigestMode;
-use tickrail_core::dispatch::{
-    Delivery, Desk, Dispatcher as Core, Kinds, Outcome, RunSettings, Snapshots, Subscription,
-};
+use tickrail_core::dispatch::{Delivery, Desk, Dispatcher as Core, Kinds, RunSettings, Snapshots, Subscription};
 use tickrail_core::order::MergeInput;
-use tickrail_core::stop::StopFlag;
+use tickrail_core::stop::{StopFlag, Waker};
 use tickrail_core::tick::{OrderBy, Tick};
 
 use crate::accounts;
 use crate::array::TickArray;
 use crate::detached;
-use crate::errors::{hinted, run_failed};
+use crate::errors::hinted;
 use crate::forms::compiled::CompiledCode;
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::host::{Handlers, PyHost, Registered, attach};
-use crate::lives::{self, HookClock, Lives, Watcher, ask_of};
+use crate::lanes::{Commands, Receivers};
+use crate::lives::{self, Lives, Watch, ask_of};
 use crate::pace::{PROGRESS, Pace};
 use crate::plan::{Plan, delivery_of, edges_of, merged, named};
 use crate::pulls::Pulls;
@@ -46,16 +45,19 @@ enum Phase {
 /// Belongs to one thread at a time; only ``request_stop`` may come from any thread at any moment.
 #[pyclass(frozen, module = "tickrail._native")]
 pub struct Dispatcher {
-    stop: Arc<StopFlag>,
+    pub(crate) stop: Arc<StopFlag>,
+    /// Wakes the dispatch thread where it waits.
+    pub(crate) waker: Arc<Waker>,
     snapshots: Arc<Snapshots>,
-    inside: GilBound<Inside>,
+    pub(crate) inside: GilBound<Inside>,
 }
 
-struct Inside {
+pub(crate) struct Inside {
     phase: RefCell<Phase>,
-    desk: Rc<Desk>,
+    pub(crate) desk: Rc<Desk>,
     table: Rc<RunTable>,
-    thread: Rc<Cell<usize>>,
+    pub(crate) thread: Rc<Cell<usize>>,
+    pub(crate) receivers: Rc<Receivers>,
     names: RefCell<Vec<String>>,
     /// Name and file of each feed.
     feeds: RefCell<Vec<String>>,
@@ -64,8 +66,7 @@ struct Inside {
     /// How the run ended, once it did.
     end: Cell<Option<&'static str>>,
     /// Who hears of what becomes of strategies.
-    watcher: Rc<Watcher>,
-    hooks: Arc<HookClock>,
+    watch: Watch,
     /// Who runs the coroutines of strategies.
     spawner: Option<Py<PyAny>>,
     /// Where the loop answers whoever asks for accounts.
@@ -73,7 +74,7 @@ struct Inside {
 }
 
 impl Inside {
-    fn plan<R>(&self, act: impl FnOnce(&mut Plan) -> PyResult<R>) -> PyResult<R> {
+    pub(crate) fn plan<R>(&self, act: impl FnOnce(&mut Plan) -> PyResult<R>) -> PyResult<R> {
         match &mut *self.phase.try_borrow_mut().map_err(|_| busy())? {
             Phase::Plan(plan) => act(plan),
             _ => Err(PyRuntimeError::new_err("the run has begun: feeds and strategies are added before")),
@@ -121,8 +122,8 @@ impl Inside {
         let Phase::Plan(plan) = std::mem::replace(phase, Phase::Spent) else { return Ok(Phase::Spent) };
         let source = merged(plan.inputs, plan.settings.order)?;
         let venue = Box::new(plan.venue);
-        let host =
-            PyHost::new(Rc::clone(&self.table), plan.always_fresh, Rc::clone(&self.watcher), Arc::clone(&self.hooks));
+        let table = Rc::clone(&self.table);
+        let host = PyHost::new(table, plan.always_fresh, Rc::clone(&self.receivers), self.watch.clone());
         let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(stop), host);
         core.report_to(Arc::clone(&self.snapshots));
         for (registered, subscription) in plan.strategies {
@@ -133,6 +134,7 @@ impl Inside {
                 None => core.register(&subscription),
             };
         }
+        plan.commands.equip(&mut core);
         Ok(Phase::Loop(Box::new(core)))
     }
 }
@@ -197,21 +199,29 @@ impl Dispatcher {
             slice_ticks,
         };
         let snapshots = Arc::new(Snapshots::default());
-        let plan = Plan { settings, venue, inputs: Vec::new(), strategies: Vec::new(), always_fresh };
+        let plan = Plan {
+            settings,
+            venue,
+            inputs: Vec::new(),
+            strategies: Vec::new(),
+            always_fresh,
+            commands: Commands::default(),
+        };
         Ok(Self {
             stop: Arc::new(StopFlag::new()),
+            waker: Arc::new(Waker::new()),
             snapshots: Arc::clone(&snapshots),
             inside: GilBound::new(Inside {
                 table: Rc::new(RunTable::new(py, &table)?),
                 desk: Desk::specified(table, rules),
                 phase: RefCell::new(Phase::Plan(Box::new(plan))),
                 thread: Rc::new(Cell::new(0)),
+                receivers: Rc::default(),
                 names: RefCell::default(),
                 feeds: RefCell::default(),
                 is_begun: Cell::new(false),
                 end: Cell::new(None),
-                watcher: Rc::default(),
-                hooks: Arc::default(),
+                watch: Watch::default(),
                 spawner,
                 snapshots,
             }),
@@ -311,7 +321,7 @@ impl Dispatcher {
             let total = core.remaining();
             let mut outcome = core.start();
             loop {
-                if let Some(end) = ended(py, inside, core, outcome)? {
+                if let Some(end) = report::ended(py, core, outcome, &inside.feeds.borrow())? {
                     core.finish();
                     return Ok(end);
                 }
@@ -367,6 +377,7 @@ impl Dispatcher {
     /// Ask the run to stop after the present step. Any thread, any time, idempotent.
     fn request_stop(&self) {
         self.stop.request_stop();
+        self.waker.wake();
     }
 
     /// Whether somebody has asked the run to stop. Any thread.
@@ -393,13 +404,13 @@ impl Dispatcher {
     #[getter]
     fn lives(&self, py: Python<'_>) -> Lives {
         let inside = self.inside.get(py);
-        Lives::of(Arc::clone(inside.desk.inbox()), Arc::clone(&inside.hooks))
+        Lives::of(Arc::clone(inside.desk.inbox()), Arc::clone(&inside.watch.hooks))
     }
 
     /// Tell ``watcher`` what becomes of strategies, on the dispatch thread: its methods ``changed``, ``settled`` and
     /// ``hook_took``.
     fn watch(&self, py: Python<'_>, watcher: Py<PyAny>) {
-        self.inside.get(py).watcher.set(watcher);
+        self.inside.get(py).watch.watcher.set(watcher);
     }
 
     /// The steps of all lives: one dict each, the last 65,536.
@@ -493,26 +504,12 @@ fn pull_next(py: Python<'_>, inside: &Inside, core: &mut Core<PyHost>) -> PyResu
         if let Some(tick) = core.pulled().copied() {
             return shown(core, tick);
         }
-        if let Some(end) = ended(py, inside, core, outcome)? {
+        if let Some(end) = report::ended(py, core, outcome, &inside.feeds.borrow())? {
             core.finish();
             return Ok(Pulled::End(end));
         }
         turn::offer(py)?;
         outcome = core.advance();
-    }
-}
-
-/// How the run ended by `outcome`, if it did.
-fn ended(py: Python<'_>, inside: &Inside, core: &Core<PyHost>, outcome: Outcome) -> PyResult<Option<&'static str>> {
-    match outcome {
-        Outcome::Slice | Outcome::Pulled | Outcome::Idle => Ok(None),
-        Outcome::End => Ok(Some("end")),
-        Outcome::Stopped => Ok(Some("stopped")),
-        Outcome::Interrupted => Ok(Some("interrupted")),
-        Outcome::Failed(error) => match core.host_failure() {
-            Some(failure) => Err(failure.clone_ref(py)),
-            None => Err(run_failed(py, &error, &inside.feeds.borrow())),
-        },
     }
 }
 

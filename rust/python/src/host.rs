@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use tickrail_core::command::{Command, Handled};
 use tickrail_core::dispatch::{Fault, Hook, Host, LifeAnswer, Settled, SpawnKey, TimerKey};
 use tickrail_core::handler::{Handler, HandlerError};
 use tickrail_core::lifecycle::{StateChange, Ticket};
@@ -17,7 +18,8 @@ use crate::errors::hinted;
 use crate::events::{OrderUpdate, TimerEvent};
 use crate::forms::compiled::{self, CompiledCode};
 use crate::forms::generator;
-use crate::lives::{HookClock, Watcher, not_renewable, renewed};
+use crate::lanes::Receivers;
+use crate::lives::{Watch, not_renewable, renewed};
 use crate::method::Method;
 use crate::spawns;
 use crate::strategy::{Face, StrategyCore};
@@ -147,21 +149,21 @@ pub struct PyHost {
     /// Of the pull strategy: apart from the others, as its `for` loop still holds the last tick while the next is made.
     pulled: TickObjects,
     presented: *mut ffi::PyObject,
-    watcher: Rc<Watcher>,
-    clock: Arc<HookClock>,
+    receivers: Rc<Receivers>,
+    watch: Watch,
 }
 
 impl PyHost {
     /// No strategies yet.
-    pub fn new(table: Rc<RunTable>, always_fresh: bool, watcher: Rc<Watcher>, clock: Arc<HookClock>) -> Self {
+    pub fn new(table: Rc<RunTable>, always_fresh: bool, receivers: Rc<Receivers>, watch: Watch) -> Self {
         Self {
             strategies: Vec::new(),
             table,
             objects: TickObjects::new(always_fresh),
             pulled: TickObjects::new(always_fresh),
             presented: std::ptr::null_mut(),
-            watcher,
-            clock,
+            receivers,
+            watch,
         }
     }
 
@@ -256,6 +258,22 @@ impl Host for PyHost {
         unsafe { method.call(py, object.as_ptr()) }.map_err(fault)
     }
 
+    fn admits(&mut self, command: &Command) -> Result<bool, Fault<PyErr>> {
+        self.receivers.admits(command)
+    }
+
+    fn external(&mut self, command: Command, handled: Handled) -> Result<(), Fault<PyErr>> {
+        self.receivers.deliver(&command, handled)
+    }
+
+    fn abandoned(&mut self, command: Command) {
+        self.receivers.abandon(&command);
+    }
+
+    fn local_command(&mut self) -> Result<(), Fault<PyErr>> {
+        self.receivers.deliver_local()
+    }
+
     fn spawn(&mut self, key: SpawnKey) -> Result<(), Fault<PyErr>> {
         spawns::begin(Self::py(), &self.strategies[key.strategy as usize].face, key)
     }
@@ -278,11 +296,11 @@ impl Host for PyHost {
 
     fn hook(&mut self, strategy: u32, hook: Hook) -> Result<(), Fault<PyErr>> {
         // A compiled strategy may end where the loop has let go of the GIL.
-        let clock = Arc::clone(&self.clock);
+        let clock = Arc::clone(&self.watch.hooks);
         let call = || Python::attach(|py| self.hook_attached(py, strategy, hook));
         let (result, took_ns) = clock.measure(strategy, hook, call);
         if took_ns > REMARKABLE_HOOK_NS {
-            self.watcher.hook_took(strategy, hook, took_ns);
+            self.watch.watcher.hook_took(strategy, hook, took_ns);
         }
         result
     }
@@ -296,11 +314,11 @@ impl Host for PyHost {
     }
 
     fn changed(&mut self, change: &StateChange) {
-        self.watcher.changed(change);
+        self.watch.watcher.changed(change);
     }
 
     fn settled(&mut self, ticket: Ticket, strategy: u32, outcome: LifeAnswer) {
-        self.watcher.settled(ticket, strategy, outcome);
+        self.watch.watcher.settled(ticket, strategy, outcome);
     }
 }
 

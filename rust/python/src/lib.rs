@@ -22,6 +22,7 @@ mod host;
 mod info;
 mod infos;
 mod instrument;
+mod lanes;
 mod lives;
 mod method;
 mod order_terms;
@@ -56,6 +57,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     spawns::register(m)?;
     forms::compiled::register(m)?;
     pulls::register(m)?;
+    lanes::register(m)?;
     lives::register(m)?;
     dispatcher::register(m)
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -56,6 +57,15 @@ impl HookClock {
 )]
 fn now() -> Instant {
     Instant::now()
+}
+
+/// Who hears of changes, and how long hooks take.
+#[derive(Clone, Default)]
+pub struct Watch {
+    /// Is told.
+    pub watcher: Rc<Watcher>,
+    /// Measures.
+    pub hooks: Arc<HookClock>,
 }
 
 /// Who hears of changes, if anybody does.

@@ -2,11 +2,12 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
-use tickrail_core::dispatch::Dispatcher;
+use tickrail_core::dispatch::{Dispatcher, Outcome};
 use tickrail_core::lifecycle::State;
 use tickrail_core::venue::Position;
 
 use crate::accounts::add_account;
+use crate::errors::run_failed;
 use crate::host::PyHost;
 use crate::table::RunTable;
 
@@ -148,6 +149,25 @@ fn positions<'py>(py: Python<'py>, core: &Dispatcher<PyHost>, strategy: u32) -> 
         }
         Ok(list)
     })
+}
+
+/// How the run ended by `outcome`, if it did; `feeds` are the feeds by number, as a user knows them.
+pub fn ended(
+    py: Python<'_>,
+    core: &Dispatcher<PyHost>,
+    outcome: Outcome,
+    feeds: &[String],
+) -> PyResult<Option<&'static str>> {
+    match outcome {
+        Outcome::Slice | Outcome::Pulled | Outcome::Idle => Ok(None),
+        Outcome::End => Ok(Some("end")),
+        Outcome::Stopped => Ok(Some("stopped")),
+        Outcome::Interrupted => Ok(Some("interrupted")),
+        Outcome::Failed(error) => match core.host_failure() {
+            Some(failure) => Err(failure.clone_ref(py)),
+            None => Err(run_failed(py, &error, feeds)),
+        },
+    }
 }
 
 /// The steps of lives, in the order taken.

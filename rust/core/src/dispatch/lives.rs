@@ -9,6 +9,7 @@ use crate::lifecycle::{
     Ask, Asked, Cause, Operation, PauseMode, State, StateChange, Ticket, Transition, by_run, by_strategy, transition,
 };
 use crate::source::Slice;
+use crate::stop::LIVES;
 use crate::tick::Tick;
 use crate::venue::{Order, OrderKey, OrderKind, OrderStatus, OrderUpdate};
 
@@ -54,7 +55,7 @@ impl<H: Host> Steps<H> {
     /// Takes what other threads have asked for, each in a step of its own.
     #[inline]
     pub(super) fn serve_inbox(&mut self, slice: &Slice<'_>) {
-        if self.stop.take_attention() {
+        if self.stop.asks(LIVES) && self.stop.answer(LIVES) != 0 {
             self.serve_all(slice);
         }
     }

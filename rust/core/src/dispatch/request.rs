@@ -67,6 +67,8 @@ pub enum Request {
         /// Who asks.
         cause: Cause,
     },
+    /// Handle the oldest command that was sent on the dispatch thread and waits at the host.
+    Command,
 }
 
 impl Request {
@@ -77,6 +79,7 @@ impl Request {
             Self::SetTimer { timer, .. } | Self::CancelTimer(timer) => timer.strategy,
             Self::Spawn(key) | Self::CancelSpawn(key) => key.strategy,
             Self::Subscription { strategy, .. } | Self::Life { strategy, .. } => *strategy,
+            Self::Command => crate::command::NO_STRATEGY,
         }
     }
 }

@@ -9,6 +9,7 @@ use super::absence::{Gaps, HeldTimer};
 use super::account::InputsByFeed;
 use super::desk::Desk;
 use super::dispatcher::{Outcome, RunSettings};
+use super::external::ExternalSink;
 use super::host::Host;
 use super::keys::Keys;
 use super::request::{Request, TimerKey};
@@ -18,7 +19,7 @@ use crate::digest::{EventKind, RunDigest};
 use crate::handler::{Handler, Out};
 use crate::lifecycle::{Ask, Asked, Cause, Inbox, Operation, StateChange, by_run};
 use crate::source::Slice;
-use crate::stop::StopFlag;
+use crate::stop::{LIVES, STOP, StopFlag};
 use crate::tick::{Side, Tick};
 use crate::timer::{Fired, TimerId, TimerQueue};
 use crate::venue::{OrderKey, OrderUpdate, Venue, VenueReport};
@@ -100,6 +101,11 @@ pub enum RunError {
     TooManyTimers,
     /// The host could not show a tick.
     Host,
+    /// A replay did not come to the place where this external input was recorded: data, configuration or strategies differ.
+    Diverged {
+        /// Where it was recorded.
+        position: u64,
+    },
 }
 
 impl RunError {
@@ -107,7 +113,7 @@ impl RunError {
     pub const fn feed(&self) -> Option<u32> {
         match self {
             Self::Unordered { feed, .. } | Self::UnknownInstrument { feed, .. } => Some(*feed),
-            Self::TooManyTimers | Self::Host => None,
+            Self::TooManyTimers | Self::Host | Self::Diverged { .. } => None,
         }
     }
 }
@@ -125,6 +131,11 @@ impl fmt::Display for RunError {
             }
             Self::TooManyTimers => write!(f, "the strategies have set more timers than a run can hold"),
             Self::Host => write!(f, "a tick could not be shown to Python"),
+            Self::Diverged { position } => write!(
+                f,
+                "the replay does not come to loop position {position} as it was recorded: data, configuration or \
+                 strategies are other ones"
+            ),
         }
     }
 }
@@ -135,6 +146,8 @@ impl std::error::Error for RunError {}
 pub(super) enum Pass {
     Done,
     Pulled,
+    /// A command or a request for a life waits that goes before the next tick.
+    Called,
     /// The pull subscriber has a record that the loop made.
     Gap(Tick),
     Halted,
@@ -165,6 +178,12 @@ pub(super) struct Steps<H: Host> {
     pub(super) keys: Keys,
     pub(super) venue: Box<dyn Venue>,
     pub(super) stop: Arc<StopFlag>,
+    /// Which of its bits end a stretch of ticks.
+    pub(super) heeds: u32,
+    pub(super) sink: Option<ExternalSink>,
+    pub(super) externals_taken: u64,
+    /// Slices and moments without one, in a run by arrival.
+    pub(super) turns: u64,
     pub(super) subscribers: Vec<Subscriber>,
     pub(super) routes: Routes,
     /// Per instrument: whether an order waits or a position is open, so that the venue and the mark matter.
@@ -216,6 +235,10 @@ impl<H: Host> Steps<H> {
             keys: Keys::of_records(settings.order),
             venue,
             stop,
+            heeds: STOP,
+            sink: None,
+            externals_taken: 0,
+            turns: 0,
             subscribers: Vec::new(),
             routes: Routes::new(instruments),
             watched: vec![false; instruments],
@@ -270,11 +293,16 @@ impl<H: Host> Steps<H> {
                 *index += taken;
                 continue;
             }
+            // Before anything that comes before the tick: an external input follows the last tick's step at once, so
+            // that a replay finds its place again.
+            if self.stop.asks((self.heeds & !STOP) | LIVES) {
+                return Pass::Called;
+            }
             let key = self.keys.of(tick);
             if key > self.gate {
                 self.before_key(slice, key);
             }
-            if self.stop.is_raised() || self.run_error.is_some() || self.interruption.is_some() {
+            if self.stop.is_set() || self.run_error.is_some() || self.interruption.is_some() {
                 return Pass::Halted;
             }
             if key < self.last_key || tick.instrument as usize >= self.watched.len() {

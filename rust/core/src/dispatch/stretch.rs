@@ -15,6 +15,7 @@ use super::step::Steps;
 use super::subscriber::{Delivery, NOBODY};
 use crate::prefetch::streamed;
 use crate::source::Slice;
+use crate::stop::LIVES;
 use crate::tick::Tick;
 
 /// Instrument and kind of no record: no table is that long.
@@ -86,6 +87,7 @@ impl<H: Host> Steps<H> {
         let subscriber = &self.subscribers[strategy as usize];
         let (kinds, state) = (subscriber.kinds, Arc::clone(&subscriber.state));
         let (desk, stop, keys) = (Rc::clone(&self.desk), Arc::clone(&self.stop), self.keys);
+        let heeds = self.heeds | LIVES;
         let before = desk.position();
         let (mut count, mut delivered) = (0, 0);
         for tick in &slice.ticks[index..] {
@@ -93,7 +95,7 @@ impl<H: Host> Steps<H> {
             let is_due = key > self.gate || key < self.last_key;
             let route = self.routes.sole(tick.instrument);
             let is_wanted = route == Some(strategy);
-            if is_due || !(is_wanted || route == Some(NOBODY)) || stop.is_raised() {
+            if is_due || !(is_wanted || route == Some(NOBODY)) || stop.asks(heeds) {
                 break;
             }
             count += 1;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Ask, Cause, Operation, PauseMode, State, StateByte, Transition, transition};
-use crate::stop::{StopFlag, Waker};
+use crate::stop::{LIVES, StopFlag, Waker};
 
 /// Requests that wait at most, of all strategies together: nobody asks for more between two steps on purpose.
 pub const MAX_WAITING: usize = 1_024;
@@ -68,7 +68,7 @@ impl Inbox {
     pub(crate) fn serve_by(&self, flag: Arc<StopFlag>) {
         let mut waiting = self.lock();
         if !waiting.asked.is_empty() {
-            flag.request_attention();
+            flag.call(LIVES);
         }
         waiting.flag = Some(flag);
     }
@@ -120,7 +120,7 @@ impl Inbox {
         let ticket = waiting.last;
         waiting.asked.push_back(Asked { strategy, ask, cause, ticket });
         if let Some(flag) = &waiting.flag {
-            flag.request_attention();
+            flag.call(LIVES);
         }
         if let Some(waker) = &waiting.waker {
             waker.wake();
@@ -203,9 +203,9 @@ mod tests {
     #[test]
     fn equal_requests_share_a_ticket_and_others_follow_by_the_table() {
         let (inbox, flag) = inbox(State::Running);
-        assert!(!flag.is_raised());
+        assert!(!flag.asks(LIVES));
         assert_eq!(ask(&inbox, Operation::Pause), Ok((1, vec![])));
-        assert!(flag.is_raised() && !flag.is_set());
+        assert!(flag.asks(LIVES) && !flag.is_set());
         assert_eq!(ask(&inbox, Operation::Pause), Ok((1, vec![])));
         assert_eq!(inbox.ask(0, Ask::pause(PauseMode::NoTicks), Cause::Borrowed("")), Ok((2, vec![])));
         assert_eq!(ask(&inbox, Operation::Resume), Ok((3, vec![])));
@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(ask(&inbox, Operation::Stop), Ok((1, vec![])));
         let flag = Arc::new(StopFlag::new());
         inbox.serve_by(Arc::clone(&flag));
-        assert!(flag.take_attention() && !flag.take_attention());
+        assert!(flag.answer(LIVES) != 0 && !flag.asks(LIVES));
     }
 
     #[test]
