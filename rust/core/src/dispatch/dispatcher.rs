@@ -10,6 +10,7 @@ use super::step::{ErrorRecord, Fill, Pass, RunError, Steps};
 use super::subscriber::{Account, Subscription};
 use crate::block::TickBlock;
 use crate::digest::{DigestMode, RunFacts};
+use crate::feed::FeedAccount;
 use crate::handler::Handler;
 use crate::lifecycle::{Operation, Transition};
 use crate::source::{Advance, Source};
@@ -307,7 +308,13 @@ impl<H: Host> Dispatcher<H> {
             self.end_by_arrival();
             self.steps.stop_all(&self.source.current());
             self.steps.leave_slice(&self.source.current());
+            self.source.finish();
         }
+    }
+
+    /// How many ticks of each feed came, went and wait, where feeds have accounts.
+    pub fn feed_accounts(&mut self) -> Vec<FeedAccount> {
+        self.source.accounts()
     }
 
     /// Moves a strategy along the transition table, between two steps.
