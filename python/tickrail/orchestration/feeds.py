@@ -30,11 +30,14 @@ NO_SIZE: Final = 1
 SIZES: Final = {"quote": ("bid_size", "ask_size"), "trade": ("size",), "bar": ()}
 
 
-class Feed(FeedCore):
+class Feed:
     """A feed of a live run; opened by ``LiveRun.feed`` or ``Runtime.feed``.
 
     Thread safety: any thread.
     """
+
+    def __init__(self, core: FeedCore) -> None:
+        self._core = core
 
     def publisher(self) -> Publisher:
         """Open a publisher: a stream of records with a ring of its own, for one thread or one event loop.
@@ -43,7 +46,31 @@ class Feed(FeedCore):
             FeedClosed: The feed is closed, or the run is over.
             FeedError: The run has as many publishers as it takes.
         """
-        return Publisher(self)
+        return Publisher(self._core)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._core.name
+
+    @property
+    def policy(self) -> str:
+        """What happens to a record for which there is no slot."""
+        return self._core.policy
+
+    @property
+    def capacity(self) -> int:
+        """Slots of each publisher's ring."""
+        return self._core.capacity
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be published any more."""
+        return self._core.is_closed
+
+    def close(self) -> None:
+        """Take no more records; what was published still arrives. Idempotent."""
+        self._core.close()
 
     def __repr__(self) -> str:
         return f"Feed({self.name!r}, policy={self.policy!r}, capacity={self.capacity})"
@@ -57,7 +84,7 @@ class Publisher(PublisherCore):
     """
 
     def __init__(self, feed: FeedCore) -> None:
-        super().__init__()
+        del feed  # which the native part has
         self._turn: asyncio.Lock | None = None
 
     async def publish_async(
@@ -88,8 +115,10 @@ class Publisher(PublisherCore):
     ) -> None:
         """Publish one quote; as ``publish_quote``, for a coroutine."""
         async with self._one_by_one():
-            facts = {"ts_event": ts_event, "sequence": sequence, "flags": flags}
-            if not self._stage_quote(instrument, bid, ask, bid_size, ask_size, **facts):
+            is_in = self._stage_quote(
+                instrument, bid, ask, bid_size, ask_size, ts_event=ts_event, sequence=sequence, flags=flags
+            )
+            if not is_in:
                 await self._bring()
 
     async def publish_trade_async(
@@ -105,8 +134,8 @@ class Publisher(PublisherCore):
     ) -> None:
         """Publish one trade; as ``publish_trade``, for a coroutine."""
         async with self._one_by_one():
-            facts = {"ts_event": ts_event, "sequence": sequence, "flags": flags}
-            if not self._stage_trade(instrument, price, size, side, **facts):
+            is_in = self._stage_trade(instrument, price, size, side, ts_event=ts_event, sequence=sequence, flags=flags)
+            if not is_in:
                 await self._bring()
 
     def _one_by_one(self) -> asyncio.Lock:
@@ -150,7 +179,6 @@ class Publisher(PublisherCore):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.close()
-
 
 
 def feed_settings(

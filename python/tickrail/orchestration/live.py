@@ -23,8 +23,8 @@ Wait: TypeAlias = Literal["spin_then_park", "park", "yield", "spin", "spin_held"
 
 #: Records that the loop takes from one publisher at once.
 SLICE_TICKS: Final = 256
-#: How soon a thread that wants the GIL asks for it, in a live run: with the interpreter's 5 ms a loop that wakes up waits
-#: 5.1 ms for it while one other thread computes, with this 0.15 ms.
+#: How soon a thread that wants the GIL asks for it, in a live run: with the interpreter's 5 ms a loop that wakes up
+#: waits 5.1 ms for it while one other thread computes, with this 0.15 ms.
 SWITCH_INTERVAL_S: Final = 5e-5
 #: Slots of the ring from which a recording is taken.
 RECORDING_SLOTS: Final = 65_536
@@ -56,11 +56,11 @@ def open_live(
         fee_rate: Fee of the simulated venue as a fraction of the notional.
         seed: Enters the run digest.
         digest: ``events`` covers the order taken, ``full`` every record.
-        wait: How the loop waits for records. ``spin_then_park`` looks for 20 us and then sleeps (waking it takes 15-30 us);
-            ``spin`` and ``yield`` never sleep and want a processor of their own; ``spin_held`` looks for 50 us with the GIL
-            held, for feeds that are native threads. With one processor all of them sleep at once.
+        wait: How the loop waits for records. ``spin_then_park`` looks for 20 us and then sleeps (waking it takes
+            15-30 us); ``spin`` and ``yield`` never sleep and want a processor of their own; ``spin_held`` looks for
+            50 us with the GIL held, for feeds that are native threads. With one processor all sleep at once.
         slice_ticks: Most records that are taken from one publisher before the next has its turn.
-        max_ticks: Most ticks of a batch, for classes with ``on_batch``; a batch also ends when nothing more has arrived.
+        max_ticks: Most ticks of a batch, for classes with ``on_batch``; it also ends when nothing more has arrived.
         window_ns: Time span of a batch, aligned to the epoch; 0 is none.
         switch_interval_s: ``sys.setswitchinterval`` while the run goes on; ``None`` leaves it as it is.
         always_fresh: Hand out a new object for each tick, kept or not; never changes a result.
@@ -92,7 +92,9 @@ class LiveRun:
     Thread safety: ``feed``, ``seal`` and ``request_stop`` from any thread; ``run`` on one.
     """
 
-    def __init__(self, dispatcher: TickDispatcher, settings: Mapping[str, Any], switch_interval_s: float | None) -> None:
+    def __init__(
+        self, dispatcher: TickDispatcher, settings: Mapping[str, Any], switch_interval_s: float | None
+    ) -> None:
         self._dispatcher = dispatcher
         self._settings = settings
         self._switch_interval_s = switch_interval_s
@@ -136,7 +138,7 @@ class LiveRun:
         """Keep what the run takes from now on; before ``run``. Its ``finish()`` gives a ``Recording``.
 
         Args:
-            capacity: Slots of the ring between the loop and the recorder, a power of two; the loop waits while it is full.
+            capacity: Slots of the ring between loop and recorder, a power of two; the loop waits while it is full.
             most: Most records that are kept.
         """
         return self._dispatcher.record(capacity, most)
@@ -175,24 +177,31 @@ class LiveRun:
         self.close()
 
 
-_intervals = threading.Lock()
-_running: list[float] = []
+class _SwitchInterval:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.runs = 0
+        self.before = 0.0
+
+
+_interval: Final = _SwitchInterval()
 
 
 @contextmanager
 def switch_interval(seconds: float | None) -> Iterator[None]:
-    """Let threads ask for the GIL after ``seconds``; the interpreter's own value returns with the last run that wanted one."""
+    """Let threads ask for the GIL after ``seconds``; what was before returns with the last run that wanted one."""
     if seconds is None:
         yield
         return
-    with _intervals:
-        _running.append(sys.getswitchinterval())
+    with _interval.lock:
+        if _interval.runs == 0:
+            _interval.before = sys.getswitchinterval()
+        _interval.runs += 1
         sys.setswitchinterval(min(seconds, sys.getswitchinterval()))
     try:
         yield
     finally:
-        with _intervals:
-            before = _running.pop(0) if len(_running) == 1 else _running.pop()
-            if not _running:
-                sys.setswitchinterval(before)
-
+        with _interval.lock:
+            _interval.runs -= 1
+            if _interval.runs == 0:
+                sys.setswitchinterval(_interval.before)

@@ -20,11 +20,12 @@ use tickrail_core::venue::SimulatedVenue;
 use crate::array::TickArray;
 use crate::detached;
 use crate::errors::{hinted, run_failed};
+use crate::feed::{LiveFeeds, wait_from};
 use crate::forms::compiled::CompiledCode;
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::host::{Handlers, PyHost, Registered, attach};
 use crate::pace::{PROGRESS, Pace};
-use crate::plan::{Plan, delivery_of, edges_of, instrument_info, merged, named};
+use crate::plan::{Plan, delivery_of, edges_of, instrument_info, named, source};
 use crate::pulls::Pulls;
 use crate::report;
 use crate::strategy::{Face, StrategyCore};
@@ -44,17 +45,23 @@ enum Phase {
 #[pyclass(frozen, module = "tickrail._native")]
 pub struct Dispatcher {
     stop: Arc<StopFlag>,
-    inside: GilBound<Inside>,
+    /// Of a live run.
+    pub live: Option<LiveFeeds>,
+    /// Everything that belongs to the dispatch thread.
+    pub inside: GilBound<Inside>,
 }
 
-struct Inside {
+/// What a run consists of.
+pub struct Inside {
     phase: RefCell<Phase>,
-    desk: Rc<Desk>,
-    table: Rc<RunTable>,
+    /// What handlers reach.
+    pub desk: Rc<Desk>,
+    /// The run's instruments.
+    pub table: Rc<RunTable>,
     thread: Rc<Cell<usize>>,
     names: RefCell<Vec<String>>,
     /// Name and file of each feed.
-    feeds: RefCell<Vec<String>>,
+    pub feeds: RefCell<Vec<String>>,
     /// Whether the first pull has started the strategies.
     is_begun: Cell<bool>,
     /// How the run ended, once it did.
@@ -62,7 +69,8 @@ struct Inside {
 }
 
 impl Inside {
-    fn plan<R>(&self, act: impl FnOnce(&mut Plan) -> PyResult<R>) -> PyResult<R> {
+    /// Acts before the run begins.
+    pub fn plan<R>(&self, act: impl FnOnce(&mut Plan) -> PyResult<R>) -> PyResult<R> {
         match &mut *self.phase.try_borrow_mut().map_err(|_| busy())? {
             Phase::Plan(plan) => act(plan),
             _ => Err(PyRuntimeError::new_err("the run has begun: feeds and strategies are added before")),
@@ -81,14 +89,14 @@ impl Inside {
     fn drive<R>(
         &self,
         py: Python<'_>,
-        stop: &Arc<StopFlag>,
+        run: &Dispatcher,
         act: impl FnOnce(&mut Core<PyHost>) -> PyResult<R>,
     ) -> PyResult<R> {
         let mut phase = self.phase.try_borrow_mut().map_err(|_| busy())?;
         let before = self.thread.replace(thread_mark());
         let result = guard(|| {
             if matches!(&*phase, Phase::Plan(_)) {
-                *phase = self.build(py, &mut phase, stop)?;
+                *phase = self.build(py, &mut phase, run)?;
             }
             match &mut *phase {
                 Phase::Loop(core) => act(core),
@@ -99,12 +107,22 @@ impl Inside {
         result
     }
 
-    fn build(&self, py: Python<'_>, phase: &mut Phase, stop: &Arc<StopFlag>) -> PyResult<Phase> {
+    /// Builds the loop if need be, and acts on it: no strategy may be added any more.
+    pub fn prepare<R>(
+        &self,
+        py: Python<'_>,
+        run: &Dispatcher,
+        act: impl FnOnce(&mut Core<PyHost>) -> PyResult<R>,
+    ) -> PyResult<R> {
+        self.drive(py, run, act)
+    }
+
+    fn build(&self, py: Python<'_>, phase: &mut Phase, run: &Dispatcher) -> PyResult<Phase> {
         let Phase::Plan(plan) = std::mem::replace(phase, Phase::Spent) else { return Ok(Phase::Spent) };
-        let source = merged(plan.inputs, plan.settings.order)?;
+        let source = source(run.live.as_ref(), plan.recording, plan.inputs, plan.settings.order)?;
         let venue = Box::new(SimulatedVenue::new(plan.fee_rates));
         let host = PyHost::new(Rc::clone(&self.table), plan.always_fresh);
-        let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(stop), host);
+        let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(&run.stop), host);
         for (registered, subscription) in plan.strategies {
             let handler = registered.compiled.as_ref().map(|code| code.get().handler(py)).transpose()?;
             core.host_mut().strategies.push(registered);
@@ -142,7 +160,7 @@ impl Dispatcher {
 impl Dispatcher {
     #[new]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one call from the Python face")]
-    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false))]
+    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, live=None))]
     fn new(
         py: Python<'_>,
         instruments: Vec<Bound<'_, PyDict>>,
@@ -152,6 +170,7 @@ impl Dispatcher {
         config_digest: Option<&[u8]>,
         slice_ticks: usize,
         always_fresh: bool,
+        live: Option<&str>,
     ) -> PyResult<Self> {
         let rows: Vec<(InstrumentInfo, f64)> = instruments.iter().map(instrument_info).collect::<PyResult<_>>()?;
         let (table, fee_rates): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
@@ -173,9 +192,12 @@ impl Dispatcher {
             fingerprints: Vec::new(),
             slice_ticks,
         };
-        let plan = Plan { settings, fee_rates, inputs: Vec::new(), strategies: Vec::new(), always_fresh };
+        let live = live.map(|wait| Ok::<_, PyErr>(LiveFeeds::new(&table, wait_from(wait)?))).transpose()?;
+        let (inputs, recording, strategies) = (Vec::new(), None, Vec::new());
+        let plan = Plan { settings, fee_rates, inputs, recording, strategies, always_fresh };
         Ok(Self {
             stop: Arc::new(StopFlag::new()),
+            live,
             inside: GilBound::new(Inside {
                 table: Rc::new(RunTable::new(py, &table)?),
                 desk: Desk::new(table),
@@ -273,7 +295,7 @@ impl Dispatcher {
     fn run(&self, py: Python<'_>, progress: Option<Bound<'_, PyAny>>) -> PyResult<&'static str> {
         let inside = self.inside.get(py);
         let mut report = Pace::every(PROGRESS);
-        let result = inside.drive(py, &self.stop, |core| {
+        let result = inside.drive(py, self, |core| {
             let total = core.remaining();
             let mut outcome = core.start();
             loop {
@@ -281,6 +303,7 @@ impl Dispatcher {
                     core.finish();
                     return Ok(end);
                 }
+                self.await_feeds(py, core, outcome);
                 turn::offer(py)?;
                 if let Some(progress) = progress.as_ref().filter(|_| report.is_due()) {
                     progress.call1((core.input_count(), total))?;
@@ -302,7 +325,7 @@ impl Dispatcher {
         if inside.end.get().is_some() {
             return Ok(None);
         }
-        let result = inside.drive(py, &self.stop, |core| pull_next(py, inside, core));
+        let result = inside.drive(py, self, |core| self.pull_next(py, core));
         let settled = match result {
             Ok(Pulled::Tick(tick)) => {
                 // Whoever pulls acts between two pulls: this thread stays the dispatch thread until the run ends.
@@ -319,7 +342,7 @@ impl Dispatcher {
     /// End the run if it has not ended: batches are flushed, ``on_stop`` runs, the digest is final. Idempotent.
     fn finish(&self, py: Python<'_>) -> PyResult<()> {
         let inside = self.inside.get(py);
-        inside.drive(py, &self.stop, |core| {
+        inside.drive(py, self, |core| {
             core.finish();
             Ok(())
         })?;
@@ -333,6 +356,9 @@ impl Dispatcher {
     /// Ask the run to stop after the present step. Any thread, any time, idempotent.
     fn request_stop(&self) {
         self.stop.request_stop();
+        if let Some(feeds) = &self.live {
+            feeds.wake();
+        }
     }
 
     /// How the run ended: ``"end"``, ``"stopped"``, ``"interrupted"``, ``"failed"``; ``None`` before.
@@ -405,29 +431,6 @@ enum Pulled {
     End(&'static str),
 }
 
-fn pull_next(py: Python<'_>, inside: &Inside, core: &mut Core<PyHost>) -> PyResult<Pulled> {
-    let shown = |core: &mut Core<PyHost>, tick: Tick| -> PyResult<Pulled> {
-        let object = core.host_mut().pulled(py, &tick)?;
-        // SAFETY: `pulled` returns a new reference.
-        Ok(Pulled::Tick(unsafe { Bound::from_owned_ptr(py, object) }.unbind()))
-    };
-    if let Some(tick) = core.pull_on().copied() {
-        return shown(core, tick);
-    }
-    let mut outcome = if inside.is_begun.replace(true) { core.advance() } else { core.start() };
-    loop {
-        if let Some(tick) = core.pulled().copied() {
-            return shown(core, tick);
-        }
-        if let Some(end) = ended(py, inside, core, outcome)? {
-            core.finish();
-            return Ok(Pulled::End(end));
-        }
-        turn::offer(py)?;
-        outcome = core.advance();
-    }
-}
-
 /// How the run ended by `outcome`, if it did.
 fn ended(py: Python<'_>, inside: &Inside, core: &Core<PyHost>, outcome: Outcome) -> PyResult<Option<&'static str>> {
     match outcome {
@@ -443,6 +446,40 @@ fn ended(py: Python<'_>, inside: &Inside, core: &Core<PyHost>, outcome: Outcome)
 }
 
 impl Dispatcher {
+    fn pull_next(&self, py: Python<'_>, core: &mut Core<PyHost>) -> PyResult<Pulled> {
+        let inside = self.inside.get(py);
+        let shown = |core: &mut Core<PyHost>, tick: Tick| -> PyResult<Pulled> {
+            let object = core.host_mut().pulled(py, &tick)?;
+            // SAFETY: `pulled` returns a new reference.
+            Ok(Pulled::Tick(unsafe { Bound::from_owned_ptr(py, object) }.unbind()))
+        };
+        if let Some(tick) = core.pull_on().copied() {
+            return shown(core, tick);
+        }
+        let mut outcome = if inside.is_begun.replace(true) { core.advance() } else { core.start() };
+        loop {
+            if let Some(tick) = core.pulled().copied() {
+                return shown(core, tick);
+            }
+            if let Some(end) = ended(py, inside, core, outcome)? {
+                core.finish();
+                return Ok(Pulled::End(end));
+            }
+            self.await_feeds(py, core, outcome);
+            turn::offer(py)?;
+            outcome = core.advance();
+        }
+    }
+
+    /// Where a live run has nothing to do, it waits; without the GIL.
+    fn await_feeds(&self, py: Python<'_>, core: &Core<PyHost>, outcome: Outcome) {
+        if outcome == Outcome::Idle
+            && let Some(feeds) = &self.live
+        {
+            feeds.wait(py, core.next_due_ns());
+        }
+    }
+
     #[expect(clippy::too_many_arguments, reason = "what three ways to register a strategy have in common")]
     fn enter(
         &self,
@@ -488,7 +525,7 @@ impl Dispatcher {
     }
 
     fn operate(&self, py: Python<'_>, strategy: u32, operation: Operation) -> PyResult<bool> {
-        self.inside.get(py).drive(py, &self.stop, |core| {
+        self.inside.get(py).drive(py, self, |core| {
             if strategy as usize >= core.accounts().len() {
                 return Err(PyValueError::new_err(format!("no strategy number {strategy}")));
             }
@@ -511,14 +548,14 @@ impl Dispatcher {
             Ok(end) => Ok(end),
             Err(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => {
                 self.stop.request_stop();
-                inside.drive(py, &self.stop, |core| {
+                inside.drive(py, self, |core| {
                     core.finish();
                     Ok("interrupted")
                 })
             }
             Err(error) => {
                 self.stop.request_stop();
-                let finished = inside.drive(py, &self.stop, |core| {
+                let finished = inside.drive(py, self, |core| {
                     core.finish();
                     Ok(())
                 });

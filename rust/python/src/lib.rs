@@ -12,6 +12,7 @@ mod dispatcher;
 mod errors;
 mod events;
 mod export;
+mod feed;
 mod forms;
 mod generator;
 mod gil;
@@ -25,6 +26,7 @@ mod pace;
 mod pack;
 mod plan;
 mod pulls;
+mod recording;
 mod records;
 mod report;
 mod strategy;
@@ -47,5 +49,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     strategy::register(m)?;
     forms::compiled::register(m)?;
     pulls::register(m)?;
+    feed::register(m)?;
+    recording::register(m)?;
     dispatcher::register(m)
 }

@@ -21,9 +21,6 @@ use crate::{batch, records};
 /// records a second.
 const NAP: Duration = Duration::from_millis(1);
 
-/// How long ``finish`` waits for the recorder to take what is still in the ring.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 type Kept = Result<CoreRecording, RecordingError>;
 
 /// Keeps what a live run takes, on a thread of its own that needs no GIL.
@@ -60,17 +57,20 @@ impl Recorder {
 
 #[pymethods]
 impl Recorder {
-    /// What the run took, once it is over; once.
+    /// What the run took, once it is over; once. Waits up to ``timeout_s`` for the recorder to take what is in the ring.
     ///
     /// Raises:
     ///     DataError: Records were not kept (the limit, or a recorder that was too slow), or the run is going on.
-    fn finish(&self, py: Python<'_>) -> PyResult<Recording> {
+    #[pyo3(signature = (timeout_s=10.0))]
+    fn finish(&self, py: Python<'_>, timeout_s: f64) -> PyResult<Recording> {
+        let patience = Duration::try_from_secs_f64(timeout_s).unwrap_or_default();
         let refuse = |message: &str, hint: &str| Err(hinted(py, "DataError", message, hint));
         let mut slot = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(thread) = slot.take() else {
             return refuse("this recording was taken before", "keep the one that finish() gave");
         };
-        let is_done = thread.is_finished() || py.detach(|| self.done.wait_while(PATIENCE, || true)) == WakeReason::Woken;
+        let is_done =
+            thread.is_finished() || py.detach(|| self.done.wait_while(patience, || true)) == WakeReason::Woken;
         if !is_done {
             *slot = Some(thread);
             return refuse("the run is going on: its recording is not complete", "end the run first");
@@ -93,6 +93,11 @@ pub struct Recording {
 }
 
 impl Recording {
+    /// What its records' `instrument` counts through.
+    pub fn instruments(&self) -> &[InstrumentInfo] {
+        &self.instruments
+    }
+
     /// The order and the records.
     pub const fn core(&self) -> &Arc<CoreRecording> {
         &self.core
@@ -127,12 +132,13 @@ impl Recording {
     fn slices<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
         for entry in self.core.entries() {
-            let Mark::Taken { feed, publisher, .. } = entry.mark else { continue };
+            let Mark::Taken { feed, publisher, count } = entry.mark else { continue };
             let row = PyDict::new(py);
             row.set_item("now_ns", entry.now_ns)?;
             row.set_item("position", entry.position)?;
             row.set_item("feed", feed)?;
             row.set_item("publisher", publisher)?;
+            row.set_item("count", count)?;
             list.append(row)?;
         }
         Ok(list)

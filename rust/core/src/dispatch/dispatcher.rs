@@ -10,7 +10,6 @@ use super::step::{ErrorRecord, Fill, Pass, RunError, Steps};
 use super::subscriber::{Account, Subscription};
 use crate::block::TickBlock;
 use crate::digest::{DigestMode, RunFacts};
-use crate::feed::FeedAccount;
 use crate::handler::Handler;
 use crate::lifecycle::{Operation, Transition};
 use crate::source::{Advance, Source};
@@ -310,11 +309,6 @@ impl<H: Host> Dispatcher<H> {
             self.steps.leave_slice(&self.source.current());
             self.source.finish();
         }
-    }
-
-    /// How many ticks of each feed came, went and wait, where feeds have accounts.
-    pub fn feed_accounts(&mut self) -> Vec<FeedAccount> {
-        self.source.accounts()
     }
 
     /// Moves a strategy along the transition table, between two steps.

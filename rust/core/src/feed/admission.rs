@@ -189,7 +189,8 @@ impl Admission {
             let key = if by_instrument { instrument } else { u32::MAX };
             self.numbers.get(&key).copied().unwrap_or(0)
         };
-        let marks = self.seen.numbers().into_iter().map(|instrument| gone(instrument, last(instrument), now_ns)).collect();
+        let marks =
+            self.seen.numbers().into_iter().map(|instrument| gone(instrument, last(instrument), now_ns)).collect();
         if renumbered {
             self.numbers.clear();
         }

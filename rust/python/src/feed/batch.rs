@@ -12,6 +12,7 @@ use tickrail_core::{Tick, TickBlock};
 use crate::array::TickArray;
 use crate::pack::Mapping;
 use crate::table::RunTable;
+use crate::tick::Tick as PyTick;
 use crate::{arrow, records};
 
 /// Records that are copied at once: 16 KB, half of a core's first cache.
@@ -59,6 +60,11 @@ impl<'py> Batch<'py> {
         {
             return Ok(Self::of_array(array.clone()));
         }
+        if let Ok(tick) = data.cast::<PyTick>() {
+            let place = table.resolve(tick.getattr("instrument")?.as_any()).unwrap_or(u32::MAX);
+            let tick = Tick { instrument: place, ..*tick.get().record() };
+            return Ok(Self::of_block(TickBlock::from_vec(vec![tick]), None));
+        }
         if data.hasattr("__arrow_c_stream__")? {
             return Self::of_arrow(data, table, how);
         }
@@ -92,7 +98,8 @@ impl<'py> Batch<'py> {
         let reader = arrow::reader(data)?;
         let kind = how.kind.as_deref().unwrap_or("quote");
         let columns = how.columns.unwrap_or_else(|| Mapping::by_name(kind, &arrow::names(&reader)));
-        let mapping = Mapping::new(kind, columns, how.time_unit.as_deref(), how.instrument, "buyer_maker")?;
+        let mapping =
+            Mapping::new(kind, columns, how.time_unit.as_deref().or(Some("ns")), how.instrument, "buyer_maker")?;
         let mut known = InstrumentTable::default();
         for name in table.names() {
             known.resolve(&name).map_err(crate::data_errors::DataFault::from)?;
@@ -126,7 +133,6 @@ impl<'py> Batch<'py> {
             }
         }
     }
-
 }
 
 /// Whether the array has one of our dtypes, by identity, and lies in one piece: the quick way for arrays made with them.

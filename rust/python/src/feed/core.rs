@@ -13,10 +13,10 @@ use crate::errors::hinted;
 use crate::gil::GilBound;
 use crate::table::RunTable;
 
-/// Native base of ``Feed``: opened by a live run, closed by whoever wants no more of it.
+/// What a ``Feed`` holds: opened by a live run, closed by whoever wants no more of it.
 ///
 /// Thread safety: any thread.
-#[pyclass(subclass, frozen, module = "tickrail._native")]
+#[pyclass(frozen, module = "tickrail._native")]
 pub struct FeedCore {
     shared: Arc<FeedShared>,
     hub: Arc<FeedHub>,

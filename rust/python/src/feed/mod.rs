@@ -2,6 +2,7 @@
 
 mod batch;
 mod core;
+mod face;
 mod fork;
 mod live;
 mod publisher;
@@ -10,14 +11,12 @@ mod settings;
 
 use pyo3::prelude::*;
 
-pub use self::core::FeedCore;
-pub use fork::check_fork;
 pub use live::LiveFeeds;
 pub use settings::wait_from;
 
 /// Adds the classes to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     fork::watch();
-    m.add_class::<FeedCore>()?;
+    m.add_class::<core::FeedCore>()?;
     m.add_class::<publisher::PublisherCore>()
 }

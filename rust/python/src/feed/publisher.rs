@@ -23,6 +23,7 @@ use super::ready::Ready;
 use crate::errors::{hinted, not_published};
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::table::RunTable;
+use crate::turn;
 
 /// Pieces of a large batch between two turns of other threads with the GIL: some 0.2 ms.
 const PIECES_A_TURN: usize = 64;
@@ -92,7 +93,13 @@ impl PublisherCore {
 
     /// The record of one call. An instrument that the run does not have is counted by the feed, and then told.
     #[inline(always)]
-    fn tick(&self, state: &mut State, instrument: &Bound<'_, PyAny>, stamp: &Stamp, values: [f64; 4]) -> PyResult<Tick> {
+    fn tick(
+        &self,
+        state: &mut State,
+        instrument: &Bound<'_, PyAny>,
+        stamp: &Stamp,
+        values: [f64; 4],
+    ) -> PyResult<Tick> {
         let py = instrument.py();
         let found = self.inside.get(py).table.resolve(instrument);
         let tick = Tick {
@@ -165,7 +172,7 @@ fn bring(py: Python<'_>, state: &mut State, batch: &Batch<'_>) -> PyResult<()> {
             }
         }
         if number % PIECES_A_TURN == PIECES_A_TURN - 1 {
-            py.detach(|| ());
+            turn::offer(py)?;
         }
     }
     state.piece = piece;
@@ -284,14 +291,14 @@ impl PublisherCore {
     }
 
     /// Publish many records, in their order: a structured array (its ``instrument`` counts through the run's table), a
-    /// ``TickArray``, any Arrow data, or a dict of columns.
+    /// ``TickArray``, any Arrow data, a dict of columns, or one tick.
     ///
     /// Args:
     ///     data: The records; they are copied before the call returns.
     ///     kind: ``"quote"``, ``"trade"`` or ``"bar"``, of columns and Arrow data.
     ///     columns: Names of the record to columns of Arrow data; not given: those that have the record's own names.
     ///     instrument: Of columns and Arrow data without such a column.
-    ///     time_unit: Of integer times in Arrow data: ``"s"``, ``"ms"``, ``"us"`` or ``"ns"``.
+    ///     time_unit: Of integer times in Arrow data: ``"s"``, ``"ms"``, ``"us"`` or ``"ns"`` (default).
     ///
     /// Raises:
     ///     RingFull: The feed's policy is ``reject``; ``error.taken`` says how many were dealt with.
@@ -318,14 +325,7 @@ impl PublisherCore {
     /// brought. ``renumbered``: its numbers begin anew, and are not compared with those before.
     #[pyo3(signature = (*, renumbered=true))]
     fn reconnected(&self, py: Python<'_>, renumbered: bool) -> PyResult<()> {
-        let mut state = self.enter(py)?;
-        let marks = state.core.reconnected(renumbered);
-        let taken = state.core.offer_made(&marks);
-        if taken == marks.len() {
-            return Ok(());
-        }
-        let core = &mut state.core;
-        py.detach(|| core.publish_made(&marks[taken..], || true));
+        self.enter(py)?.core.reconnected(renumbered);
         Ok(())
     }
 
@@ -460,4 +460,3 @@ impl PublisherCore {
         Err(not_published(py, &refusal, state.core.feed(), taken, offered))
     }
 }
-
