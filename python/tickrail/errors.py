@@ -25,6 +25,7 @@ The tree; each class carries its facts as attributes and, where there is one, th
     │   └── PublishTimeout           no slot became free in time, under ``policy="block"`` (also a TimeoutError)
     ├── ForkedProcess            a run's object in a forked child, which has none of its threads (also a RuntimeError)
     ├── WrongThread              a call that belongs to the dispatch thread (also a RuntimeError)
+    ├── SpawnTimedOut            a coroutine that a simulation waited for in vain (also a TimeoutError)
     ├── RunFailed                a run that could not go on; its partial result is attached
     └── RuntimeFault             a defect of tickrail itself: a panic of the native core
 """
@@ -33,6 +34,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 __all__ = [
     "BadRecord",
@@ -55,6 +57,7 @@ __all__ = [
     "RingFull",
     "RunFailed",
     "RuntimeFault",
+    "SpawnTimedOut",
     "StrategyImportError",
     "TickFileError",
     "TickrailError",
@@ -70,7 +73,11 @@ class TickrailError(Exception):
     Attributes:
         message: What happened, where, and what was expected.
         hint: The likely fix, or ``None``.
+        exit_code: What a command ends with that fails by it: 1, or 78 (``EX_CONFIG``) where the configuration or the
+            user's code is wrong and a restart would not help.
     """
+
+    exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -83,6 +90,8 @@ class TickrailError(Exception):
 
 class ConfigError(TickrailError):
     """The configuration cannot be used."""
+
+    exit_code = 78
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +182,8 @@ class ParameterError(TickrailError, TypeError):
         problems: All that is wrong; the ``path`` of each is the parameter, its ``origin`` the class.
     """
 
+    exit_code = 78
+
     def __init__(
         self, message: str, *, strategy: str = "", problems: Sequence[Problem] = (), hint: str | None = None
     ) -> None:
@@ -189,6 +200,8 @@ class HandlerError(TickrailError, TypeError):
         handlers: The methods that are meant.
     """
 
+    exit_code = 78
+
     def __init__(
         self, message: str, *, strategy: str = "", handlers: Sequence[str] = (), hint: str | None = None
     ) -> None:
@@ -203,6 +216,8 @@ class WiringError(TickrailError):
     Attributes:
         problems: All that is wrong with the graph, one line each.
     """
+
+    exit_code = 78
 
     def __init__(self, message: str, *, problems: Sequence[str] = (), hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -344,6 +359,30 @@ class ForkedProcess(TickrailError, RuntimeError):
 
 class WrongThread(TickrailError, RuntimeError):
     """The call belongs to the dispatch thread of the run."""
+
+
+class SpawnTimedOut(TickrailError, TimeoutError):
+    """A coroutine of ``Strategy.spawn`` took longer than a simulation waits; its strategy is FAILED.
+
+    Attributes:
+        strategy: Name of the strategy.
+        coroutine: Name of the coroutine.
+        timeout_s: How long the loop waited.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        strategy: str = "",
+        coroutine: str = "",
+        timeout_s: float = 0.0,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.strategy = strategy
+        self.coroutine = coroutine
+        self.timeout_s = timeout_s
 
 
 class RunFailed(TickrailError):

@@ -15,6 +15,7 @@ from tickrail._native import InstrumentId, Recorder
 from tickrail.orchestration.backtest import Instruments, Strategies, named_strategies, run_settings, run_to_result
 from tickrail.orchestration.feeds import Backwards, Feed, Numbering, Policy, Trades
 from tickrail.orchestration.tick_dispatcher import DigestMode, Progress, TickDispatcher
+from tickrail.report.accounts import Accounts
 from tickrail.report.result import Result
 
 __all__ = ["LiveRun", "Wait", "open_live", "switch_interval"]
@@ -133,6 +134,10 @@ class LiveRun:
             rate_limit=rate_limit,
             instruments=instruments,
         )
+
+    def accounts(self) -> Accounts:
+        """What became of every record, at one moment: by feed and by strategy. Any thread, at any time."""
+        return self._dispatcher.accounts()
 
     def record(self, *, capacity: int = RECORDING_SLOTS, most: int = RECORDING_MOST) -> Recorder:
         """Keep what the run takes from now on; before ``run``. Its ``finish()`` gives a ``Recording``.

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
 use pyo3::ffi;
@@ -10,23 +11,25 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use tickrail_core::InstrumentInfo;
 use tickrail_core::digest::DigestMode;
-use tickrail_core::dispatch::{Delivery, Desk, Dispatcher as Core, Kinds, Outcome, RunSettings, Subscription};
+use tickrail_core::dispatch::{
+    Delivery, Desk, Dispatcher as Core, Kinds, Outcome, RunSettings, Snapshots, Subscription,
+};
 use tickrail_core::lifecycle::{Operation, Transition};
 use tickrail_core::order::MergeInput;
 use tickrail_core::stop::StopFlag;
-use tickrail_core::tick::{OrderBy, Tick};
+use tickrail_core::tick::OrderBy;
 use tickrail_core::venue::SimulatedVenue;
 
+use crate::accounts;
 use crate::array::TickArray;
 use crate::detached;
 use crate::errors::{hinted, run_failed};
-use crate::feed::{LiveFeeds, wait_from};
+use crate::feed::{Birthplace, LiveFeeds, check_fork, wait_from};
 use crate::forms::compiled::CompiledCode;
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::host::{Handlers, PyHost, Registered, attach};
 use crate::pace::{PROGRESS, Pace};
 use crate::plan::{Plan, delivery_of, edges_of, instrument_info, named, source};
-use crate::pulls::Pulls;
 use crate::report;
 use crate::strategy::{Face, StrategyCore};
 use crate::table::RunTable;
@@ -45,6 +48,9 @@ enum Phase {
 #[pyclass(frozen, module = "tickrail._native")]
 pub struct Dispatcher {
     stop: Arc<StopFlag>,
+    snapshots: Arc<Snapshots>,
+    /// In which process it was made.
+    pub born: Birthplace,
     /// Of a live run.
     pub live: Option<LiveFeeds>,
     /// Everything that belongs to the dispatch thread.
@@ -58,14 +64,19 @@ pub struct Inside {
     pub desk: Rc<Desk>,
     /// The run's instruments.
     pub table: Rc<RunTable>,
-    thread: Rc<Cell<usize>>,
+    /// The dispatch thread while the loop runs, else 0.
+    pub thread: Rc<Cell<usize>>,
     names: RefCell<Vec<String>>,
     /// Name and file of each feed.
     pub feeds: RefCell<Vec<String>>,
     /// Whether the first pull has started the strategies.
-    is_begun: Cell<bool>,
+    pub is_begun: Cell<bool>,
     /// How the run ended, once it did.
-    end: Cell<Option<&'static str>>,
+    pub end: Cell<Option<&'static str>>,
+    /// Who runs the coroutines of strategies.
+    spawner: Option<Py<PyAny>>,
+    /// Where the loop answers whoever asks for accounts.
+    snapshots: Arc<Snapshots>,
 }
 
 impl Inside {
@@ -85,13 +96,21 @@ impl Inside {
         }
     }
 
+    fn look_mut<R>(&self, act: impl FnOnce(&mut Core<PyHost>) -> PyResult<R>) -> PyResult<R> {
+        match &mut *self.phase.try_borrow_mut().map_err(|_| busy())? {
+            Phase::Loop(core) => act(core),
+            _ => Err(PyRuntimeError::new_err("the run has not begun: there is nothing to report yet")),
+        }
+    }
+
     /// Drives the loop, on this thread, building it first if need be.
-    fn drive<R>(
+    pub fn drive<R>(
         &self,
         py: Python<'_>,
         run: &Dispatcher,
         act: impl FnOnce(&mut Core<PyHost>) -> PyResult<R>,
     ) -> PyResult<R> {
+        check_fork(py, run.born)?;
         let mut phase = self.phase.try_borrow_mut().map_err(|_| busy())?;
         let before = self.thread.replace(thread_mark());
         let result = guard(|| {
@@ -123,6 +142,7 @@ impl Inside {
         let venue = Box::new(SimulatedVenue::new(plan.fee_rates));
         let host = PyHost::new(Rc::clone(&self.table), plan.always_fresh);
         let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(&run.stop), host);
+        core.report_to(Arc::clone(&self.snapshots));
         for (registered, subscription) in plan.strategies {
             let handler = registered.compiled.as_ref().map(|code| code.get().handler(py)).transpose()?;
             core.host_mut().strategies.push(registered);
@@ -160,7 +180,7 @@ impl Dispatcher {
 impl Dispatcher {
     #[new]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one call from the Python face")]
-    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, live=None))]
+    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, live=None, spawner=None))]
     fn new(
         py: Python<'_>,
         instruments: Vec<Bound<'_, PyDict>>,
@@ -171,6 +191,7 @@ impl Dispatcher {
         slice_ticks: usize,
         always_fresh: bool,
         live: Option<&str>,
+        spawner: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let rows: Vec<(InstrumentInfo, f64)> = instruments.iter().map(instrument_info).collect::<PyResult<_>>()?;
         let (table, fee_rates): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
@@ -193,10 +214,13 @@ impl Dispatcher {
             slice_ticks,
         };
         let live = live.map(|wait| Ok::<_, PyErr>(LiveFeeds::new(&table, wait_from(wait)?))).transpose()?;
+        let snapshots = Arc::new(Snapshots::default());
         let (inputs, recording, strategies) = (Vec::new(), None, Vec::new());
         let plan = Plan { settings, fee_rates, inputs, recording, strategies, always_fresh };
         Ok(Self {
             stop: Arc::new(StopFlag::new()),
+            snapshots: Arc::clone(&snapshots),
+            born: Birthplace::here(),
             live,
             inside: GilBound::new(Inside {
                 table: Rc::new(RunTable::new(py, &table)?),
@@ -207,6 +231,8 @@ impl Dispatcher {
                 feeds: RefCell::default(),
                 is_begun: Cell::new(false),
                 end: Cell::new(None),
+                spawner,
+                snapshots,
             }),
         })
     }
@@ -314,31 +340,6 @@ impl Dispatcher {
         self.settle(py, result)
     }
 
-    /// The ticks of the pull strategy, until the run has ended; the loop goes on by one input each time.
-    fn pulls(slf: Py<Self>) -> Pulls {
-        Pulls::of(slf)
-    }
-
-    /// The next tick of the pull strategy, or ``None`` when the run has ended.
-    pub fn pull(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let inside = self.inside.get(py);
-        if inside.end.get().is_some() {
-            return Ok(None);
-        }
-        let result = inside.drive(py, self, |core| self.pull_next(py, core));
-        let settled = match result {
-            Ok(Pulled::Tick(tick)) => {
-                // Whoever pulls acts between two pulls: this thread stays the dispatch thread until the run ends.
-                inside.thread.set(thread_mark());
-                return Ok(Some(tick));
-            }
-            Ok(Pulled::End(end)) => self.settle(py, Ok(end)),
-            Err(error) => self.settle(py, Err(error)),
-        };
-        inside.thread.set(0);
-        settled.map(|_| None)
-    }
-
     /// End the run if it has not ended: batches are flushed, ``on_stop`` runs, the digest is final. Idempotent.
     fn finish(&self, py: Python<'_>) -> PyResult<()> {
         let inside = self.inside.get(py);
@@ -359,6 +360,12 @@ impl Dispatcher {
         if let Some(feeds) = &self.live {
             feeds.wake();
         }
+    }
+
+    /// Whether somebody has asked the run to stop. Any thread.
+    #[getter]
+    fn stop_requested(&self) -> bool {
+        self.stop.is_set()
     }
 
     /// How the run ended: ``"end"``, ``"stopped"``, ``"interrupted"``, ``"failed"``; ``None`` before.
@@ -394,7 +401,28 @@ impl Dispatcher {
     /// Account, state and positions of each strategy, in order of registration.
     fn strategies<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let inside = self.inside.get(py);
-        inside.look(|core| report::strategies(py, core, &inside.names.borrow()))
+        inside.look_mut(|core| report::strategies(py, core, &inside.names.borrow()))
+    }
+
+    /// The accounts of all feeds and strategies at one moment. Any thread, at any time; before the run begins, empty.
+    ///
+    /// Waits at most ``patience_s`` for the loop to come to the end of its slice, without the GIL; where a handler keeps it,
+    /// or calls this itself, the last accounts that were taken.
+    #[pyo3(signature = (patience_s=0.1))]
+    fn accounts<'py>(&self, py: Python<'py>, patience_s: f64) -> PyResult<Bound<'py, PyDict>> {
+        let inside = self.inside.get(py);
+        if inside.phase.try_borrow_mut().is_ok_and(|phase| matches!(*phase, Phase::Loop(_))) {
+            return inside.look_mut(|core| accounts::snapshot(py, &core.snapshot()));
+        }
+        let is_inside = inside.thread.get() == thread_mark();
+        let patience = if is_inside { Duration::ZERO } else { accounts::patience(patience_s) };
+        let question = self.snapshots.ask();
+        if let Some(feeds) = &self.live {
+            feeds.wake();
+        }
+        let snapshots = Arc::clone(&self.snapshots);
+        let taken = py.detach(move || snapshots.wait(question, patience));
+        accounts::snapshot(py, &taken)
     }
 
     /// All orders as a structured array, in the order asked for.
@@ -426,13 +454,8 @@ impl Dispatcher {
     }
 }
 
-enum Pulled {
-    Tick(Py<PyAny>),
-    End(&'static str),
-}
-
 /// How the run ended by `outcome`, if it did.
-fn ended(py: Python<'_>, inside: &Inside, core: &Core<PyHost>, outcome: Outcome) -> PyResult<Option<&'static str>> {
+pub fn ended(py: Python<'_>, inside: &Inside, core: &Core<PyHost>, outcome: Outcome) -> PyResult<Option<&'static str>> {
     match outcome {
         Outcome::Slice | Outcome::Pulled | Outcome::Idle => Ok(None),
         Outcome::End => Ok(Some("end")),
@@ -446,33 +469,8 @@ fn ended(py: Python<'_>, inside: &Inside, core: &Core<PyHost>, outcome: Outcome)
 }
 
 impl Dispatcher {
-    fn pull_next(&self, py: Python<'_>, core: &mut Core<PyHost>) -> PyResult<Pulled> {
-        let inside = self.inside.get(py);
-        let shown = |core: &mut Core<PyHost>, tick: Tick| -> PyResult<Pulled> {
-            let object = core.host_mut().pulled(py, &tick)?;
-            // SAFETY: `pulled` returns a new reference.
-            Ok(Pulled::Tick(unsafe { Bound::from_owned_ptr(py, object) }.unbind()))
-        };
-        if let Some(tick) = core.pull_on().copied() {
-            return shown(core, tick);
-        }
-        let mut outcome = if inside.is_begun.replace(true) { core.advance() } else { core.start() };
-        loop {
-            if let Some(tick) = core.pulled().copied() {
-                return shown(core, tick);
-            }
-            if let Some(end) = ended(py, inside, core, outcome)? {
-                core.finish();
-                return Ok(Pulled::End(end));
-            }
-            self.await_feeds(py, core, outcome);
-            turn::offer(py)?;
-            outcome = core.advance();
-        }
-    }
-
     /// Where a live run has nothing to do, it waits; without the GIL.
-    fn await_feeds(&self, py: Python<'_>, core: &Core<PyHost>, outcome: Outcome) {
+    pub fn await_feeds(&self, py: Python<'_>, core: &Core<PyHost>, outcome: Outcome) {
         if outcome == Outcome::Idle
             && let Some(feeds) = &self.live
         {
@@ -515,6 +513,8 @@ impl Dispatcher {
                 strategy: index as u32,
                 name: name.to_owned(),
                 callbacks: RefCell::default(),
+                spawned: RefCell::default(),
+                spawner: inside.spawner.as_ref().map(|spawner| spawner.clone_ref(py)),
                 compiled: compiled.is_some(),
             });
             attach(strategy, &face);
@@ -542,7 +542,7 @@ impl Dispatcher {
     }
 
     /// Notes how the run ended; a KeyboardInterrupt between handlers is an interruption like one inside.
-    fn settle(&self, py: Python<'_>, result: PyResult<&'static str>) -> PyResult<&'static str> {
+    pub fn settle(&self, py: Python<'_>, result: PyResult<&'static str>) -> PyResult<&'static str> {
         let inside = self.inside.get(py);
         let end = match result {
             Ok(end) => Ok(end),

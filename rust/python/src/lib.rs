@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 
+mod accounts;
 mod array;
 mod arrow;
 mod batch;
@@ -29,6 +30,7 @@ mod pulls;
 mod recording;
 mod records;
 mod report;
+mod spawns;
 mod strategy;
 mod table;
 mod tick;
@@ -47,6 +49,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     batch::register(m)?;
     events::register(m)?;
     strategy::register(m)?;
+    spawns::register(m)?;
     forms::compiled::register(m)?;
     pulls::register(m)?;
     feed::register(m)?;
