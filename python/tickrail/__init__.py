@@ -35,12 +35,12 @@ if typing.TYPE_CHECKING:
     )
     from tickrail.data.reading import read_ticks
     from tickrail.domain.ticks import BAR_DTYPE, QUOTE_DTYPE, TICK_DTYPE, TRADE_DTYPE
+    from tickrail.domain.venue_terms import InstrumentTerms, VenueTerms
     from tickrail.errors import TickrailError
     from tickrail.orchestration.backtest import PullRun, backtest, open_run
     from tickrail.orchestration.bootstrapper import RuntimeBootstrapper
     from tickrail.orchestration.container import Container
-    from tickrail.orchestration.feeds import Publisher
-    from tickrail.orchestration.live import LiveRun, open_live
+    from tickrail.orchestration.live import open_live
     from tickrail.orchestration.provider import Provider, Scope
     from tickrail.orchestration.runtime import Runtime
     from tickrail.orchestration.tick_dispatcher import TickDispatcher
@@ -56,10 +56,9 @@ __all__ = [  # noqa: RUF022
     "Container",
     "Inject",
     "InstrumentId",
-    "LiveRun",
+    "InstrumentTerms",
     "OrderUpdate",
     "Provider",
-    "Publisher",
     "PullRun",
     "QUOTE_DTYPE",
     "Quote",
@@ -81,6 +80,7 @@ __all__ = [  # noqa: RUF022
     "TimerEvent",
     "TimerHandle",
     "Trade",
+    "VenueTerms",
     "__version__",
     "backtest",
     "build_info",
@@ -98,12 +98,11 @@ _NATIVE = (
 _WHERE = {
     **dict.fromkeys(_NATIVE.split(), "_native"),
     **dict.fromkeys(("BAR_DTYPE", "QUOTE_DTYPE", "TICK_DTYPE", "TRADE_DTYPE"), "domain.ticks"),
+    **dict.fromkeys(("InstrumentTerms", "VenueTerms"), "domain.venue_terms"),
     **dict.fromkeys(("backtest", "open_run", "PullRun"), "orchestration.backtest"),
     **dict.fromkeys(("Provider", "Scope"), "orchestration.provider"),
     **dict.fromkeys(("Inject", "injected"), "strategy.inject"),
-    **dict.fromkeys(("LiveRun", "open_live"), "orchestration.live"),
     "Container": "orchestration.container",
-    "Publisher": "orchestration.feeds",
     "Result": "report.result",
     "Runtime": "orchestration.runtime",
     "RuntimeBootstrapper": "orchestration.bootstrapper",
@@ -111,6 +110,7 @@ _WHERE = {
     "Strategy": "strategy.strategy",
     "TickDispatcher": "orchestration.tick_dispatcher",
     "TickrailError": "errors",
+    "open_live": "orchestration.live",
     "read_ticks": "data.reading",
 }
 _MODULES = ("data", "errors")

@@ -9,7 +9,6 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use tickrail_core::InstrumentInfo;
 use tickrail_core::digest::DigestMode;
 use tickrail_core::dispatch::{
     Delivery, Desk, Dispatcher as Core, Kinds, Outcome, RunSettings, Snapshots, Subscription,
@@ -18,7 +17,6 @@ use tickrail_core::lifecycle::{Operation, Transition};
 use tickrail_core::order::MergeInput;
 use tickrail_core::stop::StopFlag;
 use tickrail_core::tick::OrderBy;
-use tickrail_core::venue::SimulatedVenue;
 
 use crate::accounts;
 use crate::array::TickArray;
@@ -29,11 +27,12 @@ use crate::forms::compiled::CompiledCode;
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::host::{Handlers, PyHost, Registered, attach};
 use crate::pace::{PROGRESS, Pace};
-use crate::plan::{Plan, delivery_of, edges_of, instrument_info, named, source};
+use crate::plan::{Plan, delivery_of, edges_of, named, source};
 use crate::report;
 use crate::strategy::{Face, StrategyCore};
 use crate::table::RunTable;
 use crate::turn;
+use crate::venue_plan::{self, InstrumentRow, instrument_row};
 
 enum Phase {
     Plan(Box<Plan>),
@@ -139,7 +138,7 @@ impl Inside {
     fn build(&self, py: Python<'_>, phase: &mut Phase, run: &Dispatcher) -> PyResult<Phase> {
         let Phase::Plan(plan) = std::mem::replace(phase, Phase::Spent) else { return Ok(Phase::Spent) };
         let source = source(run.live.as_ref(), plan.recording, plan.inputs, plan.settings.order)?;
-        let venue = Box::new(SimulatedVenue::new(plan.fee_rates));
+        let venue = Box::new(plan.venue);
         let host = PyHost::new(Rc::clone(&self.table), plan.always_fresh);
         let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(&run.stop), host);
         core.report_to(Arc::clone(&self.snapshots));
@@ -180,7 +179,7 @@ impl Dispatcher {
 impl Dispatcher {
     #[new]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one call from the Python face")]
-    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, live=None, spawner=None))]
+    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, live=None, venues=None, spawner=None))]
     fn new(
         py: Python<'_>,
         instruments: Vec<Bound<'_, PyDict>>,
@@ -191,10 +190,12 @@ impl Dispatcher {
         slice_ticks: usize,
         always_fresh: bool,
         live: Option<&str>,
+        venues: Option<&Bound<'_, PyDict>>,
         spawner: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
-        let rows: Vec<(InstrumentInfo, f64)> = instruments.iter().map(instrument_info).collect::<PyResult<_>>()?;
-        let (table, fee_rates): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+        let rows: Vec<InstrumentRow> = instruments.iter().map(instrument_row).collect::<PyResult<_>>()?;
+        let venue = venue_plan::venues(&rows, venues, seed)?;
+        let (table, rules): (Vec<_>, Vec<_>) = rows.into_iter().map(|row| (row.info, row.rules)).unzip();
         let mode = match digest {
             "events" => Some(DigestMode::Events),
             "full" => Some(DigestMode::Full),
@@ -216,7 +217,7 @@ impl Dispatcher {
         let live = live.map(|wait| Ok::<_, PyErr>(LiveFeeds::new(&table, wait_from(wait)?))).transpose()?;
         let snapshots = Arc::new(Snapshots::default());
         let (inputs, recording, strategies) = (Vec::new(), None, Vec::new());
-        let plan = Plan { settings, fee_rates, inputs, recording, strategies, always_fresh };
+        let plan = Plan { settings, venue, inputs, recording, strategies, always_fresh };
         Ok(Self {
             stop: Arc::new(StopFlag::new()),
             snapshots: Arc::clone(&snapshots),
@@ -224,7 +225,7 @@ impl Dispatcher {
             live,
             inside: GilBound::new(Inside {
                 table: Rc::new(RunTable::new(py, &table)?),
-                desk: Desk::new(table),
+                desk: Desk::specified(table, rules),
                 phase: RefCell::new(Phase::Plan(Box::new(plan))),
                 thread: Rc::new(Cell::new(0)),
                 names: RefCell::default(),

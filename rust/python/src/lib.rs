@@ -6,7 +6,9 @@ mod accounts;
 mod array;
 mod arrow;
 mod batch;
+mod column_batch;
 mod columns;
+mod csv;
 mod data_errors;
 mod detached;
 mod dispatcher;
@@ -22,6 +24,7 @@ mod info;
 mod infos;
 mod instrument;
 mod method;
+mod order_terms;
 mod ownership;
 mod pace;
 mod pack;
@@ -35,6 +38,7 @@ mod strategy;
 mod table;
 mod tick;
 mod turn;
+mod venue_plan;
 mod writer;
 
 #[pymodule(gil_used = true)]
@@ -45,6 +49,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     records::register(m)?;
     array::register(m)?;
     writer::register(m)?;
+    csv::register(m)?;
     generator::register(m)?;
     batch::register(m)?;
     events::register(m)?;
