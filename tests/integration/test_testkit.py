@@ -101,6 +101,6 @@ def test_a_users_suite_is_collected(pytester: pytest.Pytester) -> None:
             def make(self): return Forgetful()
         """
     )
-    outcome = pytester.runpytest_inprocess("-p", "no:cacheprovider")
+    outcome = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     outcome.assert_outcomes(passed=3, failed=11)
     outcome.stdout.fnmatch_lines(["*test_what_was_saved_last_is_loaded*"])
