@@ -6,6 +6,8 @@
 
 pub use tickrail_core::{source, tick};
 
+pub mod aged;
+pub mod feed;
 #[path = "../../core/src/ring/mod.rs"]
 pub mod ring;
 pub mod stop;
