@@ -18,7 +18,7 @@ BUILT = $(VENV)/.built-$(PLACE)
 SOURCES := $(shell find rust/core rust/python -name '*.rs' -o -name Cargo.toml)
 MODELS = $(wildcard rust/models/Cargo.toml)
 
-.PHONY: help build run test check lint rust-test models python-test quick bench bench-delivery wheel constraints clean force
+.PHONY: help build run test check lint rust-test models models-deep mutants race python-test quick bench bench-delivery wheel constraints clean force
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -46,8 +46,18 @@ test: rust-test $(if $(MODELS),models) python-test ## Run the whole suite: cargo
 rust-test: $(BUILT)
 	cargo test --locked --package tickrail-core --package rust-ema
 
-models: $(BUILT) ## Check the lock-free sources under loom: every interleaving of the models
-	cargo test --release --locked --manifest-path $(MODELS) --target-dir "$${CARGO_TARGET_DIR:-target}/models"
+models: $(BUILT) ## Check the lock-free sources under loom: every interleaving of the models; whole runs under random schedules
+	cargo test --release --locked --workspace --manifest-path $(MODELS) --target-dir "$${CARGO_TARGET_DIR:-target}/models"
+
+models-deep: $(BUILT) ## The larger models, three changes of thread each, and 20,000 schedules of every run (15 minutes)
+	LOOM_MAX_PREEMPTIONS=3 cargo test --release --locked --manifest-path $(MODELS) --target-dir "$${CARGO_TARGET_DIR:-target}/models" -- --ignored
+	SCHEDULES=20000 cargo test --release --locked --package tickrail-schedules --manifest-path $(MODELS) --target-dir "$${CARGO_TARGET_DIR:-target}/models"
+
+mutants: $(DEPENDENCIES) ## Seed faults into the lock-free sources, one after the other; every one has to be caught (5 minutes)
+	$(PY) tests/mutants/mutants.py
+
+race: $(BUILT) ## ThreadSanitizer over the stress tests of rings and feeds
+	sh .ci/race.sh
 
 python-test: $(BUILT)
 	$(PY) -m pytest -n auto

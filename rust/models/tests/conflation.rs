@@ -54,3 +54,22 @@ fn two_keys_in_turn() {
 fn deep_two_keys_replaced_in_turn() {
     check(&[0, 1, 0, 1], 2, 2);
 }
+
+#[test]
+fn it_is_not_drained_before_the_last_record_was_taken() {
+    loom::model(|| {
+        let (mut writer, mut reader) = aged::conflation(1).unwrap();
+        let publisher = thread::spawn(move || {
+            writer.put(0, &tick(1));
+            writer.close();
+        });
+        let mut taken = None;
+        for _ in 0..2 {
+            if reader.is_drained() {
+                assert_eq!(taken, Some(1), "drained, and nothing came");
+            }
+            taken = taken.or(reader.take().map(|(_, tick)| tick.sequence));
+        }
+        publisher.join().unwrap();
+    });
+}

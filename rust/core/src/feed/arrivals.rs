@@ -4,7 +4,7 @@
 //! is waited for. So each record comes after those that its publisher brought before it, a quiet feed delays nobody, and a
 //! busy one delays the others by a slice.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::admission::Admission;
 use super::counters::{Counters, FeedAccount};
@@ -21,7 +21,7 @@ use crate::instrument::InstrumentInfo;
 use crate::ring;
 use crate::source::{Advance, Feeds, Slice, Source};
 use crate::stop::Waker;
-use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, PoisonError};
 
 /// Where feeds are opened, from any thread and at any time of a run.
 pub struct FeedHub {

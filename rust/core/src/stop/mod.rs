@@ -1,6 +1,7 @@
 //! How a run is told to stop, and how a thread that waits is woken.
 
 #[cfg(target_os = "linux")]
+#[cfg_attr(shuttle, path = "../../../models/schedules/src/futex.rs")]
 mod futex;
 #[cfg(any(not(target_os = "linux"), test))]
 mod pipe;
