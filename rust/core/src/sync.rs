@@ -8,7 +8,7 @@
 pub(crate) use std::hint::spin_loop;
 pub(crate) use std::sync::Arc;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
-pub(crate) use std::sync::{Mutex, PoisonError};
+pub(crate) use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(crate) use std::thread::yield_now;
 
 /// Which of a record's eight words a seqlock carries: all of them; fewer in a model, whose time grows with each.

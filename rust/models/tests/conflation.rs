@@ -45,6 +45,11 @@ fn one_key_that_is_replaced_while_it_is_taken() {
 }
 
 #[test]
+fn two_keys_that_are_taken_as_they_come() {
+    check(&[0, 1], 2, 2);
+}
+
+#[test]
 fn two_keys_in_turn() {
     check(&[0, 1, 0], 2, 1);
 }

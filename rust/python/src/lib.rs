@@ -30,6 +30,7 @@ mod report;
 mod strategy;
 mod table;
 mod tick;
+mod turn;
 mod writer;
 
 #[pymodule(gil_used = true)]

@@ -15,7 +15,7 @@ use tickrail_core::dispatch::{
 use tickrail_core::feed::{Arrivals, FeedAccount, FeedHub, FeedSettings, NotPublished, Policy, Publisher, Trades};
 use tickrail_core::handler::HandlerError;
 use tickrail_core::lifecycle::Operation;
-use tickrail_core::source::{Advance, Slice, Source};
+use tickrail_core::source::{Advance, Slice, Source, Taken};
 use tickrail_core::stop::{StopFlag, Waker};
 use tickrail_core::tick::Side;
 use tickrail_core::venue::{OrderUpdate, SimulatedVenue};
@@ -85,7 +85,7 @@ impl Host for Looks {
     }
 }
 
-/// The feeds, whose accounts are kept when they have come to their end.
+/// The feeds, whose accounts are kept when the run ends.
 struct Kept {
     arrivals: Arrivals,
     accounts: Arc<Mutex<Vec<FeedAccount>>>,
@@ -93,11 +93,7 @@ struct Kept {
 
 impl Source for Kept {
     fn advance(&mut self, max: usize) -> Advance {
-        let advance = self.arrivals.advance(max);
-        if advance == Advance::End {
-            *self.accounts.lock().unwrap() = self.arrivals.accounts();
-        }
-        advance
+        self.arrivals.advance(max)
     }
 
     fn current(&self) -> Slice<'_> {
@@ -107,6 +103,15 @@ impl Source for Kept {
     fn remaining(&self) -> Option<u64> {
         self.arrivals.remaining()
     }
+
+    fn taken(&mut self) -> Option<Taken> {
+        self.arrivals.taken()
+    }
+
+    fn end_ns(&mut self) -> Option<i64> {
+        *self.accounts.lock().unwrap() = self.arrivals.accounts();
+        self.arrivals.end_ns()
+    }
 }
 
 /// The publisher's number stands in the upper half of the flags; in the lower, whether the policy reorders.
@@ -114,9 +119,9 @@ fn record(publisher: u32, number: u64, reorders: bool) -> Tick {
     let instrument = number as u32 % INSTRUMENTS;
     let value = number as f64 + 1.0;
     let tick = if number.is_multiple_of(4) {
-        Tick::trade(1, instrument, value, value, Side::Buy)
+        Tick::trade(number as i64 + 1, instrument, value, value, Side::Buy)
     } else {
-        Tick::quote(1, instrument, value, value, value, value)
+        Tick::quote(number as i64 + 1, instrument, value, value, value, value)
     };
     Tick { sequence: number, flags: (publisher as u16) << 8 | u16::from(reorders), ..tick }
 }
@@ -190,62 +195,81 @@ fn run(policy: Policy, end: End) {
             }
         })
     };
-    let looped = dispatch(&hub, instruments, &waker, stop, end);
+    let mut looped = Looped::new(&hub, instruments, &stop);
+    looped.run(&waker);
+    if matches!(end, End::Stopped) {
+        looped.finish();
+        drop(looped);
+        ender.join().unwrap();
+        return;
+    }
     let offered = ender.join().unwrap();
-    let Some(account) = looped else { return };
+    let account = looped.finish();
     assert_eq!(account.offered(), offered);
+    let known = account.dropped_newest + account.dropped_oldest + account.conflated + account.pending;
+    assert_eq!(account.published, account.taken + known);
+    assert_eq!((account.taken, account.pending), (looped.dispatcher.input_count(), 0));
     if matches!((policy, end), (Policy::Block, End::AfterAll)) {
         assert_eq!((account.taken, account.rejected), (u64::from(PUBLISHERS) * RECORDS, 0), "nothing is lost");
     }
 }
 
-/// The loop until its end, with a strategy that looks and one that fails; the feed's account where the run ended by itself.
-fn dispatch(
-    hub: &Arc<FeedHub>,
-    instruments: Arc<[InstrumentInfo]>,
-    waker: &Arc<Waker>,
-    stop: Arc<StopFlag>,
-    end: End,
-) -> Option<FeedAccount> {
-    let checks = Rc::new(Checks {
-        latest: RefCell::default(),
-        seen: Cell::new(0),
-        fails_at: thread_rng().gen_range(0..2 * RECORDS),
-    });
-    let desk = Desk::new(instruments.to_vec());
-    let venue = Box::new(SimulatedVenue::new(vec![0.0; INSTRUMENTS as usize]));
-    let settings = RunSettings { slice_ticks: 3, ..RunSettings::default() };
-    let accounts = Arc::new(Mutex::new(Vec::new()));
-    let source = Box::new(Kept { arrivals: hub.arrivals(), accounts: Arc::clone(&accounts) });
-    let mut dispatcher = Dispatcher::new(settings, desk, source, venue, Arc::clone(&stop), Looks(Rc::clone(&checks)));
-    let subscription =
-        Subscription { delivery: Delivery::Ticks, kinds: Kinds::ALL, instruments: None, order_updates: false };
-    dispatcher.register(&subscription);
-    dispatcher.register(&subscription);
-    let pause_at = thread_rng().gen_range(0..RECORDS);
-    let mut outcome = dispatcher.start();
-    loop {
-        match outcome {
-            Outcome::Slice => {}
-            Outcome::Idle => {
-                waker.wait(Duration::MAX);
+/// A loop with a strategy that looks and is paused once, and one that fails.
+struct Looped {
+    dispatcher: Dispatcher<Looks>,
+    checks: Rc<Checks>,
+    accounts: Arc<Mutex<Vec<FeedAccount>>>,
+}
+
+impl Looped {
+    fn new(hub: &Arc<FeedHub>, instruments: Arc<[InstrumentInfo]>, stop: &Arc<StopFlag>) -> Self {
+        let fails_at = thread_rng().gen_range(0..2 * RECORDS);
+        let checks = Rc::new(Checks { latest: RefCell::default(), seen: Cell::new(0), fails_at });
+        let desk = Desk::new(instruments.to_vec());
+        let venue = Box::new(SimulatedVenue::new(vec![0.0; INSTRUMENTS as usize]));
+        let settings = RunSettings { slice_ticks: 3, ..RunSettings::default() };
+        let accounts = Arc::new(Mutex::new(Vec::new()));
+        let source = Box::new(Kept { arrivals: hub.arrivals(), accounts: Arc::clone(&accounts) });
+        let mut dispatcher =
+            Dispatcher::new(settings, desk, source, venue, Arc::clone(stop), Looks(Rc::clone(&checks)));
+        let subscription =
+            Subscription { delivery: Delivery::Ticks, kinds: Kinds::ALL, instruments: None, order_updates: false };
+        dispatcher.register(&subscription);
+        dispatcher.register(&subscription);
+        Self { dispatcher, checks, accounts }
+    }
+
+    /// To the end, or to the stop.
+    fn run(&mut self, waker: &Waker) {
+        let pause_at = thread_rng().gen_range(0..RECORDS);
+        let mut outcome = self.dispatcher.start();
+        loop {
+            match outcome {
+                Outcome::Slice => {}
+                Outcome::Idle => {
+                    waker.wait(Duration::MAX);
+                }
+                Outcome::End | Outcome::Stopped => return,
+                other => panic!("{other:?}"),
             }
-            Outcome::End | Outcome::Stopped => break,
-            other => panic!("{other:?}"),
+            if self.checks.seen.get() == pause_at {
+                self.dispatcher.apply(0, Operation::Pause);
+                self.dispatcher.apply(0, Operation::Resume);
+            }
+            outcome = self.dispatcher.advance();
         }
-        if checks.seen.get() == pause_at {
-            dispatcher.apply(0, Operation::Pause);
-            dispatcher.apply(0, Operation::Resume);
+    }
+
+    /// Ends the run and looks at the strategies' accounts; the feed's.
+    fn finish(&mut self) -> FeedAccount {
+        self.dispatcher.finish();
+        let inputs = self.dispatcher.input_count();
+        for account in self.dispatcher.accounts() {
+            assert_eq!(account.published, account.delivered + account.filtered + account.skipped, "{account:?}");
+            assert_eq!(account.published, inputs);
         }
-        outcome = dispatcher.advance();
+        self.accounts.lock().unwrap().pop().expect("an account")
     }
-    dispatcher.finish();
-    let inputs = dispatcher.input_count();
-    for account in dispatcher.accounts() {
-        assert_eq!(account.published, account.delivered + account.filtered + account.skipped, "{account:?}");
-        assert_eq!(account.published, inputs);
-    }
-    if matches!(end, End::Stopped) { None } else { accounts.lock().unwrap().pop() }
 }
 
 fn check(policy: Policy, end: End) {
