@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "python" / "tickrail"
 MOST_LINES = 600
-LENGTH_IS_NOT_OURS = ("Cargo.lock", "LICENSE-APACHE", "requirements/constraints.txt")
+LENGTH_IS_NOT_OURS = ("Cargo.lock", "rust/models/Cargo.lock", "LICENSE-APACHE", "requirements/constraints.txt")
 TEXT_SUFFIXES = ("py", "pyi", "rs", "toml", "md", "yml", "yaml", "sh", "json", "txt", "lock", "csv", "cfg")
 UNUSED_WORDS = ("engine", "manager", "helper", "helpers", "utils", "util", "common", "base", "listener", "misc")
 
@@ -208,7 +208,7 @@ def found_by(pattern: re.Pattern[str]) -> list[str]:
     return [
         f"{name}:{number}: {line.strip()[:80]}"
         for name, text in readable()
-        if name != "Cargo.lock"
+        if not name.endswith("Cargo.lock")
         for number, line in enumerate(text.splitlines(), 1)
         if pattern.search(line)
     ]
