@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 
+mod accounts;
 mod array;
 mod arrow;
 mod batch;
@@ -27,6 +28,7 @@ mod plan;
 mod pulls;
 mod records;
 mod report;
+mod spawns;
 mod strategy;
 mod table;
 mod tick;
@@ -45,6 +47,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     batch::register(m)?;
     events::register(m)?;
     strategy::register(m)?;
+    spawns::register(m)?;
     forms::compiled::register(m)?;
     pulls::register(m)?;
     dispatcher::register(m)

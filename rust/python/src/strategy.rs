@@ -14,6 +14,7 @@ use tickrail_core::tick::Side;
 
 use crate::errors::{OrderRefused, WrongThread, hinted, refused};
 use crate::gil::{GilBound, thread_mark};
+use crate::spawns::{self, SpawnHandle, Spawned};
 use crate::table::RunTable;
 
 /// What ties a strategy object to its run.
@@ -30,6 +31,10 @@ pub struct Face {
     pub name: String,
     /// What timers call, by number; a timer without one goes to `on_timer`.
     pub callbacks: RefCell<HashMap<u32, Callback>>,
+    /// Coroutines that were asked for and have not ended, by number.
+    pub spawned: RefCell<HashMap<u32, Spawned>>,
+    /// Who runs coroutines; `None`: nobody does.
+    pub spawner: Option<Py<PyAny>>,
     /// Whether its handlers are compiled, so that its timers cannot call Python.
     pub compiled: bool,
 }
@@ -43,7 +48,8 @@ pub struct Callback {
 }
 
 impl Face {
-    fn check_thread(&self) -> PyResult<()> {
+    /// Whether this is the dispatch thread.
+    pub fn check_thread(&self) -> PyResult<()> {
         if self.thread.get() == thread_mark() {
             return Ok(());
         }
@@ -52,7 +58,8 @@ impl Face {
         Err(WrongThread::new_err(format!("strategy {}: {why}; act from handlers of the strategy", self.name)))
     }
 
-    fn answer<T>(&self, py: Python<'_>, result: Result<T, Refusal>) -> PyResult<T> {
+    /// The answer to a request, as Python sees it.
+    pub fn answer<T>(&self, py: Python<'_>, result: Result<T, Refusal>) -> PyResult<T> {
         result.map_err(|refusal| refused(py, &self.name, &refusal))
     }
 }
@@ -203,6 +210,16 @@ impl StrategyCore {
         let now_ns = self.with_face(py, |face| Ok(face.desk.now_ns()))?;
         let due_ns = start_ns.unwrap_or_else(|| now_ns.saturating_add(interval_ns));
         self.set_timer(py, due_ns, Some(interval_ns), callback)
+    }
+
+    /// Run ``coroutine`` on the I/O thread, from the end of the step on; its result comes back as an input.
+    ///
+    /// ``callback`` (default: ``on_event``) is called with a ``SpawnResult``. In a simulation the loop waits for it right
+    /// after the step; live it comes when it is there. Raises ``OrderRefused`` beyond 1,024 coroutines that run.
+    #[pyo3(signature = (coroutine, callback=None))]
+    fn spawn(&self, coroutine: &Bound<'_, PyAny>, callback: Option<Py<PyAny>>) -> PyResult<SpawnHandle> {
+        let face = self.with_face(coroutine.py(), |face| Ok(Rc::clone(face)));
+        spawns::ask(face, coroutine, callback)
     }
 
     /// Receive the ticks of ``instrument`` from the next step on.

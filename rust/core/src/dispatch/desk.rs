@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use super::request::{MAX_ORDERS, MAX_QUANTITY, MIN_INTERVAL_NS, Refusal, Request, TimerKey};
+use super::request::{MAX_ORDERS, MAX_QUANTITY, MAX_SPAWNS, MIN_INTERVAL_NS, Refusal, Request, SpawnKey, TimerKey};
 use crate::clock::{Clock as _, SimClock};
 use crate::instrument::InstrumentInfo;
 use crate::lifecycle::{State, StateByte};
@@ -61,6 +61,8 @@ pub struct Desk {
     pub(super) book: RefCell<OrderBook>,
     states: RefCell<Vec<Rc<StateByte>>>,
     timers: RefCell<Vec<u32>>,
+    /// Per strategy: how many coroutines it has asked for, and how many of them have not ended.
+    spawns: RefCell<Vec<(u32, u32)>>,
 }
 
 impl Desk {
@@ -76,6 +78,7 @@ impl Desk {
             book: RefCell::default(),
             states: RefCell::default(),
             timers: RefCell::default(),
+            spawns: RefCell::default(),
         })
     }
 
@@ -84,6 +87,7 @@ impl Desk {
         self.portfolio.borrow_mut().add_strategy();
         self.book.borrow_mut().places.push(Vec::new());
         self.timers.borrow_mut().push(0);
+        self.spawns.borrow_mut().push((0, 0));
         self.states.borrow_mut().push(Rc::clone(&state));
         state
     }
@@ -236,6 +240,32 @@ impl Desk {
     /// Asks to forget a timer; idempotent.
     pub fn cancel_timer(&self, timer: TimerKey) {
         self.requests.borrow_mut().push(Request::CancelTimer(timer));
+    }
+
+    /// Asks for a coroutine, which begins at the end of the step.
+    ///
+    /// # Errors
+    /// Too many of the strategy's run, or it may not act.
+    pub fn spawn(&self, strategy: u32) -> Result<SpawnKey, Refusal> {
+        self.acting(strategy)?;
+        let (asked, running) = &mut self.spawns.borrow_mut()[strategy as usize];
+        if *running >= MAX_SPAWNS {
+            return Err(Refusal::TooManySpawns);
+        }
+        (*asked, *running) = (*asked + 1, *running + 1);
+        let key = SpawnKey { strategy, number: *asked };
+        self.requests.borrow_mut().push(Request::Spawn(key));
+        Ok(key)
+    }
+
+    /// Asks to cancel a coroutine: its result does not come. Idempotent.
+    pub fn cancel_spawn(&self, key: SpawnKey) {
+        self.requests.borrow_mut().push(Request::CancelSpawn(key));
+    }
+
+    /// A coroutine has ended, or never began.
+    pub(super) fn spawn_ended(&self, strategy: u32) {
+        self.spawns.borrow_mut()[strategy as usize].1 -= 1;
     }
 
     /// Asks for an instrument's ticks, or to be spared them, from the next step on.

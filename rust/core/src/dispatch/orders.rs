@@ -98,6 +98,8 @@ impl<H: Host> Steps<H> {
                 self.timer_event(timer, i64::MIN, 0);
                 self.forget_timer(timer);
             }
+            Request::Spawn(key) => self.begin_spawn(key),
+            Request::CancelSpawn(key) => self.cancel_spawn(key),
             Request::Subscription { strategy, instrument, wanted } => {
                 let mut payload = [0; 5];
                 payload[..4].copy_from_slice(&instrument.to_le_bytes());

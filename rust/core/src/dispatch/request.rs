@@ -14,6 +14,15 @@ pub struct TimerKey {
     pub number: u32,
 }
 
+/// Names a coroutine: by its strategy and the strategy's own count, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SpawnKey {
+    /// Index of the strategy in order of registration.
+    pub strategy: u32,
+    /// Number of the coroutine within its strategy, from 1.
+    pub number: u32,
+}
+
 /// Made by a handler; takes effect at the end of the step, in the order made. Never passes through the external lanes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Request {
@@ -32,6 +41,10 @@ pub enum Request {
     },
     /// Forget a timer.
     CancelTimer(TimerKey),
+    /// Begin this coroutine.
+    Spawn(SpawnKey),
+    /// Cancel this coroutine.
+    CancelSpawn(SpawnKey),
     /// Deliver (or no longer deliver) an instrument to a strategy.
     Subscription {
         /// Whose.
@@ -49,6 +62,7 @@ impl Request {
         match self {
             Self::Order(key) | Self::Cancel(key) => key.strategy,
             Self::SetTimer { timer, .. } | Self::CancelTimer(timer) => timer.strategy,
+            Self::Spawn(key) | Self::CancelSpawn(key) => key.strategy,
             Self::Subscription { strategy, .. } => *strategy,
         }
     }
@@ -70,6 +84,8 @@ pub enum Refusal {
     Interval(i64),
     /// The strategy has [`MAX_ORDERS`] orders.
     TooManyOrders,
+    /// [`MAX_SPAWNS`] coroutines of the strategy run.
+    TooManySpawns,
 }
 
 /// Shortest period of a repeating timer: below it a mistake in the unit is likelier than a wish.
@@ -82,6 +98,9 @@ pub const MAX_QUANTITY: f64 = 1e15;
 /// Orders that one strategy may make in one run: numbers are 32 bits wide, and each order is kept for the result.
 pub const MAX_ORDERS: u32 = 100_000_000;
 
+/// Coroutines of one strategy that run at once: more wait for a source that does not keep up, and each holds memory.
+pub const MAX_SPAWNS: u32 = 1_024;
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -92,6 +111,9 @@ impl fmt::Display for Refusal {
             Self::State(state) => write!(f, "the strategy is {}: it may act while RUNNING or PAUSED", state.name()),
             Self::Order(number) => write!(f, "the strategy has no order number {number}"),
             Self::Interval(ns) => write!(f, "interval_ns is {ns}: expected at least {MIN_INTERVAL_NS}"),
+            Self::TooManySpawns => {
+                write!(f, "{MAX_SPAWNS} coroutines of the strategy run, which is the limit")
+            }
             Self::TooManyOrders => {
                 write!(f, "the strategy has made {MAX_ORDERS} orders in this run, which is the limit")
             }
