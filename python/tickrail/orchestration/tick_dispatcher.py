@@ -9,11 +9,23 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
 
-from tickrail._native import Dispatcher, InstrumentId, Tick, TickArray
+from tickrail._native import (
+    Dispatcher,
+    InstrumentId,
+    Recorder,
+    Recording,
+    Tick,
+    TickArray,
+    open_lanes,
+    record_commands,
+    recording_header,
+    replay_commands,
+)
 from tickrail.domain.near import did_you_mean
 from tickrail.domain.positions import Position
 from tickrail.domain.venue_terms import VenueTerms
 from tickrail.errors import DataError, HandlerError, ParameterError
+from tickrail.orchestration.feeds import Backwards, Feed, Numbering, Policy, Trades, feed_settings
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.spawner import SPAWN_TIMEOUT_S, Spawner
 from tickrail.report.accounts import Accounts, StrategyAccount
@@ -22,6 +34,7 @@ from tickrail.strategy.compiled.form import is_compiled
 from tickrail.strategy.strategy import Strategy, check_ready, parameters_of
 
 if TYPE_CHECKING:
+    from tickrail.orchestration.command_bus import CommandBus
     from tickrail.strategy.compiled.code import Compiled
 
 __all__ = ["DigestMode", "Progress", "TickDispatcher"]
@@ -45,6 +58,7 @@ class TickDispatcher:
         config_digest: What else decides results, as a hash.
         slice_ticks: Ticks that a source hands the loop at once; never changes a result.
         always_fresh: Hand out a new object for each tick, kept or not; never changes a result.
+        live: Makes a live run, over feeds that are published into; how its loop waits, as in ``open_live``.
         venues: How simulated venues behave, by name; one that is not named behaves as ``VenueTerms()`` says.
         io: Where coroutines of ``Strategy.spawn`` run; ``None`` makes a thread of the run's own, which ends with it.
         spawn_timeout_s: How long a simulation waits for one such coroutine before its strategy is FAILED.
@@ -62,6 +76,7 @@ class TickDispatcher:
         config_digest: bytes = b"",
         slice_ticks: int = 4_096,
         always_fresh: bool = False,
+        live: str | None = None,
         venues: Mapping[str, VenueTerms] | None = None,
         io: IoThread | None = None,
         spawn_timeout_s: float = SPAWN_TIMEOUT_S,
@@ -71,6 +86,7 @@ class TickDispatcher:
         self.strategies: dict[str, Strategy] = {}
         self._config_digest = config_digest
         self._elapsed_s = 0.0
+        self._commands: CommandBus | None = None
         self._abandoned: tuple[str, ...] = ()
         self._compiled: dict[str, Compiled] = {}
         self._compile_s: dict[str, float] = {}
@@ -85,6 +101,7 @@ class TickDispatcher:
             config_digest=config_digest,
             slice_ticks=slice_ticks,
             always_fresh=always_fresh,
+            live=live,
             venues={name: terms.native() for name, terms in (venues or {}).items()},
             spawner=spawner,
         )
@@ -92,6 +109,74 @@ class TickDispatcher:
     def feed(self, name: str, ticks: TickArray) -> int:
         """Add a feed; at equal times, earlier feeds come first. Returns its number."""
         return self._native.add_feed(name, ticks)
+
+    def live_feed(
+        self,
+        name: str,
+        *,
+        policy: Policy = "block",
+        capacity: int = 8_192,
+        timeout_s: float = 5.0,
+        trades: Trades = "keep",
+        backwards: Backwards = "pass",
+        reorder_ns: int = 0,
+        numbering: Numbering = "ignored",
+        stale_after_ns: int = 0,
+        rate_limit: int = 0,
+        instruments: Sequence[InstrumentId | str] = (),
+    ) -> Feed:
+        """Open a feed of a live run. Any thread, before the run or while it goes on.
+
+        Args:
+            name: Its name in accounts and messages.
+            policy: What happens to a record for which there is no slot: the publisher waits (``block``) or is told
+                (``reject``); or it goes (``drop_newest``), the oldest go (``drop_oldest``), or only the latest quote of
+                each instrument waits (``conflate``).
+            capacity: Slots of each publisher's ring, a power of two.
+            timeout_s: How long ``block`` waits.
+            trades: Of ``conflate``: trades are kept, summed by instrument and side where there is no slot, or dropped.
+            backwards: A record before the last one of its publisher passes, is rejected, or is put in order
+                (``reorder``).
+            reorder_ns: How long records wait for earlier ones, in ns of ``ts_event``.
+            numbering: Within what the source's ``sequence`` counts: a jump becomes a GAP record, a repetition goes.
+            stale_after_ns: After this long without a record strategies are told, by a STALE record an instrument;
+                0: never.
+            rate_limit: Most records a second; what is above is rejected. 0: no limit.
+            instruments: What it is about, for STALE before anything has come; what comes is added.
+
+        Raises:
+            FeedError: There is one of that name, or the run is a backtest.
+            FeedClosed: The run is ending.
+            ValueError: A value is none of those above.
+        """
+        settings = feed_settings(
+            policy=policy,
+            capacity=capacity,
+            timeout_s=timeout_s,
+            trades=trades,
+            backwards=backwards,
+            reorder_ns=reorder_ns,
+            numbering=numbering,
+            stale_after_ns=stale_after_ns,
+            rate_limit=rate_limit,
+        )
+        return Feed(self._native.open_feed(name, settings, list(instruments)))
+
+    def seal(self) -> None:
+        """Open no more live feeds and publishers; the run ends once those that there are have closed. Any thread."""
+        self._native.seal()
+
+    def close_feeds(self) -> None:
+        """Close all live feeds; what was published still arrives. Any thread."""
+        self._native.close_feeds()
+
+    def record(self, capacity: int, most: int) -> Recorder:
+        """Keep what a live run takes; before it begins."""
+        return self._native.record(capacity, most)
+
+    def replay(self, recording: Recording) -> None:
+        """Run a recording in the place of feeds."""
+        self._native.set_recording(recording)
 
     def register(
         self,
@@ -163,6 +248,42 @@ class TickDispatcher:
     def request_stop(self) -> None:
         """Ask the run to stop after the present step. Any thread."""
         self._native.request_stop()
+
+    @property
+    def commands(self) -> CommandBus:
+        """The command bus of the run, opened when it is first asked for, which is before the run begins.
+
+        Raises:
+            RuntimeError: The run has begun without one.
+        """
+        if self._commands is None:
+            from tickrail.orchestration.command_bus import CommandBus  # late: most backtests have no use for it
+
+            lanes = open_lanes(self._native)
+            self._commands = CommandBus(lanes, strategy_number=self._number)
+            lanes.receive(self._commands)
+        return self._commands
+
+    def record_commands(self, sink: Callable[[bytes], object]) -> None:
+        """Give ``sink`` the header of a recording, and then each command that the loop takes, as bytes to be written.
+
+        What it raises is reported and does not stop the run. Before the run begins.
+        """
+        record_commands(self._native, sink)
+        sink(recording_header())
+
+    def replay_commands(self, recording: bytes) -> int:
+        """Take commands from ``recording``, each at its place, and none from elsewhere; returns how many there are.
+
+        Handlers have to be registered as they were. Before the run begins.
+
+        Raises:
+            ValueError: This is no recording.
+        """
+        return replay_commands(self._native, recording)
+
+    def _number(self, name: str) -> int | None:
+        return next((number for number, known in enumerate(self.strategies) if known == name), None)
 
     def stats(self) -> dict[str, Any]:
         """Counters of the loop, once it has begun."""

@@ -15,6 +15,7 @@ mod dispatcher;
 mod errors;
 mod events;
 mod export;
+mod feed;
 mod forms;
 mod generator;
 mod gil;
@@ -22,6 +23,7 @@ mod host;
 mod info;
 mod infos;
 mod instrument;
+mod lanes;
 mod method;
 mod order_terms;
 mod ownership;
@@ -29,6 +31,7 @@ mod pace;
 mod pack;
 mod plan;
 mod pulls;
+mod recording;
 mod records;
 mod report;
 mod spawns;
@@ -55,5 +58,8 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     spawns::register(m)?;
     forms::compiled::register(m)?;
     pulls::register(m)?;
+    lanes::register(m)?;
+    feed::register(m)?;
+    recording::register(m)?;
     dispatcher::register(m)
 }
