@@ -6,7 +6,9 @@ mod accounts;
 mod array;
 mod arrow;
 mod batch;
+mod column_batch;
 mod columns;
+mod csv;
 mod data_errors;
 mod detached;
 mod dispatcher;
@@ -21,6 +23,7 @@ mod info;
 mod infos;
 mod instrument;
 mod method;
+mod order_terms;
 mod ownership;
 mod pace;
 mod pack;
@@ -33,6 +36,7 @@ mod strategy;
 mod table;
 mod tick;
 mod turn;
+mod venue_plan;
 mod writer;
 
 #[pymodule(gil_used = true)]
@@ -43,6 +47,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     records::register(m)?;
     array::register(m)?;
     writer::register(m)?;
+    csv::register(m)?;
     generator::register(m)?;
     batch::register(m)?;
     events::register(m)?;
