@@ -1,11 +1,12 @@
-"""Records between threads, by goal: ``python -m benches.rings_table [--json] [--quick] [--only WORD]``; ``make bench-rings``.
+"""Records between threads, by goal: ``python -m benches.rings_table [--json] [--quick] [--only WORD]``.
 
-The rows of the core are measured by its own benchmark (``rust/core/benches/cross_thread``), those of the Python face here.
-Where the host puts the two processors changes such figures threefold: each is taken between two probes, and its row says
-where the processors were.
+``make bench-rings``. The rows of the core are measured by its benchmark (``rust/core/benches/cross_thread``), those of
+the Python face here. Where the host puts the two processors changes such figures threefold: each is taken between two
+probes, and its row says where the processors were.
 """
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from benches import rings_python
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,17 +54,44 @@ class Row:
         return f"{self.own / 1e6:,.1f} {self.unit}" if self.unit.startswith("M ") else f"{self.own:,.0f} {self.unit}"
 
 
-def core_rows(options: argparse.Namespace) -> Iterator[Row]:
-    """Those of the core's benchmark, as it prints them."""
-    command = ["cargo", "bench", "--quiet", "--locked", "--package", "tickrail-core", "--bench", "cross_thread", "--"]
-    command += (["--quick"] if options.quick else []) + ([options.only] if options.only else [])
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
+COMMAND = ("cargo", "bench", "--quiet", "--locked", "--package", "tickrail-core", "--bench", "cross_thread", "--")
+
+
+def objects(*arguments: str) -> Iterator[dict[str, Any]]:
+    """What the core's benchmark prints."""
+    with subprocess.Popen([*COMMAND, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
-        for line in running.stdout:
-            if line.startswith("{"):
-                yield row_of(json.loads(line))
+        yield from (json.loads(line) for line in running.stdout if line.startswith("{"))
     if running.returncode != 0:
         raise SystemExit(running.returncode)
+
+
+def core_rows(options: argparse.Namespace) -> Iterator[Row]:
+    """Those of the core's benchmark."""
+    wanted = (["--quick"] if options.quick else []) + ([options.only] if options.only else [])
+    yield from map(row_of, objects(*wanted))
+
+
+def python_rows(options: argparse.Namespace) -> Iterator[Row]:
+    """Those of the Python face, each between two probes."""
+    before = next(objects("--probe"))
+    for figure in rings_python.figures(quick=options.quick, wanted=lambda name: options.only in name):
+        after = next(objects("--probe"))
+        placement = after["class"] if before["class"] == after["class"] else "mixed"
+        yield Row(
+            path=figure.path,
+            unit="ns",
+            own=figure.own,
+            by=figure.by,
+            ratio=figure.by / figure.own if figure.by else figure.own,
+            goal=figure.goal,
+            less_is_better=not figure.by,
+            met=figure.by >= figure.goal * figure.own if figure.by else figure.own <= figure.goal,
+            placement=placement,
+            round_trip_ns=(before["round_trip_ns"] + after["round_trip_ns"]) / 2,
+            rounds=figure.rounds,
+        )
+        before = after
 
 
 def row_of(facts: dict[str, Any]) -> Row:
@@ -83,10 +113,11 @@ def main(arguments: list[str] | None = None) -> int:
         print(LINE.format("path", "figure", "ratio", "goal", "verdict", "placement", "probe, ns", "rounds"))
         print(LINE.format(*("---",) * 8))
     missed = False
-    for row in core_rows(options):
+    for row in itertools.chain(core_rows(options), python_rows(options)):
         missed |= row.verdict == "MISSED"
-        ratio = f"{row.ratio:.2f}" if row.ratio < 1e6 else ""
-        shown = (row.path, row.figure, ratio, row.target, row.verdict, row.placement, f"{row.round_trip_ns:.0f}", row.rounds)
+        ratio = f"{row.ratio:.2f}" if row.ratio != row.own else ""
+        where = (row.placement, f"{row.round_trip_ns:.0f}", row.rounds)
+        shown = (row.path, row.figure, ratio, row.target, row.verdict, *where)
         print(json.dumps(asdict(row)) if options.json else LINE.format(*shown), flush=True)
     return int(missed)
 

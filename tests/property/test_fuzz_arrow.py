@@ -19,7 +19,7 @@ from tickrail.errors import BadRecord, ImportFormatError
 
 pa = pytest.importorskip("pyarrow")
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "80"))
 FUZZ = settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -128,7 +128,9 @@ ANY_TYPE = [
 
 def some_values(kind: Any, rows: int, draw: st.DrawFn) -> Any:
     """An array of ``kind`` from bytes that mean nothing, where that can be; nulls in any case."""
-    value = draw(st.sampled_from([None, 0, 1, -1, 2**31 - 1, 2**63 - 1, -(2**63), float("nan"), "x", "A.B", "", b"\xff"]))
+    value = draw(
+        st.sampled_from([None, 0, 1, -1, 2**31 - 1, 2**63 - 1, -(2**63), float("nan"), "x", "A.B", "", b"\xff"])
+    )
     values = [value if draw(st.booleans()) else None for _ in range(rows)]
     try:
         return pa.array(values, kind)

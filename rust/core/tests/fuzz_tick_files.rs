@@ -12,14 +12,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tickrail_core::Tick;
 use tickrail_core::dispatch::{Delivery, Desk, Dispatcher, Kinds, NoHost, Outcome, RunSettings, Subscription};
 use tickrail_core::file::{HEADER_SIZE, InstrumentTable, OpenedFile, TickFileWriter, open};
 use tickrail_core::handler::{Handler, HandlerError, Out};
 use tickrail_core::order::{Merge, MergeInput};
 use tickrail_core::stop::StopFlag;
-use tickrail_core::tick::TICK_SIZE;
+use tickrail_core::tick::{NO_SIZE, OrderBy, TICK_SIZE};
 use tickrail_core::venue::SimulatedVenue;
+use tickrail_core::{InstrumentInfo, Kind, Side, Tick};
 use twox_hash::{XxHash3_64, XxHash3_128};
 
 const QUICK_SECONDS: f64 = 2.5;
@@ -203,10 +203,15 @@ fn the_reader_answers_whatever_the_bytes_are() {
     let mut seed: u64 = setting("FUZZ_SEED").map_or(1, |seed| seed.parse().expect("a number"));
     let once = setting("FUZZ_ONCE").is_some();
     let corpus = corpus();
-    let folder = std::env::temp_dir().join(format!("tickrail-fuzz-{}", std::process::id()));
+    // In memory where that can be had: files are written and synced for each input.
+    let memory = Some(PathBuf::from("/dev/shm")).filter(|path| path.is_dir());
+    let folder = memory.unwrap_or_else(std::env::temp_dir).join(format!("tickrail-fuzz-{}", std::process::id()));
     fs::create_dir_all(&folder).expect("a place to write");
     for file in &corpus {
         check(file, false, &corpus, &folder);
+    }
+    if let Some(path) = setting("FUZZ_INPUT") {
+        check(&fs::read(path).expect("readable"), true, &corpus, &folder);
     }
     let (started, mut inputs) = (Instant::now(), 0);
     while started.elapsed() < Duration::from_secs_f64(seconds) {
@@ -220,7 +225,7 @@ fn the_reader_answers_whatever_the_bytes_are() {
             seal(&mut bytes, &mut random);
         }
         let result = catch_unwind(AssertUnwindSafe(|| check(&bytes, is_sealed, &corpus, &folder)));
-        assert!(result.is_ok(), "again with FUZZ_SEED={seed} FUZZ_ONCE=1; the input is {}", folder.display());
+        assert!(result.is_ok(), "again with FUZZ_SEED={seed} FUZZ_ONCE=1, or FUZZ_INPUT={}/input.ticks", folder.display());
         inputs += 1;
         if once {
             break;
@@ -230,4 +235,56 @@ fn the_reader_answers_whatever_the_bytes_are() {
     fs::remove_dir_all(&folder).expect("our own folder");
     println!("{inputs} inputs");
     assert!(inputs > 10 || once);
+}
+
+/// Small sound files: quotes with missing and zero sizes, trades, bars, nothing at all.
+fn seeds() -> Vec<(&'static str, OrderBy, Vec<Tick>, Vec<InstrumentInfo>)> {
+    let bare = |id: &str| InstrumentInfo::named(id);
+    let gold = InstrumentInfo { price_increment: 0.01, currency: "USD".to_owned(), ..bare("XAUUSD.SIM") };
+    let bars = InstrumentInfo { bar_duration_ns: 60, negative_prices: true, ..bare("ÖL.SIM") };
+    let mut unsized_quote = Tick::quote(20, 1, 2_000.0, 2_001.0, f64::NAN, 0.0);
+    unsized_quote.flags = NO_SIZE;
+    let quotes = vec![Tick::quote(10, 0, 1.0, 1.5, 1.0, 2.0), unsized_quote, Tick::quote(20, 0, 1.1, 1.6, 0.0, 5.0)];
+    let trades = [1, 2, 3].map(|number| Tick {
+        sequence: number,
+        ts_init: number as i64 * 5,
+        ..Tick::trade(9, 0, number as f64, 1.0, [Side::None, Side::Buy, Side::Sell][number as usize - 1])
+    });
+    let bar = |close_ns, price: f64| Tick {
+        kind: Kind::Bar as u8,
+        sequence: 10_f64.to_bits(),
+        values: [price, price + 1.0, price - 2.0, price],
+        ..Tick::quote(close_ns, 0, 0.0, 0.0, 0.0, 0.0)
+    };
+    vec![
+        ("quotes", OrderBy::TsEvent, quotes, vec![bare("EURUSD.SIM"), gold]),
+        ("trades", OrderBy::TsInit, trades.to_vec(), vec![bare("A.B")]),
+        ("bars", OrderBy::TsEvent, vec![bar(60, 1.0), bar(120, -2.0)], vec![bars]),
+        ("empty", OrderBy::TsEvent, Vec::new(), Vec::new()),
+    ]
+}
+
+/// The corpus is what the writer makes of the seeds: where the format changes, old files stop being sound, and this shows it.
+/// `WRITE_CORPUS=1` writes it anew.
+#[test]
+fn the_corpus_is_what_the_writer_makes() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
+    let made = std::env::temp_dir().join(format!("tickrail-corpus-{}", std::process::id()));
+    fs::create_dir_all(&made).expect("a place to write");
+    for (name, order, ticks, infos) in seeds() {
+        let path = made.join("seed.ticks");
+        let mut table = InstrumentTable::default();
+        for info in &infos {
+            table.declare(info).expect("a sound row");
+        }
+        let mut writer = TickFileWriter::create(&path, order).expect("a place to write");
+        writer.write(&ticks).expect("in order");
+        writer.commit(&table).expect("written");
+        let kept = folder.join(format!("{name}.ticks"));
+        if std::env::var("WRITE_CORPUS").is_ok() {
+            fs::copy(&path, &kept).expect("a place to write");
+        }
+        assert_eq!(fs::read(&path).expect("written"), fs::read(&kept).expect("kept"), "{name}");
+    }
+    fs::remove_dir_all(&made).expect("our own folder");
 }

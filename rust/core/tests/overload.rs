@@ -134,7 +134,7 @@ fn overload(policy: Policy, time: Duration) {
         slices += 1;
         linger(policy, &pace, run.input_count());
         if slices % SLICES_PER_LOOK == 0 {
-            check(&run.feed_accounts()[0], run.input_count());
+            check(&run.snapshot().feeds[0], run.input_count());
             let elapsed = started.elapsed();
             if elapsed > time / 4 {
                 most_kb = most_kb.max(resident_kb());
@@ -148,7 +148,7 @@ fn overload(policy: Policy, time: Duration) {
     });
     let offered: u64 = publishers.into_iter().map(|publisher| publisher.join().unwrap()).sum();
     assert_eq!(outcome, Outcome::End);
-    let account = run.feed_accounts().remove(0);
+    let account = run.snapshot().feeds.remove(0);
     check(&account, run.input_count());
     assert_eq!((account.offered(), account.taken, account.pending), (offered, run.input_count(), 0));
     if policy == Policy::Block {

@@ -26,7 +26,8 @@ pub enum Class {
 }
 
 impl Class {
-    fn of(round_trip_ns: f64) -> Self {
+    /// By what a probe found.
+    pub fn of(round_trip_ns: f64) -> Self {
         match round_trip_ns {
             ..90.0 => Self::Smt,
             90.0..250.0 => Self::L3,
