@@ -3,19 +3,18 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
 use tickrail_core::clock::LiveClock;
 use tickrail_core::dispatch::{
-    Delivery, Desk, Dispatcher, Fault, Hook, Host, Kinds, Outcome, RunSettings, Subscription, TimerKey,
+    Delivery, Desk, Dispatcher, Fault, Hook, Host, Kinds, Outcome, RunSettings, Snapshot, Subscription, TimerKey,
 };
-use tickrail_core::feed::{Arrivals, FeedAccount, FeedHub, FeedSettings, NotPublished, Policy, Publisher, Trades};
+use tickrail_core::feed::{FeedAccount, FeedHub, FeedSettings, NotPublished, Policy, Publisher, Trades};
 use tickrail_core::handler::HandlerError;
 use tickrail_core::lifecycle::Operation;
-use tickrail_core::source::{Advance, Slice, Source, Taken};
 use tickrail_core::stop::{StopFlag, Waker};
 use tickrail_core::tick::Side;
 use tickrail_core::venue::{OrderUpdate, SimulatedVenue};
@@ -82,35 +81,6 @@ impl Host for Looks {
 
     fn hook(&mut self, _strategy: u32, _hook: Hook) -> Answer {
         Ok(())
-    }
-}
-
-/// The feeds, whose accounts are kept when the run ends.
-struct Kept {
-    arrivals: Arrivals,
-    accounts: Arc<Mutex<Vec<FeedAccount>>>,
-}
-
-impl Source for Kept {
-    fn advance(&mut self, max: usize) -> Advance {
-        self.arrivals.advance(max)
-    }
-
-    fn current(&self) -> Slice<'_> {
-        self.arrivals.current()
-    }
-
-    fn remaining(&self) -> Option<u64> {
-        self.arrivals.remaining()
-    }
-
-    fn taken(&mut self) -> Option<Taken> {
-        self.arrivals.taken()
-    }
-
-    fn end_ns(&mut self) -> Option<i64> {
-        *self.accounts.lock().unwrap() = self.arrivals.accounts();
-        self.arrivals.end_ns()
     }
 }
 
@@ -218,7 +188,6 @@ fn run(policy: Policy, end: End) {
 struct Looped {
     dispatcher: Dispatcher<Looks>,
     checks: Rc<Checks>,
-    accounts: Arc<Mutex<Vec<FeedAccount>>>,
 }
 
 impl Looped {
@@ -228,15 +197,13 @@ impl Looped {
         let desk = Desk::new(instruments.to_vec());
         let venue = Box::new(SimulatedVenue::new(vec![0.0; INSTRUMENTS as usize]));
         let settings = RunSettings { slice_ticks: 3, ..RunSettings::default() };
-        let accounts = Arc::new(Mutex::new(Vec::new()));
-        let source = Box::new(Kept { arrivals: hub.arrivals(), accounts: Arc::clone(&accounts) });
-        let mut dispatcher =
-            Dispatcher::new(settings, desk, source, venue, Arc::clone(stop), Looks(Rc::clone(&checks)));
+        let (source, host) = (Box::new(hub.arrivals()), Looks(Rc::clone(&checks)));
+        let mut dispatcher = Dispatcher::new(settings, desk, source, venue, Arc::clone(stop), host);
         let subscription =
             Subscription { delivery: Delivery::Ticks, kinds: Kinds::ALL, instruments: None, order_updates: false };
         dispatcher.register(&subscription);
         dispatcher.register(&subscription);
-        Self { dispatcher, checks, accounts }
+        Self { dispatcher, checks }
     }
 
     /// To the end, or to the stop.
@@ -260,15 +227,16 @@ impl Looped {
         }
     }
 
-    /// Ends the run and looks at the strategies' accounts; the feed's.
+    /// Ends the run and looks at all accounts; the feed's.
     fn finish(&mut self) -> FeedAccount {
         self.dispatcher.finish();
-        let inputs = self.dispatcher.input_count();
-        for account in self.dispatcher.accounts() {
-            assert_eq!(account.published, account.delivered + account.filtered + account.skipped, "{account:?}");
-            assert_eq!(account.published, inputs);
+        let Snapshot { mut feeds, strategies, by_feed, inputs, .. } = self.dispatcher.snapshot();
+        for account in strategies.iter().chain(&by_feed[0]) {
+            assert_eq!(account.published, account.explained(), "{account:?}");
+            assert_eq!(account.published, feeds[0].published, "{account:?}");
         }
-        self.accounts.lock().unwrap().pop().expect("an account")
+        assert_eq!(inputs, self.dispatcher.input_count());
+        feeds.pop().expect("an account")
     }
 }
 
