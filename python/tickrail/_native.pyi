@@ -309,6 +309,7 @@ class TickFileWriter:
         """Append an array of a tick dtype; its ``instrument`` counts through ``instruments``. Returns the rows read."""
 
     def append_ticks(self, ticks: TickArray, *, origin: str = "", first_row: int = 1) -> int: ...
+    def problems(self) -> dict[str, int]: ...
     def commit(self) -> dict[str, Any]:
         """Finish, and say what was written.
 
