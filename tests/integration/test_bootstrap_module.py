@@ -146,3 +146,20 @@ def test_in_a_process_of_its_own(project: Path) -> None:
     code, said = run("--env", "test", "--set", "strategies.one.class=module_strategies:Quite")
     assert code == 78
     assert said.startswith("error: --set strategies.one.class: module 'module_strategies' has no class 'Quite'")
+
+
+LIGHT = """
+import sys
+from tickrail.orchestration.bootstrapper import main
+code = main(["--env", "test"])
+print([name for name in ("asyncio", "dishka", "rich", "pyarrow", "numba", "polars") if name in sys.modules])
+sys.exit(code)
+"""
+
+
+def test_a_run_that_needs_no_service_loads_little(project: Path) -> None:
+    """The time itself is a benchmark (``python -m benches --only "first tick"``); what costs it is named here."""
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT], capture_output=True, text=True, timeout=100, check=True, cwd=project
+    )
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -56,6 +56,7 @@ class RuntimeSettings(_Table):
         run_dir: Folder for the result folders; placed as the paths of feeds are.
         always_fresh: Hand out a new tick object for every tick, kept or not; never changes a result.
         modules: Providers of services, each as ``module:attribute``.
+        exclusive: Refuse to start while another run, of whatever build or configuration, holds ``run_dir``.
     """
 
     seed: Annotated[int, Field(ge=0, le=INT64_MAX)] = 0
@@ -65,6 +66,7 @@ class RuntimeSettings(_Table):
     run_dir: PathText = Path("runs")
     always_fresh: bool = False
     modules: Annotated[tuple[ClassPath, ...], PathList] = ()
+    exclusive: bool = False
 
 
 class InstrumentConfig(_Table):

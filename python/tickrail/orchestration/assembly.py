@@ -31,6 +31,7 @@ from tickrail.errors import (
 )
 from tickrail.orchestration.adapters import adapter_names, make_adapter
 from tickrail.orchestration.container import Container, Provider, Scope
+from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.provider import key_name
 from tickrail.orchestration.runtime import Runtime
 from tickrail.orchestration.services import default_services
@@ -74,6 +75,8 @@ class Assembly:
         self.loaded = loaded
         self.config = loaded.config
         self.undo = undo
+        self.io = IoThread()
+        undo.callback(self.io.close)
         self.problems: list[Problem] = []
         self._wiring: WiringError | None = None
         self._absent: set[str] = set()
@@ -220,7 +223,7 @@ class Assembly:
     def _container(self, modules: Sequence[Provider | str]) -> Container | None:
         try:
             given = [_provider(module) for module in (*self.config.runtime.modules, *modules)]
-            container = Container.build(*given, default_services(given))
+            container = Container.build(*given, default_services(given), io=self.io)
         except WiringError as error:
             self._wiring = error
             return None
@@ -252,6 +255,7 @@ class Assembly:
             config_digest=self.loaded.digest,
             slice_ticks=runtime.slice_ticks,
             always_fresh=runtime.always_fresh,
+            io=self.io,
         )
         for name, array in parts.arrays.items():
             dispatcher.feed(name, array)

@@ -16,6 +16,7 @@ from tickrail.config.loader import try_config
 from tickrail.errors import ConfigProblems, Problem, TickrailError
 from tickrail.orchestration.assembly import Assembly
 from tickrail.orchestration.provider import Provider
+from tickrail.orchestration.run_claim import build_name, claimed
 from tickrail.orchestration.runtime import Runtime
 from tickrail.orchestration.wiring import Wiring, wiring_of
 
@@ -120,6 +121,8 @@ class RuntimeBootstrapper:
         loaded = self.load()
         LOG.info("configuration of environment %s: digest %s", loaded.env, loaded.digest.hex())
         with ExitStack() as undo:
+            if loaded.config.runtime.exclusive:
+                undo.enter_context(claimed(loaded, build_name()))
             return Assembly(loaded, undo).build(self.modules)
 
 

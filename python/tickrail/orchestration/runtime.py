@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from contextlib import ExitStack
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from tickrail.config import LoadedConfig, RuntimeConfig
 from tickrail.errors import IllegalTransition
@@ -14,6 +13,9 @@ from tickrail.orchestration.command_bus import CommandBus
 from tickrail.orchestration.container import Container
 from tickrail.orchestration.tick_dispatcher import Progress, TickDispatcher
 from tickrail.report.result import Result
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["Runtime"]
 
@@ -62,6 +64,8 @@ class Runtime:
 
         ``progress`` is called on the worker thread.
         """
+        import asyncio
+
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Result] = loop.create_future()
         worker = threading.Thread(target=self._run_into, args=(loop, done, progress), name="tickrail-dispatch")
