@@ -27,6 +27,7 @@ from tickrail.errors import (
     ParameterError,
     Problem,
     StrategyImportError,
+    TickrailError,
     WiringError,
 )
 from tickrail.orchestration.adapters import adapter_names, make_adapter
@@ -319,6 +320,9 @@ def _provider(module: Provider | str) -> Provider:
         found = getattr(importlib.import_module(name), attribute)
     except (ImportError, AttributeError) as error:
         raise WiringError(f"module '{module}' cannot be had: {error}", hint="module:attribute of a Provider") from None
+    except (Exception, SystemExit) as error:  # whatever a module of the user's does when it is imported
+        said = error.message if isinstance(error, TickrailError) else str(error)
+        raise WiringError(f"module '{module}' cannot be had: {type(error).__name__}: {said}") from error
     if not isinstance(found, Provider):
         raise WiringError(f"'{module}' is a {type(found).__name__}; expected a Provider")
     return found
