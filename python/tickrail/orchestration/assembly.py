@@ -29,11 +29,13 @@ from tickrail.errors import (
     ParameterError,
     Problem,
     StrategyImportError,
+    TickrailError,
     WiringError,
 )
 from tickrail.orchestration.adapters import adapter_names, make_adapter
 from tickrail.orchestration.checks import Check, PreStart, findings
 from tickrail.orchestration.container import Container, Provider, Scope
+from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.phases import Phase, Phases, attribute
 from tickrail.orchestration.port_check import check_capabilities
 from tickrail.orchestration.provider import key_name
@@ -96,6 +98,8 @@ class Assembly:
         self.loaded = loaded
         self.config = loaded.config
         self.undo = undo
+        self.io = IoThread()
+        undo.callback(self.io.close)
         self.phases = Phases(self.config.runtime.phase_deadline_ns)
         self._told: list[tuple[int, Problem, Phase]] = []
         self._place_of_problem = (Rank.PRESENCE, Phase.VALIDATION)
@@ -308,7 +312,7 @@ class Assembly:
     def _container(self, modules: Sequence[Provider | str]) -> Container | None:
         try:
             given = [_provider(module) for module in (*self.config.runtime.modules, *modules)]
-            container = Container.build(*given, default_services(given, self.config.runtime))
+            container = Container.build(*given, default_services(given, self.config.runtime), io=self.io)
         except WiringError as error:
             self._wiring = error
             return None
@@ -337,6 +341,7 @@ class Assembly:
             config_digest=self.loaded.digest,
             slice_ticks=runtime.slice_ticks,
             always_fresh=runtime.always_fresh,
+            io=self.io,
         )
         for name, array in parts.arrays.items():
             dispatcher.feed(name, array)
@@ -451,6 +456,9 @@ def _provider(module: Provider | str) -> Provider:
         found = getattr(importlib.import_module(name), attribute)
     except (ImportError, AttributeError) as error:
         raise WiringError(f"module '{module}' cannot be had: {error}", hint="module:attribute of a Provider") from None
+    except (Exception, SystemExit) as error:  # whatever a module of the user's does when it is imported
+        said = error.message if isinstance(error, TickrailError) else str(error)
+        raise WiringError(f"module '{module}' cannot be had: {type(error).__name__}: {said}") from error
     if not isinstance(found, Provider):
         raise WiringError(f"'{module}' is a {type(found).__name__}; expected a Provider")
     return found

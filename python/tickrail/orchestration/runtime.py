@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from contextlib import ExitStack
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from tickrail.config import LoadedConfig, RuntimeConfig
 from tickrail.errors import IllegalTransition, RunFailed
@@ -17,6 +16,9 @@ from tickrail.orchestration.lives import Lives, PauseMode, Receipt
 from tickrail.orchestration.phases import Phase, Phases
 from tickrail.orchestration.tick_dispatcher import Progress, TickDispatcher
 from tickrail.report.result import Result
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["Runtime"]
 
@@ -109,6 +111,8 @@ class Runtime:
 
         ``progress`` is called on the worker thread.
         """
+        import asyncio
+
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Result] = loop.create_future()
         worker = threading.Thread(target=self._run_into, args=(loop, done, progress), name="tickrail-dispatch")

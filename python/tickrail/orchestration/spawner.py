@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tickrail.errors import SpawnTimedOut
 from tickrail.orchestration.io_thread import IoThread
+
+if TYPE_CHECKING:
+    import concurrent.futures
 
 __all__ = ["SPAWN_TIMEOUT_S", "Spawner"]
 
@@ -48,6 +50,8 @@ class Spawner:
         Raises:
             SpawnTimedOut: It takes longer than a simulation waits.
         """
+        import concurrent.futures
+
         running = self._running[strategy, number]
         while not running.future.done():
             if self._stopping():
