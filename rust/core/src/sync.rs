@@ -4,7 +4,7 @@
 //! one, so that it sees each access; a lock-free source that named `std::sync::atomic` itself would escape it.
 
 pub(crate) use std::sync::Arc;
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
 /// Which of a record's eight words a seqlock carries: all of them; fewer in a model, whose time grows with each.
 pub(crate) const CARRIED_WORDS: [usize; 8] = [0, 1, 2, 3, 4, 5, 6, 7];

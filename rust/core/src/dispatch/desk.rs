@@ -5,12 +5,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::request::{MAX_ORDERS, MAX_QUANTITY, MAX_SPAWNS, MIN_INTERVAL_NS, Refusal, Request, SpawnKey, TimerKey};
 use crate::clock::{Clock as _, SimClock};
 use crate::instrument::InstrumentInfo;
 use crate::lifecycle::{State, StateByte};
 use crate::tick::Side;
+use crate::trading::TradingGate;
 use crate::venue::{Order, OrderKey, OrderStatus, Portfolio, Position};
 
 /// Every order of the run, in the order asked for.
@@ -61,6 +63,7 @@ pub struct Desk {
     pub(super) book: RefCell<OrderBook>,
     states: RefCell<Vec<Rc<StateByte>>>,
     timers: RefCell<Vec<u32>>,
+    gate: Arc<TradingGate>,
     /// Per strategy: how many coroutines it has asked for, and how many of them have not ended.
     spawns: RefCell<Vec<(u32, u32)>>,
 }
@@ -78,6 +81,7 @@ impl Desk {
             book: RefCell::default(),
             states: RefCell::default(),
             timers: RefCell::default(),
+            gate: Arc::default(),
             spawns: RefCell::default(),
         })
     }
@@ -90,6 +94,11 @@ impl Desk {
         self.spawns.borrow_mut().push((0, 0));
         self.states.borrow_mut().push(Rc::clone(&state));
         state
+    }
+
+    /// The gate that every order passes, at the end of the step that made it. Any thread may set it.
+    pub fn gate(&self) -> &Arc<TradingGate> {
+        &self.gate
     }
 
     /// The run's instrument table.
@@ -117,6 +126,11 @@ impl Desk {
     #[inline(always)]
     pub(super) fn set_position(&self, position: u64) {
         self.position.set(position);
+    }
+
+    /// How many strategies there are.
+    pub fn strategy_count(&self) -> u32 {
+        self.states.borrow().len() as u32
     }
 
     /// Where a strategy stands.
@@ -157,7 +171,7 @@ impl Desk {
     }
 
     /// Notes an order whose facts were checked.
-    fn place(&self, strategy: u32, instrument: u32, side: Side, quantity: f64) -> Result<OrderKey, Refusal> {
+    pub(super) fn place(&self, strategy: u32, instrument: u32, side: Side, quantity: f64) -> Result<OrderKey, Refusal> {
         let mut book = self.book.borrow_mut();
         if book.count(strategy) >= MAX_ORDERS {
             return Err(Refusal::TooManyOrders);

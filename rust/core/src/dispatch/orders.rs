@@ -6,6 +6,7 @@ use super::step::{Fill, RunError, Steps};
 use crate::digest::EventKind;
 use crate::source::Slice;
 use crate::tick::Tick;
+use crate::trading::Stopped;
 use crate::venue::{Order, OrderKey, OrderStatus, OrderUpdate, VenueFill};
 
 /// Times that what was asked for may ask for more within one step.
@@ -135,7 +136,7 @@ impl<H: Host> Steps<H> {
         payload[8] = order.side as u8;
         payload[9..].copy_from_slice(&order.quantity.to_bits().to_le_bytes());
         self.digest.event(self.desk.position(), key.strategy, EventKind::Order, &payload);
-        let update = match self.venue.submit(&order) {
+        let update = match self.leave(&order) {
             Ok(()) => {
                 self.watched[order.instrument as usize] = true;
                 let accept = |order: &mut Order| order.status = OrderStatus::Accepted;
@@ -144,6 +145,18 @@ impl<H: Host> Steps<H> {
             Err(reason) => self.close_order(key, OrderStatus::Rejected, reason),
         };
         self.updates.push_back(update);
+    }
+
+    /// Through the gate, to the venue.
+    fn leave(&mut self, order: &Order) -> Result<(), &'static str> {
+        let signed = order.signed();
+        let net = {
+            let portfolio = self.desk.portfolio.borrow();
+            let position = portfolio.position(order.key.strategy, order.instrument);
+            position.net + position.in_flight - signed
+        };
+        self.desk.gate().check(signed, net).map_err(Stopped::reason)?;
+        self.venue.submit(order)
     }
 
     pub(super) fn cancel_order(&mut self, key: OrderKey, reason: &'static str) {
