@@ -8,6 +8,7 @@ mod arrow;
 mod batch;
 mod column_batch;
 mod columns;
+mod control;
 mod csv;
 mod data_errors;
 mod detached;
@@ -24,6 +25,7 @@ mod infos;
 mod instrument;
 mod lanes;
 mod method;
+mod order_terms;
 mod ownership;
 mod pace;
 mod pack;
@@ -36,6 +38,7 @@ mod strategy;
 mod table;
 mod tick;
 mod turn;
+mod venue_plan;
 mod writer;
 
 #[pymodule(gil_used = true)]
@@ -55,5 +58,6 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     forms::compiled::register(m)?;
     pulls::register(m)?;
     lanes::register(m)?;
+    control::register(m)?;
     dispatcher::register(m)
 }

@@ -22,7 +22,7 @@ const MAX_PATIENCE: Duration = Duration::from_secs(300);
 const HALT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A request on its way to whoever handles it on the dispatch thread; the command's payload is its text.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Call {
     reply: SyncSender<String>,
 }

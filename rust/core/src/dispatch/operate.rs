@@ -3,7 +3,7 @@
 use super::desk::Desk;
 use super::request::{Refusal, Request};
 use crate::tick::Side;
-use crate::venue::{Order, OrderKey};
+use crate::venue::{Order, OrderKey, Terms};
 
 impl Desk {
     /// Takes back every open order of `strategy` and of `instrument`, where one is named; says how many.
@@ -40,7 +40,7 @@ impl Desk {
         let mut count = 0;
         for (owner, index, missing) in self.missing(strategy, instrument) {
             let side = if missing > 0.0 { Side::Buy } else { Side::Sell };
-            self.place(owner, index, side, missing.abs())?;
+            self.place(owner, index, side, missing.abs(), Terms::MARKET)?;
             count += 1;
         }
         Ok(count)

@@ -134,6 +134,19 @@ impl TradingGate {
         }
         if signed.abs() > self.max_order_quantity() { Err(Stopped::TooLarge) } else { Ok(()) }
     }
+
+    /// Whether an order of `before` may be changed to `after`: with trading restricted it may only become smaller.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn check_change(&self, before: f64, after: f64) -> Result<(), Stopped> {
+        match self.state() {
+            Trading::Halted => Err(Stopped::Halted),
+            Trading::Reducing if after > before => Err(Stopped::NotReducing),
+            _ if after > self.max_order_quantity() => Err(Stopped::TooLarge),
+            _ => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]
