@@ -32,6 +32,7 @@ def main() -> None:
 
 
 main.lazily("run", "tickrail.cli.run:run", "Run the strategies of one environment.")
+main.lazily("ctl", "tickrail.cli.ctl:ctl", "Operate a running process.")
 main.lazily("init", "tickrail.cli.init:init", "Make a small working project.")
 main.lazily("data", "tickrail.cli.data:data", "Make, import and look into tick files.")
 main.lazily("info", "tickrail.cli.info:info", "Show versions, build, processor and paths.")

@@ -6,7 +6,7 @@ use super::step::{Fill, RunError, Steps};
 use crate::digest::EventKind;
 use crate::source::Slice;
 use crate::tick::Tick;
-use crate::trading::Stopped;
+use crate::trading::{Stopped, Trading};
 use crate::venue::{Amendment, Order, OrderKey, OrderStatus, OrderUpdate, Venue, VenueFill, VenueReport};
 
 /// Times that what was asked for may ask for more within one step.
@@ -220,9 +220,10 @@ impl<H: Host> Steps<H> {
 
     /// Whether a new order may leave.
     fn pass_gate(&self, order: &Order) -> Result<(), Stopped> {
-        let (signed, portfolio) = (order.signed_left(), self.desk.portfolio.borrow());
-        let position = portfolio.position(order.key.strategy, order.instrument);
-        self.desk.gate().check(signed, position.net + position.in_flight - signed)
+        let gate = self.desk.gate();
+        // What the strategy holds matters only where it may but reduce it, which is seldom.
+        let held = if gate.state() == Trading::Reducing { self.desk.held_with_sent(order) } else { 0.0 };
+        gate.check(order.signed_left(), held)
     }
 
     /// What the venue answers at once is told in steps of its own, after this one.
