@@ -16,19 +16,19 @@ use tickrail_core::dispatch::{
 use tickrail_core::lifecycle::{Operation, Transition};
 use tickrail_core::order::MergeInput;
 use tickrail_core::stop::{StopFlag, Waker};
-use tickrail_core::tick::{OrderBy, Tick};
+use tickrail_core::tick::OrderBy;
 
 use crate::accounts;
 use crate::array::TickArray;
 use crate::detached;
 use crate::errors::{hinted, run_failed};
+use crate::feed::{Birthplace, LiveFeeds, check_fork, wait_from};
 use crate::forms::compiled::CompiledCode;
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::host::{Handlers, PyHost, Registered, attach};
 use crate::lanes::{Commands, Receivers};
 use crate::pace::{PROGRESS, Pace};
-use crate::plan::{Plan, delivery_of, edges_of, merged, named};
-use crate::pulls::Pulls;
+use crate::plan::{Plan, delivery_of, edges_of, named, source};
 use crate::report;
 use crate::strategy::{Face, StrategyCore};
 use crate::table::RunTable;
@@ -51,22 +51,31 @@ pub struct Dispatcher {
     /// Wakes the dispatch thread where it waits.
     pub(crate) waker: Arc<Waker>,
     snapshots: Arc<Snapshots>,
+    /// In which process it was made.
+    pub(crate) born: Birthplace,
+    /// Of a live run.
+    pub(crate) live: Option<LiveFeeds>,
+    /// Everything that belongs to the dispatch thread.
     pub(crate) inside: GilBound<Inside>,
 }
 
+/// What a run consists of.
 pub(crate) struct Inside {
     phase: RefCell<Phase>,
+    /// What handlers reach.
     pub(crate) desk: Rc<Desk>,
-    table: Rc<RunTable>,
+    /// The run's instruments.
+    pub(crate) table: Rc<RunTable>,
+    /// The dispatch thread while the loop runs, else 0.
     pub(crate) thread: Rc<Cell<usize>>,
     pub(crate) receivers: Rc<Receivers>,
     names: RefCell<Vec<String>>,
     /// Name and file of each feed.
-    feeds: RefCell<Vec<String>>,
+    pub feeds: RefCell<Vec<String>>,
     /// Whether the first pull has started the strategies.
-    is_begun: Cell<bool>,
+    pub is_begun: Cell<bool>,
     /// How the run ended, once it did.
-    end: Cell<Option<&'static str>>,
+    pub end: Cell<Option<&'static str>>,
     /// Who runs the coroutines of strategies.
     spawner: Option<Py<PyAny>>,
     /// Where the loop answers whoever asks for accounts.
@@ -74,6 +83,7 @@ pub(crate) struct Inside {
 }
 
 impl Inside {
+    /// Acts before the run begins.
     pub(crate) fn plan<R>(&self, act: impl FnOnce(&mut Plan) -> PyResult<R>) -> PyResult<R> {
         match &mut *self.phase.try_borrow_mut().map_err(|_| busy())? {
             Phase::Plan(plan) => act(plan),
@@ -97,17 +107,18 @@ impl Inside {
     }
 
     /// Drives the loop, on this thread, building it first if need be.
-    fn drive<R>(
+    pub fn drive<R>(
         &self,
         py: Python<'_>,
-        stop: &Arc<StopFlag>,
+        run: &Dispatcher,
         act: impl FnOnce(&mut Core<PyHost>) -> PyResult<R>,
     ) -> PyResult<R> {
+        check_fork(py, run.born)?;
         let mut phase = self.phase.try_borrow_mut().map_err(|_| busy())?;
         let before = self.thread.replace(thread_mark());
         let result = guard(|| {
             if matches!(&*phase, Phase::Plan(_)) {
-                *phase = self.build(py, &mut phase, stop)?;
+                *phase = self.build(py, &mut phase, run)?;
             }
             match &mut *phase {
                 Phase::Loop(core) => act(core),
@@ -118,12 +129,22 @@ impl Inside {
         result
     }
 
-    fn build(&self, py: Python<'_>, phase: &mut Phase, stop: &Arc<StopFlag>) -> PyResult<Phase> {
+    /// Builds the loop if need be, and acts on it: no strategy may be added any more.
+    pub fn prepare<R>(
+        &self,
+        py: Python<'_>,
+        run: &Dispatcher,
+        act: impl FnOnce(&mut Core<PyHost>) -> PyResult<R>,
+    ) -> PyResult<R> {
+        self.drive(py, run, act)
+    }
+
+    fn build(&self, py: Python<'_>, phase: &mut Phase, run: &Dispatcher) -> PyResult<Phase> {
         let Phase::Plan(plan) = std::mem::replace(phase, Phase::Spent) else { return Ok(Phase::Spent) };
-        let source = merged(plan.inputs, plan.settings.order)?;
+        let source = source(run.live.as_ref(), plan.recording, plan.inputs, plan.settings.order)?;
         let venue = Box::new(plan.venue);
         let host = PyHost::new(Rc::clone(&self.table), plan.always_fresh, Rc::clone(&self.receivers));
-        let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(stop), host);
+        let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(&run.stop), host);
         core.report_to(Arc::clone(&self.snapshots));
         for (registered, subscription) in plan.strategies {
             let handler = registered.compiled.as_ref().map(|code| code.get().handler(py)).transpose()?;
@@ -163,7 +184,7 @@ impl Dispatcher {
 impl Dispatcher {
     #[new]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one call from the Python face")]
-    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, venues=None, spawner=None))]
+    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, live=None, venues=None, spawner=None))]
     fn new(
         py: Python<'_>,
         instruments: Vec<Bound<'_, PyDict>>,
@@ -173,6 +194,7 @@ impl Dispatcher {
         config_digest: Option<&[u8]>,
         slice_ticks: usize,
         always_fresh: bool,
+        live: Option<&str>,
         venues: Option<&Bound<'_, PyDict>>,
         spawner: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
@@ -197,19 +219,19 @@ impl Dispatcher {
             fingerprints: Vec::new(),
             slice_ticks,
         };
+        let waker = Arc::new(Waker::new());
+        let feeds = |wait: &str| Ok::<_, PyErr>(LiveFeeds::new(&table, &waker, wait_from(wait)?));
+        let live = live.map(feeds).transpose()?;
         let snapshots = Arc::new(Snapshots::default());
-        let plan = Plan {
-            settings,
-            venue,
-            inputs: Vec::new(),
-            strategies: Vec::new(),
-            always_fresh,
-            commands: Commands::default(),
-        };
+        let (inputs, recording, strategies) = (Vec::new(), None, Vec::new());
+        let commands = Commands::default();
+        let plan = Plan { settings, venue, inputs, recording, strategies, always_fresh, commands };
         Ok(Self {
             stop: Arc::new(StopFlag::new()),
-            waker: Arc::new(Waker::new()),
+            waker,
             snapshots: Arc::clone(&snapshots),
+            born: Birthplace::here(),
+            live,
             inside: GilBound::new(Inside {
                 table: Rc::new(RunTable::new(py, &table)?),
                 desk: Desk::specified(table, rules),
@@ -310,7 +332,7 @@ impl Dispatcher {
     fn run(&self, py: Python<'_>, progress: Option<Bound<'_, PyAny>>) -> PyResult<&'static str> {
         let inside = self.inside.get(py);
         let mut report = Pace::every(PROGRESS);
-        let result = inside.drive(py, &self.stop, |core| {
+        let result = inside.drive(py, self, |core| {
             let total = core.remaining();
             let mut outcome = core.start();
             loop {
@@ -318,6 +340,7 @@ impl Dispatcher {
                     core.finish();
                     return Ok(end);
                 }
+                self.await_feeds(py, core, outcome);
                 turn::offer(py)?;
                 if let Some(progress) = progress.as_ref().filter(|_| report.is_due()) {
                     progress.call1((core.input_count(), total))?;
@@ -328,35 +351,10 @@ impl Dispatcher {
         self.settle(py, result)
     }
 
-    /// The ticks of the pull strategy, until the run has ended; the loop goes on by one input each time.
-    fn pulls(slf: Py<Self>) -> Pulls {
-        Pulls::of(slf)
-    }
-
-    /// The next tick of the pull strategy, or ``None`` when the run has ended.
-    pub fn pull(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let inside = self.inside.get(py);
-        if inside.end.get().is_some() {
-            return Ok(None);
-        }
-        let result = inside.drive(py, &self.stop, |core| pull_next(py, inside, core));
-        let settled = match result {
-            Ok(Pulled::Tick(tick)) => {
-                // Whoever pulls acts between two pulls: this thread stays the dispatch thread until the run ends.
-                inside.thread.set(thread_mark());
-                return Ok(Some(tick));
-            }
-            Ok(Pulled::End(end)) => self.settle(py, Ok(end)),
-            Err(error) => self.settle(py, Err(error)),
-        };
-        inside.thread.set(0);
-        settled.map(|_| None)
-    }
-
     /// End the run if it has not ended: batches are flushed, ``on_stop`` runs, the digest is final. Idempotent.
     fn finish(&self, py: Python<'_>) -> PyResult<()> {
         let inside = self.inside.get(py);
-        inside.drive(py, &self.stop, |core| {
+        inside.drive(py, self, |core| {
             core.finish();
             Ok(())
         })?;
@@ -427,8 +425,10 @@ impl Dispatcher {
         }
         let is_inside = inside.thread.get() == thread_mark();
         let patience = if is_inside { Duration::ZERO } else { accounts::patience(patience_s) };
+        let question = self.snapshots.ask();
+        self.waker.wake();
         let snapshots = Arc::clone(&self.snapshots);
-        let taken = py.detach(move || snapshots.wait(snapshots.ask(), patience));
+        let taken = py.detach(move || snapshots.wait(question, patience));
         accounts::snapshot(py, &taken)
     }
 
@@ -461,36 +461,8 @@ impl Dispatcher {
     }
 }
 
-enum Pulled {
-    Tick(Py<PyAny>),
-    End(&'static str),
-}
-
-fn pull_next(py: Python<'_>, inside: &Inside, core: &mut Core<PyHost>) -> PyResult<Pulled> {
-    let shown = |core: &mut Core<PyHost>, tick: Tick| -> PyResult<Pulled> {
-        let object = core.host_mut().pulled(py, &tick)?;
-        // SAFETY: `pulled` returns a new reference.
-        Ok(Pulled::Tick(unsafe { Bound::from_owned_ptr(py, object) }.unbind()))
-    };
-    if let Some(tick) = core.pull_on().copied() {
-        return shown(core, tick);
-    }
-    let mut outcome = if inside.is_begun.replace(true) { core.advance() } else { core.start() };
-    loop {
-        if let Some(tick) = core.pulled().copied() {
-            return shown(core, tick);
-        }
-        if let Some(end) = ended(py, inside, core, outcome)? {
-            core.finish();
-            return Ok(Pulled::End(end));
-        }
-        turn::offer(py)?;
-        outcome = core.advance();
-    }
-}
-
 /// How the run ended by `outcome`, if it did.
-fn ended(py: Python<'_>, inside: &Inside, core: &Core<PyHost>, outcome: Outcome) -> PyResult<Option<&'static str>> {
+pub fn ended(py: Python<'_>, inside: &Inside, core: &Core<PyHost>, outcome: Outcome) -> PyResult<Option<&'static str>> {
     match outcome {
         Outcome::Slice | Outcome::Pulled | Outcome::Idle => Ok(None),
         Outcome::End => Ok(Some("end")),
@@ -504,6 +476,15 @@ fn ended(py: Python<'_>, inside: &Inside, core: &Core<PyHost>, outcome: Outcome)
 }
 
 impl Dispatcher {
+    /// Where a live run has nothing to do, it waits; without the GIL.
+    pub fn await_feeds(&self, py: Python<'_>, core: &Core<PyHost>, outcome: Outcome) {
+        if outcome == Outcome::Idle
+            && let Some(feeds) = &self.live
+        {
+            feeds.wait(py, core.next_due_ns());
+        }
+    }
+
     #[expect(clippy::too_many_arguments, reason = "what three ways to register a strategy have in common")]
     fn enter(
         &self,
@@ -551,7 +532,7 @@ impl Dispatcher {
     }
 
     fn operate(&self, py: Python<'_>, strategy: u32, operation: Operation) -> PyResult<bool> {
-        self.inside.get(py).drive(py, &self.stop, |core| {
+        self.inside.get(py).drive(py, self, |core| {
             if strategy as usize >= core.accounts().len() {
                 return Err(PyValueError::new_err(format!("no strategy number {strategy}")));
             }
@@ -568,20 +549,20 @@ impl Dispatcher {
     }
 
     /// Notes how the run ended; a KeyboardInterrupt between handlers is an interruption like one inside.
-    fn settle(&self, py: Python<'_>, result: PyResult<&'static str>) -> PyResult<&'static str> {
+    pub fn settle(&self, py: Python<'_>, result: PyResult<&'static str>) -> PyResult<&'static str> {
         let inside = self.inside.get(py);
         let end = match result {
             Ok(end) => Ok(end),
             Err(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => {
                 self.stop.request_stop();
-                inside.drive(py, &self.stop, |core| {
+                inside.drive(py, self, |core| {
                     core.finish();
                     Ok("interrupted")
                 })
             }
             Err(error) => {
                 self.stop.request_stop();
-                let finished = inside.drive(py, &self.stop, |core| {
+                let finished = inside.drive(py, self, |core| {
                     core.finish();
                     Ok(())
                 });

@@ -16,6 +16,7 @@ mod dispatcher;
 mod errors;
 mod events;
 mod export;
+mod feed;
 mod forms;
 mod generator;
 mod gil;
@@ -31,6 +32,7 @@ mod pace;
 mod pack;
 mod plan;
 mod pulls;
+mod recording;
 mod records;
 mod report;
 mod spawns;
@@ -59,5 +61,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     pulls::register(m)?;
     lanes::register(m)?;
     control::register(m)?;
+    feed::register(m)?;
+    recording::register(m)?;
     dispatcher::register(m)
 }

@@ -88,7 +88,7 @@ fn accept(listener: &UnixListener, operator: &Arc<Operator>, is_over: &AtomicBoo
         }
         let Ok(stream) = stream else {
             // Out of descriptors: they come back when connections end.
-            std::thread::sleep(Duration::from_millis(10));
+            pause();
             continue;
         };
         if !is_own_user(&stream) {
@@ -108,6 +108,11 @@ fn accept(listener: &UnixListener, operator: &Arc<Operator>, is_over: &AtomicBoo
             open.fetch_sub(1, Ordering::Relaxed);
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a thread of its own, which nothing can wake")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(10));
 }
 
 /// Whether the other end is a process of this user, or of root.
