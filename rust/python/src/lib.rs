@@ -8,6 +8,7 @@ mod arrow;
 mod batch;
 mod column_batch;
 mod columns;
+mod control;
 mod csv;
 mod data_errors;
 mod detached;
@@ -61,6 +62,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     pulls::register(m)?;
     lanes::register(m)?;
     lives::register(m)?;
+    control::register(m)?;
     feed::register(m)?;
     recording::register(m)?;
     dispatcher::register(m)

@@ -16,6 +16,7 @@ mod keys;
 mod live;
 mod lives;
 mod machine;
+mod operate;
 mod orders;
 mod pull;
 mod request;
