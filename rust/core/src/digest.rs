@@ -60,6 +60,8 @@ pub enum EventKind {
     SpawnCancel = 17,
     /// The result of a coroutine came in.
     SpawnResult = 18,
+    /// The loop was farther behind than a strategy wants.
+    Lag = 19,
 }
 
 /// XXH3-128 of records, as little-endian bytes: how a source names its content.

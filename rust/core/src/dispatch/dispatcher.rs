@@ -7,6 +7,7 @@ use super::account::Account;
 use super::arrival::Arrival;
 use super::desk::Desk;
 use super::host::Host;
+use super::lag::LagRule;
 use super::snapshot::{Snapshot, Snapshots};
 use super::step::{ErrorRecord, Fill, Pass, RunError, Steps};
 use super::subscriber::Subscription;
@@ -146,6 +147,11 @@ impl<H: Host> Dispatcher<H> {
         self.steps.register(subscription, Some(handler))
     }
 
+    /// Gives a strategy a rule for lag, before the run begins; it counts in runs by arrival.
+    pub fn limit_lag(&mut self, strategy: u32, rule: LagRule) {
+        self.steps.limit_lag(strategy, rule);
+    }
+
     /// What handlers reach.
     pub fn desk(&self) -> &Rc<Desk> {
         &self.steps.desk
@@ -203,6 +209,9 @@ impl<H: Host> Dispatcher<H> {
     /// `None`: there is one.
     fn next_slice(&mut self) -> Option<Outcome> {
         self.leave_arrived();
+        if self.steps.has_lag_rules {
+            self.steps.leave_windows();
+        }
         self.steps.leave_slice(&self.source.current());
         if self.arrival.is_some() {
             return self.take_arrived();

@@ -39,6 +39,19 @@ pub enum Settled {
     },
 }
 
+/// A time during which a strategy's rule for lag was at work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LagEpisode {
+    /// When the lag was seen, ns UTC.
+    pub from_ns: i64,
+    /// When the loop had caught up, ns UTC.
+    pub until_ns: i64,
+    /// Records that were skipped.
+    pub skipped: u64,
+    /// Records that a later one replaced.
+    pub conflated: u64,
+}
+
 /// Calls handlers. All calls come from the dispatch thread, one at a time; none holds a borrow of the [`super::Desk`].
 pub trait Host {
     /// What a handler raises.
@@ -81,6 +94,14 @@ pub trait Host {
 
     /// What a handler in machine code could not do, as this host shows it.
     fn handler_failure(&self, strategy: u32, error: HandlerError) -> Self::Failure;
+
+    /// The strategy's rule for lag was at work, and is no longer.
+    ///
+    /// # Errors
+    /// What the handler raised.
+    fn lagged(&mut self, _strategy: u32, _episode: &LagEpisode) -> Result<(), Fault<Self::Failure>> {
+        Ok(())
+    }
 
     /// The coroutine `key` begins, at the end of the step that asked for it.
     ///

@@ -163,6 +163,7 @@ impl<H: Host> Steps<H> {
         let subscriber = &mut self.subscribers[strategy as usize];
         let discarded = subscriber.batcher.discard() as u64;
         subscriber.tallies.settle(discarded, |tally, count| tally.failed += count);
+        self.discard_latest(strategy);
         self.set_gate();
     }
 

@@ -143,7 +143,7 @@ impl Source for Arrivals {
 
     fn taken(&mut self) -> Option<Taken> {
         let publisher = self.current.map_or(0, |index| self.inlets[index].publisher);
-        Some(Taken { now_ns: self.hub.clock().now_ns(), publisher })
+        Some(Taken { now_ns: self.hub.clock().now_ns(), publisher, waiting: self.lag_records() })
     }
 
     fn accounts(&mut self) -> Vec<FeedAccount> {

@@ -18,6 +18,8 @@ pub enum Mark {
         publisher: u32,
         /// How many records.
         count: u32,
+        /// How many records of the publisher waited then, the slice among them.
+        waiting: u64,
     },
     /// The loop had nothing to take, and did what was due: timers, batches.
     Turn,
@@ -45,14 +47,16 @@ pub struct Entry {
 
 impl Entry {
     /// As a record: `ts_event` the clock, `sequence` the position, `instrument` the feed, `side` which mark, and in `values`
-    /// the publisher and the count.
+    /// the publisher, the count and how many records waited.
     pub fn to_record(self) -> Tick {
         let (side, feed, values) = match self.mark {
-            Mark::Start => (0, 0, [0.0, 0.0]),
-            Mark::Taken { feed, publisher, count } => (1, feed, [f64::from(publisher), f64::from(count)]),
-            Mark::Turn => (2, 0, [0.0, 0.0]),
-            Mark::Drained => (3, 0, [0.0, 0.0]),
-            Mark::End { taken, is_complete } => (4, 0, [f64::from(u8::from(is_complete)), f64::from(taken)]),
+            Mark::Start => (0, 0, [0.0; 3]),
+            Mark::Taken { feed, publisher, count, waiting } => {
+                (1, feed, [f64::from(publisher), f64::from(count), waiting as f64])
+            }
+            Mark::Turn => (2, 0, [0.0; 3]),
+            Mark::Drained => (3, 0, [0.0; 3]),
+            Mark::End { taken, is_complete } => (4, 0, [f64::from(u8::from(is_complete)), f64::from(taken), 0.0]),
         };
         Tick {
             ts_event: self.now_ns,
@@ -62,7 +66,7 @@ impl Entry {
             kind: ENTRY_KIND,
             side,
             flags: 0,
-            values: [values[0], values[1], 0.0, 0.0],
+            values: [values[0], values[1], values[2], 0.0],
         }
     }
 
@@ -75,7 +79,10 @@ impl Entry {
         let [first, count] = [record.values[0] as u32, record.values[1] as u32];
         let mark = match record.side {
             0 => Mark::Start,
-            1 => Mark::Taken { feed: record.instrument, publisher: first, count },
+            1 => {
+                let waiting = record.values[2] as u64;
+                Mark::Taken { feed: record.instrument, publisher: first, count, waiting }
+            }
             2 => Mark::Turn,
             3 => Mark::Drained,
             4 => Mark::End { taken: count, is_complete: first == 1 },
@@ -93,7 +100,7 @@ mod tests {
     fn an_entry_survives_being_a_record() {
         let marks = [
             Mark::Start,
-            Mark::Taken { feed: u32::MAX, publisher: 7, count: 1 << 24 },
+            Mark::Taken { feed: u32::MAX, publisher: 7, count: 1 << 24, waiting: 1 << 30 },
             Mark::Turn,
             Mark::Drained,
             Mark::End { taken: 63, is_complete: true },

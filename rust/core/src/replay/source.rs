@@ -57,8 +57,10 @@ impl Source for Replay {
     }
 
     fn taken(&mut self) -> Option<Taken> {
-        let publisher = if let Mark::Taken { publisher, .. } = self.piece().entry.mark { publisher } else { 0 };
-        Some(Taken { now_ns: self.piece().entry.now_ns, publisher })
+        let entry = self.piece().entry;
+        let (publisher, waiting) =
+            if let Mark::Taken { publisher, waiting, .. } = entry.mark { (publisher, waiting) } else { (0, 0) };
+        Some(Taken { now_ns: entry.now_ns, publisher, waiting })
     }
 
     fn end_ns(&mut self) -> Option<i64> {

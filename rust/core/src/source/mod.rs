@@ -78,6 +78,8 @@ pub struct Taken {
     pub now_ns: i64,
     /// Which publisher the slice is from; 0 where there is no slice.
     pub publisher: u32,
+    /// How many records of that publisher wait, the slice among them.
+    pub waiting: u64,
 }
 
 /// Hands the loop its records, slice by slice.
