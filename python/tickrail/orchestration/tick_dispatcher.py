@@ -66,6 +66,7 @@ class TickDispatcher:
         rows = [dict(row) for row in instruments]
         self.instruments: tuple[str, ...] = tuple(str(row["id"]) for row in rows)
         self.strategies: dict[str, Strategy] = {}
+        self._config_digest = config_digest
         self._elapsed_s = 0.0
         self._abandoned: tuple[str, ...] = ()
         self._compiled: dict[str, Compiled] = {}
@@ -215,6 +216,7 @@ class TickDispatcher:
             instruments=self.instruments,
             stats=stats,
             configuration=configuration or {},
+            configuration_digest=self._config_digest.hex(),
         )
 
     def _leave_io(self) -> None:
