@@ -19,6 +19,7 @@ The tree; each class carries its facts as attributes and, where there is one, th
     ├── OrderRefused             an order that never left: quantity, instrument, state (also a ValueError)
     ├── IllegalTransition        a lifecycle operation that the present state does not allow
     ├── WrongThread              a call that belongs to the dispatch thread (also a RuntimeError)
+    ├── LagExceeded              the loop was farther behind than a strategy with ``when_lagging = "fail"`` bears
     ├── SpawnTimedOut            a coroutine that a simulation waited for in vain (also a TimeoutError)
     ├── RunFailed                a run that could not go on; its partial result is attached
     └── RuntimeFault             a defect of tickrail itself: a panic of the native core
@@ -39,6 +40,7 @@ __all__ = [
     "HandlerError",
     "IllegalTransition",
     "ImportFormatError",
+    "LagExceeded",
     "NotInjected",
     "OrderRefused",
     "ParameterError",
@@ -313,6 +315,10 @@ class IllegalTransition(TickrailError):
 
 class WrongThread(TickrailError, RuntimeError):
     """The call belongs to the dispatch thread of the run."""
+
+
+class LagExceeded(TickrailError):
+    """The loop was farther behind its feeds than a strategy bears that must not lag; the strategy is FAILED."""
 
 
 class SpawnTimedOut(TickrailError, TimeoutError):

@@ -263,6 +263,9 @@ class Assembly:
                 instruments=None if settings.instruments == "*" else settings.instruments,
                 max_ticks=settings.max_ticks,
                 window_ns=settings.window_ns,
+                max_lag_records=settings.max_lag_records,
+                max_lag_ns=settings.max_lag_ns,
+                when_lagging=settings.when_lagging,
             )
             self._try(("strategies", name, "class"), register)
         self._refuse()

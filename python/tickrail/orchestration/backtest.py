@@ -76,7 +76,7 @@ def backtest(
     arrays = named_arrays(data, start=start, end=end)
     dispatcher = _dispatcher(arrays, settings, digest=digest, slice_ticks=slice_ticks, always_fresh=always_fresh)
     for name, strategy in named.items():
-        dispatcher.register(strategy, name, instruments=instruments, **batches)
+        dispatcher.register(strategy, name, instruments=instruments, max_ticks=max_ticks, window_ns=window_ns)
     return run_to_result(dispatcher, progress, settings)
 
 
@@ -110,7 +110,7 @@ def open_run(
     arrays = named_arrays(data, start=start, end=end)
     dispatcher = _dispatcher(arrays, settings, digest=digest, slice_ticks=slice_ticks, always_fresh=always_fresh)
     for name, strategy in named.items():
-        dispatcher.register(strategy, name, instruments=instruments, **batches)
+        dispatcher.register(strategy, name, instruments=instruments, max_ticks=max_ticks, window_ns=window_ns)
     strategy = PullStrategy()
     dispatcher.register_pull(strategy, PULL, instruments=instruments)
     return PullRun(dispatcher, strategy, settings)

@@ -23,9 +23,10 @@ from tickrail.strategy.strategy import Strategy, check_ready, parameters_of
 if TYPE_CHECKING:
     from tickrail.strategy.compiled.code import Compiled
 
-__all__ = ["DigestMode", "Progress", "TickDispatcher"]
+__all__ = ["DigestMode", "Progress", "TickDispatcher", "WhenLagging"]
 
 Progress: TypeAlias = Callable[[int, int | None], object]
+WhenLagging: TypeAlias = Literal["skip_to_latest", "conflate", "fail"]
 DigestMode: TypeAlias = Literal["events", "full"]
 ENDS: dict[str | None, Status] = {"end": "complete", "stopped": "stopped", "interrupted": "interrupted"}
 ACCOUNTS = tuple(one.name for one in fields(StrategyAccount) if one.name != "state")
@@ -97,6 +98,9 @@ class TickDispatcher:
         instruments: Sequence[InstrumentId | str] | None = None,
         max_ticks: int = 4_096,
         window_ns: int = 0,
+        max_lag_records: int = 0,
+        max_lag_ns: int = 0,
+        when_lagging: WhenLagging = "skip_to_latest",
     ) -> int:
         """Add a strategy; each tick reaches strategies in this order. Returns its number.
 
@@ -106,13 +110,22 @@ class TickDispatcher:
             instruments: What it receives; ``None`` is everything.
             max_ticks: Most ticks of a batch, for classes with ``on_batch``.
             window_ns: Time span of a batch, aligned to the epoch; 0 is none.
+            max_lag_records: Most records that may wait in a publisher's ring, else ``when_lagging`` holds; 0 is no
+                limit.
+            max_lag_ns: Longest time that the next record may have waited; 0 is no limit.
+            when_lagging: ``skip_to_latest``, ``conflate`` or ``fail``; where ticks come from live feeds.
         """
         self._admit(strategy, name, instruments)
+        if max_lag_records and max_lag_ns:
+            raise ParameterError(
+                f"{name}: max_lag_records and max_lag_ns are both set; a rule for lag has one limit", strategy=name
+            )
         edges = {"max_ticks": max_ticks, "window_ns": window_ns}
         if is_compiled(type(strategy)):
             number = self._register_compiled(strategy, name, instruments, edges)
         else:
             number = self._native.register(strategy, name, instruments=instruments, **edges)
+        self._native.limit_lag(number, max_records=max_lag_records, max_ns=max_lag_ns, when_lagging=when_lagging)
         self.strategies[name] = strategy
         return number
 

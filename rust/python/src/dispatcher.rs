@@ -27,6 +27,7 @@ use crate::errors::{hinted, run_failed};
 use crate::forms::compiled::CompiledCode;
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::host::{Handlers, PyHost, Registered, attach};
+use crate::lag;
 use crate::pace::{PROGRESS, Pace};
 use crate::plan::{Plan, delivery_of, edges_of, instrument_info, merged, named};
 use crate::pulls::Pulls;
@@ -130,6 +131,7 @@ impl Inside {
                 None => core.register(&subscription),
             };
         }
+        plan.lag_rules.into_iter().for_each(|(strategy, rule)| core.limit_lag(strategy, rule));
         Ok(Phase::Loop(Box::new(core)))
     }
 }
@@ -192,7 +194,14 @@ impl Dispatcher {
             slice_ticks,
         };
         let snapshots = Arc::new(Snapshots::default());
-        let plan = Plan { settings, fee_rates, inputs: Vec::new(), strategies: Vec::new(), always_fresh };
+        let plan = Plan {
+            settings,
+            fee_rates,
+            inputs: Vec::new(),
+            strategies: Vec::new(),
+            lag_rules: Vec::new(),
+            always_fresh,
+        };
         Ok(Self {
             stop: Arc::new(StopFlag::new()),
             snapshots: Arc::clone(&snapshots),
@@ -286,6 +295,29 @@ impl Dispatcher {
     ) -> PyResult<usize> {
         let handlers = Handlers::of(strategy)?;
         self.enter(strategy, name, handlers, None, instruments, Delivery::Pull, Kinds::ALL)
+    }
+
+    /// Let a strategy bear no more lag than this: records that wait in a publisher's ring, or ns that the next one has waited
+    /// (0: no limit). Before the run; it counts where ticks come from live feeds.
+    #[pyo3(signature = (strategy, *, max_records=0, max_ns=0, when_lagging="skip_to_latest"))]
+    fn limit_lag(
+        &self,
+        py: Python<'_>,
+        strategy: u32,
+        max_records: u64,
+        max_ns: i64,
+        when_lagging: &str,
+    ) -> PyResult<()> {
+        let inside = self.inside.get(py);
+        inside.plan(|plan| {
+            let known = inside.names.borrow();
+            let Some(name) = known.get(strategy as usize) else {
+                return Err(PyValueError::new_err(format!("no strategy number {strategy}")));
+            };
+            let rule = lag::rule_of(name, max_records, max_ns, when_lagging)?;
+            plan.lag_rules.extend(rule.map(|rule| (strategy, rule)));
+            Ok(())
+        })
     }
 
     /// Run to the end of the data; returns ``"end"``, ``"stopped"`` or ``"interrupted"``.

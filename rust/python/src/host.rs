@@ -5,7 +5,7 @@ use std::rc::Rc;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use tickrail_core::dispatch::{Fault, Hook, Host, Settled, SpawnKey, TimerKey};
+use tickrail_core::dispatch::{Fault, Hook, Host, LagEpisode, Settled, SpawnKey, TimerKey};
 use tickrail_core::handler::HandlerError;
 use tickrail_core::venue::OrderUpdate as CoreUpdate;
 use tickrail_core::{Kind, Tick, TickBlock};
@@ -14,6 +14,7 @@ use crate::batch::TickBatch;
 use crate::events::{OrderUpdate, TimerEvent};
 use crate::forms::compiled::{self, CompiledCode};
 use crate::forms::generator;
+use crate::lag;
 use crate::method::Method;
 use crate::spawns;
 use crate::strategy::{Face, StrategyCore};
@@ -231,6 +232,10 @@ impl Host for PyHost {
         let object = Py::new(py, object).map_err(fault)?;
         // SAFETY: `object` lives until the end of this function.
         unsafe { method.call(py, object.as_ptr()) }.map_err(fault)
+    }
+
+    fn lagged(&mut self, strategy: u32, episode: &LagEpisode) -> Result<(), Fault<PyErr>> {
+        lag::tell(&self.strategies[strategy as usize], episode)
     }
 
     fn spawn(&mut self, key: SpawnKey) -> Result<(), Fault<PyErr>> {

@@ -20,6 +20,7 @@ mod host;
 mod info;
 mod infos;
 mod instrument;
+mod lag;
 mod method;
 mod ownership;
 mod pace;
@@ -48,6 +49,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     events::register(m)?;
     strategy::register(m)?;
     spawns::register(m)?;
+    lag::register(m)?;
     forms::compiled::register(m)?;
     pulls::register(m)?;
     dispatcher::register(m)

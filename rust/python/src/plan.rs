@@ -3,7 +3,7 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use tickrail_core::dispatch::{BatchEdges, Delivery, Kinds, RunSettings, Subscription};
+use tickrail_core::dispatch::{BatchEdges, Delivery, Kinds, LagRule, RunSettings, Subscription};
 use tickrail_core::order::{Merge, MergeInput};
 use tickrail_core::source::Source;
 use tickrail_core::tick::OrderBy;
@@ -24,6 +24,8 @@ pub struct Plan {
     pub inputs: Vec<MergeInput>,
     /// In order of registration.
     pub strategies: Vec<(Registered, Subscription)>,
+    /// What lag strategies bear, by number.
+    pub lag_rules: Vec<(u32, LagRule)>,
     /// Whether every tick is a new object.
     pub always_fresh: bool,
 }
