@@ -12,7 +12,9 @@ use tickrail_core::dispatch::{
     Account, BatchEdges, Delivery, Desk, Dispatcher, Fault, Hook, Host, Kinds, LagEpisode, LagRule, MaxLag, Outcome,
     RunSettings, Snapshot, Subscription, TimerKey, WhenLagging,
 };
-use tickrail_core::feed::{FeedHub, FeedSettings, Policy, Publisher, Trades};
+use tickrail_core::feed::{
+    FeedEvent, FeedEventKind, FeedHub, FeedSettings, Loss, OpenError, Policy, Publisher, Trades,
+};
 use tickrail_core::handler::HandlerError;
 use tickrail_core::lifecycle::{Operation, State};
 use tickrail_core::replay::{Recorder, Replay};
@@ -30,6 +32,7 @@ struct Seen {
     ticks: Vec<Vec<Tick>>,
     doomed: BTreeSet<u32>,
     episodes: Vec<(u32, LagEpisode)>,
+    told: Vec<(u32, FeedEventKind)>,
 }
 
 #[derive(Clone, Default)]
@@ -79,6 +82,15 @@ impl Host for Notes {
     }
 
     fn hook(&mut self, _strategy: u32, _hook: Hook) -> Result<(), Fault<String>> {
+        Ok(())
+    }
+
+    fn hears(&self, _strategy: u32) -> bool {
+        true
+    }
+
+    fn told(&mut self, strategy: u32, event: &FeedEvent) -> Result<(), Fault<String>> {
+        self.0.borrow_mut().told.push((strategy, event.kind));
         Ok(())
     }
 
@@ -299,6 +311,66 @@ fn a_replay_finds_the_lag_again() {
         assert_eq!(numbers(&notes.of(strategy)), numbers(&run.notes.of(strategy)));
     }
     assert_eq!(again.digest(), run.run.digest());
+}
+
+#[test]
+fn watermarks_and_losses_are_inputs_that_a_replay_finds_again() {
+    let mut run = Run::new(4);
+    let settings = FeedSettings {
+        policy: Policy::DropNewest,
+        capacity_slots: CAPACITY,
+        high_watermark: 12,
+        low_watermark: 3,
+        ..FeedSettings::default()
+    };
+    let mut publisher = run.hub.publisher(&run.hub.open("feed", settings).unwrap()).unwrap();
+    run.strategy(Delivery::Ticks, None, None);
+    let mut recorder = Recorder::new(run.run.observe(1_024, true).unwrap().unwrap(), usize::MAX);
+    run.run.start();
+    for (from, to) in [(0, 5), (5, 25), (25, 27), (27, 50)] {
+        publisher.publish(&quotes(from..to), || true).unwrap();
+        run.drain();
+    }
+    run.run.finish();
+    let told = run.notes.0.borrow().told.clone();
+    let kinds: Vec<_> = told
+        .iter()
+        .map(|(_, kind)| match kind {
+            FeedEventKind::High { waiting } => ("high", *waiting),
+            FeedEventKind::Low { waiting } => ("low", *waiting),
+            FeedEventKind::Lossy(Loss { dropped_newest, from_ns, .. }) => {
+                assert!(*from_ns > 1_700_000_000_000_000_000);
+                ("lossy", *dropped_newest)
+            }
+        })
+        .collect();
+    // Slices end at the end of the ring: 4, 4, 3, 4 and 1 records, and the lag is looked at when each is taken.
+    let expected = [("high", 16), ("low", 1), ("lossy", 4), ("high", 16), ("low", 3), ("lossy", 7)];
+    assert_eq!(kinds, expected);
+    recorder.look();
+    let (mut again, notes) = build(Box::new(Replay::new(Arc::new(recorder.finish().unwrap()))), 4);
+    again.register(&Subscription {
+        delivery: Delivery::Ticks,
+        kinds: Kinds::ALL,
+        instruments: None,
+        order_updates: false,
+    });
+    again.start();
+    while matches!(again.advance(), Outcome::Slice | Outcome::Idle) {}
+    again.finish();
+    assert_eq!(notes.0.borrow().told, told);
+    assert_eq!(again.digest(), run.run.digest());
+}
+
+#[test]
+fn watermarks_that_cannot_be_are_refused() {
+    let run = Run::new(4);
+    for (low_watermark, high_watermark) in [(3, 3), (5, 3), (1, 0), (0, CAPACITY + 1)] {
+        let settings =
+            FeedSettings { capacity_slots: CAPACITY, high_watermark, low_watermark, ..FeedSettings::default() };
+        let error = run.hub.open("feed", settings).unwrap_err();
+        assert_eq!(error, OpenError::Watermarks { low: low_watermark, high: high_watermark, capacity_slots: CAPACITY });
+    }
 }
 
 fn any_policy() -> impl Strategy<Value = Policy> {

@@ -78,6 +78,7 @@ impl<H: Host> Dispatcher<H> {
         };
         let advance = self.source.advance(most);
         let taken = self.source.taken().unwrap_or(Taken { now_ns: self.steps.desk.now_ns(), publisher: 0, waiting: 0 });
+        self.hear_feeds();
         match advance {
             Advance::Ready => self.begin_slice(taken),
             Advance::Pending => Some(self.quiet_turn(taken.now_ns)),
@@ -167,14 +168,14 @@ impl<H: Host> Dispatcher<H> {
         }
     }
 
-    fn tell(&mut self, mark: Mark, slice: Option<&Slice<'_>>) {
+    pub(super) fn tell(&mut self, mark: Mark, slice: Option<&Slice<'_>>) {
         let position = self.steps.desk.position();
         if let Some(arrival) = &mut self.arrival {
             arrival.tell(mark, position, slice);
         }
     }
 
-    fn set_time(&mut self, now_ns: i64) {
+    pub(super) fn set_time(&mut self, now_ns: i64) {
         let Some(arrival) = &mut self.arrival else { return };
         arrival.now_ns = arrival.now_ns.max(now_ns);
         self.steps.set_time(arrival.now_ns);

@@ -1,6 +1,7 @@
 //! The host: whoever holds the handlers. The Python binding is one, a Rust program with its own strategies another.
 
 use crate::block::TickBlock;
+use crate::feed::FeedEvent;
 use crate::handler::HandlerError;
 use crate::tick::Tick;
 use crate::venue::OrderUpdate;
@@ -94,6 +95,27 @@ pub trait Host {
 
     /// What a handler in machine code could not do, as this host shows it.
     fn handler_failure(&self, strategy: u32, error: HandlerError) -> Self::Failure;
+
+    /// A feed tells something of itself: for whoever runs the feed, before strategies are told.
+    ///
+    /// # Errors
+    /// The user wants the run to end; a failure ends it too.
+    fn feed_event(&mut self, _event: &FeedEvent) -> Result<(), Fault<Self::Failure>> {
+        Ok(())
+    }
+
+    /// Whether the strategy wants to be told of events.
+    fn hears(&self, _strategy: u32) -> bool {
+        false
+    }
+
+    /// Tells the strategy what a feed tells of itself.
+    ///
+    /// # Errors
+    /// What the handler raised.
+    fn told(&mut self, _strategy: u32, _event: &FeedEvent) -> Result<(), Fault<Self::Failure>> {
+        Ok(())
+    }
 
     /// The strategy's rule for lag was at work, and is no longer.
     ///

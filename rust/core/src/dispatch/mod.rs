@@ -24,6 +24,7 @@ mod step;
 mod stretch;
 mod subscriber;
 mod tape;
+mod told;
 
 pub use account::Account;
 pub use arrival::TIMED_SLICE_TICKS;

@@ -4,11 +4,13 @@
 //! is waited for. So each record comes after those that its publisher brought before it, a quiet feed delays nobody, and a
 //! busy one delays the others by a slice.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::counters::FeedAccount;
 use super::hub::FeedHub;
 use super::inlet::Inlet;
+use super::watch::FeedEvent;
 use crate::clock::Clock as _;
 use crate::source::{Advance, Feeds, Slice, Source, Taken};
 
@@ -26,6 +28,8 @@ pub struct Arrivals {
     current: Option<usize>,
     /// Who is asked first.
     turn: usize,
+    /// What feeds tell of themselves, the first first.
+    events: VecDeque<FeedEvent>,
     /// What publishers that are gone have left in their feeds' accounts.
     feeds: Vec<FeedAccount>,
     is_sealed: bool,
@@ -39,6 +43,7 @@ impl Arrivals {
             ghosts: Vec::new(),
             current: None,
             turn: 0,
+            events: VecDeque::new(),
             feeds: Vec::new(),
             is_sealed: false,
         }
@@ -96,6 +101,14 @@ impl Arrivals {
         }
     }
 
+    /// Keeps what a publisher has to tell.
+    #[inline]
+    fn listen(&mut self, index: usize) {
+        if self.inlets[index].watch.has_news() {
+            self.inlets[index].tell(self.hub.clock().now_ns(), &mut self.events);
+        }
+    }
+
     /// How many records of the current slice's publisher wait, the slice among them.
     pub fn lag_records(&self) -> u64 {
         self.current.map_or(0, |index| self.inlets[index].waiting())
@@ -114,7 +127,9 @@ impl Source for Arrivals {
             if self.turn >= self.inlets.len() {
                 self.turn = 0;
             }
-            match self.ask(self.turn, max) {
+            let advance = self.ask(self.turn, max);
+            self.listen(self.turn);
+            match advance {
                 Advance::Ready => {
                     self.current = Some(self.turn);
                     self.turn += 1;
@@ -144,6 +159,10 @@ impl Source for Arrivals {
     fn taken(&mut self) -> Option<Taken> {
         let publisher = self.current.map_or(0, |index| self.inlets[index].publisher);
         Some(Taken { now_ns: self.hub.clock().now_ns(), publisher, waiting: self.lag_records() })
+    }
+
+    fn event(&mut self) -> Option<FeedEvent> {
+        self.events.pop_front()
     }
 
     fn accounts(&mut self) -> Vec<FeedAccount> {
