@@ -14,7 +14,9 @@ __all__ = [
     "LAYOUT_VERSION",
     "OUT_CAPACITY",
     "Bar",
+    "ColumnBatch",
     "CompiledCode",
+    "CsvReader",
     "Dispatcher",
     "InstrumentId",
     "LagEpisode",
@@ -207,6 +209,49 @@ class TickArray:
     def path(self) -> str | None: ...
     @property
     def fingerprint(self) -> bytes: ...
+
+@final
+class CsvReader:
+    """Reads rows of delimited text, given block by block, into batches of columns.
+
+    ``columns``: name, kind and shift of each column in the order of the file. Kinds: "skip", "number", "integer",
+    "flag", "word"; times: "s", "ms", "us", "ns" (whole numbers of that unit), the same with a point ("s.") where there
+    may be a fraction, "calendar" (no zone) and "calendar:zoned". The shift is added to times, in ns.
+    """
+
+    def __new__(
+        cls,
+        columns: Sequence[tuple[str, str, int]],
+        *,
+        origin: str = "",
+        delimiter: str = ",",
+        quoted: bool = True,
+        skip_lines: int = 0,
+    ) -> CsvReader: ...
+    def feed(self, block: bytes) -> None:
+        """Take the next block; an empty one is the end. Only once ``batch`` has nothing more of the ones before."""
+
+    def batch(self) -> ColumnBatch | None:
+        """The next rows; ``None``: ``feed`` more, or the text has ended. Raises ``ImportFormatError``."""
+
+@final
+class ColumnBatch:
+    """Columns of rows that stand on lines that follow each other; an Arrow stream of one batch.
+
+    A number that is not there is NaN, an integer 0, a time the least but one of int64.
+    """
+
+    @property
+    def first_line(self) -> int: ...
+    def __len__(self) -> int: ...
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """A copy of a column of numbers, integers or times; of words, their places in ``words`` (-1: none)."""
+
+    def words(self, name: str) -> list[str]: ...
+    def with_times(self, name: str, times: npt.NDArray[np.int64]) -> ColumnBatch: ...
+    def with_words(self, name: str, places: npt.NDArray[np.int32], words: Sequence[str]) -> ColumnBatch: ...
+    def rows(self, start: int, end: int) -> ColumnBatch: ...
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
 
 @final
 class TickFileWriter:

@@ -125,7 +125,8 @@ def inject(strategy: Strategy, services: Mapping[str, Any]) -> None:
                 f"{type(strategy).__name__} has no service field '{name}'", strategy=type(strategy).__name__
             )
     if services:
-        strategy.__dict__.update(services)
+        # A dict of its own again, as in ``__init__``: where nothing was held, none was made there.
+        strategy.__dict__ = {**strategy.__dict__, **services}
 
 
 def check_ready(strategy: Strategy) -> None:

@@ -6,7 +6,9 @@ mod accounts;
 mod array;
 mod arrow;
 mod batch;
+mod column_batch;
 mod columns;
+mod csv;
 mod data_errors;
 mod detached;
 mod dispatcher;
@@ -44,6 +46,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     records::register(m)?;
     array::register(m)?;
     writer::register(m)?;
+    csv::register(m)?;
     generator::register(m)?;
     batch::register(m)?;
     events::register(m)?;
