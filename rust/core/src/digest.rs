@@ -54,6 +54,8 @@ pub enum EventKind {
     OrderUpdate = 6,
     /// A strategy changed its state.
     State = 7,
+    /// An external input was taken.
+    External = 8,
     /// A coroutine was asked for.
     Spawn = 16,
     /// A coroutine was cancelled by its owner.
@@ -69,6 +71,11 @@ pub enum EventKind {
 /// XXH3-128 of records, as little-endian bytes: how a source names its content.
 pub fn fingerprint(ticks: &[Tick]) -> [u8; 16] {
     XxHash3_128::oneshot(as_bytes(ticks)).to_le_bytes()
+}
+
+/// XXH3-128 of bytes, as little-endian bytes: how the payload of an external input enters.
+pub(crate) fn fingerprint_bytes(bytes: &[u8]) -> [u8; 16] {
+    XxHash3_128::oneshot(bytes).to_le_bytes()
 }
 
 /// Gathers `I` and `E` while a run goes on.

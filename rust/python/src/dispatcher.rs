@@ -16,7 +16,7 @@ use tickrail_core::dispatch::{
 };
 use tickrail_core::lifecycle::{Operation, Transition};
 use tickrail_core::order::MergeInput;
-use tickrail_core::stop::StopFlag;
+use tickrail_core::stop::{StopFlag, Waker};
 use tickrail_core::tick::{OrderBy, Tick};
 use tickrail_core::venue::SimulatedVenue;
 
@@ -28,6 +28,7 @@ use crate::forms::compiled::CompiledCode;
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::host::{Handlers, PyHost, Registered, attach};
 use crate::lag;
+use crate::lanes::{Commands, Receivers};
 use crate::pace::{PROGRESS, Pace};
 use crate::plan::{Plan, delivery_of, edges_of, instrument_info, merged, named};
 use crate::pulls::Pulls;
@@ -48,16 +49,19 @@ enum Phase {
 /// Belongs to one thread at a time; only ``request_stop`` may come from any thread at any moment.
 #[pyclass(frozen, module = "tickrail._native")]
 pub struct Dispatcher {
-    stop: Arc<StopFlag>,
+    pub(crate) stop: Arc<StopFlag>,
+    /// Wakes the dispatch thread where it waits.
+    pub(crate) waker: Arc<Waker>,
     snapshots: Arc<Snapshots>,
-    inside: GilBound<Inside>,
+    pub(crate) inside: GilBound<Inside>,
 }
 
-struct Inside {
+pub(crate) struct Inside {
     phase: RefCell<Phase>,
-    desk: Rc<Desk>,
+    pub(crate) desk: Rc<Desk>,
     table: Rc<RunTable>,
-    thread: Rc<Cell<usize>>,
+    pub(crate) thread: Rc<Cell<usize>>,
+    pub(crate) receivers: Rc<Receivers>,
     names: RefCell<Vec<String>>,
     /// Name and file of each feed.
     feeds: RefCell<Vec<String>>,
@@ -72,7 +76,7 @@ struct Inside {
 }
 
 impl Inside {
-    fn plan<R>(&self, act: impl FnOnce(&mut Plan) -> PyResult<R>) -> PyResult<R> {
+    pub(crate) fn plan<R>(&self, act: impl FnOnce(&mut Plan) -> PyResult<R>) -> PyResult<R> {
         match &mut *self.phase.try_borrow_mut().map_err(|_| busy())? {
             Phase::Plan(plan) => act(plan),
             _ => Err(PyRuntimeError::new_err("the run has begun: feeds and strategies are added before")),
@@ -120,7 +124,7 @@ impl Inside {
         let Phase::Plan(plan) = std::mem::replace(phase, Phase::Spent) else { return Ok(Phase::Spent) };
         let source = merged(plan.inputs, plan.settings.order)?;
         let venue = Box::new(SimulatedVenue::new(plan.fee_rates));
-        let host = PyHost::new(Rc::clone(&self.table), plan.always_fresh);
+        let host = PyHost::new(Rc::clone(&self.table), plan.always_fresh, Rc::clone(&self.receivers));
         let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(stop), host);
         core.report_to(Arc::clone(&self.snapshots));
         for (registered, subscription) in plan.strategies {
@@ -132,6 +136,7 @@ impl Inside {
             };
         }
         plan.lag_rules.into_iter().for_each(|(strategy, rule)| core.limit_lag(strategy, rule));
+        plan.commands.equip(&mut core);
         Ok(Phase::Loop(Box::new(core)))
     }
 }
@@ -201,15 +206,18 @@ impl Dispatcher {
             strategies: Vec::new(),
             lag_rules: Vec::new(),
             always_fresh,
+            commands: Commands::default(),
         };
         Ok(Self {
             stop: Arc::new(StopFlag::new()),
+            waker: Arc::new(Waker::new()),
             snapshots: Arc::clone(&snapshots),
             inside: GilBound::new(Inside {
                 table: Rc::new(RunTable::new(py, &table)?),
                 desk: Desk::new(table),
                 phase: RefCell::new(Phase::Plan(Box::new(plan))),
                 thread: Rc::new(Cell::new(0)),
+                receivers: Rc::default(),
                 names: RefCell::default(),
                 feeds: RefCell::default(),
                 is_begun: Cell::new(false),
@@ -387,6 +395,7 @@ impl Dispatcher {
     /// Ask the run to stop after the present step. Any thread, any time, idempotent.
     fn request_stop(&self) {
         self.stop.request_stop();
+        self.waker.wake();
     }
 
     /// Whether somebody has asked the run to stop. Any thread.

@@ -23,6 +23,7 @@ mod info;
 mod infos;
 mod instrument;
 mod lag;
+mod lanes;
 mod method;
 mod ownership;
 mod pace;
@@ -55,5 +56,6 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     lag::register(m)?;
     forms::compiled::register(m)?;
     pulls::register(m)?;
+    lanes::register(m)?;
     dispatcher::register(m)
 }

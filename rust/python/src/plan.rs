@@ -10,6 +10,7 @@ use tickrail_core::tick::OrderBy;
 use tickrail_core::{InstrumentInfo, Kind};
 
 use crate::host::{Handlers, Registered};
+use crate::lanes::Commands;
 
 /// Most ticks of one batch: a batch is held in memory.
 const MAX_BATCH_TICKS: usize = 1 << 24;
@@ -28,6 +29,8 @@ pub struct Plan {
     pub lag_rules: Vec<(u32, LagRule)>,
     /// Whether every tick is a new object.
     pub always_fresh: bool,
+    /// How commands come.
+    pub commands: Commands,
 }
 
 /// An instrument and its fee rate, from a row of the run's table.

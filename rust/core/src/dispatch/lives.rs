@@ -105,16 +105,6 @@ impl<H: Host> Steps<H> {
         }
     }
 
-    /// A fault of nobody's: what interrupts the run does so, what fails ends it.
-    #[cold]
-    pub(super) fn run_fault(&mut self, fault: Fault<H::Failure>) {
-        match fault {
-            Fault::Interrupted(failure) => self.interruption = Some(failure),
-            Fault::Failed(failure) => self.cannot_show(failure),
-            Fault::Ended => {}
-        }
-    }
-
     /// A strategy wants no more: `on_stop` runs, its timers are forgotten, its orders stand.
     fn end_life(&mut self, strategy: u32) {
         match self.host.hook(strategy, Hook::Stop) {

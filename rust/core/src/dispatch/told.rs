@@ -33,7 +33,7 @@ impl<H: Host> Steps<H> {
         let position = self.next_position();
         self.digest.event(position, EVERYBODY, EventKind::Feed, &payload(event));
         if let Err(fault) = self.host.feed_event(event) {
-            self.run_fault(fault);
+            self.command_fault(fault);
         }
         for strategy in 0..self.subscribers.len() as u32 {
             let state = self.subscribers[strategy as usize].state.get();
