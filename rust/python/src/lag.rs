@@ -36,8 +36,8 @@ pub struct LagEpisode {
 #[pymethods]
 impl LagEpisode {
     /// When the lag was seen, ns UTC.
-    #[getter]
-    fn from_ns(&self) -> i64 {
+    #[getter(from_ns)]
+    fn began_ns(&self) -> i64 {
         self.episode.from_ns
     }
 
