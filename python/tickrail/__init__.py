@@ -39,6 +39,8 @@ if typing.TYPE_CHECKING:
     from tickrail.orchestration.backtest import PullRun, backtest, open_run
     from tickrail.orchestration.bootstrapper import RuntimeBootstrapper
     from tickrail.orchestration.container import Container
+    from tickrail.orchestration.feeds import Publisher
+    from tickrail.orchestration.live import LiveRun, open_live
     from tickrail.orchestration.provider import Provider, Scope
     from tickrail.orchestration.runtime import Runtime
     from tickrail.orchestration.tick_dispatcher import TickDispatcher
@@ -54,8 +56,10 @@ __all__ = [  # noqa: RUF022
     "Container",
     "Inject",
     "InstrumentId",
+    "LiveRun",
     "OrderUpdate",
     "Provider",
+    "Publisher",
     "PullRun",
     "QUOTE_DTYPE",
     "Quote",
@@ -83,6 +87,7 @@ __all__ = [  # noqa: RUF022
     "data",
     "errors",
     "injected",
+    "open_live",
     "open_run",
     "read_ticks",
 ]
@@ -96,7 +101,9 @@ _WHERE = {
     **dict.fromkeys(("backtest", "open_run", "PullRun"), "orchestration.backtest"),
     **dict.fromkeys(("Provider", "Scope"), "orchestration.provider"),
     **dict.fromkeys(("Inject", "injected"), "strategy.inject"),
+    **dict.fromkeys(("LiveRun", "open_live"), "orchestration.live"),
     "Container": "orchestration.container",
+    "Publisher": "orchestration.feeds",
     "Result": "report.result",
     "Runtime": "orchestration.runtime",
     "RuntimeBootstrapper": "orchestration.bootstrapper",

@@ -11,7 +11,10 @@ import numpy as np
 
 from tickrail._native import (
     Dispatcher,
+    FeedEvent,
     InstrumentId,
+    Recorder,
+    Recording,
     Tick,
     TickArray,
     open_lanes,
@@ -22,6 +25,7 @@ from tickrail._native import (
 from tickrail.domain.near import did_you_mean
 from tickrail.domain.positions import Position
 from tickrail.errors import DataError, HandlerError, ParameterError
+from tickrail.orchestration.feeds import Backwards, Feed, Numbering, Policy, RatePolicy, Trades, feed_settings
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.spawner import SPAWN_TIMEOUT_S, Spawner
 from tickrail.report.accounts import Accounts, StrategyAccount
@@ -57,6 +61,7 @@ class TickDispatcher:
         always_fresh: Hand out a new object for each tick, kept or not; never changes a result.
         io: Where coroutines of ``Strategy.spawn`` run; ``None`` makes a thread of the run's own, which ends with it.
         spawn_timeout_s: How long a simulation waits for one such coroutine before its strategy is FAILED.
+        live: Makes a live run, over feeds that are published into; how its loop waits, as in ``open_live``.
 
     Thread safety: one thread at a time; ``request_stop`` from any.
     """
@@ -73,6 +78,7 @@ class TickDispatcher:
         always_fresh: bool = False,
         io: IoThread | None = None,
         spawn_timeout_s: float = SPAWN_TIMEOUT_S,
+        live: str | None = None,
     ) -> None:
         rows = [dict(row) for row in instruments]
         self.instruments: tuple[str, ...] = tuple(str(row["id"]) for row in rows)
@@ -95,11 +101,91 @@ class TickDispatcher:
             slice_ticks=slice_ticks,
             always_fresh=always_fresh,
             spawner=spawner,
+            live=live,
         )
 
     def feed(self, name: str, ticks: TickArray) -> int:
         """Add a feed; at equal times, earlier feeds come first. Returns its number."""
         return self._native.add_feed(name, ticks)
+
+    def live_feed(
+        self,
+        name: str,
+        *,
+        policy: Policy = "block",
+        capacity: int = 8_192,
+        timeout_s: float = 5.0,
+        trades: Trades = "keep",
+        backwards: Backwards = "pass",
+        reorder_ns: int = 0,
+        numbering: Numbering = "ignored",
+        stale_after_ns: int = 0,
+        rate_limit: int = 0,
+        rate_policy: RatePolicy = "reject",
+        high_watermark: int = 0,
+        low_watermark: int = 0,
+        on_event: Callable[[FeedEvent], object] | None = None,
+        instruments: Sequence[InstrumentId | str] = (),
+    ) -> Feed:
+        """Open a feed of a live run. Any thread, before the run or while it goes on.
+
+        Args:
+            name: Its name in accounts and messages.
+            policy: What happens to a record for which there is no slot: the publisher waits (``block``) or is told
+                (``reject``); or it goes (``drop_newest``), the oldest go (``drop_oldest``), or only the latest quote of
+                each instrument waits (``conflate``).
+            capacity: Slots of each publisher's ring, a power of two.
+            timeout_s: How long ``block`` waits.
+            trades: Of ``conflate``: trades are kept, summed by instrument and side where there is no slot, or dropped.
+            backwards: A record before the last one of its publisher passes, is rejected, or is put in order
+                (``reorder``).
+            reorder_ns: How long records wait for earlier ones, in ns of ``ts_event``.
+            numbering: Within what the source's ``sequence`` counts: a jump becomes a GAP record, a repetition goes.
+            stale_after_ns: After this long without a record strategies are told, by a STALE record an instrument;
+                0: never.
+            rate_limit: Most records a second, with bursts of a tenth of that; 0: no limit.
+            rate_policy: What is above it is rejected, or its publisher waits for its turn (``wait``).
+            high_watermark: Strategies and ``on_event`` are told when so many records of a publisher wait; 0: never.
+            low_watermark: And again when so few do.
+            on_event: Called on the dispatch thread with each ``FeedEvent``: a watermark, or a loss once it is over.
+            instruments: What it is about, for STALE before anything has come; what comes is added.
+
+        Raises:
+            FeedError: There is one of that name, or the run is a backtest.
+            FeedClosed: The run is ending.
+            ValueError: A value is none of those above.
+        """
+        settings = feed_settings(
+            policy=policy,
+            capacity=capacity,
+            timeout_s=timeout_s,
+            trades=trades,
+            backwards=backwards,
+            reorder_ns=reorder_ns,
+            numbering=numbering,
+            stale_after_ns=stale_after_ns,
+            rate_limit=rate_limit,
+            rate_policy=rate_policy,
+            high_watermark=high_watermark,
+            low_watermark=low_watermark,
+        )
+        return Feed(self._native.open_feed(name, settings, list(instruments), on_event))
+
+    def seal(self) -> None:
+        """Open no more live feeds and publishers; the run ends once those that there are have closed. Any thread."""
+        self._native.seal()
+
+    def close_feeds(self) -> None:
+        """Close all live feeds; what was published still arrives. Any thread."""
+        self._native.close_feeds()
+
+    def record(self, capacity: int, most: int) -> Recorder:
+        """Keep what a live run takes; before it begins."""
+        return self._native.record(capacity, most)
+
+    def replay(self, recording: Recording) -> None:
+        """Run a recording in the place of feeds."""
+        self._native.set_recording(recording)
 
     def register(
         self,

@@ -3,12 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::PyDict;
 use tickrail_core::InstrumentInfo;
 use tickrail_core::digest::DigestMode;
 use tickrail_core::dispatch::{
@@ -20,19 +19,17 @@ use tickrail_core::stop::{StopFlag, Waker};
 use tickrail_core::tick::{OrderBy, Tick};
 use tickrail_core::venue::SimulatedVenue;
 
-use crate::accounts;
 use crate::array::TickArray;
 use crate::detached;
 use crate::errors::{hinted, run_failed};
+use crate::feed::{Ears, LiveFeeds, wait_from};
 use crate::forms::compiled::CompiledCode;
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::host::{Handlers, PyHost, Registered, attach};
-use crate::lag;
 use crate::lanes::{Commands, Receivers};
 use crate::pace::{PROGRESS, Pace};
-use crate::plan::{Plan, delivery_of, edges_of, instrument_info, merged, named};
+use crate::plan::{Plan, delivery_of, edges_of, instrument_info, named, source};
 use crate::pulls::Pulls;
-use crate::report;
 use crate::strategy::{Face, StrategyCore};
 use crate::table::RunTable;
 use crate::turn;
@@ -52,19 +49,29 @@ pub struct Dispatcher {
     pub(crate) stop: Arc<StopFlag>,
     /// Wakes the dispatch thread where it waits.
     pub(crate) waker: Arc<Waker>,
-    snapshots: Arc<Snapshots>,
-    pub(crate) inside: GilBound<Inside>,
+    /// Where the loop answers whoever asks for accounts.
+    pub snapshots: Arc<Snapshots>,
+    /// Of a live run.
+    pub live: Option<LiveFeeds>,
+    /// Everything that belongs to the dispatch thread.
+    pub inside: GilBound<Inside>,
 }
 
-pub(crate) struct Inside {
+/// What a run consists of.
+pub struct Inside {
     phase: RefCell<Phase>,
-    pub(crate) desk: Rc<Desk>,
-    table: Rc<RunTable>,
+    /// What handlers reach.
+    pub desk: Rc<Desk>,
+    /// The run's instruments.
+    pub table: Rc<RunTable>,
     pub(crate) thread: Rc<Cell<usize>>,
     pub(crate) receivers: Rc<Receivers>,
-    names: RefCell<Vec<String>>,
+    /// Who is told what feeds tell of themselves.
+    pub ears: Rc<Ears>,
+    /// Of the strategies, in order of registration.
+    pub names: RefCell<Vec<String>>,
     /// Name and file of each feed.
-    feeds: RefCell<Vec<String>>,
+    pub feeds: RefCell<Vec<String>>,
     /// Whether the first pull has started the strategies.
     is_begun: Cell<bool>,
     /// How the run ended, once it did.
@@ -76,7 +83,8 @@ pub(crate) struct Inside {
 }
 
 impl Inside {
-    pub(crate) fn plan<R>(&self, act: impl FnOnce(&mut Plan) -> PyResult<R>) -> PyResult<R> {
+    /// Acts before the run begins.
+    pub fn plan<R>(&self, act: impl FnOnce(&mut Plan) -> PyResult<R>) -> PyResult<R> {
         match &mut *self.phase.try_borrow_mut().map_err(|_| busy())? {
             Phase::Plan(plan) => act(plan),
             _ => Err(PyRuntimeError::new_err("the run has begun: feeds and strategies are added before")),
@@ -84,14 +92,20 @@ impl Inside {
     }
 
     /// Looks at the loop; before it was built there is nothing to see.
-    fn look<R>(&self, act: impl FnOnce(&Core<PyHost>) -> PyResult<R>) -> PyResult<R> {
+    pub fn look<R>(&self, act: impl FnOnce(&Core<PyHost>) -> PyResult<R>) -> PyResult<R> {
         match &*self.phase.try_borrow().map_err(|_| busy())? {
             Phase::Loop(core) => act(core),
             _ => Err(PyRuntimeError::new_err("the run has not begun: there is nothing to report yet")),
         }
     }
 
-    fn look_mut<R>(&self, act: impl FnOnce(&mut Core<PyHost>) -> PyResult<R>) -> PyResult<R> {
+    /// Whether nobody is driving the loop now.
+    pub fn is_at_rest(&self) -> bool {
+        self.phase.try_borrow_mut().is_ok_and(|phase| matches!(*phase, Phase::Loop(_)))
+    }
+
+    /// Looks at the loop as [`Self::look`], to bring its counters up to date.
+    pub fn look_mut<R>(&self, act: impl FnOnce(&mut Core<PyHost>) -> PyResult<R>) -> PyResult<R> {
         match &mut *self.phase.try_borrow_mut().map_err(|_| busy())? {
             Phase::Loop(core) => act(core),
             _ => Err(PyRuntimeError::new_err("the run has not begun: there is nothing to report yet")),
@@ -102,14 +116,14 @@ impl Inside {
     fn drive<R>(
         &self,
         py: Python<'_>,
-        stop: &Arc<StopFlag>,
+        run: &Dispatcher,
         act: impl FnOnce(&mut Core<PyHost>) -> PyResult<R>,
     ) -> PyResult<R> {
         let mut phase = self.phase.try_borrow_mut().map_err(|_| busy())?;
         let before = self.thread.replace(thread_mark());
         let result = guard(|| {
             if matches!(&*phase, Phase::Plan(_)) {
-                *phase = self.build(py, &mut phase, stop)?;
+                *phase = self.build(py, &mut phase, run)?;
             }
             match &mut *phase {
                 Phase::Loop(core) => act(core),
@@ -120,12 +134,23 @@ impl Inside {
         result
     }
 
-    fn build(&self, py: Python<'_>, phase: &mut Phase, stop: &Arc<StopFlag>) -> PyResult<Phase> {
+    /// Builds the loop if need be, and acts on it: no strategy may be added any more.
+    pub fn prepare<R>(
+        &self,
+        py: Python<'_>,
+        run: &Dispatcher,
+        act: impl FnOnce(&mut Core<PyHost>) -> PyResult<R>,
+    ) -> PyResult<R> {
+        self.drive(py, run, act)
+    }
+
+    fn build(&self, py: Python<'_>, phase: &mut Phase, run: &Dispatcher) -> PyResult<Phase> {
         let Phase::Plan(plan) = std::mem::replace(phase, Phase::Spent) else { return Ok(Phase::Spent) };
-        let source = merged(plan.inputs, plan.settings.order)?;
+        let source = source(run.live.as_ref(), plan.recording, plan.inputs, plan.settings.order)?;
         let venue = Box::new(SimulatedVenue::new(plan.fee_rates));
-        let host = PyHost::new(Rc::clone(&self.table), plan.always_fresh, Rc::clone(&self.receivers));
-        let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(stop), host);
+        let host =
+            PyHost::new(Rc::clone(&self.table), plan.always_fresh, Rc::clone(&self.receivers), Rc::clone(&self.ears));
+        let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(&run.stop), host);
         core.report_to(Arc::clone(&self.snapshots));
         for (registered, subscription) in plan.strategies {
             let handler = registered.compiled.as_ref().map(|code| code.get().handler(py)).transpose()?;
@@ -166,7 +191,7 @@ impl Dispatcher {
 impl Dispatcher {
     #[new]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one call from the Python face")]
-    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, spawner=None))]
+    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, live=None, spawner=None))]
     fn new(
         py: Python<'_>,
         instruments: Vec<Bound<'_, PyDict>>,
@@ -176,6 +201,7 @@ impl Dispatcher {
         config_digest: Option<&[u8]>,
         slice_ticks: usize,
         always_fresh: bool,
+        live: Option<&str>,
         spawner: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let rows: Vec<(InstrumentInfo, f64)> = instruments.iter().map(instrument_info).collect::<PyResult<_>>()?;
@@ -198,11 +224,15 @@ impl Dispatcher {
             fingerprints: Vec::new(),
             slice_ticks,
         };
+        let live = live.map(|wait| Ok::<_, PyErr>(LiveFeeds::new(&table, wait_from(wait)?))).transpose()?;
+        let waker = live.as_ref().map_or_else(Arc::default, |live| Arc::clone(live.hub.waker()));
+        let ears = Rc::new(Ears::new(live.as_ref().map(|live| Arc::clone(&live.hub))));
         let snapshots = Arc::new(Snapshots::default());
         let plan = Plan {
             settings,
             fee_rates,
             inputs: Vec::new(),
+            recording: None,
             strategies: Vec::new(),
             lag_rules: Vec::new(),
             always_fresh,
@@ -210,8 +240,9 @@ impl Dispatcher {
         };
         Ok(Self {
             stop: Arc::new(StopFlag::new()),
-            waker: Arc::new(Waker::new()),
+            waker,
             snapshots: Arc::clone(&snapshots),
+            live,
             inside: GilBound::new(Inside {
                 table: Rc::new(RunTable::new(py, &table)?),
                 desk: Desk::new(table),
@@ -222,6 +253,7 @@ impl Dispatcher {
                 feeds: RefCell::default(),
                 is_begun: Cell::new(false),
                 end: Cell::new(None),
+                ears,
                 spawner,
                 snapshots,
             }),
@@ -305,29 +337,6 @@ impl Dispatcher {
         self.enter(strategy, name, handlers, None, instruments, Delivery::Pull, Kinds::ALL)
     }
 
-    /// Let a strategy bear no more lag than this: records that wait in a publisher's ring, or ns that the next one has waited
-    /// (0: no limit). Before the run; it counts where ticks come from live feeds.
-    #[pyo3(signature = (strategy, *, max_records=0, max_ns=0, when_lagging="skip_to_latest"))]
-    fn limit_lag(
-        &self,
-        py: Python<'_>,
-        strategy: u32,
-        max_records: u64,
-        max_ns: i64,
-        when_lagging: &str,
-    ) -> PyResult<()> {
-        let inside = self.inside.get(py);
-        inside.plan(|plan| {
-            let known = inside.names.borrow();
-            let Some(name) = known.get(strategy as usize) else {
-                return Err(PyValueError::new_err(format!("no strategy number {strategy}")));
-            };
-            let rule = lag::rule_of(name, max_records, max_ns, when_lagging)?;
-            plan.lag_rules.extend(rule.map(|rule| (strategy, rule)));
-            Ok(())
-        })
-    }
-
     /// Run to the end of the data; returns ``"end"``, ``"stopped"`` or ``"interrupted"``.
     ///
     /// ``progress(done, total)`` is called between slices, at most 20 times a second. Raises ``RunFailed``.
@@ -335,7 +344,7 @@ impl Dispatcher {
     fn run(&self, py: Python<'_>, progress: Option<Bound<'_, PyAny>>) -> PyResult<&'static str> {
         let inside = self.inside.get(py);
         let mut report = Pace::every(PROGRESS);
-        let result = inside.drive(py, &self.stop, |core| {
+        let result = inside.drive(py, self, |core| {
             let total = core.remaining();
             let mut outcome = core.start();
             loop {
@@ -343,6 +352,7 @@ impl Dispatcher {
                     core.finish();
                     return Ok(end);
                 }
+                self.await_feeds(py, core, outcome);
                 turn::offer(py)?;
                 if let Some(progress) = progress.as_ref().filter(|_| report.is_due()) {
                     progress.call1((core.input_count(), total))?;
@@ -364,7 +374,7 @@ impl Dispatcher {
         if inside.end.get().is_some() {
             return Ok(None);
         }
-        let result = inside.drive(py, &self.stop, |core| pull_next(py, inside, core));
+        let result = inside.drive(py, self, |core| self.pull_next(py, core));
         let settled = match result {
             Ok(Pulled::Tick(tick)) => {
                 // Whoever pulls acts between two pulls: this thread stays the dispatch thread until the run ends.
@@ -381,7 +391,7 @@ impl Dispatcher {
     /// End the run if it has not ended: batches are flushed, ``on_stop`` runs, the digest is final. Idempotent.
     fn finish(&self, py: Python<'_>) -> PyResult<()> {
         let inside = self.inside.get(py);
-        inside.drive(py, &self.stop, |core| {
+        inside.drive(py, self, |core| {
             core.finish();
             Ok(())
         })?;
@@ -419,99 +429,11 @@ impl Dispatcher {
     fn resume(&self, py: Python<'_>, strategy: u32) -> PyResult<bool> {
         self.operate(py, strategy, Operation::Resume)
     }
-
-    /// Counters of the run: ticks, timers, events, remaining.
-    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        self.inside.get(py).look(|core| {
-            let stats = PyDict::new(py);
-            stats.set_item("ticks", core.input_count())?;
-            stats.set_item("remaining", core.remaining())?;
-            stats.set_item("steps", core.desk().position())?;
-            stats.set_item("timers_fired", core.timers_fired())?;
-            stats.set_item("events", core.event_count())?;
-            stats.set_item("now_ns", core.desk().now_ns())?;
-            Ok(stats)
-        })
-    }
-
-    /// Account, state and positions of each strategy, in order of registration.
-    fn strategies<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let inside = self.inside.get(py);
-        inside.look_mut(|core| report::strategies(py, core, &inside.names.borrow()))
-    }
-
-    /// The accounts of all feeds and strategies at one moment. Any thread, at any time; before the run begins, empty.
-    ///
-    /// Waits at most ``patience_s`` for the loop to come to the end of its slice, without the GIL; where a handler keeps it,
-    /// or calls this itself, the last accounts that were taken.
-    #[pyo3(signature = (patience_s=0.1))]
-    fn accounts<'py>(&self, py: Python<'py>, patience_s: f64) -> PyResult<Bound<'py, PyDict>> {
-        let inside = self.inside.get(py);
-        if inside.phase.try_borrow_mut().is_ok_and(|phase| matches!(*phase, Phase::Loop(_))) {
-            return inside.look_mut(|core| accounts::snapshot(py, &core.snapshot()));
-        }
-        let is_inside = inside.thread.get() == thread_mark();
-        let patience = if is_inside { Duration::ZERO } else { accounts::patience(patience_s) };
-        let snapshots = Arc::clone(&self.snapshots);
-        let taken = py.detach(move || snapshots.wait(snapshots.ask(), patience));
-        accounts::snapshot(py, &taken)
-    }
-
-    /// All orders as a structured array, in the order asked for.
-    fn orders<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.inside.get(py).look(|core| report::orders(py, core))
-    }
-
-    /// All fills as a structured array, in the order made.
-    fn fills<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.inside.get(py).look(|core| report::fills(py, core))
-    }
-
-    /// What strategies raised: one dict each, with the input that caused it.
-    fn errors<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let inside = self.inside.get(py);
-        inside.look(|core| report::errors(py, core, &inside.names.borrow(), &inside.table))
-    }
-
-    /// What interrupted the run (``KeyboardInterrupt``, ``SystemExit``), if a handler did.
-    fn interruption(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        self.inside
-            .get(py)
-            .look(|core| Ok(core.interruption().map(|error| error.value(py).clone().into_any().unbind())))
-    }
-
-    /// The run digest, 64 hexadecimal digits; final once the run has ended.
-    fn digest(&self, py: Python<'_>) -> PyResult<String> {
-        self.inside.get(py).look(|core| Ok(core.digest()))
-    }
 }
 
 enum Pulled {
     Tick(Py<PyAny>),
     End(&'static str),
-}
-
-fn pull_next(py: Python<'_>, inside: &Inside, core: &mut Core<PyHost>) -> PyResult<Pulled> {
-    let shown = |core: &mut Core<PyHost>, tick: Tick| -> PyResult<Pulled> {
-        let object = core.host_mut().pulled(py, &tick)?;
-        // SAFETY: `pulled` returns a new reference.
-        Ok(Pulled::Tick(unsafe { Bound::from_owned_ptr(py, object) }.unbind()))
-    };
-    if let Some(tick) = core.pull_on().copied() {
-        return shown(core, tick);
-    }
-    let mut outcome = if inside.is_begun.replace(true) { core.advance() } else { core.start() };
-    loop {
-        if let Some(tick) = core.pulled().copied() {
-            return shown(core, tick);
-        }
-        if let Some(end) = ended(py, inside, core, outcome)? {
-            core.finish();
-            return Ok(Pulled::End(end));
-        }
-        turn::offer(py)?;
-        outcome = core.advance();
-    }
 }
 
 /// How the run ended by `outcome`, if it did.
@@ -529,6 +451,40 @@ fn ended(py: Python<'_>, inside: &Inside, core: &Core<PyHost>, outcome: Outcome)
 }
 
 impl Dispatcher {
+    fn pull_next(&self, py: Python<'_>, core: &mut Core<PyHost>) -> PyResult<Pulled> {
+        let inside = self.inside.get(py);
+        let shown = |core: &mut Core<PyHost>, tick: Tick| -> PyResult<Pulled> {
+            let object = core.host_mut().pulled(py, &tick)?;
+            // SAFETY: `pulled` returns a new reference.
+            Ok(Pulled::Tick(unsafe { Bound::from_owned_ptr(py, object) }.unbind()))
+        };
+        if let Some(tick) = core.pull_on().copied() {
+            return shown(core, tick);
+        }
+        let mut outcome = if inside.is_begun.replace(true) { core.advance() } else { core.start() };
+        loop {
+            if let Some(tick) = core.pulled().copied() {
+                return shown(core, tick);
+            }
+            if let Some(end) = ended(py, inside, core, outcome)? {
+                core.finish();
+                return Ok(Pulled::End(end));
+            }
+            self.await_feeds(py, core, outcome);
+            turn::offer(py)?;
+            outcome = core.advance();
+        }
+    }
+
+    /// Where a live run has nothing to do, it waits; without the GIL.
+    fn await_feeds(&self, py: Python<'_>, core: &Core<PyHost>, outcome: Outcome) {
+        if outcome == Outcome::Idle
+            && let Some(feeds) = &self.live
+        {
+            feeds.wait(py, core.next_due_ns());
+        }
+    }
+
     #[expect(clippy::too_many_arguments, reason = "what three ways to register a strategy have in common")]
     fn enter(
         &self,
@@ -576,7 +532,7 @@ impl Dispatcher {
     }
 
     fn operate(&self, py: Python<'_>, strategy: u32, operation: Operation) -> PyResult<bool> {
-        self.inside.get(py).drive(py, &self.stop, |core| {
+        self.inside.get(py).drive(py, self, |core| {
             if strategy as usize >= core.accounts().len() {
                 return Err(PyValueError::new_err(format!("no strategy number {strategy}")));
             }
@@ -599,14 +555,14 @@ impl Dispatcher {
             Ok(end) => Ok(end),
             Err(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => {
                 self.stop.request_stop();
-                inside.drive(py, &self.stop, |core| {
+                inside.drive(py, self, |core| {
                     core.finish();
                     Ok("interrupted")
                 })
             }
             Err(error) => {
                 self.stop.request_stop();
-                let finished = inside.drive(py, &self.stop, |core| {
+                let finished = inside.drive(py, self, |core| {
                     core.finish();
                     Ok(())
                 });

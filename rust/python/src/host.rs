@@ -7,12 +7,14 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use tickrail_core::command::{Command, Handled};
 use tickrail_core::dispatch::{Fault, Hook, Host, LagEpisode, Settled, SpawnKey, TimerKey};
+use tickrail_core::feed::FeedEvent;
 use tickrail_core::handler::HandlerError;
 use tickrail_core::venue::OrderUpdate as CoreUpdate;
 use tickrail_core::{Kind, Tick, TickBlock};
 
 use crate::batch::TickBatch;
 use crate::events::{OrderUpdate, TimerEvent};
+use crate::feed::Ears;
 use crate::forms::compiled::{self, CompiledCode};
 use crate::forms::generator;
 use crate::lag;
@@ -40,6 +42,15 @@ pub struct Handlers {
     stop: Option<Py<PyAny>>,
 }
 
+/// Handlers of one kind each, which come before `on_tick`.
+const BY_KIND: [(&str, Kind); 5] = [
+    ("on_quote", Kind::Quote),
+    ("on_trade", Kind::Trade),
+    ("on_bar", Kind::Bar),
+    ("on_gap", Kind::Gap),
+    ("on_stale", Kind::Stale),
+];
+
 impl Handlers {
     /// Finds what `strategy` defines; the base class defines none of them.
     pub fn of(strategy: &Bound<'_, PyAny>) -> PyResult<Self> {
@@ -52,7 +63,7 @@ impl Handlers {
             by_kind.fill_with(|| Some(Rc::clone(&any)));
         }
         let mut names = ["on_tick"; 8];
-        for (name, kind) in [("on_quote", Kind::Quote), ("on_trade", Kind::Trade), ("on_bar", Kind::Bar)] {
+        for (name, kind) in BY_KIND {
             if let Some(own) = method(name)? {
                 by_kind[kind as usize] = Some(Rc::new(own));
                 names[kind as usize] = name;
@@ -132,11 +143,12 @@ pub struct PyHost {
     pulled: TickObjects,
     presented: *mut ffi::PyObject,
     receivers: Rc<Receivers>,
+    ears: Rc<Ears>,
 }
 
 impl PyHost {
     /// No strategies yet.
-    pub fn new(table: Rc<RunTable>, always_fresh: bool, receivers: Rc<Receivers>) -> Self {
+    pub fn new(table: Rc<RunTable>, always_fresh: bool, receivers: Rc<Receivers>, ears: Rc<Ears>) -> Self {
         Self {
             strategies: Vec::new(),
             table,
@@ -144,6 +156,7 @@ impl PyHost {
             pulled: TickObjects::new(always_fresh),
             presented: std::ptr::null_mut(),
             receivers,
+            ears,
         }
     }
 
@@ -236,6 +249,18 @@ impl Host for PyHost {
         let object = Py::new(py, object).map_err(fault)?;
         // SAFETY: `object` lives until the end of this function.
         unsafe { method.call(py, object.as_ptr()) }.map_err(fault)
+    }
+
+    fn feed_event(&mut self, event: &FeedEvent) -> Result<(), Fault<PyErr>> {
+        self.ears.call_hook(event)
+    }
+
+    fn hears(&self, strategy: u32) -> bool {
+        self.strategies[strategy as usize].handlers.event().is_some()
+    }
+
+    fn told(&mut self, strategy: u32, event: &FeedEvent) -> Result<(), Fault<PyErr>> {
+        self.ears.tell(&self.strategies[strategy as usize], event)
     }
 
     fn lagged(&mut self, strategy: u32, episode: &LagEpisode) -> Result<(), Fault<PyErr>> {

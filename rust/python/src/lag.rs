@@ -4,8 +4,35 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use tickrail_core::dispatch::{Fault, LagEpisode as CoreEpisode, LagRule, MaxLag, WhenLagging};
 
+use crate::dispatcher::Dispatcher;
 use crate::host::{Registered, fault};
 use crate::plan::named;
+
+#[pymethods]
+impl Dispatcher {
+    /// Let a strategy bear no more lag than this: records that wait in a publisher's ring, or ns that the next one has waited
+    /// (0: no limit). Before the run; it counts where ticks come from live feeds.
+    #[pyo3(signature = (strategy, *, max_records=0, max_ns=0, when_lagging="skip_to_latest"))]
+    fn limit_lag(
+        &self,
+        py: Python<'_>,
+        strategy: u32,
+        max_records: u64,
+        max_ns: i64,
+        when_lagging: &str,
+    ) -> PyResult<()> {
+        let inside = self.inside.get(py);
+        inside.plan(|plan| {
+            let known = inside.names.borrow();
+            let Some(name) = known.get(strategy as usize) else {
+                return Err(PyValueError::new_err(format!("no strategy number {strategy}")));
+            };
+            let rule = rule_of(name, max_records, max_ns, when_lagging)?;
+            plan.lag_rules.extend(rule.map(|rule| (strategy, rule)));
+            Ok(())
+        })
+    }
+}
 
 /// The rule of the strategy `name`; `None`: it bears any lag.
 pub fn rule_of(name: &str, max_records: u64, max_ns: i64, when: &str) -> PyResult<Option<LagRule>> {

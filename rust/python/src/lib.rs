@@ -15,6 +15,7 @@ mod dispatcher;
 mod errors;
 mod events;
 mod export;
+mod feed;
 mod forms;
 mod generator;
 mod gil;
@@ -30,6 +31,7 @@ mod pace;
 mod pack;
 mod plan;
 mod pulls;
+mod recording;
 mod records;
 mod report;
 mod spawns;
@@ -57,5 +59,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     forms::compiled::register(m)?;
     pulls::register(m)?;
     lanes::register(m)?;
+    feed::register(m)?;
+    recording::register(m)?;
     dispatcher::register(m)
 }

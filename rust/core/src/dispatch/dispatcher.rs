@@ -379,6 +379,7 @@ impl<H: Host> Dispatcher<H> {
             self.steps.stop_all(&self.source.current());
             self.steps.leave_slice(&self.source.current());
             self.answer(self.snapshots.asked(), true);
+            self.source.finish();
         }
     }
 

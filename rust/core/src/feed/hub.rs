@@ -101,6 +101,7 @@ impl FeedHub {
                 name.to_owned(),
                 number,
                 settings,
+                self.instruments.len(),
                 Arc::clone(&self.clock),
                 Arc::clone(&self.waker),
             ));
@@ -120,7 +121,6 @@ impl FeedHub {
         if self.publishers.load(Ordering::Relaxed) >= MAX_PUBLISHERS {
             return Err(OpenError::TooManyPublishers);
         }
-        let settings = feed.settings;
         let (outlet, half) = self.halves(feed)?;
         let ends = Ends::of(feed);
         let mut inlet = Inlet::new(half, ends.clone());
@@ -134,7 +134,7 @@ impl FeedHub {
             Ok(())
         })?;
         self.publishers.fetch_add(1, Ordering::Relaxed);
-        let admission = Admission::new(Arc::clone(&self.instruments), settings.backwards, settings.numbering);
+        let admission = Admission::new(Arc::clone(&self.instruments), Arc::clone(feed));
         Ok(Publisher::new(outlet, admission, ends))
     }
 
@@ -175,6 +175,17 @@ impl FeedHub {
             door.is_sealed = true;
             door.feeds.iter().for_each(|feed| feed.close());
         });
+    }
+
+    /// What the feed of that number is called.
+    pub fn name_of(&self, feed: u32) -> Option<String> {
+        let door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
+        door.feeds.get(feed as usize).map(|feed| feed.name.clone())
+    }
+
+    /// How many instruments the run has.
+    pub(super) fn instrument_count(&self) -> usize {
+        self.instruments.len()
     }
 
     /// The run's clock.
