@@ -504,8 +504,8 @@ class Dispatcher:
         config_digest: bytes | None = None,
         slice_ticks: int = 4096,
         always_fresh: bool = False,
-        spawner: object | None = None,
         live: str | None = None,
+        spawner: object | None = None,
     ) -> Self: ...
     def add_feed(self, name: str, data: TickArray) -> int: ...
     def open_feed(

@@ -59,9 +59,9 @@ class TickDispatcher:
         config_digest: What else decides results, as a hash.
         slice_ticks: Ticks that a source hands the loop at once; never changes a result.
         always_fresh: Hand out a new object for each tick, kept or not; never changes a result.
+        live: Makes a live run, over feeds that are published into; how its loop waits, as in ``open_live``.
         io: Where coroutines of ``Strategy.spawn`` run; ``None`` makes a thread of the run's own, which ends with it.
         spawn_timeout_s: How long a simulation waits for one such coroutine before its strategy is FAILED.
-        live: Makes a live run, over feeds that are published into; how its loop waits, as in ``open_live``.
 
     Thread safety: one thread at a time; ``request_stop`` from any.
     """
@@ -76,9 +76,9 @@ class TickDispatcher:
         config_digest: bytes = b"",
         slice_ticks: int = 4_096,
         always_fresh: bool = False,
+        live: str | None = None,
         io: IoThread | None = None,
         spawn_timeout_s: float = SPAWN_TIMEOUT_S,
-        live: str | None = None,
     ) -> None:
         rows = [dict(row) for row in instruments]
         self.instruments: tuple[str, ...] = tuple(str(row["id"]) for row in rows)
@@ -100,8 +100,8 @@ class TickDispatcher:
             config_digest=config_digest,
             slice_ticks=slice_ticks,
             always_fresh=always_fresh,
-            spawner=spawner,
             live=live,
+            spawner=spawner,
         )
 
     def feed(self, name: str, ticks: TickArray) -> int:

@@ -26,8 +26,10 @@ impl Dispatcher {
         }
         let is_inside = inside.thread.get() == thread_mark();
         let wait = if is_inside { Duration::ZERO } else { patience(patience_s) };
+        let question = self.snapshots.ask();
+        self.waker.wake();
         let snapshots = Arc::clone(&self.snapshots);
-        let taken = py.detach(move || snapshots.wait(snapshots.ask(), wait));
+        let taken = py.detach(move || snapshots.wait(question, wait));
         snapshot(py, &taken)
     }
 }
@@ -103,6 +105,8 @@ fn feed_row<'py>(py: Python<'py>, feed: &FeedAccount) -> PyResult<Bound<'py, PyD
         ("backwards", feed.backwards),
         ("crossed", feed.crossed),
         ("gaps", feed.gaps),
+        ("stale", feed.stale),
+        ("abandoned", feed.abandoned),
         ("waits", feed.waits),
         ("waited_ns", feed.waited_ns),
         ("publishers", feed.publishers),

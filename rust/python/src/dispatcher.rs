@@ -16,20 +16,19 @@ use tickrail_core::dispatch::{
 use tickrail_core::lifecycle::{Operation, Transition};
 use tickrail_core::order::MergeInput;
 use tickrail_core::stop::{StopFlag, Waker};
-use tickrail_core::tick::{OrderBy, Tick};
+use tickrail_core::tick::OrderBy;
 use tickrail_core::venue::SimulatedVenue;
 
 use crate::array::TickArray;
 use crate::detached;
 use crate::errors::{hinted, run_failed};
-use crate::feed::{Ears, LiveFeeds, wait_from};
+use crate::feed::{Birthplace, Ears, LiveFeeds, check_fork, wait_from};
 use crate::forms::compiled::CompiledCode;
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::host::{Handlers, PyHost, Registered, attach};
 use crate::lanes::{Commands, Receivers};
 use crate::pace::{PROGRESS, Pace};
 use crate::plan::{Plan, delivery_of, edges_of, instrument_info, named, source};
-use crate::pulls::Pulls;
 use crate::strategy::{Face, StrategyCore};
 use crate::table::RunTable;
 use crate::turn;
@@ -51,6 +50,8 @@ pub struct Dispatcher {
     pub(crate) waker: Arc<Waker>,
     /// Where the loop answers whoever asks for accounts.
     pub snapshots: Arc<Snapshots>,
+    /// In which process it was made.
+    pub born: Birthplace,
     /// Of a live run.
     pub live: Option<LiveFeeds>,
     /// Everything that belongs to the dispatch thread.
@@ -64,7 +65,8 @@ pub struct Inside {
     pub desk: Rc<Desk>,
     /// The run's instruments.
     pub table: Rc<RunTable>,
-    pub(crate) thread: Rc<Cell<usize>>,
+    /// The dispatch thread while the loop runs, else 0.
+    pub thread: Rc<Cell<usize>>,
     pub(crate) receivers: Rc<Receivers>,
     /// Who is told what feeds tell of themselves.
     pub ears: Rc<Ears>,
@@ -73,9 +75,9 @@ pub struct Inside {
     /// Name and file of each feed.
     pub feeds: RefCell<Vec<String>>,
     /// Whether the first pull has started the strategies.
-    is_begun: Cell<bool>,
+    pub is_begun: Cell<bool>,
     /// How the run ended, once it did.
-    end: Cell<Option<&'static str>>,
+    pub end: Cell<Option<&'static str>>,
     /// Who runs the coroutines of strategies.
     spawner: Option<Py<PyAny>>,
     /// Where the loop answers whoever asks for accounts.
@@ -113,12 +115,13 @@ impl Inside {
     }
 
     /// Drives the loop, on this thread, building it first if need be.
-    fn drive<R>(
+    pub fn drive<R>(
         &self,
         py: Python<'_>,
         run: &Dispatcher,
         act: impl FnOnce(&mut Core<PyHost>) -> PyResult<R>,
     ) -> PyResult<R> {
+        check_fork(py, run.born)?;
         let mut phase = self.phase.try_borrow_mut().map_err(|_| busy())?;
         let before = self.thread.replace(thread_mark());
         let result = guard(|| {
@@ -242,6 +245,7 @@ impl Dispatcher {
             stop: Arc::new(StopFlag::new()),
             waker,
             snapshots: Arc::clone(&snapshots),
+            born: Birthplace::here(),
             live,
             inside: GilBound::new(Inside {
                 table: Rc::new(RunTable::new(py, &table)?),
@@ -363,31 +367,6 @@ impl Dispatcher {
         self.settle(py, result)
     }
 
-    /// The ticks of the pull strategy, until the run has ended; the loop goes on by one input each time.
-    fn pulls(slf: Py<Self>) -> Pulls {
-        Pulls::of(slf)
-    }
-
-    /// The next tick of the pull strategy, or ``None`` when the run has ended.
-    pub fn pull(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let inside = self.inside.get(py);
-        if inside.end.get().is_some() {
-            return Ok(None);
-        }
-        let result = inside.drive(py, self, |core| self.pull_next(py, core));
-        let settled = match result {
-            Ok(Pulled::Tick(tick)) => {
-                // Whoever pulls acts between two pulls: this thread stays the dispatch thread until the run ends.
-                inside.thread.set(thread_mark());
-                return Ok(Some(tick));
-            }
-            Ok(Pulled::End(end)) => self.settle(py, Ok(end)),
-            Err(error) => self.settle(py, Err(error)),
-        };
-        inside.thread.set(0);
-        settled.map(|_| None)
-    }
-
     /// End the run if it has not ended: batches are flushed, ``on_stop`` runs, the digest is final. Idempotent.
     fn finish(&self, py: Python<'_>) -> PyResult<()> {
         let inside = self.inside.get(py);
@@ -431,13 +410,8 @@ impl Dispatcher {
     }
 }
 
-enum Pulled {
-    Tick(Py<PyAny>),
-    End(&'static str),
-}
-
 /// How the run ended by `outcome`, if it did.
-fn ended(py: Python<'_>, inside: &Inside, core: &Core<PyHost>, outcome: Outcome) -> PyResult<Option<&'static str>> {
+pub fn ended(py: Python<'_>, inside: &Inside, core: &Core<PyHost>, outcome: Outcome) -> PyResult<Option<&'static str>> {
     match outcome {
         Outcome::Slice | Outcome::Pulled | Outcome::Idle => Ok(None),
         Outcome::End => Ok(Some("end")),
@@ -451,33 +425,8 @@ fn ended(py: Python<'_>, inside: &Inside, core: &Core<PyHost>, outcome: Outcome)
 }
 
 impl Dispatcher {
-    fn pull_next(&self, py: Python<'_>, core: &mut Core<PyHost>) -> PyResult<Pulled> {
-        let inside = self.inside.get(py);
-        let shown = |core: &mut Core<PyHost>, tick: Tick| -> PyResult<Pulled> {
-            let object = core.host_mut().pulled(py, &tick)?;
-            // SAFETY: `pulled` returns a new reference.
-            Ok(Pulled::Tick(unsafe { Bound::from_owned_ptr(py, object) }.unbind()))
-        };
-        if let Some(tick) = core.pull_on().copied() {
-            return shown(core, tick);
-        }
-        let mut outcome = if inside.is_begun.replace(true) { core.advance() } else { core.start() };
-        loop {
-            if let Some(tick) = core.pulled().copied() {
-                return shown(core, tick);
-            }
-            if let Some(end) = ended(py, inside, core, outcome)? {
-                core.finish();
-                return Ok(Pulled::End(end));
-            }
-            self.await_feeds(py, core, outcome);
-            turn::offer(py)?;
-            outcome = core.advance();
-        }
-    }
-
     /// Where a live run has nothing to do, it waits; without the GIL.
-    fn await_feeds(&self, py: Python<'_>, core: &Core<PyHost>, outcome: Outcome) {
+    pub fn await_feeds(&self, py: Python<'_>, core: &Core<PyHost>, outcome: Outcome) {
         if outcome == Outcome::Idle
             && let Some(feeds) = &self.live
         {
@@ -549,7 +498,7 @@ impl Dispatcher {
     }
 
     /// Notes how the run ended; a KeyboardInterrupt between handlers is an interruption like one inside.
-    fn settle(&self, py: Python<'_>, result: PyResult<&'static str>) -> PyResult<&'static str> {
+    pub fn settle(&self, py: Python<'_>, result: PyResult<&'static str>) -> PyResult<&'static str> {
         let inside = self.inside.get(py);
         let end = match result {
             Ok(end) => Ok(end),

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use tickrail_core::InstrumentInfo;
 
 use super::core::FeedCore;
+use super::fork::check_fork;
 use super::live::LiveFeeds;
 use super::settings::Said;
 use crate::dispatcher::Dispatcher;
@@ -15,6 +16,7 @@ use crate::recording::{Recorder, Recording};
 
 impl Dispatcher {
     fn feeds(&self, py: Python<'_>) -> PyResult<&LiveFeeds> {
+        check_fork(py, self.born)?;
         self.live.as_ref().ok_or_else(|| {
             hinted(
                 py,

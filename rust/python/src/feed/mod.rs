@@ -14,6 +14,7 @@ mod settings;
 use pyo3::prelude::*;
 
 pub use ears::Ears;
+pub use fork::{Birthplace, check_fork};
 pub use live::LiveFeeds;
 pub use settings::wait_from;
 
