@@ -7,16 +7,18 @@ import json
 import math
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 from tickrail._native import InstrumentId, OrderUpdate, Recording, SpawnResult, Tick, TickArray, TimerEvent
 from tickrail.domain.instruments import merge_tables
 from tickrail.domain.time import TimeLike
+from tickrail.domain.venue_terms import InstrumentTerms, VenueTerms
 from tickrail.errors import DataError, ParameterError
 from tickrail.orchestration.sources import Data, named_arrays, order_key
 from tickrail.orchestration.tick_dispatcher import DigestMode, Progress, TickDispatcher
+from tickrail.orchestration.trading import Trading
 from tickrail.report.result import Result, Status
 from tickrail.strategy.strategy import Strategy
 
@@ -47,6 +49,8 @@ def backtest(
     end: TimeLike | None = None,
     instruments: Instruments = None,
     fee_rate: float = 0.0,
+    venue: VenueTerms | Mapping[str, VenueTerms] | None = None,
+    terms: Mapping[str, InstrumentTerms] | None = None,
     seed: int = 0,
     digest: DigestMode = "events",
     slice_ticks: int = 4_096,
@@ -65,7 +69,9 @@ def backtest(
         end: First time that is delivered no more.
         instruments: What the strategies receive; ``None`` is everything.
         fee_rate: Fee as a fraction of the notional: 0.00002 is 0.2 basis points.
-        seed: Enters the run digest.
+        venue: How the simulated venue behaves (fill model, latency, fees, ...), or a dict by venue; has its own fees.
+        terms: What orders of an instrument are held to (grid, lot, multiplier), by instrument.
+        seed: Of whatever draws numbers; enters the run digest.
         digest: ``events`` costs nothing per tick; ``full`` hashes every input.
         slice_ticks: Ticks that a source hands the loop at once; never changes a result.
         max_ticks: Most ticks of a batch, for classes with ``on_batch``.
@@ -84,11 +90,11 @@ def backtest(
     named = named_strategies(strategies)
     batches = {"max_ticks": max_ticks, "window_ns": window_ns}
     settings = run_settings(named, instruments, {"fee_rate": fee_rate, "seed": seed, **batches})
-    handling = _Handling(digest, slice_ticks, always_fresh)
+    trading, handling = Trading(fee_rate, venue, terms), _Handling(digest, slice_ticks, always_fresh)
     if isinstance(data, Recording):
-        dispatcher = _replay(data, settings, handling, (start, end))
+        dispatcher = _replay(data, settings, trading, handling, (start, end))
     else:
-        dispatcher = _dispatcher(named_arrays(data, start=start, end=end), settings, handling)
+        dispatcher = _dispatcher(named_arrays(data, start=start, end=end), settings, trading, handling)
     for name, strategy in named.items():
         dispatcher.register(strategy, name, instruments=instruments, max_ticks=max_ticks, window_ns=window_ns)
     return run_to_result(dispatcher, progress, settings)
@@ -102,6 +108,8 @@ def open_run(
     end: TimeLike | None = None,
     instruments: Instruments = None,
     fee_rate: float = 0.0,
+    venue: VenueTerms | Mapping[str, VenueTerms] | None = None,
+    terms: Mapping[str, InstrumentTerms] | None = None,
     seed: int = 0,
     digest: DigestMode = "events",
     slice_ticks: int = 4_096,
@@ -122,7 +130,8 @@ def open_run(
     batches = {"max_ticks": max_ticks, "window_ns": window_ns}
     settings = run_settings(named, instruments, {"fee_rate": fee_rate, "seed": seed, **batches})
     arrays = named_arrays(data, start=start, end=end)
-    dispatcher = _dispatcher(arrays, settings, _Handling(digest, slice_ticks, always_fresh))
+    trading, handling = Trading(fee_rate, venue, terms), _Handling(digest, slice_ticks, always_fresh)
+    dispatcher = _dispatcher(arrays, settings, trading, handling)
     for name, strategy in named.items():
         dispatcher.register(strategy, name, instruments=instruments, max_ticks=max_ticks, window_ns=window_ns)
     strategy = PullStrategy()
@@ -298,9 +307,11 @@ class _Handling(NamedTuple):
     always_fresh: bool
 
 
-def _dispatcher(arrays: Mapping[str, TickArray], settings: Mapping[str, Any], handling: _Handling) -> TickDispatcher:
-    merged = merge_tables((name, array.instrument_table) for name, array in arrays.items())
-    dispatcher = _over(merged.values(), settings, handling, order_by=order_key(arrays))
+def _dispatcher(
+    arrays: Mapping[str, TickArray], settings: dict[str, Any], trading: Trading, handling: _Handling
+) -> TickDispatcher:
+    table = merge_tables((name, array.instrument_table) for name, array in arrays.items())
+    dispatcher = _over(table, settings, trading, handling, order_by=order_key(arrays))
     for name, array in arrays.items():
         dispatcher.feed(name, array)
     return dispatcher
@@ -308,24 +319,33 @@ def _dispatcher(arrays: Mapping[str, TickArray], settings: Mapping[str, Any], ha
 
 def _replay(
     recording: Recording,
-    settings: Mapping[str, Any],
+    settings: dict[str, Any],
+    trading: Trading,
     handling: _Handling,
     span: tuple[TimeLike | None, TimeLike | None],
 ) -> TickDispatcher:
     if span != (None, None):
         raise DataError("a recording is run again as a whole; expected neither start nor end")
-    dispatcher = _over(recording.instrument_table, settings, handling)
+    table = {str(row["id"]): row for row in recording.instrument_table}
+    dispatcher = _over(table, settings, trading, handling)
     dispatcher.replay(recording)
     return dispatcher
 
 
 def _over(
-    rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any], handling: _Handling, order_by: str = "ts_event"
+    table: Mapping[str, Mapping[str, Any]],
+    settings: dict[str, Any],
+    trading: Trading,
+    handling: _Handling,
+    order_by: str = "ts_event",
 ) -> TickDispatcher:
+    rows = trading.rows(table)
+    settings |= trading.settings()
     return TickDispatcher(
-        ({**row, "fee_rate": settings["fee_rate"]} for row in rows),
+        rows,
         order_by=order_by,
         seed=settings["seed"],
         config_digest=hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).digest(),
+        venues=trading.venues,
         **handling._asdict(),
     )

@@ -24,6 +24,7 @@ from tickrail._native import (
 )
 from tickrail.domain.near import did_you_mean
 from tickrail.domain.positions import Position
+from tickrail.domain.venue_terms import VenueTerms
 from tickrail.errors import DataError, HandlerError, ParameterError
 from tickrail.orchestration.feeds import Backwards, Feed, Numbering, Policy, RatePolicy, Trades, feed_settings
 from tickrail.orchestration.io_thread import IoThread
@@ -60,6 +61,7 @@ class TickDispatcher:
         slice_ticks: Ticks that a source hands the loop at once; never changes a result.
         always_fresh: Hand out a new object for each tick, kept or not; never changes a result.
         live: Makes a live run, over feeds that are published into; how its loop waits, as in ``open_live``.
+        venues: How simulated venues behave, by name; one that is not named behaves as ``VenueTerms()`` says.
         io: Where coroutines of ``Strategy.spawn`` run; ``None`` makes a thread of the run's own, which ends with it.
         spawn_timeout_s: How long a simulation waits for one such coroutine before its strategy is FAILED.
 
@@ -77,6 +79,7 @@ class TickDispatcher:
         slice_ticks: int = 4_096,
         always_fresh: bool = False,
         live: str | None = None,
+        venues: Mapping[str, VenueTerms] | None = None,
         io: IoThread | None = None,
         spawn_timeout_s: float = SPAWN_TIMEOUT_S,
     ) -> None:
@@ -101,6 +104,7 @@ class TickDispatcher:
             slice_ticks=slice_ticks,
             always_fresh=always_fresh,
             live=live,
+            venues={name: terms.native() for name, terms in (venues or {}).items()},
             spawner=spawner,
         )
 

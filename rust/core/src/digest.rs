@@ -13,7 +13,7 @@ use crate::source::Slice;
 use crate::tick::{OrderBy, Tick, as_bytes};
 
 /// Version of what enters the digest.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// In the place of an [`OrderBy`] code.
 const BY_ARRIVAL: u8 = 2;
@@ -22,7 +22,7 @@ const FEED_BYTES: usize = size_of::<u32>();
 const FEEDS_AT_ONCE: usize = 256;
 
 /// Records that are hashed in one go (32 KB). After 256 KB of it, some 10 us of multiplying vectors, a Sapphire Rapids runs
-/// everything 4 to 8 % slower for milliseconds: a Python handler of 187 ns took 15 ns more, and with pieces 3 (docs/performance.md).
+/// everything 4 to 8 % slower for milliseconds: a Python handler of 187 ns took 15 ns more, and with pieces 3 (docs/decisions/0015).
 const INPUTS_AT_ONCE: usize = 512;
 
 /// How the inputs enter.
@@ -54,8 +54,10 @@ pub enum EventKind {
     OrderUpdate = 6,
     /// A strategy changed its state.
     State = 7,
+    /// A change of an order was asked for.
+    Amend = 8,
     /// An external input was taken.
-    External = 8,
+    External = 9,
     /// A coroutine was asked for.
     Spawn = 16,
     /// A coroutine was cancelled by its owner.

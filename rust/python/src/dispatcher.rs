@@ -8,7 +8,6 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use tickrail_core::InstrumentInfo;
 use tickrail_core::digest::DigestMode;
 use tickrail_core::dispatch::{
     Delivery, Desk, Dispatcher as Core, Kinds, Outcome, RunSettings, Snapshots, Subscription,
@@ -17,7 +16,6 @@ use tickrail_core::lifecycle::{Operation, Transition};
 use tickrail_core::order::MergeInput;
 use tickrail_core::stop::{StopFlag, Waker};
 use tickrail_core::tick::OrderBy;
-use tickrail_core::venue::SimulatedVenue;
 
 use crate::array::TickArray;
 use crate::detached;
@@ -28,10 +26,11 @@ use crate::gil::{GilBound, guard, thread_mark};
 use crate::host::{Handlers, PyHost, Registered, attach};
 use crate::lanes::{Commands, Receivers};
 use crate::pace::{PROGRESS, Pace};
-use crate::plan::{Plan, delivery_of, edges_of, instrument_info, named, source};
+use crate::plan::{Plan, delivery_of, edges_of, named, source};
 use crate::strategy::{Face, StrategyCore};
 use crate::table::RunTable;
 use crate::turn;
+use crate::venue_plan::{self, InstrumentRow, instrument_row};
 
 enum Phase {
     Plan(Box<Plan>),
@@ -150,7 +149,7 @@ impl Inside {
     fn build(&self, py: Python<'_>, phase: &mut Phase, run: &Dispatcher) -> PyResult<Phase> {
         let Phase::Plan(plan) = std::mem::replace(phase, Phase::Spent) else { return Ok(Phase::Spent) };
         let source = source(run.live.as_ref(), plan.recording, plan.inputs, plan.settings.order)?;
-        let venue = Box::new(SimulatedVenue::new(plan.fee_rates));
+        let venue = Box::new(plan.venue);
         let host =
             PyHost::new(Rc::clone(&self.table), plan.always_fresh, Rc::clone(&self.receivers), Rc::clone(&self.ears));
         let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(&run.stop), host);
@@ -194,7 +193,7 @@ impl Dispatcher {
 impl Dispatcher {
     #[new]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one call from the Python face")]
-    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, live=None, spawner=None))]
+    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, live=None, venues=None, spawner=None))]
     fn new(
         py: Python<'_>,
         instruments: Vec<Bound<'_, PyDict>>,
@@ -205,10 +204,12 @@ impl Dispatcher {
         slice_ticks: usize,
         always_fresh: bool,
         live: Option<&str>,
+        venues: Option<&Bound<'_, PyDict>>,
         spawner: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
-        let rows: Vec<(InstrumentInfo, f64)> = instruments.iter().map(instrument_info).collect::<PyResult<_>>()?;
-        let (table, fee_rates): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+        let rows: Vec<InstrumentRow> = instruments.iter().map(instrument_row).collect::<PyResult<_>>()?;
+        let venue = venue_plan::venues(&rows, venues, seed)?;
+        let (table, rules): (Vec<_>, Vec<_>) = rows.into_iter().map(|row| (row.info, row.rules)).unzip();
         let mode = match digest {
             "events" => Some(DigestMode::Events),
             "full" => Some(DigestMode::Full),
@@ -233,7 +234,7 @@ impl Dispatcher {
         let snapshots = Arc::new(Snapshots::default());
         let plan = Plan {
             settings,
-            fee_rates,
+            venue,
             inputs: Vec::new(),
             recording: None,
             strategies: Vec::new(),
@@ -249,7 +250,7 @@ impl Dispatcher {
             live,
             inside: GilBound::new(Inside {
                 table: Rc::new(RunTable::new(py, &table)?),
-                desk: Desk::new(table),
+                desk: Desk::specified(table, rules),
                 phase: RefCell::new(Phase::Plan(Box::new(plan))),
                 thread: Rc::new(Cell::new(0)),
                 receivers: Rc::default(),

@@ -36,6 +36,12 @@ pub fn refused(py: Python<'_>, strategy: &str, refusal: &Refusal) -> PyErr {
         Refusal::Interval(_) => {
             hinted(py, "OrderRefused", &message, "intervals are nanoseconds: one second is 1_000_000_000")
         }
+        Refusal::OffGrid(_) => hinted(
+            py,
+            "OrderRefused",
+            &message,
+            "round_price() and round_quantity() bring values onto the instrument's grid",
+        ),
         _ => OrderRefused::new_err(message),
     }
 }

@@ -26,6 +26,7 @@ mod instrument;
 mod lag;
 mod lanes;
 mod method;
+mod order_terms;
 mod ownership;
 mod pace;
 mod pack;
@@ -39,6 +40,7 @@ mod strategy;
 mod table;
 mod tick;
 mod turn;
+mod venue_plan;
 mod writer;
 
 #[pymodule(gil_used = true)]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::lifecycle::State;
-use crate::venue::OrderKey;
+use crate::venue::{Amendment, OffGrid, OrderKey, TermsError};
 
 /// Names a timer: by its strategy and the strategy's own count, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,6 +30,8 @@ pub enum Request {
     Order(OrderKey),
     /// Take this order back.
     Cancel(OrderKey),
+    /// Let this order stand on other terms.
+    Amend(OrderKey, Amendment),
     /// Set a timer.
     SetTimer {
         /// Its name.
@@ -62,7 +64,7 @@ impl Request {
     /// Who made it.
     pub const fn strategy(&self) -> u32 {
         match self {
-            Self::Order(key) | Self::Cancel(key) => key.strategy,
+            Self::Order(key) | Self::Cancel(key) | Self::Amend(key, _) => key.strategy,
             Self::SetTimer { timer, .. } | Self::CancelTimer(timer) => timer.strategy,
             Self::Spawn(key) | Self::CancelSpawn(key) => key.strategy,
             Self::Subscription { strategy, .. } => *strategy,
@@ -87,6 +89,14 @@ pub enum Refusal {
     Interval(i64),
     /// The strategy has [`MAX_ORDERS`] orders.
     TooManyOrders,
+    /// Price or quantity is none of the instrument.
+    OffGrid(OffGrid),
+    /// The terms exclude each other.
+    Terms(TermsError),
+    /// The order is done already.
+    Done(u32),
+    /// An order of this kind has no such price to change.
+    NoPrice(u32),
     /// [`MAX_SPAWNS`] coroutines of the strategy run.
     TooManySpawns,
 }
@@ -119,6 +129,12 @@ impl fmt::Display for Refusal {
             }
             Self::TooManyOrders => {
                 write!(f, "the strategy has made {MAX_ORDERS} orders in this run, which is the limit")
+            }
+            Self::OffGrid(off) => off.fmt(f),
+            Self::Terms(terms) => terms.fmt(f),
+            Self::Done(number) => write!(f, "order number {number} is done: nothing about it can change"),
+            Self::NoPrice(number) => {
+                write!(f, "order number {number} has no such price: a limit belongs to limit orders, a stop to stops")
             }
         }
     }

@@ -21,7 +21,7 @@ use crate::source::Slice;
 use crate::stop::{STOP, StopFlag};
 use crate::tick::{Side, Tick};
 use crate::timer::{Fired, TimerId, TimerQueue};
-use crate::venue::{OrderKey, OrderUpdate, Venue, VenueFill};
+use crate::venue::{OrderKey, OrderUpdate, Venue, VenueReport};
 
 /// Steps without a tick and without the clock moving, after which a strategy is held to go round in circles.
 const MAX_STEPS_AT_ONE_TIME: u32 = 100_000;
@@ -58,7 +58,9 @@ pub struct Fill {
     pub price: f64,
     /// Fee paid.
     pub fee: f64,
-    /// Loop position of the tick that filled it.
+    /// Whether the order waited, and somebody else came to it.
+    pub is_maker: bool,
+    /// Loop position of the step in which the strategy heard of it: the tick that filled it, or the report's.
     pub position: u64,
     /// Time of that tick, ns UTC.
     pub ts_ns: i64,
@@ -188,9 +190,9 @@ pub(super) struct Steps<H: Host> {
     pub(super) updates: VecDeque<OrderUpdate>,
     pub(super) spawns: Spawns,
     pub(super) applying: Vec<Request>,
-    pub(super) venue_fills: Vec<VenueFill>,
-    /// What the owners of filled orders are told; like the fills, kept for its memory.
-    pub(super) fill_updates: Vec<OrderUpdate>,
+    pub(super) reports: Vec<VenueReport>,
+    /// What the owners of changed orders are told; like the reports, kept for its memory.
+    pub(super) told: Vec<OrderUpdate>,
     pub(super) steps_at_one_time: u32,
     /// What the handler in machine code that is being called asks for.
     pub(super) out: Box<Out>,
@@ -233,8 +235,8 @@ impl<H: Host> Steps<H> {
             updates: VecDeque::new(),
             spawns: Spawns::default(),
             applying: Vec::new(),
-            venue_fills: Vec::new(),
-            fill_updates: Vec::new(),
+            reports: Vec::new(),
+            told: Vec::new(),
             steps_at_one_time: 0,
             out: Out::new(),
             run_error: None,
@@ -455,31 +457,27 @@ impl<H: Host> Steps<H> {
     #[cold]
     pub(super) fn before_key(&mut self, slice: &Slice<'_>, key: i64) {
         while self.halted().is_none() && self.desk.position() < self.limit {
-            if !self.between(slice, key) {
+            if let Some(update) = self.updates.pop_front() {
+                self.update_step(slice, &update);
+            } else if self.spawns.is_due() {
+                if !self.spawn_step(slice) {
+                    break;
+                }
+            } else if self.flush_window(slice, key.min(self.timers.next_due()).min(self.venue.next_due_ns())) {
+            } else if self.venue.next_due_ns() < key && self.venue.next_due_ns() <= self.timers.next_due() {
+                self.venue_step(slice, key - 1);
+            } else if self.timers.next_due() < key {
+                self.timer_step(slice, key);
+            } else {
                 break;
             }
         }
         self.set_gate();
     }
 
-    /// One of them; false where there is none.
-    pub(super) fn between(&mut self, slice: &Slice<'_>, key: i64) -> bool {
-        if let Some(update) = self.updates.pop_front() {
-            self.update_step(slice, &update);
-        } else if self.spawns.is_due() {
-            return self.spawn_step(slice);
-        } else if self.flush_window(slice, key.min(self.timers.next_due())) {
-        } else if self.timers.next_due() < key {
-            self.timer_step(slice, key);
-        } else {
-            return false;
-        }
-        true
-    }
-
     pub(super) fn set_gate(&mut self) {
         let windows = self.subscribers.iter().map(|subscriber| subscriber.batcher.window_end().saturating_sub(1));
-        let due = windows.min().unwrap_or(i64::MAX).min(self.timers.next_due());
+        let due = windows.min().unwrap_or(i64::MAX).min(self.timers.next_due()).min(self.venue.next_due_ns());
         self.gate = if self.updates.is_empty() && !self.spawns.is_due() { due } else { i64::MIN };
     }
 
