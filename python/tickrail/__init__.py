@@ -40,8 +40,7 @@ if typing.TYPE_CHECKING:
     from tickrail.orchestration.backtest import PullRun, backtest, open_run
     from tickrail.orchestration.bootstrapper import RuntimeBootstrapper
     from tickrail.orchestration.container import Container
-    from tickrail.orchestration.feeds import Publisher
-    from tickrail.orchestration.live import LiveRun, open_live
+    from tickrail.orchestration.live import open_live
     from tickrail.orchestration.provider import Provider, Scope
     from tickrail.orchestration.runtime import Runtime
     from tickrail.orchestration.tick_dispatcher import TickDispatcher
@@ -58,10 +57,8 @@ __all__ = [  # noqa: RUF022
     "Inject",
     "InstrumentId",
     "InstrumentTerms",
-    "LiveRun",
     "OrderUpdate",
     "Provider",
-    "Publisher",
     "PullRun",
     "QUOTE_DTYPE",
     "Quote",
@@ -105,9 +102,7 @@ _WHERE = {
     **dict.fromkeys(("backtest", "open_run", "PullRun"), "orchestration.backtest"),
     **dict.fromkeys(("Provider", "Scope"), "orchestration.provider"),
     **dict.fromkeys(("Inject", "injected"), "strategy.inject"),
-    **dict.fromkeys(("LiveRun", "open_live"), "orchestration.live"),
     "Container": "orchestration.container",
-    "Publisher": "orchestration.feeds",
     "Result": "report.result",
     "Runtime": "orchestration.runtime",
     "RuntimeBootstrapper": "orchestration.bootstrapper",
@@ -115,6 +110,7 @@ _WHERE = {
     "Strategy": "strategy.strategy",
     "TickDispatcher": "orchestration.tick_dispatcher",
     "TickrailError": "errors",
+    "open_live": "orchestration.live",
     "read_ticks": "data.reading",
 }
 _MODULES = ("data", "errors")

@@ -28,6 +28,7 @@ __all__ = [
     "PullStrategy",
     "Strategies",
     "backtest",
+    "config_digest",
     "named_strategies",
     "open_run",
     "run_settings",
@@ -130,8 +131,8 @@ def open_run(
     batches = {"max_ticks": max_ticks, "window_ns": window_ns}
     settings = run_settings(named, instruments, {"fee_rate": fee_rate, "seed": seed, **batches})
     arrays = named_arrays(data, start=start, end=end)
-    trading, handling = Trading(fee_rate, venue, terms), _Handling(digest, slice_ticks, always_fresh)
-    dispatcher = _dispatcher(arrays, settings, trading, handling)
+    trading = Trading(fee_rate, venue, terms)
+    dispatcher = _dispatcher(arrays, settings, trading, _Handling(digest, slice_ticks, always_fresh))
     for name, strategy in named.items():
         dispatcher.register(strategy, name, instruments=instruments, max_ticks=max_ticks, window_ns=window_ns)
     strategy = PullStrategy()
@@ -311,7 +312,7 @@ def _dispatcher(
     arrays: Mapping[str, TickArray], settings: dict[str, Any], trading: Trading, handling: _Handling
 ) -> TickDispatcher:
     table = merge_tables((name, array.instrument_table) for name, array in arrays.items())
-    dispatcher = _over(table, settings, trading, handling, order_by=order_key(arrays))
+    dispatcher = _over(table, settings, trading, handling, order_key(arrays))
     for name, array in arrays.items():
         dispatcher.feed(name, array)
     return dispatcher
@@ -345,7 +346,12 @@ def _over(
         rows,
         order_by=order_by,
         seed=settings["seed"],
-        config_digest=hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).digest(),
+        config_digest=config_digest(settings),
         venues=trading.venues,
         **handling._asdict(),
     )
+
+
+def config_digest(settings: Mapping[str, Any]) -> bytes:
+    """What decides the result, as a hash."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).digest()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,9 +10,18 @@ from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeAlias
 
 from tickrail._native import FeedEvent, InstrumentId, Recorder
-from tickrail.orchestration.backtest import Instruments, Strategies, named_strategies, run_settings, run_to_result
+from tickrail.domain.venue_terms import InstrumentTerms, VenueTerms
+from tickrail.orchestration.backtest import (
+    Instruments,
+    Strategies,
+    config_digest,
+    named_strategies,
+    run_settings,
+    run_to_result,
+)
 from tickrail.orchestration.feeds import Backwards, Feed, Numbering, Policy, RatePolicy, Trades
 from tickrail.orchestration.tick_dispatcher import PATIENCE_S, DigestMode, Progress, TickDispatcher, WhenLagging
+from tickrail.orchestration.trading import Trading
 from tickrail.report.accounts import Accounts
 from tickrail.report.result import Result
 
@@ -39,6 +46,8 @@ def open_live(
     *,
     subscribed: Instruments = None,
     fee_rate: float = 0.0,
+    venue: VenueTerms | Mapping[str, VenueTerms] | None = None,
+    terms: Mapping[str, InstrumentTerms] | None = None,
     seed: int = 0,
     digest: DigestMode = "events",
     wait: Wait = "spin_then_park",
@@ -58,6 +67,8 @@ def open_live(
         instruments: The run's table: ids, or mappings with ``id`` and what else is known.
         subscribed: What the strategies receive; ``None`` is everything.
         fee_rate: Fee of the simulated venue as a fraction of the notional.
+        venue: How the simulated venue behaves, or a dict by venue; has its own fees.
+        terms: What orders of an instrument are held to, by instrument.
         seed: Enters the run digest.
         digest: ``events`` covers the order taken, ``full`` every record.
         wait: How the loop waits for records. ``spin_then_park`` looks for 20 us and then sleeps (waking it takes
@@ -79,15 +90,18 @@ def open_live(
     named = named_strategies(strategies)
     batches = {"max_ticks": max_ticks, "window_ns": window_ns}
     settings = run_settings(named, subscribed, {"fee_rate": fee_rate, "seed": seed, **batches})
-    rows = [dict(row) if isinstance(row, Mapping) else {"id": str(row)} for row in instruments]
+    trading = Trading(fee_rate, venue, terms)
+    rows = trading.rows({str(row["id"]): row for row in _rows(instruments)})
+    settings |= trading.settings()
     dispatcher = TickDispatcher(
-        [{**row, "fee_rate": settings["fee_rate"]} for row in rows],
+        rows,
         digest=digest,
         seed=seed,
-        config_digest=hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).digest(),
+        config_digest=config_digest(settings),
         slice_ticks=slice_ticks,
         always_fresh=always_fresh,
         live=wait,
+        venues=trading.venues,
     )
     for name, strategy in named.items():
         dispatcher.register(
@@ -101,6 +115,10 @@ def open_live(
             when_lagging=when_lagging,
         )
     return LiveRun(dispatcher, settings, switch_interval_s)
+
+
+def _rows(instruments: Iterable[InstrumentId | str | Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [dict(row) if isinstance(row, Mapping) else {"id": str(row)} for row in instruments]
 
 
 class LiveRun:
