@@ -107,6 +107,8 @@ class TickDispatcher:
             venues={name: terms.native() for name, terms in (venues or {}).items()},
             spawner=spawner,
         )
+        if live is not None:
+            spawner.deliver_by(open_lanes(self._native))
 
     def feed(self, name: str, ticks: TickArray) -> int:
         """Add a feed; at equal times, earlier feeds come first. Returns its number."""

@@ -119,6 +119,7 @@ impl<H: Host> Dispatcher<H> {
         let mut steps = Steps::new(&settings, desk, venue, stop, host);
         steps.limit = source.cut_at().unwrap_or(u64::MAX);
         let arrival = source.taken().map(|_| Arrival::default());
+        steps.spawns.is_live = arrival.is_some();
         Self {
             source,
             settings,
