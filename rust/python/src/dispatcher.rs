@@ -50,9 +50,9 @@ pub struct Dispatcher {
     /// Where the loop answers whoever asks for accounts.
     pub snapshots: Arc<Snapshots>,
     /// In which process it was made.
-    pub born: Birthplace,
+    pub(crate) born: Birthplace,
     /// Of a live run.
-    pub live: Option<LiveFeeds>,
+    pub(crate) live: Option<LiveFeeds>,
     /// Everything that belongs to the dispatch thread.
     pub inside: GilBound<Inside>,
 }
@@ -228,8 +228,9 @@ impl Dispatcher {
             fingerprints: Vec::new(),
             slice_ticks,
         };
-        let live = live.map(|wait| Ok::<_, PyErr>(LiveFeeds::new(&table, wait_from(wait)?))).transpose()?;
-        let waker = live.as_ref().map_or_else(Arc::default, |live| Arc::clone(live.hub.waker()));
+        let waker = Arc::new(Waker::new());
+        let feeds = |wait: &str| Ok::<_, PyErr>(LiveFeeds::new(&table, &waker, wait_from(wait)?));
+        let live = live.map(feeds).transpose()?;
         let ears = Rc::new(Ears::new(live.as_ref().map(|live| Arc::clone(&live.hub))));
         let snapshots = Arc::new(Snapshots::default());
         let plan = Plan {
