@@ -77,8 +77,9 @@ impl<H: Host> Dispatcher<H> {
             self.settings.slice_ticks.min(TIMED_SLICE_TICKS)
         };
         let advance = self.source.advance(most);
-        let taken = self.source.taken().unwrap_or(Taken { now_ns: self.steps.desk.now_ns(), publisher: 0, waiting: 0 });
+        // Before the clock is read: what is told has a time of its own, and that of the slice is not before it.
         self.hear_feeds();
+        let taken = self.source.taken().unwrap_or(Taken { now_ns: self.steps.desk.now_ns(), publisher: 0, waiting: 0 });
         match advance {
             Advance::Ready => self.begin_slice(taken),
             Advance::Pending => Some(self.quiet_turn(taken.now_ns)),

@@ -9,6 +9,7 @@ use super::policy::{FeedSettings, Policy, RatePolicy};
 use super::space::Space;
 use super::sums::Sums;
 use super::watch::{FeedEvent, FeedEventKind, Loss, Watch};
+use crate::clock::Clock as _;
 use crate::ring::{ConflationReader, Consumer, DropOldestConsumer};
 use crate::source::{Advance, Source};
 use crate::sync::{Ordering, fence};
@@ -114,7 +115,7 @@ impl Inlet {
         if advance == Advance::Ready {
             self.high_water = self.high_water.max(waiting);
         }
-        self.watch.look(waiting, &self.lost());
+        self.watch.look(waiting, &self.lost(), || self.ends.feed.clock.now_ns());
         if advance == Advance::End {
             self.watch.end(&self.lost());
         }

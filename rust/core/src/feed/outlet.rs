@@ -69,14 +69,13 @@ impl Outlet {
         }
     }
 
-    /// How many records it has let go since the start, as far as the publisher can see: of quotes that are conflated it sees
-    /// only that there were some.
+    /// How many records it has let go since the start, as far as the publisher can see: which quotes were replaced, only the
+    /// loop does.
     pub fn lost(&self, counters: &Counters) -> u64 {
         let counted = counters.dropped_newest.get() + counters.merged.get();
         match self {
-            Self::Gated(_) | Self::DropNewest(_) => counted,
+            Self::Gated(_) | Self::DropNewest(_) | Self::Conflate { .. } => counted,
             Self::DropOldest(ring) => counted + ring.dropped(),
-            Self::Conflate { quotes, .. } => counted + quotes.put_count(),
         }
     }
 

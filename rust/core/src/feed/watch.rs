@@ -66,6 +66,8 @@ pub(super) struct Watch {
     told: Loss,
     /// And at the last look.
     seen: u64,
+    /// When the present loss was first seen, where the publisher could not see it.
+    seen_ns: i64,
     /// What waits to be told; at most one of each kind a look, and looks wait for it.
     events: Vec<FeedEventKind>,
 }
@@ -75,18 +77,18 @@ impl Watch {
         let (high, low) = (settings.high_watermark as u64, settings.low_watermark as u64);
         // A quarter of the ring, so that an overload which swings about the full ring is one.
         let calm = if high > 0 { low } else { settings.capacity_slots as u64 / 4 };
-        Self { high, low, calm, is_high: false, told: Loss::default(), seen: 0, events: Vec::new() }
+        Self { high, low, calm, is_high: false, told: Loss::default(), seen: 0, seen_ns: 0, events: Vec::new() }
     }
 
     /// The loop looks: `waiting` records wait, and `lost` were lost since the start, the first since the last event at
-    /// `lost.from_ns` (0: none was).
+    /// `lost.from_ns` (0: the publisher saw none).
     #[inline]
-    pub fn look(&mut self, waiting: u64, lost: &Loss) {
+    pub fn look(&mut self, waiting: u64, lost: &Loss, now_ns: impl FnOnce() -> i64) {
         if self.high > 0 && (waiting >= self.high) != self.is_high {
             self.cross(waiting);
         }
         if lost.count() != self.told.count() {
-            self.look_at_loss(waiting, lost);
+            self.look_at_loss(waiting, lost, now_ns);
         }
     }
 
@@ -100,7 +102,11 @@ impl Watch {
         }
     }
 
-    fn look_at_loss(&mut self, waiting: u64, lost: &Loss) {
+    #[cold]
+    fn look_at_loss(&mut self, waiting: u64, lost: &Loss, now_ns: impl FnOnce() -> i64) {
+        if self.seen_ns == 0 {
+            self.seen_ns = now_ns();
+        }
         let grows = lost.count() != std::mem::replace(&mut self.seen, lost.count());
         if !grows && waiting <= self.calm {
             self.end_loss(lost);
@@ -117,12 +123,12 @@ impl Watch {
     #[cold]
     fn end_loss(&mut self, lost: &Loss) {
         self.events.push(FeedEventKind::Lossy(Loss {
-            from_ns: lost.from_ns,
+            from_ns: if lost.from_ns > 0 { lost.from_ns } else { self.seen_ns },
             dropped_newest: lost.dropped_newest - self.told.dropped_newest,
             dropped_oldest: lost.dropped_oldest - self.told.dropped_oldest,
             conflated: lost.conflated - self.told.conflated,
         }));
-        self.told = *lost;
+        (self.told, self.seen_ns) = (*lost, 0);
         self.seen = lost.count();
     }
 
@@ -158,7 +164,7 @@ mod tests {
     fn a_watermark_is_told_when_it_is_crossed_and_not_again() {
         let mut watch = watch(8, 2);
         for waiting in [0, 7, 8, 16, 5, 3, 9, 2, 0, 8] {
-            watch.look(waiting, &Loss::default());
+            watch.look(waiting, &Loss::default(), || 9);
         }
         let expected =
             [FeedEventKind::High { waiting: 8 }, FeedEventKind::Low { waiting: 2 }, FeedEventKind::High { waiting: 8 }];
@@ -169,17 +175,20 @@ mod tests {
     fn a_loss_is_told_once_when_the_loop_has_caught_up() {
         let mut watch = watch(0, 0);
         for (waiting, count) in [(0, 0), (16, 3), (16, 9), (16, 9), (5, 9)] {
-            watch.look(waiting, &lost(count));
+            watch.look(waiting, &lost(count), || 9);
         }
         assert_eq!(told(&mut watch), []);
-        watch.look(4, &lost(9));
+        watch.look(4, &lost(9), || 9);
         assert_eq!(told(&mut watch), [FeedEventKind::Lossy(lost(9))]);
-        watch.look(0, &lost(9));
-        watch.look(3, &lost(10));
-        watch.look(3, &lost(10));
+        watch.look(0, &lost(9), || 9);
+        watch.look(3, &lost(10), || 9);
+        watch.look(3, &lost(10), || 9);
         assert_eq!(told(&mut watch), [FeedEventKind::Lossy(lost(1))]);
-        watch.look(16, &lost(12));
-        watch.end(&lost(12));
+        watch.look(3, &Loss { from_ns: 0, ..lost(11) }, || 8);
+        watch.look(3, &Loss { from_ns: 0, ..lost(11) }, || 9);
+        assert_eq!(told(&mut watch), [FeedEventKind::Lossy(Loss { from_ns: 8, ..lost(1) })]);
+        watch.look(16, &lost(13), || 9);
+        watch.end(&lost(13));
         assert_eq!(told(&mut watch), [FeedEventKind::Lossy(lost(2))]);
     }
 }
