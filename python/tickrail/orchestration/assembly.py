@@ -358,6 +358,9 @@ class Assembly:
                 window_ns=settings.window_ns,
                 renew=partial(_renewed, type(strategy), name, values, parts.container, self._scopes),
                 store=store,
+                max_lag_records=settings.max_lag_records,
+                max_lag_ns=settings.max_lag_ns,
+                when_lagging=settings.when_lagging,
             )
             self._try(("strategies", name, "class"), register)
         self._refuse()

@@ -17,11 +17,22 @@ from tickrail.domain.near import did_you_mean
 from tickrail.domain.ticks import BAR_DTYPE, QUOTE_DTYPE, TRADE_DTYPE
 from tickrail.errors import DataError, PublishError
 
-__all__ = ["Backwards", "Feed", "Numbering", "Policy", "Publisher", "Trades", "feed_settings", "records_of_columns"]
+__all__ = [
+    "Backwards",
+    "Feed",
+    "Numbering",
+    "Policy",
+    "Publisher",
+    "RatePolicy",
+    "Trades",
+    "feed_settings",
+    "records_of_columns",
+]
 
 Policy: TypeAlias = Literal["block", "reject", "drop_newest", "drop_oldest", "conflate"]
 Trades: TypeAlias = Literal["keep", "sum", "drop"]
 Backwards: TypeAlias = Literal["pass", "reject", "reorder"]
+RatePolicy: TypeAlias = Literal["reject", "wait"]
 Numbering: TypeAlias = Literal["ignored", "by_instrument", "by_publisher"]
 
 CODES: Final = {"quote": (1, QUOTE_DTYPE), "trade": (2, TRADE_DTYPE), "bar": (3, BAR_DTYPE)}
@@ -192,6 +203,9 @@ def feed_settings(
     numbering: Numbering,
     stale_after_ns: int,
     rate_limit: int,
+    rate_policy: RatePolicy,
+    high_watermark: int,
+    low_watermark: int,
 ) -> dict[str, Any]:
     """What the native feed is opened with."""
     return dict(locals())

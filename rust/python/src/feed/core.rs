@@ -43,6 +43,11 @@ impl FeedCore {
         Ok(Self { shared, hub: Arc::clone(hub), table, born: Birthplace::here() })
     }
 
+    /// Its number, in the order opened.
+    pub fn number(&self) -> u32 {
+        self.shared.number
+    }
+
     /// A ring of its own, and what its instruments are called.
     ///
     /// # Errors
@@ -57,7 +62,7 @@ impl FeedCore {
 fn not_opened(py: Python<'_>, error: &OpenError) -> PyErr {
     let message = error.to_string();
     match error {
-        OpenError::Capacity(_) | OpenError::Keys(_) => PyValueError::new_err(message),
+        OpenError::Capacity(_) | OpenError::Keys(_) | OpenError::Watermarks { .. } => PyValueError::new_err(message),
         OpenError::Taken { .. } => hinted(py, "FeedError", &message, "a feed may have many publishers: open it once"),
         OpenError::TooManyPublishers => {
             hinted(py, "FeedError", &message, "close those that are done; one publisher may bring many instruments")
