@@ -15,6 +15,7 @@ use super::subscriber::Delivery;
 use crate::block::TickBlock;
 use crate::digest::EventKind;
 use crate::handler::HandlerError;
+use crate::lifecycle::Cause;
 use crate::source::{Slice, Taken};
 use crate::tick::{Kind, Tick};
 
@@ -84,6 +85,11 @@ impl Lagger {
         Self { rule, usual, windows, until: 0, latest: Vec::new(), places, episode: None }
     }
 
+    /// How the strategy takes its ticks outside windows.
+    pub const fn usual(&self) -> Delivery {
+        self.usual
+    }
+
     /// Whether a window has begun whose end nobody was told.
     pub const fn is_at_work(&self) -> bool {
         self.episode.is_some()
@@ -148,9 +154,9 @@ impl<H: Host> Steps<H> {
     pub(super) fn look_at_lag(&mut self, slice: &Slice<'_>, taken: &Taken) {
         for strategy in 0..self.subscribers.len() as u32 {
             let subscriber = &mut self.subscribers[strategy as usize];
-            let (state, count) = (subscriber.state.get(), slice.ticks.len() as u64);
+            let (takes_ticks, count) = (subscriber.state.takes_ticks(), slice.ticks.len() as u64);
             let Some(lagger) = subscriber.lagger.as_deref_mut() else { continue };
-            if state != crate::lifecycle::State::Running {
+            if !takes_ticks {
                 lagger.windows.clear();
                 (lagger.until, subscriber.delivery) = (0, lagger.usual);
                 continue;
@@ -179,7 +185,7 @@ impl<H: Host> Steps<H> {
             (lagger.until, self.subscribers[strategy as usize].delivery) = (0, lagger.usual);
             let failure = self.host.handler_failure(strategy, HandlerError::Lagged { waiting: taken.waiting });
             self.record_error(strategy, "max_lag", None, Some(failure));
-            self.fail(strategy);
+            self.fail(strategy, Cause::Borrowed("max_lag"));
             return;
         }
         lagger.episode.get_or_insert(LagEpisode { from_ns: taken.now_ns, ..LagEpisode::default() });
@@ -207,8 +213,8 @@ impl<H: Host> Steps<H> {
     fn deliver_now(&mut self, slice: &Slice<'_>, index: usize, key: i64, strategy: u32) {
         let tick = &slice.ticks[index];
         let subscriber = &mut self.subscribers[strategy as usize];
-        if !subscriber.state.is_running() {
-            return subscriber.tallies.now.skip(subscriber.state.get(), 1);
+        if !subscriber.state.takes_ticks() {
+            return self.miss(strategy, tick.instrument);
         }
         if matches!(subscriber.delivery, Delivery::Batches(_)) {
             return self.collect(slice, index, key, strategy);
@@ -268,11 +274,11 @@ impl<H: Host> Steps<H> {
     }
 
     fn hand_over_batch(&mut self, strategy: u32, waiting: &[Waiting]) {
-        let mut is_running = false;
+        let mut takes_ticks = false;
         for (_, feed) in waiting {
-            is_running = self.count_delivered(strategy, *feed);
+            takes_ticks = self.count_delivered(strategy, *feed);
         }
-        if !is_running {
+        if !takes_ticks {
             return;
         }
         let ticks: Vec<Tick> = waiting.iter().map(|(tick, _)| *tick).collect();
@@ -288,7 +294,7 @@ impl<H: Host> Steps<H> {
     fn count_delivered(&mut self, strategy: u32, feed: usize) -> bool {
         let subscriber = &mut self.subscribers[strategy as usize];
         let (state, tally) = (subscriber.state.get(), subscriber.tallies.of(feed));
-        if subscriber.state.is_running() {
+        if subscriber.state.takes_ticks() {
             tally.delivered += 1;
             return true;
         }
@@ -319,7 +325,7 @@ impl<H: Host> Steps<H> {
         let until_ns = self.desk.now_ns();
         let lagger = self.subscribers[strategy as usize].lagger.as_deref_mut();
         let Some(episode) = lagger.and_then(|lagger| lagger.episode.take()) else { return };
-        if self.subscribers[strategy as usize].state.is_running() {
+        if self.subscribers[strategy as usize].state.takes_ticks() {
             self.next_position();
             if let Err(fault) = self.host.lagged(strategy, &LagEpisode { until_ns, ..episode }) {
                 self.fault(strategy, "on_event", None, fault);
