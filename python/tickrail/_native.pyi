@@ -15,6 +15,7 @@ __all__ = [
     "OUT_CAPACITY",
     "Bar",
     "ColumnBatch",
+    "CommandLanes",
     "CompiledCode",
     "CsvReader",
     "Dispatcher",
@@ -39,6 +40,10 @@ __all__ = [
     "Trade",
     "build_info",
     "layout",
+    "open_lanes",
+    "record_commands",
+    "recording_header",
+    "replay_commands",
 ]
 
 ABI_LAYOUT: Final[str]
@@ -492,6 +497,30 @@ class CompiledCode:
 class Pulls:
     def __iter__(self) -> Pulls: ...
     def __next__(self) -> Tick: ...
+
+@final
+class CommandLanes:
+    def push(
+        self,
+        lane: int,
+        strategy: int | None,
+        payload: bytes,
+        attachment: object,
+        wait_s: float = 0.0,
+        kind: int = 16,
+    ) -> int: ...
+    def later(self, attachment: object) -> None: ...
+    def standing(self) -> int: ...
+    def receive(self, receiver: object, kind: int = 16) -> None: ...
+    def close(self) -> None: ...
+    def stats(self) -> list[tuple[int, int, int]]: ...
+
+def open_lanes(
+    dispatcher: Dispatcher, *, control_slots: int = 256, normal_slots: int = 4096, background_slots: int = 4096
+) -> CommandLanes: ...
+def recording_header() -> bytes: ...
+def record_commands(dispatcher: Dispatcher, sink: Callable[[bytes], object]) -> None: ...
+def replay_commands(dispatcher: Dispatcher, recording: bytes) -> int: ...
 
 @final
 class Dispatcher:

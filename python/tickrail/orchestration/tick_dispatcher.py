@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
 
-from tickrail._native import Dispatcher, InstrumentId, Recorder, Recording, Tick, TickArray
+from tickrail._native import (
+    Dispatcher,
+    InstrumentId,
+    Recorder,
+    Recording,
+    Tick,
+    TickArray,
+    open_lanes,
+    record_commands,
+    recording_header,
+    replay_commands,
+)
 from tickrail.domain.near import did_you_mean
 from tickrail.domain.positions import Position
 from tickrail.domain.venue_terms import VenueTerms
@@ -23,6 +34,7 @@ from tickrail.strategy.compiled.form import is_compiled
 from tickrail.strategy.strategy import Strategy, check_ready, parameters_of
 
 if TYPE_CHECKING:
+    from tickrail.orchestration.command_bus import CommandBus
     from tickrail.strategy.compiled.code import Compiled
 
 __all__ = ["DigestMode", "Progress", "TickDispatcher"]
@@ -74,6 +86,7 @@ class TickDispatcher:
         self.strategies: dict[str, Strategy] = {}
         self._config_digest = config_digest
         self._elapsed_s = 0.0
+        self._commands: CommandBus | None = None
         self._abandoned: tuple[str, ...] = ()
         self._compiled: dict[str, Compiled] = {}
         self._compile_s: dict[str, float] = {}
@@ -235,6 +248,42 @@ class TickDispatcher:
     def request_stop(self) -> None:
         """Ask the run to stop after the present step. Any thread."""
         self._native.request_stop()
+
+    @property
+    def commands(self) -> CommandBus:
+        """The command bus of the run, opened when it is first asked for, which is before the run begins.
+
+        Raises:
+            RuntimeError: The run has begun without one.
+        """
+        if self._commands is None:
+            from tickrail.orchestration.command_bus import CommandBus  # late: most backtests have no use for it
+
+            lanes = open_lanes(self._native)
+            self._commands = CommandBus(lanes, strategy_number=self._number)
+            lanes.receive(self._commands)
+        return self._commands
+
+    def record_commands(self, sink: Callable[[bytes], object]) -> None:
+        """Give ``sink`` the header of a recording, and then each command that the loop takes, as bytes to be written.
+
+        What it raises is reported and does not stop the run. Before the run begins.
+        """
+        record_commands(self._native, sink)
+        sink(recording_header())
+
+    def replay_commands(self, recording: bytes) -> int:
+        """Take commands from ``recording``, each at its place, and none from elsewhere; returns how many there are.
+
+        Handlers have to be registered as they were. Before the run begins.
+
+        Raises:
+            ValueError: This is no recording.
+        """
+        return replay_commands(self._native, recording)
+
+    def _number(self, name: str) -> int | None:
+        return next((number for number, known in enumerate(self.strategies) if known == name), None)
 
     def stats(self) -> dict[str, Any]:
         """Counters of the loop, once it has begun."""

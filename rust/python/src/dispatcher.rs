@@ -15,7 +15,7 @@ use tickrail_core::dispatch::{
 };
 use tickrail_core::lifecycle::{Operation, Transition};
 use tickrail_core::order::MergeInput;
-use tickrail_core::stop::StopFlag;
+use tickrail_core::stop::{StopFlag, Waker};
 use tickrail_core::tick::OrderBy;
 
 use crate::accounts;
@@ -26,6 +26,7 @@ use crate::feed::{Birthplace, LiveFeeds, check_fork, wait_from};
 use crate::forms::compiled::CompiledCode;
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::host::{Handlers, PyHost, Registered, attach};
+use crate::lanes::{Commands, Receivers};
 use crate::pace::{PROGRESS, Pace};
 use crate::plan::{Plan, delivery_of, edges_of, named, source};
 use crate::report;
@@ -46,25 +47,28 @@ enum Phase {
 /// Belongs to one thread at a time; only ``request_stop`` may come from any thread at any moment.
 #[pyclass(frozen, module = "tickrail._native")]
 pub struct Dispatcher {
-    stop: Arc<StopFlag>,
+    pub(crate) stop: Arc<StopFlag>,
+    /// Wakes the dispatch thread where it waits.
+    pub(crate) waker: Arc<Waker>,
     snapshots: Arc<Snapshots>,
     /// In which process it was made.
-    pub born: Birthplace,
+    pub(crate) born: Birthplace,
     /// Of a live run.
-    pub live: Option<LiveFeeds>,
+    pub(crate) live: Option<LiveFeeds>,
     /// Everything that belongs to the dispatch thread.
-    pub inside: GilBound<Inside>,
+    pub(crate) inside: GilBound<Inside>,
 }
 
 /// What a run consists of.
-pub struct Inside {
+pub(crate) struct Inside {
     phase: RefCell<Phase>,
     /// What handlers reach.
-    pub desk: Rc<Desk>,
+    pub(crate) desk: Rc<Desk>,
     /// The run's instruments.
-    pub table: Rc<RunTable>,
+    pub(crate) table: Rc<RunTable>,
     /// The dispatch thread while the loop runs, else 0.
-    pub thread: Rc<Cell<usize>>,
+    pub(crate) thread: Rc<Cell<usize>>,
+    pub(crate) receivers: Rc<Receivers>,
     names: RefCell<Vec<String>>,
     /// Name and file of each feed.
     pub feeds: RefCell<Vec<String>>,
@@ -80,7 +84,7 @@ pub struct Inside {
 
 impl Inside {
     /// Acts before the run begins.
-    pub fn plan<R>(&self, act: impl FnOnce(&mut Plan) -> PyResult<R>) -> PyResult<R> {
+    pub(crate) fn plan<R>(&self, act: impl FnOnce(&mut Plan) -> PyResult<R>) -> PyResult<R> {
         match &mut *self.phase.try_borrow_mut().map_err(|_| busy())? {
             Phase::Plan(plan) => act(plan),
             _ => Err(PyRuntimeError::new_err("the run has begun: feeds and strategies are added before")),
@@ -139,7 +143,7 @@ impl Inside {
         let Phase::Plan(plan) = std::mem::replace(phase, Phase::Spent) else { return Ok(Phase::Spent) };
         let source = source(run.live.as_ref(), plan.recording, plan.inputs, plan.settings.order)?;
         let venue = Box::new(plan.venue);
-        let host = PyHost::new(Rc::clone(&self.table), plan.always_fresh);
+        let host = PyHost::new(Rc::clone(&self.table), plan.always_fresh, Rc::clone(&self.receivers));
         let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(&run.stop), host);
         core.report_to(Arc::clone(&self.snapshots));
         for (registered, subscription) in plan.strategies {
@@ -150,6 +154,7 @@ impl Inside {
                 None => core.register(&subscription),
             };
         }
+        plan.commands.equip(&mut core);
         Ok(Phase::Loop(Box::new(core)))
     }
 }
@@ -214,12 +219,16 @@ impl Dispatcher {
             fingerprints: Vec::new(),
             slice_ticks,
         };
-        let live = live.map(|wait| Ok::<_, PyErr>(LiveFeeds::new(&table, wait_from(wait)?))).transpose()?;
+        let waker = Arc::new(Waker::new());
+        let feeds = |wait: &str| Ok::<_, PyErr>(LiveFeeds::new(&table, &waker, wait_from(wait)?));
+        let live = live.map(feeds).transpose()?;
         let snapshots = Arc::new(Snapshots::default());
         let (inputs, recording, strategies) = (Vec::new(), None, Vec::new());
-        let plan = Plan { settings, venue, inputs, recording, strategies, always_fresh };
+        let commands = Commands::default();
+        let plan = Plan { settings, venue, inputs, recording, strategies, always_fresh, commands };
         Ok(Self {
             stop: Arc::new(StopFlag::new()),
+            waker,
             snapshots: Arc::clone(&snapshots),
             born: Birthplace::here(),
             live,
@@ -228,6 +237,7 @@ impl Dispatcher {
                 desk: Desk::specified(table, rules),
                 phase: RefCell::new(Phase::Plan(Box::new(plan))),
                 thread: Rc::new(Cell::new(0)),
+                receivers: Rc::default(),
                 names: RefCell::default(),
                 feeds: RefCell::default(),
                 is_begun: Cell::new(false),
@@ -358,9 +368,7 @@ impl Dispatcher {
     /// Ask the run to stop after the present step. Any thread, any time, idempotent.
     fn request_stop(&self) {
         self.stop.request_stop();
-        if let Some(feeds) = &self.live {
-            feeds.wake();
-        }
+        self.waker.wake();
     }
 
     /// Whether somebody has asked the run to stop. Any thread.
@@ -418,9 +426,7 @@ impl Dispatcher {
         let is_inside = inside.thread.get() == thread_mark();
         let patience = if is_inside { Duration::ZERO } else { accounts::patience(patience_s) };
         let question = self.snapshots.ask();
-        if let Some(feeds) = &self.live {
-            feeds.wake();
-        }
+        self.waker.wake();
         let snapshots = Arc::clone(&self.snapshots);
         let taken = py.detach(move || snapshots.wait(question, patience));
         accounts::snapshot(py, &taken)

@@ -23,6 +23,7 @@ mod host;
 mod info;
 mod infos;
 mod instrument;
+mod lanes;
 mod method;
 mod order_terms;
 mod ownership;
@@ -57,6 +58,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     spawns::register(m)?;
     forms::compiled::register(m)?;
     pulls::register(m)?;
+    lanes::register(m)?;
     feed::register(m)?;
     recording::register(m)?;
     dispatcher::register(m)

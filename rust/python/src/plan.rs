@@ -14,6 +14,7 @@ use tickrail_core::venue::SimulatedVenue;
 
 use crate::feed::LiveFeeds;
 use crate::host::{Handlers, Registered};
+use crate::lanes::Commands;
 
 /// Most ticks of one batch: a batch is held in memory.
 const MAX_BATCH_TICKS: usize = 1 << 24;
@@ -32,6 +33,8 @@ pub struct Plan {
     pub strategies: Vec<(Registered, Subscription)>,
     /// Whether every tick is a new object.
     pub always_fresh: bool,
+    /// How commands come.
+    pub commands: Commands,
 }
 
 /// `found`, or an error that says what was expected.

@@ -340,6 +340,11 @@ impl Desk {
         self.requests.borrow_mut().push(Request::CancelTimer(timer));
     }
 
+    /// Asks for the command that was just sent on the dispatch thread to be handled at the end of the step.
+    pub fn command(&self) {
+        self.requests.borrow_mut().push(Request::Command);
+    }
+
     /// Asks for a coroutine, which begins at the end of the step.
     ///
     /// # Errors

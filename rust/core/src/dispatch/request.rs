@@ -56,6 +56,8 @@ pub enum Request {
         /// Whether to deliver it.
         wanted: bool,
     },
+    /// Handle the oldest command that was sent on the dispatch thread and waits at the host.
+    Command,
 }
 
 impl Request {
@@ -66,6 +68,7 @@ impl Request {
             Self::SetTimer { timer, .. } | Self::CancelTimer(timer) => timer.strategy,
             Self::Spawn(key) | Self::CancelSpawn(key) => key.strategy,
             Self::Subscription { strategy, .. } => *strategy,
+            Self::Command => crate::command::NO_STRATEGY,
         }
     }
 }

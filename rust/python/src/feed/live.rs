@@ -21,9 +21,9 @@ pub struct LiveFeeds {
 }
 
 impl LiveFeeds {
-    /// For a run over `instruments`.
-    pub fn new(instruments: &[InstrumentInfo], (strategy, held): (WaitStrategy, Duration)) -> Self {
-        let hub = FeedHub::new(Arc::new(LiveClock::new()), instruments.into(), Arc::new(Waker::new()));
+    /// For a run over `instruments`, whose dispatch thread `waker` wakes.
+    pub fn new(instruments: &[InstrumentInfo], waker: &Arc<Waker>, (strategy, held): (WaitStrategy, Duration)) -> Self {
+        let hub = FeedHub::new(Arc::new(LiveClock::new()), instruments.into(), Arc::clone(waker));
         let wait = LiveWait::new(&hub, strategy);
         Self { hub, wait, held }
     }
@@ -34,10 +34,5 @@ impl LiveFeeds {
         if !found {
             py.detach(|| self.wait.wait(due_ns));
         }
-    }
-
-    /// Ends a wait.
-    pub fn wake(&self) {
-        self.hub.waker().wake();
     }
 }
