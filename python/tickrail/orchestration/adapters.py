@@ -15,14 +15,17 @@ from typing import Any, Final, Literal, TypeAlias
 from tickrail.domain.near import did_you_mean
 from tickrail.errors import WiringError
 from tickrail.ports.execution import Venue
-from tickrail.ports.market_data import MarketData
+from tickrail.ports.market_data import LiveMarketData, MarketData
 
 __all__ = ["Kind", "adapter_names", "make_adapter"]
 
 Kind: TypeAlias = Literal["feed", "venue"]
 
 OURS: Final[dict[Kind, dict[str, str]]] = {
-    "feed": {"ticks": "tickrail.adapters.backtest.ticks:TickFileFeed"},
+    "feed": {
+        "published": "tickrail.adapters.live.published:PublishedFeed",
+        "ticks": "tickrail.adapters.backtest.ticks:TickFileFeed",
+    },
     "venue": {"simulated": "tickrail.adapters.backtest.simulated:SimulatedVenue"},
 }
 PORTS: Final[dict[Kind, Any]] = {"feed": MarketData, "venue": Venue}
@@ -48,10 +51,11 @@ def make_adapter(kind: Kind, adapter: str, *, name: str, settings: Mapping[str, 
     factory = _find(kind, adapter)
     _check_settings(factory, adapter, {"name": name, **settings})
     made = factory(name=name, **settings)
-    missing = [member for member in _members(PORTS[kind]) if not callable(getattr(made, member, None))]
+    # A feed that is started publishes by itself; one that is opened has all there is.
+    port = LiveMarketData if kind == "feed" and hasattr(made, "start") else PORTS[kind]
+    missing = [member for member in _members(port) if not callable(getattr(made, member, None))]
     if missing:
-        port = PORTS[kind].__name__
-        raise WiringError(f"adapter '{adapter}' is no {port}: it lacks {', '.join(missing)}")
+        raise WiringError(f"adapter '{adapter}' is no {port.__name__}: it lacks {', '.join(missing)}")
     return made
 
 

@@ -31,12 +31,15 @@ from tickrail.errors import (
 )
 from tickrail.orchestration.adapters import adapter_names, make_adapter
 from tickrail.orchestration.container import Container, Provider, Scope
+from tickrail.orchestration.live import SLICE_TICKS
+from tickrail.orchestration.live_feeds import LiveFeeds
 from tickrail.orchestration.provider import key_name
 from tickrail.orchestration.runtime import Runtime
 from tickrail.orchestration.services import default_services
 from tickrail.orchestration.strategy_classes import import_strategy
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
 from tickrail.ports.execution import Venue
+from tickrail.ports.market_data import LiveMarketData
 from tickrail.strategy.strategy import Strategy, inject, schema
 
 __all__ = ["Assembly", "Parts"]
@@ -60,6 +63,7 @@ class Parts:
     strategies: Mapping[str, Strategy]
     arrays: Mapping[str, TickArray]
     table: Mapping[str, Mapping[str, Any]]
+    live: LiveFeeds
 
 
 class Assembly:
@@ -78,13 +82,14 @@ class Assembly:
         self._wiring: WiringError | None = None
         self._absent: set[str] = set()
         self._opened: frozenset[str] = frozenset()
+        self._live: dict[str, LiveMarketData] = {}
 
     def build(self, modules: Sequence[Provider | str]) -> Runtime:
         """The runtime, with services in its strategies."""
         parts = self.parts(modules)
         self._inject(parts.strategies, parts.container)
         dispatcher = self._dispatcher(parts)
-        return Runtime(self.loaded, parts.container, dispatcher, self._handed_over())
+        return Runtime(self.loaded, parts.container, dispatcher, self._handed_over(), parts.live)
 
     def parts(self, modules: Sequence[Provider | str]) -> Parts:
         """Everything short of making services and starting.
@@ -105,7 +110,7 @@ class Assembly:
         self._check_services(strategies, container)
         self._refuse()
         assert container is not None, "a graph that cannot be built is a problem"
-        return Parts(container, strategies, arrays, table)
+        return Parts(container, strategies, arrays, table, LiveFeeds(self._live))
 
     def _handed_over(self) -> ExitStack:
         """What undoes the bootstrap, now in the hands of the runtime."""
@@ -135,9 +140,15 @@ class Assembly:
             )
             if adapter is not None:
                 self.undo.callback(adapter.close)
+                if hasattr(adapter, "start"):
+                    self._live[name] = adapter
+                    continue
                 array = self._try(("feeds", name, "path"), adapter.open)
                 arrays.update({} if array is None else {name: array})
-        self._opened = frozenset(arrays)
+        if arrays and self._live:
+            recorded = next(iter(arrays))
+            self._say(("feeds", recorded, "adapter"), "is recorded, while other feeds are live", "one or the other")
+        self._opened = frozenset({*arrays, *self._live})
         return arrays
 
     def _is_absent(self, section: str, name: str) -> bool:
@@ -151,6 +162,7 @@ class Assembly:
                 self._say(("feeds", name), f"is ordered by {array.order_by}, but runtime.order_by is {order_by}")
         tables = ((name, array.instrument_table) for name, array in arrays.items())
         rows = self._try(("feeds",), lambda: merge_tables(tables)) or {}
+        rows.update(LiveFeeds(self._live).table())
         venues = self._venues()
         for name, row in rows.items():
             if (said := self.config.instruments.get(name)) is not None:
@@ -250,11 +262,14 @@ class Assembly:
             digest=runtime.digest,
             seed=runtime.seed,
             config_digest=self.loaded.digest,
-            slice_ticks=runtime.slice_ticks,
+            slice_ticks=min(runtime.slice_ticks, SLICE_TICKS) if parts.live else runtime.slice_ticks,
+            live="spin_then_park" if parts.live else None,
             always_fresh=runtime.always_fresh,
         )
         for name, array in parts.arrays.items():
             dispatcher.feed(name, array)
+        for name in parts.live.adapters:
+            self._try(("feeds", name, "options"), partial(parts.live.open, name, dispatcher))
         for name, strategy in parts.strategies.items():
             settings = self.config.strategies[name]
             register = partial(

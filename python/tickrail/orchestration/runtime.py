@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import ExitStack
-from typing import Self
+from typing import Self, Unpack
 
 from tickrail.config import LoadedConfig, RuntimeConfig
 from tickrail.errors import IllegalTransition
 from tickrail.orchestration.backtest import run_to_result
 from tickrail.orchestration.command_bus import CommandBus
 from tickrail.orchestration.container import Container
+from tickrail.orchestration.feeds import Feed, FeedSettings
+from tickrail.orchestration.live import SWITCH_INTERVAL_S, switch_interval
+from tickrail.orchestration.live_feeds import LiveFeeds
 from tickrail.orchestration.tick_dispatcher import Progress, TickDispatcher
 from tickrail.report.result import Result
 
@@ -31,11 +34,19 @@ class Runtime:
     Thread safety: one thread at a time; ``request_stop`` from any.
     """
 
-    def __init__(self, loaded: LoadedConfig, container: Container, dispatcher: TickDispatcher, undo: ExitStack) -> None:
+    def __init__(
+        self,
+        loaded: LoadedConfig,
+        container: Container,
+        dispatcher: TickDispatcher,
+        undo: ExitStack,
+        live: LiveFeeds | None = None,
+    ) -> None:
         self.loaded = loaded
         self.container = container
         self.dispatcher = dispatcher
         self._undo = undo
+        self._live = live or LiveFeeds()
         self._began = False
         self._closed = False
 
@@ -43,6 +54,21 @@ class Runtime:
     def config(self) -> RuntimeConfig:
         """The configuration."""
         return self.loaded.config
+
+    def feed(self, name: str, **settings: Unpack[FeedSettings]) -> Feed:
+        """A live feed: that of the configuration, or a new one with the settings of ``TickDispatcher.live_feed``.
+
+        Any thread, before the run or while it goes on.
+
+        Raises:
+            FeedError: The run is a backtest, or a feed of the configuration was asked for with settings.
+            FeedClosed: The run is ending.
+        """
+        return self._live.feed(self.dispatcher, name, settings)
+
+    def seal(self) -> None:
+        """Open no more live feeds and publishers: the run ends once those that there are have closed. Any thread."""
+        self.dispatcher.seal()
 
     def run(self, progress: Progress | None = None) -> Result:
         """Run to the end of the data, on this thread, and return what came of it.
@@ -55,7 +81,9 @@ class Runtime:
             RunFailed: The run could not go on; ``error.result`` is its partial result.
         """
         self._begin()
-        return run_to_result(self.dispatcher, progress, self.config.model_dump(mode="json", by_alias=True))
+        with switch_interval(SWITCH_INTERVAL_S if self._live else None):
+            self._live.start()
+            return run_to_result(self.dispatcher, progress, self.config.model_dump(mode="json", by_alias=True))
 
     async def run_async(self, progress: Progress | None = None) -> Result:
         """The same on a worker thread, while the caller's loop goes on; cancelling it stops the run first.

@@ -2,9 +2,9 @@
 
 from tickrail.ports.clock import Clock
 from tickrail.ports.execution import Execution, Venue
-from tickrail.ports.market_data import MarketData
+from tickrail.ports.market_data import LiveMarketData, MarketData
 from tickrail.ports.portfolio import Portfolio
 from tickrail.ports.state_store import StateStore
 from tickrail.ports.telemetry import Telemetry
 
-__all__ = ["Clock", "Execution", "MarketData", "Portfolio", "StateStore", "Telemetry", "Venue"]
+__all__ = ["Clock", "Execution", "LiveMarketData", "MarketData", "Portfolio", "StateStore", "Telemetry", "Venue"]
