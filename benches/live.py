@@ -1,6 +1,5 @@
 """``python -m benches.live``: what publishing from Python costs, and how long a record takes to its handler.
 
-
 Each case alternates with its yardstick in one process; read the ratio. Cross-thread figures depend on where the host
 has put the two processors, and on who else is there: compare within one table only.
 """
