@@ -132,7 +132,8 @@ impl PublisherCore {
     #[cold]
     fn wait_for(&self, py: Python<'_>, state: &mut State, ticks: &[Tick], done: usize, offered: usize) -> PyResult<()> {
         let core = &mut state.core;
-        if self.inside.get(py).run.thread.get() == thread_mark() && core.feed().settings.policy == Policy::Block {
+        let waits = core.feed().settings.policy == Policy::Block && !core.is_closed();
+        if waits && self.inside.get(py).run.thread.get() == thread_mark() {
             core.give_up(offered - done);
             return Err(would_deadlock(py, core, done, offered));
         }
