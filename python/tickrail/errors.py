@@ -33,6 +33,7 @@ The tree; each class carries its facts as attributes and, where there is one, th
     │   └── PublishTimeout           no slot became free in time, under ``policy="block"`` (also a TimeoutError)
     ├── ForkedProcess            a run's object in a forked child, which has none of its threads (also a RuntimeError)
     ├── WrongThread              a call that belongs to the dispatch thread (also a RuntimeError)
+    ├── LagExceeded              the loop was farther behind than a strategy with ``when_lagging = "fail"`` bears
     ├── CommandError             a command that came to nothing
     │   ├── DuplicateHandler         its type has a handler already, or another type has its name
     │   ├── NoHandler                nobody handles its type
@@ -76,6 +77,7 @@ __all__ = [
     "HandlerError",
     "IllegalTransition",
     "ImportFormatError",
+    "LagExceeded",
     "LaneFull",
     "NoHandler",
     "NotInjected",
@@ -467,6 +469,10 @@ class ForkedProcess(TickrailError, RuntimeError):
 
 class WrongThread(TickrailError, RuntimeError):
     """The call belongs to the dispatch thread of the run."""
+
+
+class LagExceeded(TickrailError):
+    """The loop was farther behind its feeds than a strategy bears that must not lag; the strategy is FAILED."""
 
 
 class CommandError(TickrailError):

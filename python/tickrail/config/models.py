@@ -147,6 +147,9 @@ class StrategyConfig(_Table):
         after: Ids of strategies that start before this one, and are called before it.
         max_ticks: Most ticks in a batch (classes with ``on_batch``).
         window_ns: Time span of a batch, aligned to the epoch; 0 is none.
+        max_lag_records: Most records that may wait in a publisher's ring, else ``when_lagging`` holds; 0 is no limit.
+        max_lag_ns: Longest time that the next record may have waited; 0 is no limit.
+        when_lagging: What becomes of records beyond that limit, where ticks come from live feeds.
     """
 
     class_: Annotated[ClassPath, Field(alias="class")]
@@ -157,6 +160,9 @@ class StrategyConfig(_Table):
     after: Annotated[tuple[Id, ...], PathList] = ()
     max_ticks: Annotated[int, Field(ge=1, le=UINT32_MAX)] = 4_096
     window_ns: Annotated[int, Field(ge=0, le=INT64_MAX)] = 0
+    max_lag_records: Annotated[int, Field(ge=0, le=INT64_MAX)] = 0
+    max_lag_ns: Annotated[int, Field(ge=0, le=INT64_MAX)] = 0
+    when_lagging: Literal["skip_to_latest", "conflate", "fail"] = "skip_to_latest"
 
 
 class LimitConfig(_Table):

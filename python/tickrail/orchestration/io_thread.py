@@ -114,6 +114,13 @@ class IoThread:
             future.cancel()
             raise
 
+    def later(self, delay_s: float, act: Callable[[], object]) -> None:
+        """Call ``act`` on the I/O thread after ``delay_s``; not at all once it is closed. Any thread."""
+        with self._lock:
+            if not self._closing:
+                loop = self._started_loop()
+                loop.call_soon_threadsafe(loop.call_later, delay_s, act)
+
     def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> tuple[str, ...]:
         """Cancel everything, wait at most ``timeout_s`` for it to end, and stop the thread. Idempotent.
 
