@@ -25,6 +25,7 @@ mod infos;
 mod instrument;
 mod lag;
 mod lanes;
+mod lives;
 mod method;
 mod order_terms;
 mod ownership;
@@ -61,6 +62,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     forms::compiled::register(m)?;
     pulls::register(m)?;
     lanes::register(m)?;
+    lives::register(m)?;
     feed::register(m)?;
     recording::register(m)?;
     dispatcher::register(m)

@@ -265,14 +265,14 @@ impl Subscriber {
     pub fn account(&self, taken: u64) -> Account {
         let mut account = Account::new(self.state.get());
         let waiting = self.lagger.as_deref().map_or(0, Lagger::waiting);
-        account.add_taken(taken, &self.tallies.sum(), self.batcher.len() as u64 + waiting);
+        account.add_taken(taken, &self.tallies.sum(), self.batcher.input_count() as u64 + waiting);
         account
     }
 
     /// Its account of the `taken` records of `feed`.
     pub fn account_of(&self, feed: usize, taken: u64) -> Account {
         let mut account = Account::new(self.state.get());
-        let collected = self.tallies.collected_of(feed, self.batcher.len() as u64);
+        let collected = self.tallies.collected_of(feed, self.batcher.input_count() as u64);
         let waiting = self.lagger.as_deref().map_or(0, |lagger| lagger.waiting_of(feed));
         account.add_taken(taken, &self.tallies.read(feed), collected + waiting);
         account

@@ -15,6 +15,7 @@ use super::subscriber::Delivery;
 use crate::block::TickBlock;
 use crate::digest::EventKind;
 use crate::handler::HandlerError;
+use crate::lifecycle::Cause;
 use crate::source::{Slice, Taken};
 use crate::tick::{Kind, Tick};
 
@@ -136,6 +137,12 @@ impl Lagger {
 }
 
 impl<H: Host> Steps<H> {
+    /// How a strategy takes its ticks when it is in no window.
+    pub(super) fn usual_delivery(&self, strategy: u32) -> Delivery {
+        let subscriber = &self.subscribers[strategy as usize];
+        subscriber.lagger.as_deref().map_or(subscriber.delivery, |lagger| lagger.usual)
+    }
+
     /// Gives a strategy a rule for lag.
     pub(super) fn limit_lag(&mut self, strategy: u32, rule: LagRule) {
         let subscriber = &mut self.subscribers[strategy as usize];
@@ -148,9 +155,9 @@ impl<H: Host> Steps<H> {
     pub(super) fn look_at_lag(&mut self, slice: &Slice<'_>, taken: &Taken) {
         for strategy in 0..self.subscribers.len() as u32 {
             let subscriber = &mut self.subscribers[strategy as usize];
-            let (state, count) = (subscriber.state.get(), slice.ticks.len() as u64);
+            let (takes_ticks, count) = (subscriber.state.takes_ticks(), slice.ticks.len() as u64);
             let Some(lagger) = subscriber.lagger.as_deref_mut() else { continue };
-            if state != crate::lifecycle::State::Running {
+            if !takes_ticks {
                 lagger.windows.clear();
                 (lagger.until, subscriber.delivery) = (0, lagger.usual);
                 continue;
@@ -179,7 +186,7 @@ impl<H: Host> Steps<H> {
             (lagger.until, self.subscribers[strategy as usize].delivery) = (0, lagger.usual);
             let failure = self.host.handler_failure(strategy, HandlerError::Lagged { waiting: taken.waiting });
             self.record_error(strategy, "max_lag", None, Some(failure));
-            self.fail(strategy);
+            self.fail(strategy, Cause::Borrowed("max_lag"));
             return;
         }
         lagger.episode.get_or_insert(LagEpisode { from_ns: taken.now_ns, ..LagEpisode::default() });
@@ -207,7 +214,7 @@ impl<H: Host> Steps<H> {
     fn deliver_now(&mut self, slice: &Slice<'_>, index: usize, key: i64, strategy: u32) {
         let tick = &slice.ticks[index];
         let subscriber = &mut self.subscribers[strategy as usize];
-        if !subscriber.state.is_running() {
+        if !subscriber.state.takes_ticks() {
             return subscriber.tallies.now.skip(subscriber.state.get(), 1);
         }
         if matches!(subscriber.delivery, Delivery::Batches(_)) {
@@ -288,7 +295,7 @@ impl<H: Host> Steps<H> {
     fn count_delivered(&mut self, strategy: u32, feed: usize) -> bool {
         let subscriber = &mut self.subscribers[strategy as usize];
         let (state, tally) = (subscriber.state.get(), subscriber.tallies.of(feed));
-        if subscriber.state.is_running() {
+        if subscriber.state.takes_ticks() {
             tally.delivered += 1;
             return true;
         }
@@ -319,7 +326,7 @@ impl<H: Host> Steps<H> {
         let until_ns = self.desk.now_ns();
         let lagger = self.subscribers[strategy as usize].lagger.as_deref_mut();
         let Some(episode) = lagger.and_then(|lagger| lagger.episode.take()) else { return };
-        if self.subscribers[strategy as usize].state.is_running() {
+        if self.subscribers[strategy as usize].state.takes_ticks() {
             self.next_position();
             if let Err(fault) = self.host.lagged(strategy, &LagEpisode { until_ns, ..episode }) {
                 self.fault(strategy, "on_event", None, fault);
