@@ -17,18 +17,21 @@ __all__ = [
     "ColumnBatch",
     "CommandLanes",
     "CompiledCode",
+    "ControlSocket",
     "CsvReader",
     "Dispatcher",
     "FeedCore",
     "FeedEvent",
     "InstrumentId",
     "LagEpisode",
+    "Operations",
     "OrderUpdate",
     "PublisherCore",
     "Pulls",
     "Quote",
     "Recorder",
     "Recording",
+    "Reply",
     "SpawnHandle",
     "SpawnResult",
     "StrategyCore",
@@ -43,6 +46,7 @@ __all__ = [
     "build_info",
     "layout",
     "open_lanes",
+    "operations",
     "record_commands",
     "recording_header",
     "replay_commands",
@@ -311,6 +315,7 @@ class TickFileWriter:
         """Append an array of a tick dtype; its ``instrument`` counts through ``instruments``. Returns the rows read."""
 
     def append_ticks(self, ticks: TickArray, *, origin: str = "", first_row: int = 1) -> int: ...
+    def problems(self) -> dict[str, int]: ...
     def commit(self) -> dict[str, Any]:
         """Finish, and say what was written.
 
@@ -524,6 +529,34 @@ class Lives:
     ) -> tuple[int, list[int]]: ...
     def state(self, strategy: int) -> tuple[str, str | None, bool]: ...
     def hook(self) -> tuple[int, str, int] | None: ...
+
+@final
+class Operations:
+    @property
+    def trading(self) -> str: ...
+    @property
+    def max_order_quantity(self) -> float: ...
+    def set_trading(self, state: str) -> None: ...
+    def set_max_order_quantity(self, quantity: float) -> None: ...
+    def save(self, reason: str) -> None: ...
+    def load(self) -> str: ...
+    def cancel_all(self, strategy: int | None = None, instrument: int | None = None) -> int: ...
+    def cancel(self, strategy: int, name: str, order: int) -> bool: ...
+    def close(self, strategy: int | None = None, instrument: int | None = None) -> int: ...
+    def snapshot(self) -> tuple[int, int, list[tuple[str, int, list[tuple[str, float]]]]]: ...
+
+def operations(dispatcher: Dispatcher, file: str | os.PathLike[str] | None = None) -> Operations: ...
+
+@final
+class ControlSocket:
+    def __new__(
+        cls, lanes: CommandLanes, operations: Operations, path: str | os.PathLike[str], run: str
+    ) -> ControlSocket: ...
+    def close(self) -> None: ...
+
+@final
+class Reply:
+    def __call__(self, text: str) -> None: ...
 
 @final
 class CommandLanes:

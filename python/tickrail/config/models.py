@@ -64,6 +64,7 @@ class RuntimeSettings(_Table):
         hook_deadline_ns: How long a hook of a strategy may run before it is reported.
         state_dir: Folder of the states of strategies; without one they live as long as the process.
         log: Whether log records go to standard error, as ``text`` or ``json``.
+        exclusive: Refuse to start while another run, of whatever build or configuration, holds ``run_dir``.
     """
 
     seed: Annotated[int, Field(ge=0, le=INT64_MAX)] = 0
@@ -79,6 +80,7 @@ class RuntimeSettings(_Table):
     hook_deadline_ns: Annotated[int, Field(ge=1_000_000, le=INT64_MAX)] = 5_000_000_000
     state_dir: PathText | None = None
     log: Literal["none", "text", "json"] = "none"
+    exclusive: bool = False
 
 
 class InstrumentConfig(_Table):

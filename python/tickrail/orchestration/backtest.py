@@ -107,7 +107,7 @@ def backtest(
     else:
         dispatcher = _dispatcher(named_arrays(data, start=start, end=end), settings, trading, handling)
     for name, strategy in named.items():
-        dispatcher.register(strategy, name, instruments=instruments, **batches)
+        dispatcher.register(strategy, name, instruments=instruments, max_ticks=max_ticks, window_ns=window_ns)
     return run_to_result(dispatcher, progress, settings)
 
 
@@ -145,7 +145,7 @@ def open_run(
     trading = Trading(fee_rate, venue, terms)
     dispatcher = _dispatcher(arrays, settings, trading, _Handling(digest, slice_ticks, always_fresh))
     for name, strategy in named.items():
-        dispatcher.register(strategy, name, instruments=instruments, **batches)
+        dispatcher.register(strategy, name, instruments=instruments, max_ticks=max_ticks, window_ns=window_ns)
     strategy = PullStrategy()
     dispatcher.register_pull(strategy, PULL, instruments=instruments)
     return PullRun(dispatcher, strategy, settings)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeAlias
+from typing import Any, Final, Literal, Self, TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from tickrail.errors import DataError, PublishError
 __all__ = [
     "Backwards",
     "Feed",
+    "FeedSettings",
     "Numbering",
     "Policy",
     "Publisher",
@@ -39,6 +40,21 @@ CODES: Final = {"quote": (1, QUOTE_DTYPE), "trade": (2, TRADE_DTYPE), "bar": (3,
 SIDES: Final = {"NONE": 0, "BUY": 1, "SELL": 2}
 NO_SIZE: Final = 1
 SIZES: Final = {"quote": ("bid_size", "ask_size"), "trade": ("size",), "bar": ()}
+
+
+class FeedSettings(TypedDict, total=False):
+    """What a feed can be opened with; see ``TickDispatcher.live_feed``."""
+
+    policy: Policy
+    capacity: int
+    timeout_s: float
+    trades: Trades
+    backwards: Backwards
+    reorder_ns: int
+    numbering: Numbering
+    stale_after_ns: int
+    rate_limit: int
+    instruments: Sequence[InstrumentId | str]
 
 
 class Feed:

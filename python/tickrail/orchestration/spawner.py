@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import time
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tickrail._native import CommandLanes
 from tickrail.errors import SpawnTimedOut
 from tickrail.orchestration.io_thread import IoThread
+
+if TYPE_CHECKING:
+    import concurrent.futures
 
 __all__ = ["SPAWN_TIMEOUT_S", "Spawner"]
 
@@ -65,6 +67,8 @@ class Spawner:
         Raises:
             SpawnTimedOut: It takes longer than a simulation waits.
         """
+        import concurrent.futures
+
         running = self._running[strategy, number]
         while not running.future.done():
             if self._stopping():

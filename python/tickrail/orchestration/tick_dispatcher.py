@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
@@ -21,6 +22,7 @@ from tickrail._native import (
     Tick,
     TickArray,
     open_lanes,
+    operations,
     record_commands,
     recording_header,
     replay_commands,
@@ -43,6 +45,7 @@ from tickrail.strategy.strategy import Strategy, check_ready, parameters_of
 
 if TYPE_CHECKING:
     from tickrail.orchestration.command_bus import CommandBus
+    from tickrail.orchestration.control import Control
     from tickrail.strategy.compiled.code import Compiled
 
 __all__ = ["DigestMode", "Progress", "TickDispatcher", "WhenLagging"]
@@ -306,12 +309,36 @@ class TickDispatcher:
             RuntimeError: The run has begun without one.
         """
         if self._commands is None:
-            from tickrail.orchestration.command_bus import CommandBus  # late: most backtests have no use for it
+            from tickrail.orchestration.bus.builtin import BuiltIn  # late: most backtests have no use for it
+            from tickrail.orchestration.command_bus import CommandBus
 
             lanes = open_lanes(self._native)
             self._commands = CommandBus(lanes, strategy_number=self._number)
             lanes.receive(self._commands)
+            self._built_in = BuiltIn(
+                self._commands, operations(self._native), self.strategies, self.instruments, self.request_stop
+            )
         return self._commands
+
+    def open_control(self, path: Path, run: str, *, trading_file: Path | None = None) -> Control:
+        """Serve operators at the socket ``path`` until the answer is closed. Before the run begins.
+
+        Args:
+            path: The socket, in a folder of this user.
+            run: What the run is called.
+            trading_file: Where the state of trading is kept over restarts; what it says holds from now on.
+
+        Raises:
+            OSError: Another process serves the socket, or a file cannot be had.
+        """
+        from tickrail.orchestration.control import Control  # late: as above
+
+        bus = self.commands
+        if trading_file is not None:
+            trading_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._built_in.operations = operations(self._native, trading_file)
+            self._built_in.operations.load()
+        return Control(bus, open_lanes(self._native), self._built_in.operations, path, run)
 
     def record_commands(self, sink: Callable[[bytes], object]) -> None:
         """Give ``sink`` the header of a recording, and then each command that the loop takes, as bytes to be written.

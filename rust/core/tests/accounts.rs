@@ -16,7 +16,7 @@ use tickrail_core::feed::{
     FeedEvent, FeedEventKind, FeedHub, FeedSettings, Loss, OpenError, Policy, Publisher, Trades,
 };
 use tickrail_core::handler::HandlerError;
-use tickrail_core::lifecycle::{Ask, Operation, State};
+use tickrail_core::lifecycle::{Ask, Operation, PauseMode, State, by_run};
 use tickrail_core::replay::{Recorder, Replay};
 use tickrail_core::source::Source;
 use tickrail_core::stop::{StopFlag, Waker};
@@ -468,7 +468,8 @@ proptest! {
                 Step::Advance(times) => (0..times).for_each(|_| { run.run.advance(); }),
                 Step::Operate { strategy, operation } if (strategy as usize) < strategies.len() => {
                     operated = true;
-                    run.run.apply(strategy, Ask::new(operation), "test".into());
+                    let ask = if operation == Operation::Pause { Ask::pause(PauseMode::NoTicks) } else { Ask::new(operation) };
+                    run.run.apply(strategy, ask, by_run());
                 }
                 Step::Doom(strategy) => { run.notes.0.borrow_mut().doomed.insert(strategy); }
                 Step::Operate { .. } => {}

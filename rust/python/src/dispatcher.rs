@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyList};
 use tickrail_core::digest::DigestMode;
 use tickrail_core::dispatch::{
     Delivery, Desk, Dispatcher as Core, Kinds, Outcome, RunSettings, Snapshots, Subscription,
@@ -430,6 +430,12 @@ impl Dispatcher {
     /// ``hook_took``.
     fn watch(&self, py: Python<'_>, watcher: Py<PyAny>) {
         self.inside.get(py).watch.watcher.set(watcher);
+    }
+
+    /// The steps of all lives: one dict each, the last 65,536.
+    fn changes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let inside = self.inside.get(py);
+        inside.look(|core| report::changes(py, core, &inside.names.borrow()))
     }
 }
 

@@ -8,6 +8,7 @@ mod arrow;
 mod batch;
 mod column_batch;
 mod columns;
+mod control;
 mod csv;
 mod data_errors;
 mod detached;
@@ -63,6 +64,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     pulls::register(m)?;
     lanes::register(m)?;
     lives::register(m)?;
+    control::register(m)?;
     feed::register(m)?;
     recording::register(m)?;
     dispatcher::register(m)

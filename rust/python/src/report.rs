@@ -28,12 +28,6 @@ impl Run {
         })
     }
 
-    /// The steps of all lives: one dict each, the last 65,536.
-    fn changes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let inside = self.inside.get(py);
-        inside.look(|core| changes(py, core, &inside.names.borrow()))
-    }
-
     /// Account, state and positions of each strategy, in order of registration.
     fn strategies<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let inside = self.inside.get(py);

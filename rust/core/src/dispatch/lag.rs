@@ -85,6 +85,11 @@ impl Lagger {
         Self { rule, usual, windows, until: 0, latest: Vec::new(), places, episode: None }
     }
 
+    /// How the strategy takes its ticks outside windows.
+    pub const fn usual(&self) -> Delivery {
+        self.usual
+    }
+
     /// Whether a window has begun whose end nobody was told.
     pub const fn is_at_work(&self) -> bool {
         self.episode.is_some()
@@ -137,12 +142,6 @@ impl Lagger {
 }
 
 impl<H: Host> Steps<H> {
-    /// How a strategy takes its ticks when it is in no window.
-    pub(super) fn usual_delivery(&self, strategy: u32) -> Delivery {
-        let subscriber = &self.subscribers[strategy as usize];
-        subscriber.lagger.as_deref().map_or(subscriber.delivery, |lagger| lagger.usual)
-    }
-
     /// Gives a strategy a rule for lag.
     pub(super) fn limit_lag(&mut self, strategy: u32, rule: LagRule) {
         let subscriber = &mut self.subscribers[strategy as usize];
@@ -215,7 +214,7 @@ impl<H: Host> Steps<H> {
         let tick = &slice.ticks[index];
         let subscriber = &mut self.subscribers[strategy as usize];
         if !subscriber.state.takes_ticks() {
-            return subscriber.tallies.now.skip(subscriber.state.get(), 1);
+            return self.miss(strategy, tick.instrument);
         }
         if matches!(subscriber.delivery, Delivery::Batches(_)) {
             return self.collect(slice, index, key, strategy);
@@ -275,11 +274,11 @@ impl<H: Host> Steps<H> {
     }
 
     fn hand_over_batch(&mut self, strategy: u32, waiting: &[Waiting]) {
-        let mut is_running = false;
+        let mut takes_ticks = false;
         for (_, feed) in waiting {
-            is_running = self.count_delivered(strategy, *feed);
+            takes_ticks = self.count_delivered(strategy, *feed);
         }
-        if !is_running {
+        if !takes_ticks {
             return;
         }
         let ticks: Vec<Tick> = waiting.iter().map(|(tick, _)| *tick).collect();

@@ -17,6 +17,7 @@ mod lag;
 mod live;
 mod lives;
 mod machine;
+mod operate;
 mod orders;
 mod pull;
 mod request;

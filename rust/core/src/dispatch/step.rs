@@ -451,7 +451,8 @@ impl<H: Host> Steps<H> {
     }
 
     pub(super) fn flush_window(&mut self, slice: &Slice<'_>, key: i64) -> bool {
-        let ended = |subscriber: &Subscriber| subscriber.batcher.window_end() <= key;
+        // Looked for by what is collected: at the last of all times an empty window would end again and again.
+        let ended = |subscriber: &Subscriber| subscriber.batcher.len() > 0 && subscriber.batcher.window_end() <= key;
         let next = self.subscribers.iter().position(ended);
         if let Some(strategy) = next {
             self.flush(slice, strategy as u32);

@@ -1,6 +1,6 @@
 //! Where feeds and publishers are opened.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::admission::Admission;
 use super::arrivals::Arrivals;
@@ -18,7 +18,7 @@ use crate::clock::LiveClock;
 use crate::instrument::InstrumentInfo;
 use crate::ring;
 use crate::stop::Waker;
-use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError};
 
 /// Where feeds are opened, from any thread and at any time of a run.
 pub struct FeedHub {

@@ -6,6 +6,7 @@ use super::counters::Counters;
 use super::policy::{Policy, Trades};
 use super::sums::Sums;
 use crate::ring::{ConflationWriter, DropOldestProducer, Producer};
+use crate::sync::{spin_loop, yield_now};
 use crate::tick::{Kind, Tick};
 
 /// Most records that are checked and published at once.
@@ -115,7 +116,7 @@ fn push_over(ring: &mut DropOldestProducer, ticks: &[Tick]) {
         done += ring.publish(&ticks[done..]);
         if done < ticks.len() {
             pauses += 1;
-            if pauses % PAUSES == 0 { std::thread::yield_now() } else { std::hint::spin_loop() }
+            if pauses % PAUSES == 0 { yield_now() } else { spin_loop() }
         }
     }
 }

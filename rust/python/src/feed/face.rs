@@ -1,12 +1,13 @@
 //! What a dispatcher has for live runs, and for runs of recordings.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use tickrail_core::InstrumentInfo;
 
-use super::core::FeedCore;
+use super::core::{FeedCore, Run};
 use super::fork::check_fork;
 use super::live::LiveFeeds;
 use super::settings::Said;
@@ -43,7 +44,8 @@ impl Dispatcher {
         let feeds = self.feeds(py)?;
         let table = &self.inside.get(py).table;
         let indexes = instruments.iter().map(|one| table.resolve(one)).collect::<PyResult<Vec<u32>>>()?;
-        let feed = FeedCore::open(py, &feeds.hub, table, name, &settings, &indexes)?;
+        let run = Run { table: Rc::clone(table), thread: Rc::clone(&self.inside.get(py).thread) };
+        let feed = FeedCore::open(py, &feeds.hub, run, name, &settings, &indexes)?;
         if let Some(hook) = on_event {
             self.inside.get(py).ears.listen(feed.number(), hook);
         }
