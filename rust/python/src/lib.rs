@@ -41,6 +41,7 @@ mod table;
 mod tick;
 mod turn;
 mod venue_plan;
+mod watchdog;
 mod writer;
 
 #[pymodule(gil_used = true)]
@@ -61,6 +62,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     pulls::register(m)?;
     lanes::register(m)?;
     control::register(m)?;
+    watchdog::register(m)?;
     feed::register(m)?;
     recording::register(m)?;
     dispatcher::register(m)
