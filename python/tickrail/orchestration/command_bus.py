@@ -136,7 +136,8 @@ class CommandBus:
     ) -> Any:
         """Send ``command`` and wait for what its handler returns.
 
-        On the dispatch thread the handler runs at once, within the present step.
+        On the dispatch thread the handler runs at once, within the present step; where what it asks for comes after the
+        step (a pause, say), its answer is a future.
 
         Args:
             command: What to do.
@@ -351,7 +352,9 @@ class CommandBus:
             if not isinstance(error, Exception):
                 raise
         else:
-            if receipt is not None:
+            if isinstance(result, Future):  # what the handler asked for comes after this step
+                result.add_done_callback(lambda done: self._settled(envelope, done))
+            elif receipt is not None:
                 receipt.settle(DONE, result)
         finally:
             TRACE.reset(token)
@@ -384,7 +387,7 @@ class CommandBus:
             raise self._dead(envelope, "lane_full", _full(route, 0.0))
         self._awaited += 1
         future = copy_context().run(self._io.run, self._guarded(route, envelope))
-        future.add_done_callback(lambda done: self._settled(envelope, done))
+        future.add_done_callback(lambda done: self._awaited_ended(envelope, done))
         if envelope.receipt is not None:
             envelope.receipt.add_done_callback(lambda receipt: receipt.cancelled() and future.cancel())
 
@@ -401,8 +404,11 @@ class CommandBus:
         finally:
             TRACE.reset(token)
 
-    def _settled(self, envelope: Envelope, done: Future[Any]) -> None:
+    def _awaited_ended(self, envelope: Envelope, done: Future[Any]) -> None:
         self._awaited -= 1
+        self._settled(envelope, done)
+
+    def _settled(self, envelope: Envelope, done: Future[Any]) -> None:
         if done.cancelled():
             self._dead(envelope, "shutting_down" if self._io.closed else "cancelled", None)
         elif (error := done.exception()) is not None:

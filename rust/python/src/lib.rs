@@ -25,6 +25,7 @@ mod info;
 mod infos;
 mod instrument;
 mod lanes;
+mod lives;
 mod method;
 mod order_terms;
 mod ownership;
@@ -63,6 +64,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     lanes::register(m)?;
     control::register(m)?;
     watchdog::register(m)?;
+    lives::register(m)?;
     feed::register(m)?;
     recording::register(m)?;
     dispatcher::register(m)

@@ -11,7 +11,7 @@ mod waker;
 mod watchdog;
 
 pub use flag::StopFlag;
-pub(crate) use flag::{CONTROL, OTHERS, STOP};
+pub(crate) use flag::{CONTROL, LIVES, OTHERS, STOP};
 pub use wait::WaitStrategy;
 pub use waker::{MAX_SLICE, WakeReason, Waker};
 #[cfg(unix)]
