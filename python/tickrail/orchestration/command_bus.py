@@ -30,7 +30,7 @@ from tickrail.orchestration.bus.events import Subscribers, Unsubscribe
 from tickrail.orchestration.bus.letters import Answered, DeadLetter, DeadLetters, Reason
 from tickrail.orchestration.bus.receipt import CANCELLED, DONE, FAILED, Receipt
 from tickrail.orchestration.bus.routes import Handler, Middleware, Route, Routes, compiled, place_of_caller
-from tickrail.orchestration.bus.trace import TRACE, Trace
+from tickrail.orchestration.bus.trace import TRACE, Trace, new_trace
 from tickrail.orchestration.io_thread import IoThread
 
 __all__ = ["TIMEOUT_S", "CommandBus", "Lanes"]
@@ -245,7 +245,7 @@ class CommandBus:
 
     def _envelope(self, route: Route, command: Any, receipt: Receipt | None, expires_s: float | None) -> Envelope:
         number, parent = next(self._ids), TRACE.get()
-        trace = Trace(number, parent.correlation or number, parent.id)
+        trace = new_trace(Trace, (number, parent[1] or number, parent[0]))
         expires_ns = 0 if expires_s is None else time.monotonic_ns() + int(expires_s * 1e9)
         return Envelope(route, command, receipt, trace, expires_ns)
 
@@ -294,7 +294,7 @@ class CommandBus:
         if route.check is not None:
             _checked(route, command)
         number, parent = next(self._ids), TRACE.get()
-        token = TRACE.set(Trace(number, parent.correlation or number, parent.id))
+        token = TRACE.set(new_trace(Trace, (number, parent[1] or number, parent[0])))
         try:
             return route.call(command)
         finally:
