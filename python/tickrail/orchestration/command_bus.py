@@ -8,6 +8,7 @@ loop position there and is recorded; one that a handler sends takes effect at th
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
@@ -19,6 +20,7 @@ from tickrail.errors import (
     CommandExpired,
     CommandInvalid,
     CommandTimeout,
+    IllegalTransition,
     LaneFull,
     NotRunning,
     ShuttingDown,
@@ -95,7 +97,7 @@ class CommandBus:
         self._letters = DeadLetters(dead_letters)
         self._answered = Answered(keys)
         self._ids = itertools.count(1)
-        self._awaited = 0
+        self._awaiting = threading.BoundedSemaphore(MAX_AWAITED)
         self._closed = False
         self._standing: Callable[[], int] = _here if lanes is None else lanes.standing
 
@@ -383,10 +385,13 @@ class CommandBus:
     # ---- async handlers ----------------------------------------------------------------------------------------
 
     def _await(self, route: Route, envelope: Envelope) -> None:
-        if self._awaited >= MAX_AWAITED:
+        if not self._awaiting.acquire(blocking=False):
             raise self._dead(envelope, "lane_full", _full(route, 0.0))
-        self._awaited += 1
-        future = copy_context().run(self._io.run, self._guarded(route, envelope))
+        try:
+            future = copy_context().run(self._io.run, self._guarded(route, envelope))
+        except IllegalTransition:  # the I/O thread has ended with the run
+            self._awaiting.release()
+            raise self._dead(envelope, "shutting_down", _over(route)) from None
         future.add_done_callback(lambda done: self._awaited_ended(envelope, done))
         if envelope.receipt is not None:
             envelope.receipt.add_done_callback(lambda receipt: receipt.cancelled() and future.cancel())
@@ -405,7 +410,7 @@ class CommandBus:
             TRACE.reset(token)
 
     def _awaited_ended(self, envelope: Envelope, done: Future[Any]) -> None:
-        self._awaited -= 1
+        self._awaiting.release()
         self._settled(envelope, done)
 
     def _settled(self, envelope: Envelope, done: Future[Any]) -> None:
