@@ -29,6 +29,7 @@ pub mod replay;
 pub mod ring;
 pub mod source;
 pub mod stop;
+#[cfg_attr(shuttle, path = "../../models/schedules/src/sync.rs")]
 mod sync;
 pub mod tick;
 pub mod timer;

@@ -24,6 +24,7 @@ mod host;
 mod info;
 mod infos;
 mod instrument;
+mod lag;
 mod lanes;
 mod lives;
 mod method;
@@ -59,6 +60,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     events::register(m)?;
     strategy::register(m)?;
     spawns::register(m)?;
+    lag::register(m)?;
     forms::compiled::register(m)?;
     pulls::register(m)?;
     lanes::register(m)?;
