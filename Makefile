@@ -21,7 +21,7 @@ BUILT = $(VENV)/.built-$(PLACE)
 SOURCES := $(shell find rust/core rust/python -name '*.rs' -o -name Cargo.toml)
 MODELS = $(wildcard rust/models/Cargo.toml)
 
-.PHONY: help build run test check lint rust-test models models-deep mutants race python-test quick bench bench-delivery bench-rings fuzz soak wheel constraints clean force
+.PHONY: help build coverage run test check lint rust-test models models-deep mutants race python-test quick bench bench-delivery bench-rings fuzz soak wheel constraints clean force
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -82,6 +82,12 @@ check: ## Everything a commit has to pass: lint, then test, each once
 quick: $(BUILT) ## The tests that take under a minute together
 	$(PY) -m pytest -n auto -q -m "not slow and not real_data"
 
+coverage: $(BUILT) ## Line and branch coverage of the rooms orchestration and config; fails under 95 %
+	@rm -rf .coverage && mkdir .coverage
+	$(PY) -m coverage run -m pytest -n auto -q -m "not slow and not real_data"
+	$(PY) -m coverage combine --quiet
+	$(PY) -m coverage report
+
 bench: $(BUILT) ## Print the table of measured figures, then the local benchmarks, then those of the core
 	-$(PY) -m benches
 	$(PY) -m pytest benches/local --benchmark-columns=median,iqr,ops,rounds -p no:cacheprovider -W default
@@ -109,6 +115,6 @@ constraints: ## Pin the newest dependencies anew (needs uv)
 	sh .ci/constraints.sh
 
 clean: ## Remove what the other targets made, except data/
-	rm -rf .venv target dist runs .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .asv
+	rm -rf .venv target dist runs .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .benchmarks .asv
 	rm -f python/tickrail/_native*.so benches/_bench_base.so
 	find python tests benches examples -name __pycache__ -type d -prune -exec rm -rf {} +

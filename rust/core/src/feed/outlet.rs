@@ -70,6 +70,16 @@ impl Outlet {
         }
     }
 
+    /// How many records it has let go since the start, as far as the publisher can see: which quotes were replaced, only the
+    /// loop does.
+    pub fn lost(&self, counters: &Counters) -> u64 {
+        let counted = counters.dropped_newest.get() + counters.merged.get();
+        match self {
+            Self::Gated(_) | Self::DropNewest(_) | Self::Conflate { .. } => counted,
+            Self::DropOldest(ring) => counted + ring.dropped(),
+        }
+    }
+
     /// Ends the stream after what has been published.
     pub fn close(&mut self) {
         match self {
