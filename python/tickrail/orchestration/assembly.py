@@ -37,6 +37,7 @@ from tickrail.orchestration.container import Container, Provider, Scope
 from tickrail.orchestration.phases import Phase, Phases, attribute
 from tickrail.orchestration.port_check import check_capabilities
 from tickrail.orchestration.provider import key_name
+from tickrail.orchestration.run_lock import RunLock
 from tickrail.orchestration.runtime import Runtime
 from tickrail.orchestration.services import default_services
 from tickrail.orchestration.start_order import Circle, start_order
@@ -44,6 +45,7 @@ from tickrail.orchestration.strategy_classes import import_strategy
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
 from tickrail.ports.execution import Venue
 from tickrail.ports.state_store import StateStorePort
+from tickrail.ports.telemetry import TelemetryPort
 from tickrail.strategy.strategy import Strategy, inject, schema
 
 __all__ = ["Assembly", "Parts"]
@@ -111,6 +113,9 @@ class Assembly:
         with self.phases.enter(Phase.CHECKS):
             self._ask(checks, parts)
         with self.phases.enter(Phase.INITIALISE):
+            if self.config.runtime.state_dir is not None:
+                lock = RunLock(self.config.runtime.state_dir, self.loaded.digest.hex())
+                self.undo.callback(lock.release)
             self._inject(parts.strategies, parts.container)
             dispatcher = self._dispatcher(parts)
         return Runtime(self.loaded, parts.container, dispatcher, self._handed_over(), phases=self.phases)
@@ -395,7 +400,9 @@ class Assembly:
 
 
 def _inject_into(strategy: Strategy, name: str, container: Container, scopes: dict[str, Container]) -> None:
-    """Fill the service fields of ``strategy`` from a scope of its own, noted in ``scopes``."""
+    """Fill the service fields of ``strategy`` from a scope of its own, noted in ``scopes``; telemetry it has anyway."""
+    if "telemetry" not in schema(type(strategy)).services:
+        setattr(strategy, "telemetry", container.get(TelemetryPort))  # noqa: B010  (to the checker it is the class's)
     if wanted := schema(type(strategy)).services:
         scope = scopes[name] = container.enter(Scope.STRATEGY)
         scope.resolve_async(wanted.values())
