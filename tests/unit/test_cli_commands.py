@@ -35,6 +35,7 @@ from tickrail.errors import (
 class FakeResult:
     def __init__(self, status: str, *, ok: bool) -> None:
         self.status, self.ok, self.digest = status, ok, "0123456789abcdef"
+        self.stop_reason = None
 
     def summary(self) -> str:
         return f"status {self.status}"
