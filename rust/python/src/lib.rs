@@ -24,6 +24,7 @@ mod info;
 mod infos;
 mod instrument;
 mod lanes;
+mod lives;
 mod method;
 mod order_terms;
 mod ownership;
@@ -59,6 +60,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     forms::compiled::register(m)?;
     pulls::register(m)?;
     lanes::register(m)?;
+    lives::register(m)?;
     feed::register(m)?;
     recording::register(m)?;
     dispatcher::register(m)

@@ -5,6 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::absence::{Gaps, HeldTimer};
 use super::account::InputsByFeed;
 use super::desk::Desk;
 use super::dispatcher::{Outcome, RunSettings};
@@ -16,9 +17,9 @@ use super::spawns::Spawns;
 use super::subscriber::{Delivery, Routes, Subscriber, Subscription};
 use crate::digest::{EventKind, RunDigest};
 use crate::handler::{Handler, Out};
-use crate::lifecycle::{Operation, State};
+use crate::lifecycle::{Ask, Asked, Cause, Inbox, Operation, StateChange, by_run};
 use crate::source::Slice;
-use crate::stop::{STOP, StopFlag};
+use crate::stop::{LIVES, STOP, StopFlag};
 use crate::tick::{Side, Tick};
 use crate::timer::{Fired, TimerId, TimerQueue};
 use crate::venue::{OrderKey, OrderUpdate, Venue, VenueReport};
@@ -39,8 +40,10 @@ pub struct ErrorRecord<F> {
     pub handler: &'static str,
     /// The tick that it was given; the last of a batch; `None` where the input was no tick.
     pub input: Option<Tick>,
-    /// What it raised; `None`: the loop itself stopped the strategy.
+    /// What it raised; `None`: nothing was raised.
     pub failure: Option<F>,
+    /// Why it failed, where nothing was raised.
+    pub reason: Cause,
 }
 
 /// A fill as the result tells it.
@@ -143,8 +146,10 @@ impl std::error::Error for RunError {}
 pub(super) enum Pass {
     Done,
     Pulled,
-    /// A command waits that goes before the next tick.
+    /// A command or a request for a life waits that goes before the next tick.
     Called,
+    /// The pull subscriber has a record that the loop made.
+    Gap(Tick),
     Halted,
 }
 
@@ -154,6 +159,15 @@ pub(super) struct Steps<H: Host> {
     pub(super) host: H,
     pub(super) digest: RunDigest,
     pub(super) errors: Vec<ErrorRecord<H::Failure>>,
+    /// The last steps of lives, and how many more there were before.
+    pub(super) changes: VecDeque<StateChange>,
+    pub(super) changes_forgotten: u64,
+    /// What others ask of lives.
+    pub(super) inbox: Arc<Inbox>,
+    /// What is to be done with lives before the next input.
+    pub(super) asked: VecDeque<Asked>,
+    /// How many strategies have ticks again and were not told of all that they missed.
+    pub(super) returning: u32,
     pub(super) interruption: Option<H::Failure>,
     pub(super) host_failure: Option<H::Failure>,
     pub(super) fills: Vec<Fill>,
@@ -202,10 +216,16 @@ pub(super) struct Steps<H: Host> {
 impl<H: Host> Steps<H> {
     pub fn new(settings: &RunSettings, desk: Rc<Desk>, venue: Box<dyn Venue>, stop: Arc<StopFlag>, host: H) -> Self {
         let instruments = desk.instruments().len();
+        desk.inbox().serve_by(Arc::clone(&stop));
         Self {
             host,
             digest: RunDigest::new(settings.digest),
             errors: Vec::new(),
+            changes: VecDeque::new(),
+            changes_forgotten: 0,
+            inbox: Arc::clone(desk.inbox()),
+            asked: VecDeque::new(),
+            returning: 0,
             interruption: None,
             host_failure: None,
             fills: Vec::new(),
@@ -247,7 +267,7 @@ impl<H: Host> Steps<H> {
         let state = self.desk.add_strategy();
         self.subscribers.push(Subscriber::new(state, subscription, handler));
         self.routes.add(strategy, subscription.instruments.as_deref());
-        self.operate(strategy, Operation::Initialise);
+        self.operate(strategy, Ask::new(Operation::Initialise), by_run());
         strategy
     }
 
@@ -275,7 +295,7 @@ impl<H: Host> Steps<H> {
             }
             // Before anything that comes before the tick: an external input follows the last tick's step at once, so
             // that a replay finds its place again.
-            if self.stop.asks(self.heeds & !STOP) {
+            if self.stop.asks((self.heeds & !STOP) | LIVES) {
                 return Pass::Called;
             }
             let key = self.keys.of(tick);
@@ -288,6 +308,13 @@ impl<H: Host> Steps<H> {
             if key < self.last_key || tick.instrument as usize >= self.watched.len() {
                 self.run_error = Some(self.refuse(slice, *index, key));
                 return Pass::Halted;
+            }
+            if self.returning > 0 {
+                match self.tell_gaps(slice, tick) {
+                    Gaps::None => {}
+                    Gaps::Told => continue,
+                    Gaps::Pulled(gap) => return Pass::Gap(gap),
+                }
             }
             self.last_key = key;
             self.taken = *index + 1;
@@ -329,8 +356,8 @@ impl<H: Host> Steps<H> {
             if !subscriber.kinds.wants(tick.kind) {
                 continue;
             }
-            if !subscriber.state.is_running() {
-                subscriber.tallies.now.skip(subscriber.state.get(), 1);
+            if !subscriber.state.takes_ticks() {
+                self.miss(strategy, tick.instrument);
                 continue;
             }
             match subscriber.delivery {
@@ -398,8 +425,9 @@ impl<H: Host> Steps<H> {
         if subscriber.batcher.len() == 0 {
             return;
         }
+        let collected = subscriber.batcher.input_count() as u64;
         let batch = subscriber.batcher.take(slice);
-        subscriber.tallies.settle(batch.len() as u64, |tally, count| tally.delivered += count);
+        subscriber.tallies.settle(collected, |tally, count| tally.delivered += count);
         let last = batch.as_slice().last().copied();
         if subscriber.handler.is_some() {
             self.machine_batch(strategy, batch.as_slice(), last);
@@ -433,7 +461,7 @@ impl<H: Host> Steps<H> {
         (self.entered, self.taken) = (0, 0);
         for subscriber in &mut self.subscribers {
             subscriber.batcher.leave_slice(slice);
-            subscriber.tallies.carry(subscriber.batcher.len() as u64);
+            subscriber.tallies.carry(subscriber.batcher.input_count() as u64);
         }
     }
 
@@ -443,7 +471,9 @@ impl<H: Host> Steps<H> {
     #[cold]
     pub(super) fn before_key(&mut self, slice: &Slice<'_>, key: i64) {
         while self.halted().is_none() && self.desk.position() < self.limit {
-            if let Some(update) = self.updates.pop_front() {
+            if let Some(asked) = self.asked.pop_front() {
+                self.serve(asked, slice);
+            } else if let Some(update) = self.updates.pop_front() {
                 self.update_step(slice, &update);
             } else if self.spawns.is_due() {
                 if !self.spawn_step(slice) {
@@ -464,7 +494,8 @@ impl<H: Host> Steps<H> {
     pub(super) fn set_gate(&mut self) {
         let windows = self.subscribers.iter().map(|subscriber| subscriber.batcher.window_end().saturating_sub(1));
         let due = windows.min().unwrap_or(i64::MAX).min(self.timers.next_due()).min(self.venue.next_due_ns());
-        self.gate = if self.updates.is_empty() && !self.spawns.is_due() { due } else { i64::MIN };
+        let is_quiet = self.updates.is_empty() && self.asked.is_empty() && !self.spawns.is_due();
+        self.gate = if is_quiet { due } else { i64::MIN };
     }
 
     pub(super) fn next_position(&mut self) -> u64 {
@@ -479,6 +510,15 @@ impl<H: Host> Steps<H> {
         if !repeats {
             self.forget_timer(timer);
         }
+        let held = HeldTimer { timer, due_ns, count: number, repeats };
+        if !self.hold_timer(held) {
+            self.fire(slice, &held);
+        }
+    }
+
+    /// Hands a timer to its strategy, in a step of its own.
+    pub(super) fn fire(&mut self, slice: &Slice<'_>, held: &HeldTimer) {
+        let &HeldTimer { timer, due_ns, count, repeats } = held;
         self.flush(slice, timer.strategy);
         let position = self.next_position();
         if due_ns > self.desk.now_ns() {
@@ -491,10 +531,10 @@ impl<H: Host> Steps<H> {
         payload[4..].copy_from_slice(&due_ns.to_le_bytes());
         self.digest.event(position, timer.strategy, EventKind::Timer, &payload);
         let subscriber = &self.subscribers[timer.strategy as usize];
-        if !subscriber.state.is_running() {
+        if !subscriber.state.takes_timers() {
         } else if subscriber.handler.is_some() {
-            self.machine_timer(timer, due_ns, number, repeats);
-        } else if let Err(fault) = self.host.timer(timer, due_ns, number) {
+            self.machine_timer(timer, due_ns, count, repeats);
+        } else if let Err(fault) = self.host.timer(timer, due_ns, count) {
             self.fault(timer.strategy, "on_timer", None, fault);
         }
         self.apply_requests();
@@ -514,7 +554,7 @@ impl<H: Host> Steps<H> {
         if self.steps_at_one_time > MAX_STEPS_AT_ONE_TIME {
             self.steps_at_one_time = 0;
             self.record_error(strategy, "loop", None, None);
-            self.fail(strategy);
+            self.fail(strategy, Cause::Borrowed("no progress"));
         }
     }
 
@@ -522,8 +562,14 @@ impl<H: Host> Steps<H> {
     pub(super) fn tell(&mut self, slice: &Slice<'_>, update: &OrderUpdate) {
         let strategy = update.order.key.strategy;
         self.digest.event(self.desk.position(), strategy, EventKind::OrderUpdate, &update.payload());
+        self.tell_owner(slice, update);
+        self.look_at_end(strategy);
+    }
+
+    fn tell_owner(&mut self, slice: &Slice<'_>, update: &OrderUpdate) {
+        let strategy = update.order.key.strategy;
         let subscriber = &self.subscribers[strategy as usize];
-        if !subscriber.order_updates || !matches!(subscriber.state.get(), State::Running | State::Paused) {
+        if !subscriber.order_updates || !subscriber.state.takes_updates() {
             return;
         }
         self.flush(slice, strategy);
