@@ -69,6 +69,7 @@ impl Face {
             spawned: RefCell::default(),
             spawner: self.spawner.as_ref().map(|spawner| spawner.clone_ref(py)),
             compiled: self.compiled,
+            has_on_timer: self.has_on_timer,
             renewable: self.renewable,
             retired: Cell::new(false),
         }
