@@ -16,12 +16,7 @@ from tickrail.data import generate_file
 from tickrail.orchestration.bootstrapper import main
 
 MODULE = """
-import sys
 from tickrail import Inject, Provider, Strategy
-
-class Exiting(Strategy):
-    def on_quote(self, tick):
-        sys.exit(3)
 
 class Quiet(Strategy):
     def on_quote(self, tick): ...
@@ -85,7 +80,6 @@ CASES = {
     "no class": (["--set", "strategies.one.class=module_strategies:Quite"], 78, "has no class 'Quite'"),
     "a strategy fails": (["--set", "strategies.one.class=module_strategies:Failing"], 1, "no such luck"),
     "interrupted": (["--set", "strategies.one.class=module_strategies:Interrupting"], 130, "interrupted"),
-    "a strategy exits": (["--set", "strategies.one.class=module_strategies:Exiting"], 1, "interrupted (SystemExit: 3)"),
     "a service fails": (
         ["--set", "strategies.one.class=module_strategies:NeedsBoom"],
         1,
