@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 TESTS: Final = Path(__file__).resolve().parents[1]
-#: How a test shows that ticks of a run come to it as objects: a handler, a generator, a pulled run, a document's blocks.
+#: How a file shows that it takes ticks: a handler, a generator, a pulled run, the blocks of a document.
 TAKES_TICKS: Final = re.compile(r"def (on_(tick|quote|trade|bar|batch)|ticks)\(|open_(run|live)\(|runpy")
 #: These start processes of their own, which have no such switch, or build something for minutes.
 ELSEWHERE: Final = ("test_wheel.py", "test_strategy_typing.py", "test_always_fresh.py")
