@@ -98,7 +98,6 @@ def backtest(
         RunFailed: The run could not go on; ``error.result`` is its partial result.
     """
     named = named_strategies(strategies)
-    batches: Batches = {"max_ticks": max_ticks, "window_ns": window_ns}
     numbers = {"fee_rate": fee_rate, "seed": seed, "max_ticks": max_ticks, "window_ns": window_ns}
     settings = run_settings(named, instruments, numbers)
     trading, handling = Trading(fee_rate, venue, terms), _Handling(digest, slice_ticks, always_fresh)
@@ -138,7 +137,6 @@ def open_run(
     named = named_strategies(strategies)
     if PULL in named:
         raise ParameterError(f"a strategy has the name '{PULL}', which is that of the run itself", strategy=PULL)
-    batches: Batches = {"max_ticks": max_ticks, "window_ns": window_ns}
     numbers = {"fee_rate": fee_rate, "seed": seed, "max_ticks": max_ticks, "window_ns": window_ns}
     settings = run_settings(named, instruments, numbers)
     arrays = named_arrays(data, start=start, end=end)
