@@ -16,6 +16,7 @@ The tree; each class carries its facts as attributes and, where there is one, th
     │   ├── TickFileError            not a tick file, or a damaged one
     │   ├── BadRecord                records that break the rules of the record, under ``on_bad="reject"``
     │   └── ImportFormatError        the source does not have the layout that was named
+    ├── TimerRefused             a timer that was never set: past, interval, end, name, number (also a ValueError)
     ├── OrderRefused             an order that never left: quantity, instrument, state (also a ValueError)
     ├── IllegalTransition        a lifecycle operation that the present state does not allow
     ├── WrongThread              a call that belongs to the dispatch thread (also a RuntimeError)
@@ -46,6 +47,7 @@ __all__ = [
     "StrategyImportError",
     "TickFileError",
     "TickrailError",
+    "TimerRefused",
     "UnknownEnvironment",
     "WiringError",
     "WrongThread",
@@ -270,6 +272,10 @@ class ImportFormatError(DataError):
 
 class OrderRefused(TickrailError, ValueError):
     """The order was refused before it left the strategy."""
+
+
+class TimerRefused(TickrailError, ValueError):
+    """The timer was not set: a start in the past, too short an interval, a name that is taken, too many timers."""
 
 
 class IllegalTransition(TickrailError):

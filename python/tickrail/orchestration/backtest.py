@@ -122,7 +122,7 @@ class PullStrategy(Strategy):
     def on_start(self) -> None:
         """Begin with nothing seen."""
         self.updates: deque[OrderUpdate] = deque(maxlen=KEPT_EVENTS)
-        self.timers: deque[TimerEvent] = deque(maxlen=KEPT_EVENTS)
+        self.fired: deque[TimerEvent] = deque(maxlen=KEPT_EVENTS)
 
     def on_order_update(self, update: OrderUpdate) -> None:
         """Keep it for ``PullRun.take_updates``."""
@@ -130,14 +130,15 @@ class PullStrategy(Strategy):
 
     def on_timer(self, event: TimerEvent) -> None:
         """Keep it for ``PullRun.take_timers``."""
-        self.timers.append(event)
+        self.fired.append(event)
 
 
 class PullRun:
     """A run in the hands of a ``for`` loop; made by ``open_run``.
 
     Besides what is listed here it has the calls of a strategy: ``buy``, ``sell``, ``target``, ``cancel``, ``close``,
-    ``position``, ``schedule_at``, ``schedule_every``. They are those of its own strategy, without a call in between.
+    ``position``, ``schedule_at``, ``schedule_after``, ``schedule_every``, ``cancel_timer``, ``timers``. They are those
+    of its own strategy, without a call in between.
     """
 
     def __init__(self, dispatcher: TickDispatcher, strategy: PullStrategy, settings: Mapping[str, Any]) -> None:
@@ -153,7 +154,10 @@ class PullRun:
         self.close = strategy.close
         self.position = strategy.position
         self.schedule_at = strategy.schedule_at
+        self.schedule_after = strategy.schedule_after
         self.schedule_every = strategy.schedule_every
+        self.cancel_timer = strategy.cancel_timer
+        self.timers = strategy.timers
 
     @property
     def instruments(self) -> tuple[str, ...]:
@@ -184,8 +188,8 @@ class PullRun:
 
     def take_timers(self) -> list[TimerEvent]:
         """Timers without a callable that fired since the last call, at most the last 65,536."""
-        taken = list(self._strategy.timers)
-        self._strategy.timers.clear()
+        taken = list(self._strategy.fired)
+        self._strategy.fired.clear()
         return taken
 
     def __iter__(self) -> Iterator[Tick]:

@@ -1,7 +1,11 @@
 //! What time it is for a strategy.
 
+mod port;
+
 use std::cell::Cell;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+pub use port::ClockPort;
 
 /// Tells the time in ns since the Unix epoch, UTC.
 pub trait Clock {

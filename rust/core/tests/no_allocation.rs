@@ -5,11 +5,12 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use tickrail_core::dispatch::{
-    Delivery, Desk, Dispatcher, Fault, Hook, Host, Kinds, Outcome, RunSettings, Subscription, TimerKey,
+    Delivery, Desk, Dispatcher, Fault, Hook, Host, Kinds, Outcome, RunSettings, Subscription,
 };
 use tickrail_core::handler::{Handler, HandlerError, Out, TimerRecord};
 use tickrail_core::source::{Advance, Feeds, Slice, Source};
 use tickrail_core::stop::StopFlag;
+use tickrail_core::timer::Fired;
 use tickrail_core::venue::{OrderUpdate, SimulatedVenue};
 use tickrail_core::{InstrumentInfo, Tick, TickBlock};
 
@@ -115,7 +116,7 @@ impl Host for Called {
         Ok(())
     }
 
-    fn timer(&mut self, _timer: TimerKey, _due_ns: i64, _count: u64) -> Result<(), Fault<String>> {
+    fn timer(&mut self, _strategy: u32, _fired: &Fired) -> Result<(), Fault<String>> {
         Ok(())
     }
 

@@ -29,6 +29,7 @@ use crate::pulls::Pulls;
 use crate::report;
 use crate::strategy::{Face, StrategyCore};
 use crate::table::RunTable;
+use crate::timers::Callbacks;
 
 enum Phase {
     Plan(Box<Plan>),
@@ -51,6 +52,7 @@ struct Inside {
     desk: Rc<Desk>,
     table: Rc<RunTable>,
     thread: Rc<Cell<usize>>,
+    callbacks: Rc<Callbacks>,
     names: RefCell<Vec<String>>,
     /// Name and file of each feed.
     feeds: RefCell<Vec<String>>,
@@ -180,6 +182,7 @@ impl Dispatcher {
                 desk: Desk::new(table),
                 phase: RefCell::new(Phase::Plan(Box::new(plan))),
                 thread: Rc::new(Cell::new(0)),
+                callbacks: Rc::default(),
                 names: RefCell::default(),
                 feeds: RefCell::default(),
                 is_begun: Cell::new(false),
@@ -480,7 +483,7 @@ impl Dispatcher {
                 thread: Rc::clone(&inside.thread),
                 strategy: index as u32,
                 name: name.to_owned(),
-                callbacks: RefCell::default(),
+                callbacks: Rc::clone(&inside.callbacks),
                 compiled: compiled.is_some(),
             });
             attach(strategy, &face);

@@ -5,19 +5,21 @@ use std::rc::Rc;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use tickrail_core::dispatch::{Fault, Hook, Host, TimerKey};
+use tickrail_core::dispatch::{Fault, Hook, Host};
 use tickrail_core::handler::HandlerError;
+use tickrail_core::timer::Fired;
 use tickrail_core::venue::OrderUpdate as CoreUpdate;
 use tickrail_core::{Kind, Tick, TickBlock};
 
 use crate::batch::TickBatch;
-use crate::events::{OrderUpdate, TimerEvent};
+use crate::events::OrderUpdate;
 use crate::forms::compiled::{self, CompiledCode};
 use crate::forms::generator;
 use crate::method::Method;
 use crate::strategy::{Face, StrategyCore};
 use crate::table::RunTable;
 use crate::tick::TickObjects;
+use crate::timers;
 
 /// The handlers that a strategy's class defines.
 pub struct Handlers {
@@ -200,11 +202,10 @@ impl Host for PyHost {
         unsafe { method.call(py, object.as_ptr()) }.map_err(fault)
     }
 
-    fn timer(&mut self, timer: TimerKey, due_ns: i64, count: u64) -> Result<(), Fault<PyErr>> {
+    fn timer(&mut self, strategy: u32, fired: &Fired) -> Result<(), Fault<PyErr>> {
         let py = Self::py();
-        let registered = &self.strategies[timer.strategy as usize];
-        let event = Py::new(py, TimerEvent { number: timer.number, ts_ns: due_ns, count }).map_err(fault)?;
-        let callback = take_callback(py, &registered.face, timer.number);
+        let registered = &self.strategies[strategy as usize];
+        let (callback, event) = timers::event_of(py, &registered.face, fired).map_err(fault)?;
         match (callback, &registered.handlers.timer) {
             (Some(callback), _) => callback.call1(py, (event,)).map(drop).map_err(fault),
             // SAFETY: `event` lives until the end of this function.
@@ -269,13 +270,6 @@ impl PyHost {
             }
         }
     }
-}
-
-/// What timer `number` calls; a timer that fires once gives its callable away.
-fn take_callback(py: Python<'_>, face: &Face, number: u32) -> Option<Py<PyAny>> {
-    let mut callbacks = face.callbacks.borrow_mut();
-    let callback = callbacks.get(&number)?;
-    if callback.repeats { Some(callback.call.clone_ref(py)) } else { callbacks.remove(&number).map(|last| last.call) }
 }
 
 /// Ties `strategy` to `face` if it is one of ours.

@@ -30,6 +30,7 @@ mod report;
 mod strategy;
 mod table;
 mod tick;
+mod timers;
 mod writer;
 
 #[pymodule(gil_used = true)]
@@ -44,6 +45,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     batch::register(m)?;
     events::register(m)?;
     strategy::register(m)?;
+    timers::register(m)?;
     forms::compiled::register(m)?;
     pulls::register(m)?;
     dispatcher::register(m)

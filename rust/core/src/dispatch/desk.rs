@@ -6,7 +6,8 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use super::request::{MAX_ORDERS, MAX_QUANTITY, MIN_INTERVAL_NS, Refusal, Request, TimerKey};
+use super::request::{MAX_ORDERS, MAX_QUANTITY, Refusal, Request};
+use super::timers::Timers;
 use crate::clock::{Clock as _, SimClock};
 use crate::instrument::InstrumentInfo;
 use crate::lifecycle::{State, StateByte};
@@ -60,7 +61,7 @@ pub struct Desk {
     pub(super) portfolio: RefCell<Portfolio>,
     pub(super) book: RefCell<OrderBook>,
     states: RefCell<Vec<Rc<StateByte>>>,
-    timers: RefCell<Vec<u32>>,
+    pub(super) timers: RefCell<Timers>,
 }
 
 impl Desk {
@@ -83,7 +84,7 @@ impl Desk {
         let state = Rc::new(StateByte::new(State::Created));
         self.portfolio.borrow_mut().add_strategy();
         self.book.borrow_mut().places.push(Vec::new());
-        self.timers.borrow_mut().push(0);
+        self.timers.borrow_mut().add_strategy();
         self.states.borrow_mut().push(Rc::clone(&state));
         state
     }
@@ -217,27 +218,6 @@ impl Desk {
         Ok(())
     }
 
-    /// Asks for a timer; due at or before now means in the next step.
-    ///
-    /// # Errors
-    /// The period is too short, or the strategy may not act.
-    pub fn set_timer(&self, strategy: u32, due_ns: i64, interval_ns: Option<i64>) -> Result<TimerKey, Refusal> {
-        self.acting(strategy)?;
-        if let Some(interval_ns) = interval_ns.filter(|&ns| ns < MIN_INTERVAL_NS) {
-            return Err(Refusal::Interval(interval_ns));
-        }
-        let number = &mut self.timers.borrow_mut()[strategy as usize];
-        *number += 1;
-        let timer = TimerKey { strategy, number: *number };
-        self.requests.borrow_mut().push(Request::SetTimer { timer, due_ns, interval_ns });
-        Ok(timer)
-    }
-
-    /// Asks to forget a timer; idempotent.
-    pub fn cancel_timer(&self, timer: TimerKey) {
-        self.requests.borrow_mut().push(Request::CancelTimer(timer));
-    }
-
     /// Asks for an instrument's ticks, or to be spared them, from the next step on.
     ///
     /// # Errors
@@ -250,7 +230,7 @@ impl Desk {
     }
 
     #[inline]
-    fn acting(&self, strategy: u32) -> Result<(), Refusal> {
+    pub(super) fn acting(&self, strategy: u32) -> Result<(), Refusal> {
         match self.state(strategy) {
             State::Running | State::Paused => Ok(()),
             state => Err(Refusal::State(state)),

@@ -1,7 +1,6 @@
 //! The lives of strategies within the loop: starting, stopping, failing, and their accounts.
 
 use super::host::{Fault, Hook, Host};
-use super::request::TimerKey;
 use super::step::{ErrorRecord, Steps};
 use super::subscriber::{Account, Subscriber};
 use crate::digest::EventKind;
@@ -109,16 +108,11 @@ impl<H: Host> Steps<H> {
         match self.host.hook(strategy, Hook::Stop) {
             Ok(()) | Err(Fault::Ended) => {
                 self.operate(strategy, Operation::Stop);
-                self.forget_timers(strategy);
+                self.desk.forget_timers(strategy);
                 self.set_gate();
             }
             Err(fault) => self.fault(strategy, "on_stop", None, fault),
         }
-    }
-
-    fn forget_timers(&mut self, strategy: u32) {
-        let timers: Vec<TimerKey> = self.timer_ids.keys().filter(|key| key.strategy == strategy).copied().collect();
-        timers.into_iter().for_each(|timer| self.forget_timer(timer));
     }
 
     pub(super) fn record_error(
@@ -144,7 +138,7 @@ impl<H: Host> Steps<H> {
         for key in open {
             self.cancel_order(key, "strategy failed");
         }
-        self.forget_timers(strategy);
+        self.desk.forget_timers(strategy);
         let subscriber = &mut self.subscribers[strategy as usize];
         subscriber.skipped += subscriber.batcher.discard() as u64;
         self.set_gate();

@@ -16,11 +16,13 @@ mod request;
 mod step;
 mod stretch;
 mod subscriber;
+mod timers;
 
 pub use batcher::BatchEdges;
 pub use desk::{Desk, OrderBook};
 pub use dispatcher::{Dispatcher, Outcome, RunSettings};
 pub use host::{Fault, Hook, Host, NoHost};
-pub use request::{MAX_ORDERS, MAX_QUANTITY, MIN_INTERVAL_NS, Refusal, Request, TimerKey};
+pub use request::{MAX_ORDERS, MAX_QUANTITY, Refusal, Request, TimerKey};
 pub use step::{ErrorRecord, Fill, RunError};
 pub use subscriber::{Account, Delivery, Kinds, Subscription};
+pub use timers::StrategyClock;

@@ -1,8 +1,8 @@
 //! Orders within the loop: matching, booking, and what handlers asked for.
 
 use super::host::Host;
-use super::request::{Request, TimerKey};
-use super::step::{Fill, RunError, Steps};
+use super::request::Request;
+use super::step::{Fill, Steps};
 use crate::digest::EventKind;
 use crate::source::Slice;
 use crate::tick::Tick;
@@ -93,11 +93,10 @@ impl<H: Host> Steps<H> {
         match request {
             Request::Order(key) => self.send_order(key),
             Request::Cancel(key) => self.cancel_order(key, "asked for"),
-            Request::SetTimer { timer, due_ns, interval_ns } => self.set_timer(timer, due_ns, interval_ns),
-            Request::CancelTimer(timer) => {
-                self.timer_event(timer, i64::MIN, 0);
-                self.forget_timer(timer);
+            Request::SetTimer { strategy, number, due_ns, interval_ns, end_ns } => {
+                self.timer_event(strategy, number, due_ns, interval_ns, end_ns);
             }
+            Request::CancelTimer { strategy, number } => self.timer_event(strategy, number, i64::MIN, 0, i64::MAX),
             Request::Subscription { strategy, instrument, wanted } => {
                 let mut payload = [0; 5];
                 payload[..4].copy_from_slice(&instrument.to_le_bytes());
@@ -137,32 +136,6 @@ impl<H: Host> Steps<H> {
             self.venue.cancel(key, order.instrument);
             let update = self.close_order(key, OrderStatus::Canceled, reason);
             self.updates.push_back(update);
-        }
-    }
-
-    pub(super) fn set_timer(&mut self, timer: TimerKey, due_ns: i64, interval_ns: Option<i64>) {
-        self.timer_event(timer, due_ns, interval_ns.unwrap_or(0));
-        match self.timers.schedule(timer.strategy, due_ns, interval_ns, self.desk.now_ns()) {
-            Ok(id) => {
-                self.timer_ids.insert(timer, id);
-                self.timer_keys.insert(id, (timer, interval_ns.is_some()));
-            }
-            Err(_) => self.run_error = Some(RunError::TooManyTimers),
-        }
-    }
-
-    pub(super) fn timer_event(&mut self, timer: TimerKey, due_ns: i64, interval_ns: i64) {
-        let mut payload = [0; 20];
-        payload[..4].copy_from_slice(&timer.number.to_le_bytes());
-        payload[4..12].copy_from_slice(&due_ns.to_le_bytes());
-        payload[12..].copy_from_slice(&interval_ns.to_le_bytes());
-        self.digest.event(self.desk.position(), timer.strategy, EventKind::TimerRequest, &payload);
-    }
-
-    pub(super) fn forget_timer(&mut self, timer: TimerKey) {
-        if let Some(id) = self.timer_ids.remove(&timer) {
-            self.timers.cancel(id);
-            self.timer_keys.remove(&id);
         }
     }
 }

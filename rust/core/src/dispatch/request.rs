@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::lifecycle::State;
+use crate::timer::{TimerError, TimerId};
 use crate::venue::OrderKey;
 
 /// Names a timer: by its strategy and the strategy's own count, from 1.
@@ -12,6 +13,8 @@ pub struct TimerKey {
     pub strategy: u32,
     /// Number of the timer within its strategy, from 1.
     pub number: u32,
+    /// Where the queue has it.
+    pub id: TimerId,
 }
 
 /// Made by a handler; takes effect at the end of the step, in the order made. Never passes through the external lanes.
@@ -21,17 +24,26 @@ pub enum Request {
     Order(OrderKey),
     /// Take this order back.
     Cancel(OrderKey),
-    /// Set a timer.
+    /// A timer was set; nobody could tell yet, so that the queue has it already.
     SetTimer {
-        /// Its name.
-        timer: TimerKey,
+        /// Whose.
+        strategy: u32,
+        /// Its number.
+        number: u32,
         /// When it is due, ns UTC.
         due_ns: i64,
-        /// Its period, for a timer that repeats.
-        interval_ns: Option<i64>,
+        /// Its period; 0: it fires once.
+        interval_ns: i64,
+        /// When it fires no more; `i64::MAX`: never.
+        end_ns: i64,
     },
-    /// Forget a timer.
-    CancelTimer(TimerKey),
+    /// A timer was taken away; the queue no longer has it.
+    CancelTimer {
+        /// Whose.
+        strategy: u32,
+        /// Its number.
+        number: u32,
+    },
     /// Deliver (or no longer deliver) an instrument to a strategy.
     Subscription {
         /// Whose.
@@ -48,8 +60,9 @@ impl Request {
     pub const fn strategy(&self) -> u32 {
         match self {
             Self::Order(key) | Self::Cancel(key) => key.strategy,
-            Self::SetTimer { timer, .. } | Self::CancelTimer(timer) => timer.strategy,
-            Self::Subscription { strategy, .. } => *strategy,
+            Self::SetTimer { strategy, .. }
+            | Self::CancelTimer { strategy, .. }
+            | Self::Subscription { strategy, .. } => *strategy,
         }
     }
 }
@@ -66,14 +79,11 @@ pub enum Refusal {
     State(State),
     /// The strategy never made such an order.
     Order(u32),
-    /// The period of a timer is below [`MIN_INTERVAL_NS`].
-    Interval(i64),
+    /// A timer cannot be set as asked.
+    Timer(TimerError),
     /// The strategy has [`MAX_ORDERS`] orders.
     TooManyOrders,
 }
-
-/// Shortest period of a repeating timer: below it a mistake in the unit is likelier than a wish.
-pub const MIN_INTERVAL_NS: i64 = 1_000;
 
 /// Largest quantity of an order: from 2^53, about nine times as much, floats no longer tell lots of one apart, and no sum of
 /// what a run can order overflows.
@@ -91,7 +101,7 @@ impl fmt::Display for Refusal {
             Self::Instrument(index) => write!(f, "instrument number {index} is not in the run's table"),
             Self::State(state) => write!(f, "the strategy is {}: it may act while RUNNING or PAUSED", state.name()),
             Self::Order(number) => write!(f, "the strategy has no order number {number}"),
-            Self::Interval(ns) => write!(f, "interval_ns is {ns}: expected at least {MIN_INTERVAL_NS}"),
+            Self::Timer(error) => write!(f, "{error}"),
             Self::TooManyOrders => {
                 write!(f, "the strategy has made {MAX_ORDERS} orders in this run, which is the limit")
             }

@@ -1,6 +1,6 @@
 //! One step after the other: the semantics of the loop, and nothing else.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::desk::Desk;
 use super::dispatcher::{Outcome, RunSettings};
 use super::host::Host;
-use super::request::{Request, TimerKey};
+use super::request::Request;
 use super::subscriber::{Delivery, Routes, Subscriber, Subscription};
 use crate::digest::{EventKind, RunDigest};
 use crate::handler::{Handler, Out};
@@ -16,7 +16,7 @@ use crate::lifecycle::{Operation, State};
 use crate::source::Slice;
 use crate::stop::StopFlag;
 use crate::tick::{OrderBy, Side, Tick};
-use crate::timer::{Fired, TimerId, TimerQueue};
+use crate::timer::Overdue;
 use crate::venue::{OrderKey, OrderUpdate, Venue, VenueFill};
 
 /// Steps without a tick and without the clock moving, after which a strategy is held to go round in circles.
@@ -88,8 +88,6 @@ pub enum RunError {
         /// The index found.
         instrument: u32,
     },
-    /// More timers than the queue takes.
-    TooManyTimers,
     /// The host could not show a tick.
     Host,
 }
@@ -99,7 +97,7 @@ impl RunError {
     pub const fn feed(&self) -> Option<u32> {
         match self {
             Self::Unordered { feed, .. } | Self::UnknownInstrument { feed, .. } => Some(*feed),
-            Self::TooManyTimers | Self::Host => None,
+            Self::Host => None,
         }
     }
 }
@@ -115,7 +113,6 @@ impl fmt::Display for RunError {
             Self::UnknownInstrument { input, instrument, .. } => {
                 write!(f, "input {input} has the instrument number {instrument}, which does not exist")
             }
-            Self::TooManyTimers => write!(f, "the strategies have set more timers than a run can hold"),
             Self::Host => write!(f, "a tick could not be shown to Python"),
         }
     }
@@ -155,10 +152,8 @@ pub(super) struct Steps<H: Host> {
     pub(super) taken: usize,
     /// How many of them are in the digest.
     pub(super) entered: usize,
-    pub(super) timers: TimerQueue,
-    pub(super) timer_ids: BTreeMap<TimerKey, TimerId>,
-    /// The other way round, and whether the timer repeats.
-    pub(super) timer_keys: HashMap<TimerId, (TimerKey, bool)>,
+    /// What becomes of timers that are late.
+    pub(super) overdue: Overdue,
     pub(super) updates: VecDeque<OrderUpdate>,
     pub(super) applying: Vec<Request>,
     pub(super) venue_fills: Vec<VenueFill>,
@@ -192,9 +187,7 @@ impl<H: Host> Steps<H> {
             last_key: i64::MIN,
             taken: 0,
             entered: 0,
-            timers: TimerQueue::new(),
-            timer_ids: BTreeMap::new(),
-            timer_keys: HashMap::new(),
+            overdue: Overdue::Each,
             updates: VecDeque::new(),
             applying: Vec::new(),
             venue_fills: Vec::new(),
@@ -401,8 +394,8 @@ impl<H: Host> Steps<H> {
         while self.halted().is_none() {
             if let Some(update) = self.updates.pop_front() {
                 self.update_step(slice, &update);
-            } else if self.flush_window(slice, key.min(self.timers.next_due())) {
-            } else if self.timers.next_due() < key {
+            } else if self.flush_window(slice, key.min(self.desk.next_timer())) {
+            } else if self.desk.next_timer() < key {
                 self.timer_step(slice, key);
             } else {
                 break;
@@ -413,7 +406,7 @@ impl<H: Host> Steps<H> {
 
     pub(super) fn set_gate(&mut self) {
         let windows = self.subscribers.iter().map(|subscriber| subscriber.batcher.window_end().saturating_sub(1));
-        let due = windows.min().unwrap_or(i64::MAX).min(self.timers.next_due());
+        let due = windows.min().unwrap_or(i64::MAX).min(self.desk.next_timer());
         self.gate = if self.updates.is_empty() { due } else { i64::MIN };
     }
 
@@ -421,34 +414,6 @@ impl<H: Host> Steps<H> {
         let position = self.desk.position() + 1;
         self.desk.set_position(position);
         position
-    }
-
-    pub(super) fn timer_step(&mut self, slice: &Slice<'_>, key: i64) {
-        let Some(Fired { id, due_ns, number, .. }) = self.timers.pop_due(key - 1) else { return };
-        let Some(&(timer, repeats)) = self.timer_keys.get(&id) else { return };
-        if !repeats {
-            self.forget_timer(timer);
-        }
-        self.flush(slice, timer.strategy);
-        let position = self.next_position();
-        if due_ns > self.desk.now_ns() {
-            self.desk.advance_clock(due_ns);
-            self.steps_at_one_time = 0;
-        }
-        self.timers_fired += 1;
-        let mut payload = [0; 12];
-        payload[..4].copy_from_slice(&timer.number.to_le_bytes());
-        payload[4..].copy_from_slice(&due_ns.to_le_bytes());
-        self.digest.event(position, timer.strategy, EventKind::Timer, &payload);
-        let subscriber = &self.subscribers[timer.strategy as usize];
-        if !subscriber.state.is_running() {
-        } else if subscriber.handler.is_some() {
-            self.machine_timer(timer, due_ns, number, repeats);
-        } else if let Err(fault) = self.host.timer(timer, due_ns, number) {
-            self.fault(timer.strategy, "on_timer", None, fault);
-        }
-        self.apply_requests();
-        self.count_step(timer.strategy);
     }
 
     pub(super) fn update_step(&mut self, slice: &Slice<'_>, update: &OrderUpdate) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::batcher::{BatchEdges, Batcher};
+use super::request::TimerKey;
 use crate::handler::Handler;
 use crate::lifecycle::{State, StateByte};
 use crate::tick::Kind;
@@ -69,7 +70,7 @@ pub(super) struct Subscriber {
     /// The handler of a strategy in machine code; the host calls the others.
     pub handler: Option<Box<dyn Handler>>,
     /// What it calls its timers, by number.
-    pub tags: BTreeMap<u32, i64>,
+    pub tags: BTreeMap<u32, (i64, TimerKey)>,
     /// How many records it is offered at once; grows while it takes them all.
     pub reach: usize,
 }
