@@ -1,0 +1,192 @@
+"""``IoThread``: the one asyncio loop of a run, on a thread of its own.
+
+Whatever is asyncio (feeds, venues, async command handlers, coroutines of ``Strategy.spawn``) runs here and never on the
+dispatch thread: a coroutine that hogs the loop delays other coroutines, and no tick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Self, TypeVar
+
+from tickrail.errors import IllegalTransition, WrongThread
+
+__all__ = ["CLOSE_TIMEOUT_S", "MAX_KEPT_FAILURES", "IoFailure", "IoThread"]
+
+T = TypeVar("T")
+
+#: How long ``close`` waits for coroutines that are being cancelled: longer than any clean-up that behaves, and shorter
+#: than the deadline of a shutdown.
+CLOSE_TIMEOUT_S: Final = 5.0
+#: Failures that nobody awaited are kept for reports, the latest so many; all are counted.
+MAX_KEPT_FAILURES: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class IoFailure:
+    """Something on the I/O thread failed, and nobody waits for it.
+
+    Attributes:
+        message: What asyncio says of it.
+        task: The coroutine, by its name, or empty.
+        exception: What was raised, where something was.
+    """
+
+    message: str
+    task: str
+    exception: BaseException | None
+
+
+class IoThread:
+    """An asyncio loop on a thread of its own, started when something is first run on it.
+
+    Args:
+        name: The thread's name.
+        on_failure: Called on the I/O thread with each failure that nobody awaits; ``failures`` keeps them too.
+
+    A context manager that closes. Thread safety: any thread; ``call`` and ``close`` not from the I/O thread itself.
+    """
+
+    def __init__(self, *, name: str = "tickrail-io", on_failure: Callable[[IoFailure], object] | None = None) -> None:
+        self.name = name
+        self.failures: deque[IoFailure] = deque(maxlen=MAX_KEPT_FAILURES)
+        self.failure_count = 0
+        self._on_failure = on_failure
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._closing = False
+
+    @property
+    def started(self) -> bool:
+        """Whether the thread runs, or ran."""
+        return self._thread is not None
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be run any more."""
+        return self._closing
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller is on the I/O thread."""
+        return self._thread is threading.current_thread()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Begin ``coroutine`` on the I/O thread and return at once; cancelling the future cancels it.
+
+        Raises:
+            IllegalTransition: The thread is closed; the coroutine is closed too.
+        """
+        with self._lock:
+            if not self._closing:
+                return asyncio.run_coroutine_threadsafe(coroutine, self._started_loop())
+        coroutine.close()
+        raise IllegalTransition(
+            "the I/O thread is closed: nothing can be run on it any more", state="closed", operation="run"
+        )
+
+    def call(self, coroutine: Coroutine[Any, Any, T], timeout_s: float) -> T:
+        """Run ``coroutine`` and wait for what it returns; the wait holds no GIL and ends at Ctrl-C.
+
+        Raises:
+            TimeoutError: It took longer than ``timeout_s``, and is cancelled.
+            WrongThread: The caller is on the I/O thread, which would wait for itself.
+        """
+        if self.is_current:
+            coroutine.close()
+            raise WrongThread("the I/O thread cannot wait for itself", hint="await the coroutine")
+        future = self.run(coroutine)
+        try:
+            return future.result(timeout_s)
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> tuple[str, ...]:
+        """Cancel everything, wait at most ``timeout_s`` for it to end, and stop the thread. Idempotent.
+
+        Returns:
+            Names of the coroutines that did not end in time and were abandoned (the thread is a daemon); normally none.
+
+        Raises:
+            WrongThread: The caller is on the I/O thread.
+        """
+        if self.is_current:
+            raise WrongThread("the I/O thread cannot close itself", hint="close it from the thread that owns the run")
+        with self._lock:
+            self._closing = True
+            loop, thread = self._loop, self._thread
+        if loop is None or thread is None:
+            return ()
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the thread has ended
+            loop.call_soon_threadsafe(loop.stop)
+        thread.join(max(timeout_s, 0.0))
+        return _names(loop) if thread.is_alive() else ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _started_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._loop.set_exception_handler(lambda _, context: self._note(context))
+            self._thread = threading.Thread(target=self._serve, args=(self._loop,), name=self.name, daemon=True)
+            self._thread.start()
+        return self._loop
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        try:
+            while not self._closing:
+                self._turn(loop.run_forever)  # again where SystemExit left a coroutine: the others go on
+            for leave in (_cancel_all(loop), loop.shutdown_asyncgens(), loop.shutdown_default_executor()):
+                self._turn(partial(loop.run_until_complete, leave))
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+
+    def _turn(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except BaseException as error:
+            self._note({"message": f"{type(error).__name__} left the loop", "exception": error})
+
+    def _note(self, context: dict[str, Any]) -> None:
+        task = context.get("task") or context.get("future")
+        name = _name(task) if isinstance(task, asyncio.Task) else ""
+        failure = IoFailure(str(context.get("message", "")), name, context.get("exception"))
+        self.failure_count += 1
+        self.failures.append(failure)
+        if self._on_failure is not None:
+            self._on_failure(failure)
+
+
+async def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    current = asyncio.current_task()
+    tasks = [task for task in asyncio.all_tasks(loop) if task is not current]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _name(task: asyncio.Task[Any]) -> str:
+    return getattr(task.get_coro(), "__qualname__", task.get_name())
+
+
+def _names(loop: asyncio.AbstractEventLoop) -> tuple[str, ...]:
+    """The tasks that are still there, as seen from another thread."""
+    try:
+        return tuple(sorted(_name(task) for task in asyncio.all_tasks(loop) if not task.done())) or ("a callback",)
+    except RuntimeError:  # asyncio's set of tasks kept changing while it was looked at
+        return ("tasks that keep changing",)
