@@ -80,7 +80,7 @@ impl Desk {
     }
 
     /// Whether any timer is set.
-    pub(super) fn has_timers(&self) -> bool {
+    pub fn has_timers(&self) -> bool {
         !self.timers.borrow().queue.is_empty()
     }
 
