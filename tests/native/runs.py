@@ -47,3 +47,8 @@ class Recorder(_native.StrategyCore):
 
     def on_tick(self, tick: _native.Tick) -> None:
         self.kept.append(tick)
+
+
+def endless(feeds: int = 512) -> _native.Dispatcher:
+    """A run over 128 million ticks, which nobody waits for: what stops it has many seconds on the slowest machine."""
+    return dispatcher(*[array(np.arange(1, 250_001))] * feeds)

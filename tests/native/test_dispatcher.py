@@ -16,7 +16,7 @@ import pytest
 
 from tickrail import _native, errors
 
-from .runs import EURUSD, GBPUSD, Recorder, array, dispatcher, quotes
+from .runs import EURUSD, GBPUSD, Recorder, array, dispatcher, endless, quotes
 
 
 class Trader(_native.StrategyCore):
@@ -220,33 +220,50 @@ def test_pulls_end_for_good_and_go_on_where_they_were_left() -> None:
         type(pulls)()
 
 
+class NoBars(_native.StrategyCore):
+    """Its only handler never runs in a run over quotes: the loop stays native."""
+
+    def on_bar(self, tick: _native.Tick) -> None:
+        raise AssertionError("there are no bars")
+
+
 def test_ctrl_c_between_native_slices_interrupts_within_bounds() -> None:
     """No Python handler runs, so only the loop itself can look after the signal."""
 
-    class Sleeps(_native.StrategyCore):
-        def on_bar(self, tick: _native.Tick) -> None:
-            raise AssertionError("there are no bars")
+    class Interrupted(NoBars):
+        def on_start(self) -> None:  # from here on the signal cannot come before the run
+            self.sender = subprocess.Popen(["sh", "-c", f"sleep 0.1; kill -INT {os.getpid()}"])
 
-    data = array(np.arange(1, 2_000_001))
-    run = dispatcher(*[data] * 32)
-    run.register(Sleeps(), "sleeps")
-    with subprocess.Popen(["sh", "-c", f"sleep 0.1; kill -INT {os.getpid()}"]):
-        end = run.run()
+    run, strategy = endless(), Interrupted()
+    run.register(strategy, "interrupted")
+    end = run.run()
+    strategy.sender.wait()
     assert end == "interrupted"
-    assert 0 < run.stats()["ticks"] < 64_000_000
+    assert run.stats()["remaining"] > 0
 
 
-def test_other_threads_get_their_turn_where_no_handler_runs() -> None:
-    class NoBars(_native.StrategyCore):
-        def on_bar(self, tick: _native.Tick) -> None:
-            raise AssertionError("there are no bars")
+@pytest.mark.parametrize("pulled", [False, True])
+def test_other_threads_get_their_turn_where_no_handler_runs(*, pulled: bool) -> None:
+    """Each of the twenty waits asks for the GIL again; that it is handed over once by luck is not enough."""
 
-    data = array(np.arange(1, 2_000_001))
-    run = dispatcher(*[data] * 32)
+    def stop_after_twenty_turns() -> None:
+        for _ in range(20):
+            time.sleep(0.001)
+        run.request_stop()
+
+    run = endless()
     run.register(NoBars(), "no-bars")
-    threading.Timer(0.02, run.request_stop).start()
-    assert run.run() == "stopped"
-    assert run.stats()["ticks"] < 64_000_000
+    if pulled:
+        run.register_pull(_native.StrategyCore(), "me", instruments=[])
+    thread = threading.Thread(target=stop_after_twenty_turns)
+    thread.start()
+    if pulled:
+        assert run.pull() is None
+    else:
+        run.run()
+    thread.join()
+    assert run.end == "stopped"
+    assert run.stats()["remaining"] > 0
 
 
 def test_a_stop_request_from_another_thread() -> None:

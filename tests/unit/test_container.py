@@ -118,7 +118,7 @@ def test_eight_threads_make_one_singleton_and_one_scoped_object() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=10)
+        thread.join(timeout=60)
     assert sorted(made) == ["scoped", "single"]
     assert len(found) == 8
     assert len(set(found)) == 1
@@ -134,7 +134,7 @@ def test_a_factory_may_ask_the_container() -> None:
     holder.append(Container.build(Provider().singleton(first).singleton(second, make)))
     done = threading.Thread(target=lambda: holder[0].get(second), daemon=True)
     done.start()
-    done.join(timeout=5)
+    done.join(timeout=60)
     assert not done.is_alive(), "deadlock"
     assert holder[0].get(second) is holder[0].get(first)
 

@@ -28,8 +28,8 @@ def test_items_come_in_order_each_made_before_the_last_was_given_back() -> None:
     for number in read_ahead(items()):
         seen.append(number)
         if number == 0:  # the second is made while we have the first
-            assert made.acquire(timeout=5)
-            assert made.acquire(timeout=5)
+            assert made.acquire(timeout=60)
+            assert made.acquire(timeout=60)
     assert seen == [0, 1, 2, 3, 4]
     assert readers() == []
 

@@ -15,6 +15,9 @@ use crate::tick::{OrderBy, Tick, as_bytes};
 /// Version of what enters the digest.
 pub const SCHEMA_VERSION: u32 = 1;
 
+/// In the place of an [`OrderBy`] code.
+const BY_ARRIVAL: u8 = 2;
+
 const FEED_BYTES: usize = size_of::<u32>();
 const FEEDS_AT_ONCE: usize = 256;
 
@@ -25,7 +28,8 @@ const INPUTS_AT_ONCE: usize = 512;
 /// How the inputs enter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum DigestMode {
-    /// By the fingerprints of the sources, the merge rule and the input count: nothing per tick (default).
+    /// By the fingerprints of the sources, the merge rule and the input count; in a run by arrival by the order taken (time,
+    /// feed, publisher and length of each slice). Nothing per tick (default).
     #[default]
     Events,
     /// By the 64 bytes and the feed number of every input tick, in loop order.
@@ -103,6 +107,18 @@ impl RunDigest {
         }
     }
 
+    /// Takes what the loop took, in a run by arrival: in mode `events` the order stands for the inputs. Nothing per tick.
+    pub fn taken(&mut self, now_ns: i64, feed: u32, publisher: u32, count: usize) {
+        if self.mode == DigestMode::Events {
+            let mut entry = [0_u8; 24];
+            entry[..8].copy_from_slice(&now_ns.to_le_bytes());
+            entry[8..12].copy_from_slice(&feed.to_le_bytes());
+            entry[12..16].copy_from_slice(&publisher.to_le_bytes());
+            entry[16..].copy_from_slice(&(count as u64).to_le_bytes());
+            self.records.write(&entry);
+        }
+    }
+
     /// Takes one event: its loop position, its strategy, its kind and its payload in canonical little-endian bytes.
     pub fn event(&mut self, position: u64, strategy: u32, kind: EventKind, payload: &[u8]) {
         self.event_count += 1;
@@ -124,7 +140,8 @@ impl RunDigest {
     pub fn finish(&self, run: &RunFacts<'_>) -> String {
         let mut sha = Sha256::new();
         sha.update(SCHEMA_VERSION.to_le_bytes());
-        sha.update([self.mode as u8, run.order as u8, u8::from(run.interrupted)]);
+        let order = run.order.map_or(BY_ARRIVAL, |order| order as u8);
+        sha.update([self.mode as u8, order, u8::from(run.interrupted)]);
         sha.update((run.configuration.len() as u64).to_le_bytes());
         sha.update(run.configuration);
         sha.update(run.seed.to_le_bytes());
@@ -134,6 +151,7 @@ impl RunDigest {
                 sha.update(self.records.finish_128().to_le_bytes());
                 sha.update(self.feeds.finish_128().to_le_bytes());
             }
+            DigestMode::Events if run.order.is_none() => sha.update(self.records.finish_128().to_le_bytes()),
             DigestMode::Events => run.fingerprints.iter().for_each(|source| sha.update(source)),
         }
         sha.update(self.events.finish_128().to_le_bytes());
@@ -152,8 +170,8 @@ pub struct RunFacts<'a> {
     pub configuration: &'a [u8],
     /// The seed.
     pub seed: u64,
-    /// The rule by which feeds were merged.
-    pub order: OrderBy,
+    /// The rule by which feeds were merged; `None`: by arrival.
+    pub order: Option<OrderBy>,
     /// How many ticks the loop took.
     pub input_count: u64,
     /// The content of each source, in feed order.
@@ -173,7 +191,7 @@ mod tests {
         RunFacts {
             configuration: b"",
             seed: 1,
-            order: OrderBy::TsEvent,
+            order: Some(OrderBy::TsEvent),
             input_count: 4,
             fingerprints: &[[7; 16]],
             interrupted: false,

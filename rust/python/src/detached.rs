@@ -1,15 +1,10 @@
 //! The loop without the GIL, for runs whose strategies are all compiled.
 
-use std::time::Duration;
-
 use pyo3::prelude::*;
 use tickrail_core::dispatch::{Dispatcher, Outcome};
 
 use crate::host::PyHost;
-use crate::pace::{Pace, TURN};
-
-/// Longest stretch without a look at signals.
-const STRETCH: Duration = TURN;
+use crate::pace::{Pace, STRETCH};
 
 /// A loop that crosses into code without the GIL and back, on one thread.
 struct Loop<'a>(&'a mut Dispatcher<PyHost>);

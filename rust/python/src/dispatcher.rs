@@ -23,13 +23,14 @@ use crate::errors::{hinted, run_failed};
 use crate::forms::compiled::CompiledCode;
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::host::{Handlers, PyHost, Registered, attach};
-use crate::pace::{PROGRESS, Pace, TURN};
+use crate::pace::{PROGRESS, Pace};
 use crate::plan::{Plan, delivery_of, edges_of, instrument_info, merged, named};
 use crate::pulls::Pulls;
 use crate::report;
 use crate::strategy::{Face, StrategyCore};
 use crate::table::RunTable;
 use crate::timers::Callbacks;
+use crate::turn;
 
 enum Phase {
     Plan(Box<Plan>),
@@ -274,7 +275,7 @@ impl Dispatcher {
     #[pyo3(signature = (progress=None))]
     fn run(&self, py: Python<'_>, progress: Option<Bound<'_, PyAny>>) -> PyResult<&'static str> {
         let inside = self.inside.get(py);
-        let (mut report, mut turn) = (Pace::every(PROGRESS), Pace::every(TURN));
+        let mut report = Pace::every(PROGRESS);
         let result = inside.drive(py, &self.stop, |core| {
             let total = core.remaining();
             let mut outcome = core.start();
@@ -283,11 +284,7 @@ impl Dispatcher {
                     core.finish();
                     return Ok(end);
                 }
-                py.check_signals()?;
-                if turn.is_due() {
-                    // Where no handler runs, nothing else gives the GIL up; a thread that wants to stop the run needs it.
-                    py.detach(|| ());
-                }
+                turn::offer(py)?;
                 if let Some(progress) = progress.as_ref().filter(|_| report.is_due()) {
                     progress.call1((core.input_count(), total))?;
                 }
@@ -429,7 +426,7 @@ fn pull_next(py: Python<'_>, inside: &Inside, core: &mut Core<PyHost>) -> PyResu
             core.finish();
             return Ok(Pulled::End(end));
         }
-        py.check_signals()?;
+        turn::offer(py)?;
         outcome = core.advance();
     }
 }

@@ -31,6 +31,7 @@ mod strategy;
 mod table;
 mod tick;
 mod timers;
+mod turn;
 mod writer;
 
 #[pymodule(gil_used = true)]

@@ -1,12 +1,12 @@
-//! What happens between slices by wall time, which no decision sees: progress for a person, the GIL for other threads.
+//! What happens between slices by wall time, which no decision sees: progress for a person, a look at signals.
 
 use std::time::{Duration, Instant};
 
 /// How often `progress` is called: a terminal shows no more.
 pub const PROGRESS: Duration = Duration::from_millis(50);
 
-/// How often other threads get their turn: the interpreter's own switch interval.
-pub const TURN: Duration = Duration::from_millis(5);
+/// Longest time without the GIL, and so without a look at signals.
+pub const STRETCH: Duration = Duration::from_millis(5);
 
 /// Says when something is due again.
 pub struct Pace {

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::arrival::Arrival;
 use super::desk::Desk;
 use super::host::Host;
 use super::step::{ErrorRecord, Fill, Pass, RunError, Steps};
@@ -14,6 +15,7 @@ use crate::lifecycle::{Operation, Transition};
 use crate::source::{Advance, Source};
 use crate::stop::StopFlag;
 use crate::tick::{OrderBy, Tick};
+use crate::timer::Overdue;
 use crate::venue::Venue;
 
 /// What is fixed for a run.
@@ -67,14 +69,16 @@ pub enum Outcome {
 
 /// The dispatch loop of one run. Lives on one thread.
 pub struct Dispatcher<H: Host> {
-    source: Box<dyn Source>,
-    settings: RunSettings,
-    steps: Steps<H>,
-    index: usize,
+    pub(super) source: Box<dyn Source>,
+    pub(super) settings: RunSettings,
+    pub(super) steps: Steps<H>,
+    pub(super) index: usize,
+    /// Where a run by arrival stands; `None`: the records' own times order them.
+    pub(super) arrival: Option<Arrival>,
     pulled: bool,
     ahead: Ahead,
     finished: bool,
-    ended: bool,
+    pub(super) ended: bool,
 }
 
 /// Records that were looked at before they are pulled: up to `until`, nothing but the pull itself happens.
@@ -100,17 +104,23 @@ impl<H: Host> Dispatcher<H> {
     pub fn new(
         settings: RunSettings,
         desk: Rc<Desk>,
-        source: Box<dyn Source>,
+        mut source: Box<dyn Source>,
         venue: Box<dyn Venue>,
         stop: Arc<StopFlag>,
         host: H,
     ) -> Self {
-        let steps = Steps::new(&settings, desk, venue, stop, host);
+        let mut steps = Steps::new(&settings, desk, venue, stop, host);
+        steps.limit = source.cut_at().unwrap_or(u64::MAX);
+        let arrival = source.taken().map(|_| Arrival::default());
+        if arrival.is_some() {
+            steps.overdue = Overdue::Merge;
+        }
         Self {
             source,
             settings,
             steps,
             index: 0,
+            arrival,
             pulled: false,
             ahead: Ahead::default(),
             finished: false,
@@ -143,16 +153,23 @@ impl<H: Host> Dispatcher<H> {
         &mut self.steps.host
     }
 
-    /// Sets the clock to the first input and starts every strategy, in order of registration.
+    /// Sets the clock to the first input (in a run by arrival: to the present) and starts every strategy, in order of
+    /// registration.
     pub fn start(&mut self) -> Outcome {
+        if !self.start_by_arrival() {
+            self.look_at_first();
+        }
+        self.steps.start();
+        self.steps.halted().unwrap_or(Outcome::Slice)
+    }
+
+    fn look_at_first(&mut self) {
         let first = self.source.advance(self.settings.slice_ticks);
         self.index = 0;
         if first == Advance::Ready {
             let key = self.source.current().ticks[0].key(self.settings.order);
             self.steps.desk.advance_clock(key);
         }
-        self.steps.start();
-        self.steps.halted().unwrap_or(Outcome::Slice)
     }
 
     /// Goes on to the end of the slice, or to whatever comes before.
@@ -165,16 +182,30 @@ impl<H: Host> Dispatcher<H> {
             return Outcome::End;
         }
         self.complete_pull();
-        if self.index >= self.source.current().ticks.len() {
-            self.steps.leave_slice(&self.source.current());
-            match self.source.advance(self.settings.slice_ticks) {
-                Advance::Ready => self.index = 0,
-                Advance::Pending => return Outcome::Idle,
-                Advance::End => return self.end_of_data(),
-            }
+        if self.index >= self.source.current().ticks.len()
+            && let Some(outcome) = self.next_slice()
+        {
+            return outcome;
         }
         let pass = self.run_on();
         self.outcome_of(pass)
+    }
+
+    /// `None`: there is one.
+    fn next_slice(&mut self) -> Option<Outcome> {
+        self.leave_arrived();
+        self.steps.leave_slice(&self.source.current());
+        if self.arrival.is_some() {
+            return self.take_arrived();
+        }
+        match self.source.advance(self.settings.slice_ticks) {
+            Advance::Ready => {
+                self.index = 0;
+                None
+            }
+            Advance::Pending => Some(Outcome::Idle),
+            Advance::End => Some(self.end_of_data()),
+        }
     }
 
     /// Goes on to the end of the slice, by pieces of as many records as the digest wants to have at once.
@@ -261,7 +292,7 @@ impl<H: Host> Dispatcher<H> {
         }
     }
 
-    fn end_of_data(&mut self) -> Outcome {
+    pub(super) fn end_of_data(&mut self) -> Outcome {
         self.index = 0;
         self.steps.end_of_data(&self.source.current());
         self.ended = true;
@@ -277,6 +308,7 @@ impl<H: Host> Dispatcher<H> {
     pub fn finish(&mut self) {
         if !std::mem::replace(&mut self.finished, true) {
             self.complete_pull();
+            self.end_by_arrival();
             self.steps.stop_all(&self.source.current());
             self.steps.leave_slice(&self.source.current());
         }
@@ -349,7 +381,7 @@ impl<H: Host> Dispatcher<H> {
         self.steps.digest.finish(&RunFacts {
             configuration: &self.settings.configuration,
             seed: self.settings.seed,
-            order: self.settings.order,
+            order: self.arrival.is_none().then_some(self.settings.order),
             input_count: self.input_count(),
             fingerprints: &self.settings.fingerprints,
             interrupted: !self.ended,

@@ -35,7 +35,7 @@ impl<H: Host> Steps<H> {
 
     pub(super) fn start(&mut self) {
         for strategy in 0..self.subscribers.len() as u32 {
-            if self.halted().is_some() {
+            if self.halted().is_some() || self.desk.position() >= self.limit {
                 return;
             }
             self.next_position();
@@ -53,10 +53,7 @@ impl<H: Host> Steps<H> {
     pub(super) fn end_of_data(&mut self, slice: &Slice<'_>) {
         let now_ns = self.desk.now_ns();
         self.before_key(slice, now_ns.saturating_add(1));
-        for strategy in 0..self.subscribers.len() as u32 {
-            self.flush(slice, strategy);
-        }
-        self.apply_requests();
+        self.flush_all(slice);
         self.before_key(slice, now_ns.saturating_add(1));
     }
 

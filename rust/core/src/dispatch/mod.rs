@@ -4,10 +4,13 @@
 //! orders, calls the handlers in order of registration and then applies what they asked for, in the order made.
 //! [`Dispatcher`] drives, [`Desk`] is what handlers reach, [`Host`] is who calls them.
 
+mod arrival;
 mod batcher;
 mod desk;
 mod dispatcher;
 mod host;
+mod keys;
+mod live;
 mod lives;
 mod machine;
 mod orders;
@@ -16,12 +19,15 @@ mod request;
 mod step;
 mod stretch;
 mod subscriber;
+mod tape;
 mod timers;
 
+pub use arrival::TIMED_SLICE_TICKS;
 pub use batcher::BatchEdges;
 pub use desk::{Desk, OrderBook};
 pub use dispatcher::{Dispatcher, Outcome, RunSettings};
 pub use host::{Fault, Hook, Host, NoHost};
+pub use live::{LiveWait, run_live};
 pub use request::{MAX_ORDERS, MAX_QUANTITY, Refusal, Request, TimerKey};
 pub use step::{ErrorRecord, Fill, RunError};
 pub use subscriber::{Account, Delivery, Kinds, Subscription};

@@ -16,7 +16,7 @@ impl<H: Host> Steps<H> {
     /// The step of a record that concerns the pull subscriber alone, up to its delivery; says whose it is. `None`: it is
     /// no such record, and nothing was done.
     pub(super) fn pull_step(&mut self, slice: &Slice<'_>, index: usize, tick: &Tick) -> Option<u32> {
-        let key = tick.key(self.order);
+        let key = self.keys.of(tick);
         let strategy = self.routes.sole(tick.instrument)?;
         let subscriber = self.subscribers.get_mut(strategy as usize)?;
         let is_for_it = matches!(subscriber.delivery, Delivery::Pull)
@@ -51,12 +51,12 @@ impl<H: Host> Steps<H> {
     #[inline(always)]
     pub(super) fn quiet_pull(&self, tick: &Tick) {
         self.desk.set_position(self.desk.position() + 1);
-        self.desk.advance_clock(tick.key(self.order));
+        self.desk.advance_clock(self.keys.of(tick));
     }
 
     /// Counts `count` quiet pulls of `strategy`, of which `last` was the last, at `index`.
     pub(super) fn count_pulls(&mut self, strategy: u32, count: usize, index: usize, last: &Tick) {
-        self.last_key = last.key(self.order);
+        self.last_key = self.keys.of(last);
         self.inputs += count as u64;
         self.taken = index + 1;
         self.subscribers[strategy as usize].delivered += count as u64;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::desk::Desk;
 use super::dispatcher::{Outcome, RunSettings};
 use super::host::Host;
+use super::keys::Keys;
 use super::request::Request;
 use super::subscriber::{Delivery, Routes, Subscriber, Subscription};
 use crate::digest::{EventKind, RunDigest};
@@ -15,7 +16,7 @@ use crate::handler::{Handler, Out};
 use crate::lifecycle::{Operation, State};
 use crate::source::Slice;
 use crate::stop::StopFlag;
-use crate::tick::{OrderBy, Side, Tick};
+use crate::tick::{Side, Tick};
 use crate::timer::Overdue;
 use crate::venue::{OrderKey, OrderUpdate, Venue, VenueFill};
 
@@ -138,7 +139,7 @@ pub(super) struct Steps<H: Host> {
     pub(super) fills: Vec<Fill>,
     pub(super) inputs: u64,
     pub(super) timers_fired: u64,
-    pub(super) order: OrderBy,
+    pub(super) keys: Keys,
     pub(super) venue: Box<dyn Venue>,
     pub(super) stop: Arc<StopFlag>,
     pub(super) subscribers: Vec<Subscriber>,
@@ -163,6 +164,8 @@ pub(super) struct Steps<H: Host> {
     /// What the handler in machine code that is being called asks for.
     pub(super) out: Box<Out>,
     pub(super) run_error: Option<RunError>,
+    /// The loop position at which a run was stopped that is run again; what comes between ticks goes no further.
+    pub(super) limit: u64,
 }
 
 impl<H: Host> Steps<H> {
@@ -177,7 +180,7 @@ impl<H: Host> Steps<H> {
             fills: Vec::new(),
             inputs: 0,
             timers_fired: 0,
-            order: settings.order,
+            keys: Keys::of_records(settings.order),
             venue,
             stop,
             subscribers: Vec::new(),
@@ -195,6 +198,7 @@ impl<H: Host> Steps<H> {
             steps_at_one_time: 0,
             out: Out::new(),
             run_error: None,
+            limit: u64::MAX,
             desk,
         }
     }
@@ -230,7 +234,7 @@ impl<H: Host> Steps<H> {
                 *index += taken;
                 continue;
             }
-            let key = tick.key(self.order);
+            let key = self.keys.of(tick);
             if key > self.gate {
                 self.before_key(slice, key);
             }
@@ -391,7 +395,7 @@ impl<H: Host> Steps<H> {
     /// Everything that comes before an input of `key`: pending updates, windows that ended, timers that are due.
     #[cold]
     pub(super) fn before_key(&mut self, slice: &Slice<'_>, key: i64) {
-        while self.halted().is_none() {
+        while self.halted().is_none() && self.desk.position() < self.limit {
             if let Some(update) = self.updates.pop_front() {
                 self.update_step(slice, &update);
             } else if self.flush_window(slice, key.min(self.desk.next_timer())) {

@@ -10,11 +10,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::host::Host;
+use super::keys::Keys;
 use super::step::Steps;
 use super::subscriber::{Delivery, NOBODY};
 use crate::prefetch::streamed;
 use crate::source::Slice;
-use crate::tick::{OrderBy, Tick};
+use crate::tick::Tick;
 
 /// Instrument and kind of no record: no table is that long.
 const NOTHING: (u32, u8) = (u32::MAX, u8::MAX);
@@ -68,7 +69,7 @@ impl<H: Host> Steps<H> {
     fn unwanted_stretch(&mut self, slice: &Slice<'_>, index: usize) -> usize {
         let (gate, mut last_key) = (self.gate, self.last_key);
         let ends = |tick: &Tick| {
-            let key = tick.key(self.order);
+            let key = self.keys.of(tick);
             let is_due = key > gate || key < std::mem::replace(&mut last_key, key);
             is_due || self.routes.sole(tick.instrument) != Some(NOBODY) || self.watched[tick.instrument as usize]
         };
@@ -83,11 +84,11 @@ impl<H: Host> Steps<H> {
     fn tick_stretch(&mut self, slice: &Slice<'_>, index: usize, strategy: u32) -> usize {
         let subscriber = &self.subscribers[strategy as usize];
         let (kinds, state) = (subscriber.kinds, Rc::clone(&subscriber.state));
-        let (desk, stop, order) = (Rc::clone(&self.desk), Arc::clone(&self.stop), self.order);
+        let (desk, stop, keys) = (Rc::clone(&self.desk), Arc::clone(&self.stop), self.keys);
         let before = desk.position();
         let (mut count, mut delivered, mut skipped) = (0, 0, 0);
         for tick in &slice.ticks[index..] {
-            let key = tick.key(order);
+            let key = keys.of(tick);
             let is_due = key > self.gate || key < self.last_key;
             let route = self.routes.sole(tick.instrument);
             let is_wanted = route == Some(strategy);
@@ -150,9 +151,10 @@ impl<H: Host> Steps<H> {
 
     /// How many records of `range` concern nobody but `strategy`, with nothing due between them.
     pub(super) fn quiet(&self, slice: &Slice<'_>, range: Range<usize>, strategy: u32) -> Quiet {
-        match self.order {
-            OrderBy::TsEvent => self.quiet_by(slice, range, strategy, |tick| tick.ts_event),
-            OrderBy::TsInit => self.quiet_by(slice, range, strategy, |tick| tick.ts_init),
+        match self.keys {
+            Keys::TsEvent => self.quiet_by(slice, range, strategy, |tick| tick.ts_event),
+            Keys::TsInit => self.quiet_by(slice, range, strategy, |tick| tick.ts_init),
+            Keys::Taken(now_ns) => self.quiet_by(slice, range, strategy, |_| now_ns),
         }
     }
 
@@ -212,7 +214,7 @@ impl<H: Host> Steps<H> {
         if quiet.marks {
             self.mark(ticks, quiet);
         }
-        self.last_key = ticks[count - 1].key(self.order);
+        self.last_key = self.keys.of(&ticks[count - 1]);
         self.desk.set_position(self.desk.position() + count as u64);
         self.desk.advance_clock(self.last_key);
         self.count_stretch(index, count as u64);

@@ -4,172 +4,24 @@
 //! is waited for. So each record comes after those that its publisher brought before it, a quiet feed delays nobody, and a
 //! busy one delays the others by a slice.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use super::admission::Admission;
-use super::counters::{Counters, FeedAccount};
-use super::inlet::{Half, Inlet};
-use super::outlet::Outlet;
-use super::policy::{FeedSettings, Policy};
-use super::publisher::Publisher;
-use super::shared::FeedShared;
-use super::space::Space;
-use super::sums::Sums;
-use super::{MAX_PUBLISHERS, OpenError};
-use crate::clock::LiveClock;
-use crate::instrument::InstrumentInfo;
-use crate::ring;
-use crate::source::{Advance, Feeds, Slice, Source};
-use crate::stop::Waker;
-use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use super::counters::FeedAccount;
+use super::hub::FeedHub;
+use super::inlet::Inlet;
+use crate::clock::Clock as _;
+use crate::source::{Advance, Feeds, Slice, Source, Taken};
 
-/// Where feeds are opened, from any thread and at any time of a run.
-pub struct FeedHub {
-    clock: Arc<LiveClock>,
-    instruments: Arc<[InstrumentInfo]>,
-    waker: Arc<Waker>,
-    /// What the loop has not seen yet.
-    door: Mutex<Door>,
-    /// Whether something stands in the door. Release by who puts it there, Acquire by the loop.
-    knocked: AtomicBool,
-    /// How many publishers are open. Relaxed: a limit, which guards nothing.
-    publishers: AtomicU64,
-}
-
-#[derive(Default)]
-struct Door {
-    feeds: Vec<Arc<FeedShared>>,
-    /// Those of them that the loop knows.
-    known: usize,
-    inlets: Vec<Inlet>,
-    is_sealed: bool,
-}
-
-impl FeedHub {
-    /// No feeds yet; `waker` wakes the loop.
-    pub fn new(clock: Arc<LiveClock>, instruments: Arc<[InstrumentInfo]>, waker: Arc<Waker>) -> Arc<Self> {
-        Arc::new(Self {
-            clock,
-            instruments,
-            waker,
-            door: Mutex::default(),
-            knocked: AtomicBool::new(false),
-            publishers: AtomicU64::new(0),
-        })
-    }
-
-    fn with_door<R>(&self, act: impl FnOnce(&mut Door) -> R) -> R {
-        let result = act(&mut self.door.lock().unwrap_or_else(PoisonError::into_inner));
-        self.knocked.store(true, Ordering::Release);
-        self.waker.wake();
-        result
-    }
-
-    /// Opens a feed.
-    ///
-    /// # Errors
-    /// There is one of that name, its capacity cannot be, or the run takes no more.
-    pub fn open(&self, name: &str, settings: FeedSettings) -> Result<Arc<FeedShared>, OpenError> {
-        ring::ingress(0, settings.capacity_slots.min(ring::MAX_CAPACITY_SLOTS + 1)).map(drop)?;
-        self.with_door(|door| {
-            if door.is_sealed {
-                return Err(OpenError::Sealed);
-            }
-            if door.feeds.iter().any(|feed| feed.name == name) {
-                return Err(OpenError::Taken { name: name.to_owned() });
-            }
-            let number = door.feeds.len() as u32;
-            let feed = Arc::new(FeedShared::new(
-                name.to_owned(),
-                number,
-                settings,
-                Arc::clone(&self.clock),
-                Arc::clone(&self.waker),
-            ));
-            door.feeds.push(Arc::clone(&feed));
-            Ok(feed)
-        })
-    }
-
-    /// Opens a publisher of `feed`: a ring of its own.
-    ///
-    /// # Errors
-    /// The feed is closed, or the run takes no more publishers.
-    pub fn publisher(&self, feed: &Arc<FeedShared>) -> Result<Publisher, OpenError> {
-        if feed.is_closed() {
-            return Err(OpenError::Closed { name: feed.name.clone() });
-        }
-        if self.publishers.load(Ordering::Relaxed) >= MAX_PUBLISHERS {
-            return Err(OpenError::TooManyPublishers);
-        }
-        let settings = feed.settings;
-        let (outlet, half) = self.halves(feed)?;
-        let (counters, space) = (Arc::new(Counters::default()), Arc::new(Space::default()));
-        let waits = settings.policy == Policy::Block;
-        let inlet = Inlet::new(feed.number, half, Arc::clone(&counters), Arc::clone(&space), waits);
-        self.with_door(|door| {
-            if door.is_sealed {
-                return Err(OpenError::Sealed);
-            }
-            door.inlets.push(inlet);
-            Ok(())
-        })?;
-        self.publishers.fetch_add(1, Ordering::Relaxed);
-        let admission = Admission::new(Arc::clone(&self.instruments), settings.backwards, settings.numbering);
-        Ok(Publisher::new(outlet, admission, counters, space, Arc::clone(feed)))
-    }
-
-    fn halves(&self, feed: &FeedShared) -> Result<(Outlet, Half), OpenError> {
-        let capacity_slots = feed.settings.capacity_slots;
-        Ok(match feed.settings.policy {
-            Policy::Block | Policy::Reject => {
-                let (producer, consumer) = ring::ingress(feed.number, capacity_slots)?;
-                (Outlet::Gated(producer), Half::Gated(consumer))
-            }
-            Policy::DropNewest => {
-                let (producer, consumer) = ring::ingress(feed.number, capacity_slots)?;
-                (Outlet::DropNewest(producer), Half::Gated(consumer))
-            }
-            Policy::DropOldest => {
-                let (producer, consumer) = ring::drop_oldest(capacity_slots)?;
-                (Outlet::DropOldest(producer), Half::DropOldest(consumer))
-            }
-            Policy::Conflate { trades } => {
-                let (writer, quotes) = ring::conflation(self.instruments.len().max(1))?;
-                let (producer, others) = ring::ingress(feed.number, capacity_slots)?;
-                let sums = Arc::new(Sums::default());
-                let outlet = Outlet::Conflate { quotes: writer, others: producer, trades, sums: Arc::clone(&sums) };
-                (outlet, Half::Conflated { quotes, others, sums })
-            }
-        })
-    }
-
-    /// Closes every feed, and takes no new one: the run ends once everything has arrived. Idempotent, any thread.
-    pub fn seal(&self) {
-        self.with_door(|door| {
-            door.is_sealed = true;
-            door.feeds.iter().for_each(|feed| feed.close());
-        });
-    }
-
-    /// The loop's end: one of a run.
-    pub fn arrivals(self: &Arc<Self>) -> Arrivals {
-        Arrivals {
-            hub: Arc::clone(self),
-            inlets: Vec::new(),
-            current: None,
-            turn: 0,
-            feeds: Vec::new(),
-            is_sealed: false,
-        }
-    }
-}
+/// How long a publisher that is at work is waited for when its feed is closed: a call takes microseconds.
+const PATIENCE_NS: i64 = 1_000_000_000;
 
 /// The records of all publishers, by arrival.
 pub struct Arrivals {
     hub: Arc<FeedHub>,
     /// One a publisher, in the order opened.
     inlets: Vec<Inlet>,
+    /// Of publishers whose stream has ended and that are still there.
+    ghosts: Vec<Inlet>,
     /// Whose slice is the current one.
     current: Option<usize>,
     /// Who is asked first.
@@ -180,11 +32,21 @@ pub struct Arrivals {
 }
 
 impl Arrivals {
+    pub(super) fn new(hub: Arc<FeedHub>) -> Self {
+        Self {
+            hub,
+            inlets: Vec::new(),
+            ghosts: Vec::new(),
+            current: None,
+            turn: 0,
+            feeds: Vec::new(),
+            is_sealed: false,
+        }
+    }
+
     #[cold]
-    fn answer_the_door(&mut self) {
-        let mut door = self.hub.door.lock().unwrap_or_else(PoisonError::into_inner);
-        // Under the lock: who comes later knocks again.
-        self.hub.knocked.store(false, Ordering::Relaxed);
+    fn let_in(&mut self) {
+        let mut door = self.hub.open_door();
         self.inlets.append(&mut door.inlets);
         for feed in &door.feeds[door.known..] {
             self.feeds.push(FeedAccount { name: feed.name.clone(), ..FeedAccount::default() });
@@ -193,14 +55,44 @@ impl Arrivals {
         self.is_sealed = door.is_sealed;
     }
 
+    /// The next slice of a publisher; where it has none and its feed is closed, its stream ends.
+    fn ask(&mut self, index: usize, max: usize) -> Advance {
+        let inlet = &mut self.inlets[index];
+        let advance = inlet.advance(max);
+        if advance != Advance::Pending || !inlet.ends.feed.is_closed() {
+            return advance;
+        }
+        if inlet.ends.latch.shut() {
+            // What it brought before that, no later look could find.
+            return if inlet.advance(max) == Advance::Ready { Advance::Ready } else { Advance::End };
+        }
+        let now_ns = self.hub.clock().now_ns();
+        let since_ns = *inlet.shut_since_ns.get_or_insert(now_ns);
+        if now_ns - since_ns < PATIENCE_NS {
+            return Advance::Pending;
+        }
+        // Its thread is gone, or was stopped, in the middle of a call.
+        self.feeds[inlet.feed() as usize].abandoned += 1;
+        Advance::End
+    }
+
     /// A publisher has closed and everything of it was taken.
     #[cold]
     fn bury(&mut self, index: usize) {
         let inlet = self.inlets.remove(index);
-        inlet.add_to(&mut self.feeds[inlet.feed as usize]);
-        self.hub.publishers.fetch_sub(1, Ordering::Relaxed);
+        self.hub.forget_publisher();
         if self.turn > index {
             self.turn -= 1;
+        }
+        self.lay_to_rest(inlet);
+    }
+
+    /// As long as the publisher is there it may still count what it is refused.
+    fn lay_to_rest(&mut self, inlet: Inlet) {
+        if inlet.is_sole() {
+            inlet.add_to(&mut self.feeds[inlet.feed() as usize]);
+        } else {
+            self.ghosts.push(inlet);
         }
     }
 
@@ -212,8 +104,8 @@ impl Arrivals {
 
 impl Source for Arrivals {
     fn advance(&mut self, max: usize) -> Advance {
-        if self.hub.knocked.load(Ordering::Acquire) {
-            self.answer_the_door();
+        if self.hub.has_knocked() {
+            self.let_in();
         }
         self.current = None;
         let mut left = self.inlets.len();
@@ -222,7 +114,7 @@ impl Source for Arrivals {
             if self.turn >= self.inlets.len() {
                 self.turn = 0;
             }
-            match self.inlets[self.turn].advance(max) {
+            match self.ask(self.turn, max) {
                 Advance::Ready => {
                     self.current = Some(self.turn);
                     self.turn += 1;
@@ -239,7 +131,7 @@ impl Source for Arrivals {
         match self.current {
             Some(index) => {
                 let inlet = &self.inlets[index];
-                Slice { ticks: inlet.ticks(), feeds: Feeds::One(inlet.feed), block: None }
+                Slice { ticks: inlet.ticks(), feeds: Feeds::One(inlet.feed()), block: None }
             }
             None => Slice { ticks: &[], feeds: Feeds::One(0), block: None },
         }
@@ -249,11 +141,20 @@ impl Source for Arrivals {
         None
     }
 
+    fn taken(&mut self) -> Option<Taken> {
+        let publisher = self.current.map_or(0, |index| self.inlets[index].publisher);
+        Some(Taken { now_ns: self.hub.clock().now_ns(), publisher })
+    }
+
     fn accounts(&mut self) -> Vec<FeedAccount> {
-        self.answer_the_door();
+        self.let_in();
+        for inlet in std::mem::take(&mut self.ghosts) {
+            self.lay_to_rest(inlet);
+        }
         let mut feeds = self.feeds.clone();
+        self.ghosts.iter().for_each(|inlet| inlet.add_to(&mut feeds[inlet.feed() as usize]));
         for inlet in &self.inlets {
-            let feed = &mut feeds[inlet.feed as usize];
+            let feed = &mut feeds[inlet.feed() as usize];
             inlet.add_to(feed);
             feed.publishers += 1;
         }

@@ -95,6 +95,8 @@ pub struct FeedAccount {
     pub crossed: u64,
     /// Jumps in the source's numbers.
     pub gaps: u64,
+    /// Publishers that were in the middle of a call when their feed was closed, and did not come out of it.
+    pub abandoned: u64,
     /// How often publishers waited for a slot.
     pub waits: u64,
     /// How long, ns.

@@ -2,17 +2,23 @@
 
 use std::sync::Arc;
 
-use super::counters::{Counters, FeedAccount};
+use super::counters::FeedAccount;
+use super::hub::Ends;
+use super::policy::Policy;
 use super::space::Space;
 use super::sums::Sums;
 use crate::ring::{ConflationReader, Consumer, DropOldestConsumer};
 use crate::source::{Advance, Source};
+use crate::sync::{Ordering, fence};
 use crate::tick::Tick;
 
 pub(super) struct Inlet {
-    pub feed: u32,
+    /// Its number among all publishers of the run, in the order opened.
+    pub publisher: u32,
     half: Half,
-    pub counters: Arc<Counters>,
+    pub ends: Ends,
+    /// Since when the loop has wanted to end its stream while the publisher was at work, ns.
+    pub shut_since_ns: Option<i64>,
     /// Whether the publisher may be waiting for slots.
     waits: bool,
     /// Records that were copied out of a ring whose slots may be written again.
@@ -38,8 +44,23 @@ struct Counts {
 }
 
 impl Inlet {
-    pub fn new(feed: u32, half: Half, counters: Arc<Counters>, space: Arc<Space>, waits: bool) -> Self {
-        Self { feed, half, counters, waits, copied: Vec::new(), summed: 0, high_water: 0, space: Farewell(space) }
+    pub fn new(half: Half, ends: Ends) -> Self {
+        let (waits, space) = (ends.feed.settings.policy == Policy::Block, Farewell(Arc::clone(&ends.space)));
+        let (copied, shut_since_ns) = (Vec::new(), None);
+        Self { publisher: 0, half, ends, shut_since_ns, waits, copied, summed: 0, high_water: 0, space }
+    }
+
+    /// Whether the publisher is gone.
+    pub fn is_sole(&self) -> bool {
+        let is_sole = Arc::strong_count(&self.ends.counters) == 1;
+        // Partner: the Release of its last reference, so that what it counted is seen.
+        fence(Ordering::Acquire);
+        is_sole
+    }
+
+    /// Which feed it is of.
+    pub fn feed(&self) -> u32 {
+        self.ends.feed.number
     }
 
     /// Leaves the current slice and finds the next.
@@ -131,7 +152,7 @@ impl Inlet {
     pub fn add_to(&self, account: &mut FeedAccount) {
         let counts = self.counts();
         account.add_ring(counts.taken, counts.dropped_oldest, counts.conflated, counts.pending);
-        account.add_counters(&self.counters);
+        account.add_counters(&self.ends.counters);
         account.high_water = account.high_water.max(self.high_water);
     }
 }

@@ -5,13 +5,15 @@
 //! ([`Arrivals`]). A publisher looks at each record before it lets it in, stamps when it came, and counts what it rejects;
 //! what became of every record is in the [`FeedAccount`].
 //!
-//! Reading order: [`Policy`], [`Publisher`], `admission` (what is looked at), `outlet` and `inlet` (the two ends of a
-//! publisher's ring, by policy), [`Arrivals`], [`FeedAccount`].
+//! Reading order: [`Policy`], [`FeedHub`], [`Publisher`], `admission` (what is looked at), `outlet` and `inlet` (the two ends
+//! of a publisher's ring, by policy), `latch` (how a stream ends), [`Arrivals`], [`FeedAccount`].
 
 mod admission;
 mod arrivals;
 mod counters;
+mod hub;
 mod inlet;
+mod latch;
 mod outlet;
 mod policy;
 mod publisher;
@@ -22,8 +24,9 @@ mod sums;
 use thiserror::Error;
 
 pub use admission::MAX_HELD;
-pub use arrivals::{Arrivals, FeedHub};
+pub use arrivals::Arrivals;
 pub use counters::FeedAccount;
+pub use hub::FeedHub;
 pub use policy::{Backwards, FeedSettings, Numbering, Policy, Trades};
 pub use publisher::{NotPublished, Publisher};
 pub use shared::FeedShared;

@@ -8,6 +8,8 @@ use thiserror::Error;
 
 use super::admission::Admission;
 use super::counters::Counters;
+use super::hub::Ends;
+use super::latch::Latch;
 use super::outlet::{CHUNK, Outlet};
 use super::policy::Policy;
 use super::shared::FeedShared;
@@ -60,20 +62,25 @@ pub struct Publisher {
     admission: Admission,
     counters: Arc<Counters>,
     space: Arc<Space>,
+    latch: Arc<Latch>,
     feed: Arc<FeedShared>,
     staged: Vec<Tick>,
     is_closed: bool,
 }
 
 impl Publisher {
-    pub(super) fn new(
-        outlet: Outlet,
-        admission: Admission,
-        counters: Arc<Counters>,
-        space: Arc<Space>,
-        feed: Arc<FeedShared>,
-    ) -> Self {
-        Self { outlet, admission, counters, space, feed, staged: Vec::with_capacity(2 * CHUNK), is_closed: false }
+    pub(super) fn new(outlet: Outlet, admission: Admission, ends: Ends) -> Self {
+        let Ends { feed, counters, space, latch } = ends;
+        Self {
+            outlet,
+            admission,
+            counters,
+            space,
+            latch,
+            feed,
+            staged: Vec::with_capacity(2 * CHUNK),
+            is_closed: false,
+        }
     }
 
     /// Brings `ticks`, by the feed's policy: waits for slots under `block`, as long as `go_on` agrees after each slice of
@@ -96,6 +103,15 @@ impl Publisher {
     /// Deals with as many of `ticks` as there are slots for, without waiting, and says how many, from the first on.
     /// Records that break a rule are dealt with too: they are counted.
     pub fn offer(&mut self, ticks: &[Tick]) -> usize {
+        if !self.latch.enter() {
+            return 0;
+        }
+        let done = self.bring(ticks);
+        self.latch.leave();
+        done
+    }
+
+    fn bring(&mut self, ticks: &[Tick]) -> usize {
         let mut done = 0;
         while done < ticks.len() && !self.is_closed() {
             let room = self.outlet.room();
@@ -123,6 +139,15 @@ impl Publisher {
 
     /// Lets out what waits in the window of [`super::Backwards::Reorder`], as far as there are slots; how many are left.
     pub fn flush(&mut self) -> usize {
+        if !self.latch.enter() {
+            return self.admission.held();
+        }
+        let left = self.let_out();
+        self.latch.leave();
+        left
+    }
+
+    fn let_out(&mut self) -> usize {
         loop {
             let (room, before) = (self.outlet.room().min(CHUNK), self.admission.held());
             self.admission.let_out(true, room, &self.counters, &mut self.staged);
@@ -153,7 +178,7 @@ impl Publisher {
 
     /// Whether nothing can be published any more.
     pub fn is_closed(&self) -> bool {
-        self.is_closed || self.feed.is_closed() || self.outlet.is_abandoned()
+        self.is_closed || self.feed.is_closed() || self.outlet.is_abandoned() || self.latch.is_shut()
     }
 
     /// What calls when slots are free.
@@ -232,6 +257,12 @@ impl Publisher {
             self.counters.waited_ns.add(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX));
         }
         result
+    }
+
+    /// As if its thread had ended in the middle of a call.
+    #[cfg(test)]
+    pub(super) fn stick(&self) {
+        self.latch.enter();
     }
 
     /// Publishes one quote; `ts_event` is the venue's time.

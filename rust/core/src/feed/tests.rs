@@ -257,13 +257,43 @@ fn closing_ends_it_after_what_was_published_and_frees_the_place() {
     other.publish(&quotes(3..4), || true).unwrap();
     assert_eq!(numbers(&drain(&mut arrivals)), [0, 1, 2, 3]);
     assert_eq!(account(&mut arrivals).publishers, 1);
-    hub.seal();
+    hub.close();
     assert_eq!(other.publish(&quotes(4..5), || true), Err(NotPublished::Closed { taken: 0, offered: 1 }));
     assert_eq!(hub.publisher(&feed).unwrap_err(), OpenError::Closed { name: "feed".to_owned() });
     assert_eq!(hub.open("later", settings(Policy::Block, 8)).unwrap_err(), OpenError::Sealed);
     drop(other);
     assert_eq!(arrivals.advance(64), Advance::End);
     assert_eq!((account(&mut arrivals).taken, account(&mut arrivals).offered()), (4, 5));
+}
+
+#[test]
+fn a_closed_feed_ends_although_its_publisher_is_still_there() {
+    let hub = hub();
+    let feed = hub.open("feed", settings(Policy::Block, 8)).unwrap();
+    let mut publisher = hub.publisher(&feed).unwrap();
+    let mut arrivals = hub.arrivals();
+    publisher.publish(&quotes(0..3), || true).unwrap();
+    hub.close();
+    assert_eq!(numbers(&drain(&mut arrivals)), [0, 1, 2]);
+    assert_eq!(arrivals.advance(64), Advance::End);
+    assert_eq!(publisher.publish(&quotes(3..5), || true), Err(NotPublished::Closed { taken: 0, offered: 2 }));
+    assert_eq!((account(&mut arrivals).offered(), account(&mut arrivals).refused), (5, 2));
+    drop(publisher);
+    assert_eq!((account(&mut arrivals).offered(), account(&mut arrivals).abandoned), (5, 0));
+}
+
+#[test]
+fn a_publisher_that_does_not_come_out_of_a_call_is_given_up_and_counted() {
+    let hub = hub();
+    let feed = hub.open("feed", settings(Policy::Block, 8)).unwrap();
+    let publisher = hub.publisher(&feed).unwrap();
+    let mut arrivals = hub.arrivals();
+    publisher.stick();
+    hub.close();
+    while arrivals.advance(64) != Advance::End {
+        thread::yield_now();
+    }
+    assert_eq!(account(&mut arrivals).abandoned, 1);
 }
 
 #[test]

@@ -71,6 +71,15 @@ pub enum Advance {
     End,
 }
 
+/// When and whence the loop took a slice, in a run that goes by arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The clock, ns UTC; never less than before.
+    pub now_ns: i64,
+    /// Which publisher the slice is from; 0 where there is no slice.
+    pub publisher: u32,
+}
+
 /// Hands the loop its records, slice by slice.
 ///
 /// A slice stays valid and unchanged from the `advance` that made it to the next call of `advance`.
@@ -83,6 +92,27 @@ pub trait Source: Send {
 
     /// How many records are still to come, the current slice not among them, where that is known.
     fn remaining(&self) -> Option<u64>;
+
+    /// When its current slice was taken, or what time it is where there is none; asked at the start and after each
+    /// `advance`. `None`: its records bear the time that orders them.
+    fn taken(&mut self) -> Option<Taken> {
+        None
+    }
+
+    /// What time it is when the run ends; asked once, last.
+    fn end_ns(&mut self) -> Option<i64> {
+        self.taken().map(|taken| taken.now_ns)
+    }
+
+    /// When it has something of its own to bring where nothing arrives; ns UTC, `i64::MAX`: never.
+    fn next_due_ns(&self) -> i64 {
+        i64::MAX
+    }
+
+    /// At which loop position the run was stopped that it brings again; `None`: its end is that of its data.
+    fn cut_at(&self) -> Option<u64> {
+        None
+    }
 
     /// The exact accounts of the feeds behind it, where they have any.
     fn accounts(&mut self) -> Vec<FeedAccount> {

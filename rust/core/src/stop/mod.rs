@@ -4,8 +4,10 @@
 mod futex;
 #[cfg(any(not(target_os = "linux"), test))]
 mod pipe;
+mod wait;
 mod waker;
 
+pub use wait::WaitStrategy;
 pub use waker::{MAX_SLICE, WakeReason, Waker};
 
 use crate::sync::{AtomicBool, Ordering};

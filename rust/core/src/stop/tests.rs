@@ -50,6 +50,21 @@ fn a_wait_over_slices_ends_when_the_caller_does_not_go_on() {
     assert_eq!(waker.wait_while(Duration::from_millis(120), || true), WakeReason::TimedOut);
 }
 
+#[test]
+fn every_strategy_sees_a_call_keeps_to_its_time_and_looks_up_after_a_slice() {
+    let all = [WaitStrategy::default(), WaitStrategy::PARK, WaitStrategy::SPIN, WaitStrategy::YIELD];
+    for strategy in all.into_iter().flat_map(|strategy| [strategy, strategy.fitted()]) {
+        let waker = Waker::new();
+        waker.wake();
+        assert_eq!(strategy.wait(&waker, LONG), WakeReason::Woken, "{strategy:?}");
+        let started = Instant::now();
+        assert_eq!(strategy.wait(&waker, Duration::from_millis(2)), WakeReason::TimedOut, "{strategy:?}");
+        assert!(started.elapsed() >= Duration::from_millis(2));
+        assert_eq!(strategy.wait(&waker, LONG), WakeReason::SliceOver, "{strategy:?}");
+        assert!(started.elapsed() < LONG);
+    }
+}
+
 /// Each call is answered before the next is made, so that a single lost one would end in a time-out.
 #[test]
 fn no_call_is_lost_between_two_threads() {

@@ -78,6 +78,12 @@ impl Waker {
         }
     }
 
+    /// Whether there was a call since the last wait that ended by one. Relaxed: who sees one takes note of it by `wait`,
+    /// which brings what the caller wrote.
+    pub fn is_called(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == CALLED
+    }
+
     /// Waits for a call, for `timeout` or [`MAX_SLICE`], whichever is shorter.
     ///
     /// One thread waits at a time. Of two, each call wakes one, and the other sleeps for its time.

@@ -1,0 +1,103 @@
+//! How a thread waits for a call: hot, warm, cold.
+
+use std::time::{Duration, Instant};
+
+use super::waker::{MAX_SLICE, WakeReason, Waker};
+
+/// Looks that are made between two readings of the clock; one costs as much as some four of them.
+const LOOKS: u32 = 16;
+
+/// Pauses between two looks of the warm stage.
+const WARM_PAUSES: u32 = 16;
+
+/// The stages of a wait, each for as long as it says: looking all the time, looking with pauses, giving the processor up
+/// between looks, and then sleep.
+///
+/// Measured one way, from one thread to another: 70-95 ns hot, 215 ns with 16 pauses, 310 ns yielding, and 15-30 us asleep
+/// on another processor, which then has to be woken. So a feed that brings something every few us should find the loop
+/// awake, and one that does not should not cost a processor.
+///
+/// ```
+/// use std::time::Duration;
+/// use tickrail_core::stop::{WaitStrategy, WakeReason, Waker};
+/// let waker = Waker::new();
+/// waker.wake();
+/// assert_eq!(WaitStrategy::default().wait(&waker, Duration::from_secs(1)), WakeReason::Woken);
+/// assert_eq!(WaitStrategy::PARK.wait(&waker, Duration::from_millis(1)), WakeReason::TimedOut);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitStrategy {
+    /// How long to look all the time.
+    pub spin: Duration,
+    /// How long then to look with pauses in between.
+    pub pause: Duration,
+    /// How long then to give the processor up between looks.
+    pub r#yield: Duration,
+    /// Whether to sleep then; if not, the last stage goes on.
+    pub parks: bool,
+}
+
+impl WaitStrategy {
+    /// Sleeps at once.
+    pub const PARK: Self = Self::for_each(0, 0, 0, true);
+    /// Never sleeps: a processor of its own is wanted.
+    pub const SPIN: Self = Self::for_each(u64::MAX, 0, 0, false);
+    /// Never sleeps, but gives the processor up.
+    pub const YIELD: Self = Self::for_each(0, 0, u64::MAX, false);
+
+    const fn for_each(spin_us: u64, pause_us: u64, yield_us: u64, parks: bool) -> Self {
+        Self {
+            spin: Duration::from_micros(spin_us),
+            pause: Duration::from_micros(pause_us),
+            r#yield: Duration::from_micros(yield_us),
+            parks,
+        }
+    }
+
+    /// The same, fitted to the processors that this process may use: with one, whoever looks keeps those from running
+    /// that it waits for, and a sleep is the fastest way to them (2.6 us).
+    #[must_use]
+    pub fn fitted(self) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        if processors == 1 { Self::PARK } else { self }
+    }
+
+    /// Waits for a call of `waker`, for `timeout` or [`MAX_SLICE`], whichever is shorter.
+    #[expect(clippy::disallowed_methods, reason = "measures how long a thread waited; no decision sees it")]
+    pub fn wait(&self, waker: &Waker, timeout: Duration) -> WakeReason {
+        let started = Instant::now();
+        let end = timeout.min(MAX_SLICE);
+        let stages: [(Duration, fn()); 3] =
+            [(self.spin, std::hint::spin_loop), (self.pause, rest), (self.r#yield, std::thread::yield_now)];
+        let mut until = Duration::ZERO;
+        for (length, between) in stages {
+            until = until.saturating_add(length);
+            while started.elapsed() < until.min(end) {
+                for _ in 0..LOOKS {
+                    if waker.is_called() {
+                        return waker.wait(Duration::ZERO);
+                    }
+                    between();
+                }
+            }
+        }
+        match timeout.saturating_sub(started.elapsed()) {
+            left if self.parks => waker.wait(left),
+            Duration::ZERO => waker.wait(Duration::ZERO),
+            _ => WakeReason::SliceOver,
+        }
+    }
+}
+
+impl Default for WaitStrategy {
+    /// Looks for 20 us, then sleeps.
+    fn default() -> Self {
+        Self::for_each(5, 15, 0, true)
+    }
+}
+
+fn rest() {
+    for _ in 0..WARM_PAUSES {
+        std::hint::spin_loop();
+    }
+}
