@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 __all__ = [
     "BadRecord",
@@ -60,7 +61,11 @@ class TickrailError(Exception):
     Attributes:
         message: What happened, where, and what was expected.
         hint: The likely fix, or ``None``.
+        exit_code: What a command ends with that fails by it: 1, or 78 (``EX_CONFIG``) where the configuration or the
+            user's code is wrong and a restart would not help.
     """
+
+    exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -73,6 +78,8 @@ class TickrailError(Exception):
 
 class ConfigError(TickrailError):
     """The configuration cannot be used."""
+
+    exit_code = 78
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +170,8 @@ class ParameterError(TickrailError, TypeError):
         problems: All that is wrong; the ``path`` of each is the parameter, its ``origin`` the class.
     """
 
+    exit_code = 78
+
     def __init__(
         self, message: str, *, strategy: str = "", problems: Sequence[Problem] = (), hint: str | None = None
     ) -> None:
@@ -179,6 +188,8 @@ class HandlerError(TickrailError, TypeError):
         handlers: The methods that are meant.
     """
 
+    exit_code = 78
+
     def __init__(
         self, message: str, *, strategy: str = "", handlers: Sequence[str] = (), hint: str | None = None
     ) -> None:
@@ -193,6 +204,8 @@ class WiringError(TickrailError):
     Attributes:
         problems: All that is wrong with the graph, one line each.
     """
+
+    exit_code = 78
 
     def __init__(self, message: str, *, problems: Sequence[str] = (), hint: str | None = None) -> None:
         super().__init__(message, hint=hint)

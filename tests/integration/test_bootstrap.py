@@ -262,7 +262,7 @@ def test_a_service_that_nothing_provides(project: Path) -> None:
     said = problems(project, "strategies.first.class=mock_strategies:NeedsPrices")
     assert said == [
         "--set strategies.first.class: NeedsPrices.prices needs Prices, which nothing provides;"
-        " expected a provider in modules=[...] of the bootstrapper"
+        " expected a provider in runtime.modules, or in modules=[...] of the bootstrapper"
     ]
 
 

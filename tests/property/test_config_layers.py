@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from tickrail.config import load_config
 from tickrail.config.origins import Origin, Tree
 from tickrail.config.toml_lines import key_lines, parse_key
+from tickrail.errors import ConfigProblems
 
 NAMES = st.sampled_from(["a", "b", "c", "d e", "EURUSD.SIM", "", '"', "#x", "x=y"])
 SCALARS = st.one_of(
@@ -153,29 +155,76 @@ def test_what_is_no_key_is_refused(text: str) -> None:
         parse_key(text)
 
 
-LAYERS = ("default", "base", "env", "variable", "set", "argument")
+LAYERS = ("default", "base", "env", "secret", "variable", "set", "argument")
+KINDS = ("default", "file", "file", "secret", "env", "set", "argument")
+#: One value of the runtime, and one parameter of one strategy, as each layer says it.
+VALUES = {
+    "runtime.seed": ("[runtime]\nseed = {}\n", "RUNTIME__SEED", "runtime.seed"),
+    "strategies.ema-eurusd.params.fast": (
+        "[strategies.ema-eurusd.params]\nfast = {}\n",
+        "STRATEGIES__EMA_EURUSD__FAST",
+        "strategies.ema-eurusd.fast",
+    ),
+}
+STRATEGY = '[strategies.ema-eurusd]\nclass = "m:C"\n'
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=64, deadline=None)
-@given(st.sets(st.sampled_from(LAYERS[1:])))
-def test_the_highest_layer_wins(tmp_path: Path, setters: set[str]) -> None:
-    root = tmp_path / "config"
+def write_layers(root: Path, path: str, setters: set[str]) -> dict[str, Any]:
+    """Let each of ``setters`` set the value at ``path`` to its own number; returns the arguments of ``load_config``."""
+    toml, name, dotted = VALUES[path]
+    number = {layer: LAYERS.index(layer) for layer in LAYERS}
     for folder, layer in (("base", "base"), ("backtest", "env")):
         (root / folder).mkdir(parents=True, exist_ok=True)
-        (root / folder / "x.toml").write_text(f"[runtime]\nseed = {LAYERS.index(layer)}\n" if layer in setters else "")
-    loaded = load_config(
-        "backtest",
-        root=root,
-        environ={"TICKRAIL_RUNTIME__SEED": "3"} if "variable" in setters else {},
-        overrides=["runtime.seed=4"] if "set" in setters else [],
-        arguments={"runtime.seed": 5} if "argument" in setters else None,
-    )
+        text = toml.format(number[layer]) if layer in setters else ""
+        (root / folder / "x.toml").write_text((STRATEGY if layer == "base" else "") + text)
+    secrets = root.parent / "secrets"
+    secrets.mkdir(exist_ok=True)
+    (secrets / name.lower()).unlink(missing_ok=True)
+    if "secret" in setters:
+        (secrets / name.lower()).write_text(f"{number['secret']}\n")
+    return {
+        "root": root,
+        "secrets_dir": secrets,
+        "environ": {f"TICKRAIL_{name}": str(number["variable"])} if "variable" in setters else {},
+        "overrides": [f"{dotted}={number['set']}"] if "set" in setters else [],
+        "arguments": {dotted: number["argument"]} if "argument" in setters else None,
+    }
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=128, deadline=None)
+@given(st.sets(st.sampled_from(LAYERS[1:])))
+def test_the_highest_layer_wins(tmp_path: Path, setters: set[str]) -> None:
+    loaded = load_config("backtest", **write_layers(tmp_path / "config", "runtime.seed", setters))
     highest = max((LAYERS.index(layer) for layer in setters), default=0)
-    kinds = ("default", "file", "file", "env", "set", "argument")
     assert loaded.config.runtime.seed == highest
-    assert loaded.origin("runtime.seed").kind == kinds[highest]
+    assert loaded.origin("runtime.seed").kind == KINDS[highest]
     history = [origin.kind for origin in loaded.origin("runtime.seed").history()]
-    assert history == [kinds[number] for number in sorted(map(LAYERS.index, setters), reverse=True)] or not setters
+    assert history == [KINDS[number] for number in sorted(map(LAYERS.index, setters), reverse=True)] or not setters
+
+
+SAID = {
+    "base": "config/base/x.toml:4",
+    "env": "config/backtest/x.toml:2",
+    "secret": "secret secrets/strategies__ema_eurusd__fast",
+    "variable": "env TICKRAIL_STRATEGIES__EMA_EURUSD__FAST",
+    "set": "--set strategies.ema-eurusd.params.fast",
+    "argument": "argument strategies.ema-eurusd.params.fast",
+}
+
+
+@pytest.mark.parametrize("layer", LAYERS[1:])
+def test_one_parameter_of_one_strategy_is_changed_from_each_layer_and_shows_its_origin(
+    tmp_path: Path, layer: str
+) -> None:
+    """Each layer with all lower ones below it: it wins, and the lower ones are the history."""
+    below = set(LAYERS[1 : LAYERS.index(layer) + 1])
+    path = "strategies.ema-eurusd.params.fast"
+    loaded = load_config("backtest", **write_layers(tmp_path / "config", path, below))
+    value = loaded.config.strategies["ema-eurusd"].params["fast"]
+    shown = value.get_secret_value() if isinstance(value, SecretStr) else value
+    assert int(shown) == LAYERS.index(layer)
+    said = [str(origin).replace(f"{tmp_path}/", "") for origin in loaded.origin(path).history()]
+    assert said == [SAID[one] for one in reversed(LAYERS) if one in below]
 
 
 ANYTHING = st.text(max_size=30) | st.sampled_from(
@@ -184,16 +233,20 @@ ANYTHING = st.text(max_size=30) | st.sampled_from(
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(ANYTHING, ANYTHING)
-def test_any_text_ends_in_a_configuration_or_in_problems(tmp_path: Path, variable: str, override: str) -> None:
-    from tickrail.errors import ConfigProblems
-
+@given(ANYTHING, ANYTHING, ANYTHING, ANYTHING)
+def test_any_text_ends_in_a_configuration_or_in_problems(
+    tmp_path: Path, text: str, secret: str, variable: str, override: str
+) -> None:
     (tmp_path / "config" / "backtest").mkdir(parents=True, exist_ok=True)
     (tmp_path / "config" / "backtest" / "x.toml").write_text('[strategies.ema]\nclass = "m:C"\n')
+    (tmp_path / "config" / "backtest" / "y.toml").write_bytes(text.encode("utf-8", "surrogatepass"))
+    (tmp_path / "secrets").mkdir(exist_ok=True)
+    (tmp_path / "secrets" / "strategies__ema__pin").write_bytes(secret.encode("utf-8", "surrogatepass"))
     try:
         load_config(
             "backtest",
             root=tmp_path / "config",
+            secrets_dir=tmp_path / "secrets",
             environ={"TICKRAIL_STRATEGIES__EMA__FAST": variable},
             overrides=[override],
         )

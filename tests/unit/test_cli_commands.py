@@ -57,6 +57,10 @@ def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
         def __init__(self, env: str, **options: Any) -> None:
             plan["asked"] = {"env": env, **options}
 
+        @classmethod
+        def of(cls, loaded: Any) -> RuntimeBootstrapper:
+            return cls(loaded.env, loaded=loaded)
+
         def bootstrap(self) -> RuntimeBootstrapper:
             if plan["raises"] is not None:
                 raise plan["raises"]
@@ -96,7 +100,7 @@ def test_run_ends_with_summary_folder_and_code(
     (folder,) = (tmp_path / "runs").iterdir()
     assert result.stdout == f"status {status}\nresult: runs/{folder.name}\n"
     assert folder.name.startswith("backtest-") and folder.name.endswith("Z-01234567")
-    assert runtime["asked"]["overrides"] == ("runtime.seed=3",)
+    assert runtime["asked"]["loaded"].config.runtime.seed == 3
     assert runtime["closed"]
 
 

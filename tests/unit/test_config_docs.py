@@ -11,6 +11,7 @@ from pathlib import Path
 from tickrail.config.models import (
     FeedConfig,
     InstrumentConfig,
+    LimitConfig,
     RuntimeSettings,
     StrategyConfig,
     VenueConfig,
@@ -37,6 +38,7 @@ def test_every_key_has_its_row_and_no_row_lacks_its_key() -> None:
         "[feeds.ID]": FeedConfig,
         "[venues.ID]": VenueConfig,
         "[strategies.ID]": StrategyConfig,
+        "[limits.ID]": LimitConfig,
     }
     for heading, model in models.items():
         section = PAGE.partition(f"### `{heading}`")[2].partition("\n## ")[0].partition("\n### ")[0]

@@ -9,14 +9,7 @@ from typing import Any, Final
 
 import click
 
-from tickrail.errors import (
-    ConfigError,
-    ConfigProblems,
-    HandlerError,
-    ParameterError,
-    TickrailError,
-    WiringError,
-)
+from tickrail.errors import ConfigProblems, TickrailError
 
 __all__ = ["CONFIGURATION", "FAILED", "INTERRUPTED", "OK", "USAGE", "exit_code", "report"]
 
@@ -33,7 +26,7 @@ def exit_code(error: BaseException) -> int:
         return USAGE
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return INTERRUPTED
-    return CONFIGURATION if isinstance(error, ConfigError | HandlerError | ParameterError | WiringError) else FAILED
+    return error.exit_code if isinstance(error, TickrailError) else FAILED
 
 
 def report(error: BaseException, code: int, *, as_json: bool, trace: bool) -> None:

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-__all__ = ["configuration_options", "json_option", "new_file", "traceback_option"]
+__all__ = ["Override", "configuration_options", "json_option", "new_file", "source_options", "traceback_option"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def configuration_options(function: Function) -> Function:
-    """``--env``, ``--config-root`` and ``--set``."""
+    """``--env``, and what ``source_options`` are."""
+    env = click.option(
+        "--env",
+        "-e",
+        required=True,
+        envvar="TICKRAIL_ENV",
+        show_envvar=True,
+        help="Folder under the configuration root.",
+        shell_complete=_environments,
+    )
+    return env(source_options(function))
+
+
+def source_options(function: Function) -> Function:
+    """``--config-root``, ``--secrets-dir`` and ``--set``: where a configuration comes from."""
     options = (
-        click.option(
-            "--env",
-            "-e",
-            required=True,
-            envvar="TICKRAIL_ENV",
-            show_envvar=True,
-            help="Folder under the configuration root.",
-        ),
         click.option(
             "--config-root",
             type=click.Path(path_type=Path),
@@ -34,16 +41,48 @@ def configuration_options(function: Function) -> Function:
             help="Where environments lie.",
         ),
         click.option(
+            "--secrets-dir",
+            type=click.Path(path_type=Path),
+            envvar="TICKRAIL_SECRETS_DIR",
+            show_envvar=True,
+            help="Folder of secrets, one file a value.",
+        ),
+        click.option(
             "--set",
             "overrides",
             metavar="PATH=VALUE",
             multiple=True,
+            callback=_unshown,
             help="Set one value, as runtime.seed=7; repeatable.",
         ),
     )
     for option in reversed(options):
         function = option(function)
     return function
+
+
+class Override(str):
+    """The text of a ``--set``, whose value no traceback shows: it may be a secret."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(f"{self.partition('=')[0]}=...")
+
+
+def _unshown(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> tuple[Override, ...]:
+    return tuple(map(Override, texts))
+
+
+def _environments(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """What a shell offers after ``--env``."""
+    from tickrail.config.files import environments
+
+    try:
+        known = environments(Path(ctx.params.get("config_root") or os.environ.get("TICKRAIL_CONFIG_ROOT") or "config"))
+    except OSError:
+        return []
+    return [name for name in known if name.startswith(incomplete)]
 
 
 def json_option(function: Function) -> Function:

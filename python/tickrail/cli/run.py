@@ -25,7 +25,14 @@ __all__ = ["run"]
 @json_option
 @traceback_option
 def run(
-    *, env: str, config_root: Path, overrides: tuple[str, ...], out: Path | None, no_progress: bool, as_json: bool
+    *,
+    env: str,
+    config_root: Path,
+    secrets_dir: Path | None,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    no_progress: bool,
+    as_json: bool,
 ) -> int:
     """Run the strategies of one environment.
 
@@ -35,12 +42,12 @@ def run(
     """
     from tickrail.config import load_config
 
-    loaded = load_config(env, root=config_root, overrides=overrides)
+    loaded = load_config(env, root=config_root, secrets_dir=secrets_dir, overrides=overrides)
     run_dir = loaded.config.runtime.run_dir
     _require_writable(out if out is not None else run_dir, empty=out is not None)
     from tickrail.orchestration.bootstrapper import RuntimeBootstrapper  # late: a wrong configuration is said sooner
 
-    with RuntimeBootstrapper(env, root=config_root, overrides=overrides).bootstrap() as runtime:
+    with RuntimeBootstrapper.of(loaded).bootstrap() as runtime:
         with progress_bar(env, wanted=not no_progress) as progress:
             try:
                 result = runtime.run(progress=progress)

@@ -4,6 +4,7 @@ from tickrail.config.loader import LoadedConfig, load_config
 from tickrail.config.models import (
     FeedConfig,
     InstrumentConfig,
+    LimitConfig,
     RuntimeConfig,
     RuntimeSettings,
     StrategyConfig,
@@ -14,6 +15,7 @@ from tickrail.config.origins import Origin
 __all__ = [
     "FeedConfig",
     "InstrumentConfig",
+    "LimitConfig",
     "LoadedConfig",
     "Origin",
     "RuntimeConfig",

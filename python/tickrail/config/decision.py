@@ -8,25 +8,36 @@ from datetime import date, datetime, time
 from pathlib import PurePath
 from typing import Any, Final
 
+from pydantic import SecretStr
+
 from tickrail.config.models import RuntimeConfig
 
 __all__ = ["decision_digest", "decision_part"]
 
 SETTINGS_WITHOUT_EFFECT: Final = {"run_dir", "slice_ticks", "always_fresh"}
+WITH_SECRETS: Final = ("feeds", "venues", "strategies")
 
 
 def decision_part(config: RuntimeConfig) -> dict[str, Any]:
     """What can change a result, ready for JSON.
 
     Feeds and strategies are listed in their order, as it decides merges at equal times and who is called first.
-    Strategies that are switched off, and where files lie, decide nothing.
+    Strategies that are switched off, and where files lie, decide nothing. A secret opens a door and decides nothing
+    either, and a published digest over it would let it be guessed.
     """
     table = config.model_dump(mode="python", by_alias=True)
+    for section in WITH_SECRETS:
+        for values in table[section].values():
+            del values["secrets"]
+    if not table["limits"]:
+        del table["limits"]
     strategies = [[name, values] for name, values in table["strategies"].items() if values.pop("enabled")]
     feeds = [
         [name, {key: value for key, value in feed.items() if key != "path"}] for name, feed in table["feeds"].items()
     ]
     runtime = {key: value for key, value in table["runtime"].items() if key not in SETTINGS_WITHOUT_EFFECT}
+    if not runtime["modules"]:
+        del runtime["modules"]
     return table | {"runtime": runtime, "feeds": feeds, "strategies": strategies}
 
 
@@ -39,6 +50,8 @@ def decision_digest(config: RuntimeConfig) -> bytes:
 def _tagged(value: object) -> dict[str, str]:
     if isinstance(value, datetime | date | time):
         return {f"${type(value).__name__}": value.isoformat()}
+    if isinstance(value, SecretStr):
+        return {"$secret": ""}
     if isinstance(value, PurePath):
         return {"$path": str(value)}
     raise TypeError(f"{type(value).__name__} has no canonical form")

@@ -7,18 +7,37 @@ import re
 import stat
 import tomllib
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tickrail.config.limits import offences, too_deep
 from tickrail.config.origins import Origin, Tree, format_path, near_miss
-from tickrail.config.toml_lines import key_lines
+from tickrail.config.toml_lines import KeyLines
 from tickrail.errors import ConfigError, Problem, UnknownEnvironment
 
-__all__ = ["BASE", "environments", "find_environment", "read_folder"]
+__all__ = ["BASE", "FileKind", "environments", "find_environment", "is_within", "read_bounded", "read_folder", "reason"]
 
 BASE: Final = "base"
-MAX_FILE_BYTES: Final = 1 << 20  # a thousand strategies take a tenth of it; more is a data file under the wrong name
+MAX_FILES: Final = 1_024  # of a folder: ten times the strategies of a large installation, a file each
 ENVIRONMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+# The standard reader takes quadratic time for a key of very many parts: 1 MiB of `a.a.a` holds it for minutes. Twice
+# the depth that is allowed, so that hardly any text looks so; possessive, and begun anew in no key, hence linear.
+LONG_KEY: Final = re.compile(
+    r"""(?<![\w.-])(?<!\.[ \t])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""", re.ASCII
+)
+
+
+class FileKind(NamedTuple):
+    """What a file should be."""
+
+    words: str
+    home: str
+    most_bytes: int
+
+
+# A thousand strategies take a tenth of it; more is a data file under the wrong name.
+CONFIGURATION: Final = FileKind("a TOML file", "the configuration root", 1 << 20)
 
 
 def environments(root: Path) -> list[str]:
@@ -38,7 +57,7 @@ def find_environment(root: Path, env: str) -> Path:
         known = environments(root)
     except OSError as error:
         raise ConfigError(
-            f"configuration root '{root}': {_reason(error)}",
+            f"configuration root '{root}': {reason(error)}",
             hint="run in the project's folder, or name the root with --config-root; 'tickrail init' makes a project",
         ) from None
     if env in known:
@@ -59,19 +78,31 @@ def find_environment(root: Path, env: str) -> Path:
 def read_folder(root: Path, folder: Path, tree: Tree) -> list[Problem]:
     """Lay all ``*.toml`` files of a folder, in the order of their names, over ``tree``."""
     try:
-        files = sorted(
-            entry for entry in folder.iterdir() if entry.suffix == ".toml" and not entry.name.startswith(".")
-        )
+        with os.scandir(folder) as entries:
+            found = sorted((e.name, e.is_symlink()) for e in entries if e.name[-5:] == ".toml" and e.name[0] != ".")
+        resolved, home = os.path.realpath(root), os.path.realpath(folder)
     except OSError as error:
-        return [Problem("", str(folder), _reason(error))]
-    if not files and folder.name != BASE:
+        return [Problem("", str(folder), reason(error))]
+    if not found and folder.name != BASE:
         return [Problem("", str(folder), "holds no configuration", "at least one *.toml file")]
-    resolved = root.resolve()
-    return [problem for file in files for problem in _read_file(resolved, file, tree)]
+    if len(found) > MAX_FILES:
+        return [Problem("", str(folder), f"holds more than {MAX_FILES} files", "fewer: a file may hold many tables")]
+    within = is_within(home, resolved)
+    shown = f"{folder}{os.sep}"
+    return [
+        problem
+        for name, is_link in found
+        for problem in _read_file(shown + name, tree, resolved if is_link or not within else None)
+    ]
 
 
-def _read_file(root: Path, file: Path, tree: Tree) -> list[Problem]:
-    content = _read_bytes(root, file)
+def is_within(path: str, root: str) -> bool:
+    """Whether a resolved path is ``root`` or lies below it."""
+    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
+
+
+def _read_file(file: str, tree: Tree, root: str | None) -> list[Problem]:
+    content = read_bounded(file, root, CONFIGURATION)
     if isinstance(content, Problem):
         return [content]
     try:
@@ -85,41 +116,57 @@ def _read_file(root: Path, file: Path, tree: Tree) -> list[Problem]:
     return _lay(file, values, text, tree)
 
 
-def _lay(file: Path, values: dict[str, Any], text: str, tree: Tree) -> list[Problem]:
+def _lay(file: str, values: dict[str, Any], text: str, tree: Tree) -> list[Problem]:
     wrong = list(offences((), values))
     if any(message == too_deep() for _, message in wrong):  # before anything walks the tables by recursion
-        return [Problem(format_path(path), str(file), message) for path, message in wrong]
-    origin, lines = Origin("file", str(file)), key_lines(text)
+        return [Problem(format_path(path), file, message) for path, message in wrong]
+    origin, lines = Origin("file", file), KeyLines(text)
     for key, value in values.items():
         tree.set((key,), value, origin, lines)
     return [Problem(format_path(path), str(tree.origin(path)), message) for path, message in wrong]
 
 
-def _read_bytes(root: Path, file: Path) -> bytes | Problem:
+def read_bounded(file: str, root: str | None, kind: FileKind) -> bytes | Problem:
+    """The content of a regular file that is not too large.
+
+    Args:
+        file: The file.
+        root: The resolved folder that its links may not lead out of; ``None`` where it has to be no link at all.
+        kind: What it should be.
+    """
     try:
-        if not os.path.realpath(file, strict=True).startswith(f"{root}{os.sep}"):
-            return Problem("", str(file), "leads out of the configuration root", "a file inside it")
-        status = file.stat()
+        real = file if root is None else os.path.realpath(file, strict=True)
+        if root is not None and not is_within(real, root):
+            return Problem("", file, f"leads out of {kind.home}", "a file inside it")
+        # Without O_NONBLOCK a pipe would hold the load; the real path is no link, unless somebody changed it just now.
+        handle = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
+            os.close(handle)
             what = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
-            return Problem("", str(file), f"is {what}", "a TOML file")
-        with file.open("rb") as stream:
-            content = stream.read(MAX_FILE_BYTES + 1)
+            return Problem("", file, f"is {what}", kind.words)
+        with os.fdopen(handle, "rb") as stream:
+            # A buffer of the most bytes would cost more than all the rest.
+            content = stream.read(min(status.st_size, kind.most_bytes) + 1)
+            if len(content) > status.st_size:  # it grew meanwhile, or has no size, as in /proc
+                content += stream.read(kind.most_bytes + 1 - len(content))
     except (OSError, RuntimeError) as error:  # RuntimeError: a circle of links, before Python 3.13
-        return Problem("", str(file), _reason(error))
-    if len(content) > MAX_FILE_BYTES:
-        return Problem("", str(file), "is larger than 1 MiB", "configuration (data belongs elsewhere)")
+        return Problem("", file, reason(error))
+    if len(content) > kind.most_bytes:
+        return Problem("", file, f"is larger than {_size(kind.most_bytes)}", f"{kind.words} (data belongs elsewhere)")
     return content
 
 
-def _parse(file: Path, text: str) -> dict[str, Any] | Problem:
+def _parse(file: str, text: str) -> dict[str, Any] | Problem:
+    if LONG_KEY.search(text) is not None:
+        return Problem("", file, too_deep())
     try:
         values = tomllib.loads(text)
     except RecursionError:
-        return Problem("", str(file), too_deep())
+        return Problem("", file, too_deep())
     except ValueError as error:
         message, line = _without_position(str(error), text)
-        return Problem("", f"{file}:{line}" if line else str(file), f"invalid TOML: {message}")
+        return Problem("", f"{file}:{line}" if line else file, f"invalid TOML: {message}")
     return values
 
 
@@ -131,11 +178,16 @@ def _without_position(message: str, text: str) -> tuple[str, int | None]:
     return _lower_first(message[: found.start()]), line
 
 
+def _size(count: int) -> str:
+    return f"{count >> 20} MiB" if count >= 1 << 20 else f"{count >> 10} KiB"
+
+
 def _lower_first(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """What the system says about a file, in our words."""
     reasons = {
         FileNotFoundError: "does not exist",
         PermissionError: "may not be read",

@@ -8,13 +8,15 @@ from datetime import date, datetime, time
 from pathlib import Path as FilePath
 from typing import Any, Final
 
+from pydantic import SecretStr
+
 from tickrail.config.origins import Path
 
 __all__ = ["MAX_DEPTH", "offences", "too_deep"]
 
 MAX_DEPTH: Final = 32  # tables go four deep; the rest is room for the parameters of a strategy
 INT64: Final = range(-(2**63), 2**63)
-SCALARS: Final = (str, int, float, bool, datetime, date, time, FilePath)
+SCALARS: Final = (str, int, float, bool, datetime, date, time, FilePath, SecretStr)
 
 
 def too_deep() -> str:

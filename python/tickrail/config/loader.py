@@ -1,23 +1,23 @@
 """``load_config``: the layers of one environment, merged, checked, frozen and hashed.
 
-Low to high: defaults, ``base/*.toml``, ``<env>/*.toml`` (files in the order of their names), environment variables,
-overrides (``--set``), arguments. Tables merge; everything else, arrays among it, is replaced.
+Low to high: defaults, ``base/*.toml``, ``<env>/*.toml`` (files in the order of their names), the secrets directory,
+environment variables, overrides (``--set``), arguments. Tables merge; everything else, arrays among it, is replaced.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from tickrail.config.decision import decision_digest
 from tickrail.config.files import BASE, find_environment, read_folder
 from tickrail.config.models import RuntimeConfig
 from tickrail.config.origins import DEFAULT, Origin, Tree, format_path
+from tickrail.config.secrets_folder import SECRETS_VARIABLE, lay_secrets
 from tickrail.config.text_layers import lay_arguments, lay_overrides, lay_variables
 from tickrail.config.toml_lines import parse_key
 from tickrail.config.validation import validate
@@ -40,7 +40,7 @@ class LoadedConfig:
     """
 
     config: RuntimeConfig
-    origins: Mapping[str, Origin]
+    origins: Mapping[str, Origin] = field(repr=False, compare=False)
     digest: bytes
     env: str
     root: Path
@@ -66,6 +66,7 @@ def load_config(
     env: str,
     *,
     root: str | Path = "config",
+    secrets_dir: str | Path | None = None,
     environ: Mapping[str, str] | None = None,
     overrides: Iterable[str] = (),
     arguments: Mapping[str, Any] | None = None,
@@ -75,6 +76,7 @@ def load_config(
     Args:
         env: Name of a folder under ``root``.
         root: The configuration root; its parent is where relative paths of feeds start.
+        secrets_dir: Folder with a file a value; ``None`` takes the variable ``TICKRAIL_SECRETS_DIR``, if it is set.
         environ: Variables; ``None`` takes those of the process.
         overrides: Texts ``a.b=v``, in order.
         arguments: Values by dotted path, the highest layer.
@@ -90,26 +92,30 @@ def load_config(
     base = Path(root)
     folder = find_environment(base, env)
     tree = Tree()
+    variables = os.environ if environ is None else environ
     problems = read_folder(base, base / BASE, tree) if (base / BASE).exists() else []
     problems += read_folder(base, folder, tree)
     unread = bool(problems)
-    problems += lay_variables(tree, os.environ if environ is None else environ)
+    secrets = secrets_dir if secrets_dir is not None else variables.get(SECRETS_VARIABLE)
+    problems += lay_secrets(tree, Path(secrets)) if secrets else []
+    problems += lay_variables(tree, variables)
     problems += lay_overrides(tree, overrides)
     problems += lay_arguments(tree, arguments or {})
+    # Some of it may be secret, and a traceback that shows locals would print it.
+    del environ, variables, overrides, arguments
     said = {problem.path for problem in problems}
     config, found = validate(tree)
     problems += [p for p in found if p.path not in said and not (unread and p.message == "missing")]
     if problems or config is None:
         raise ConfigProblems(sorted(problems, key=partial(_rank, base)))
-    origins = {format_path(path): origin for path, origin in tree.origins.items()}
     where = base.absolute()
     placed = _placed(config, where.parent)
-    return LoadedConfig(placed, MappingProxyType(origins), decision_digest(config), env, where, base)
+    return LoadedConfig(placed, tree.named_origins(), decision_digest(config), env, where, base)
 
 
 def _rank(root: Path, problem: Problem) -> tuple[int, str, int]:
     """Layer, file and line; the sort keeps the order of equals, which is that of the command line."""
-    for layer, prefix in enumerate(("env ", "--set", "argument "), start=3):
+    for layer, prefix in enumerate(("secret ", "env ", "--set", "argument "), start=3):
         if problem.origin.startswith(prefix):
             return layer, "", 0
     file, _, line = problem.origin.rpartition(":")

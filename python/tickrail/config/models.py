@@ -15,15 +15,27 @@ from tickrail.config.values import (
     ClassPath,
     FrozenTable,
     Id,
+    IdList,
     InstrumentKey,
     InstrumentList,
+    Options,
     Params,
+    PathList,
     PathText,
+    Secrets,
     Table,
     TimeNs,
 )
 
-__all__ = ["FeedConfig", "InstrumentConfig", "RuntimeConfig", "RuntimeSettings", "StrategyConfig", "VenueConfig"]
+__all__ = [
+    "FeedConfig",
+    "InstrumentConfig",
+    "LimitConfig",
+    "RuntimeConfig",
+    "RuntimeSettings",
+    "StrategyConfig",
+    "VenueConfig",
+]
 
 UINT32_MAX = 2**32 - 1
 INT64_MAX = 2**63 - 1
@@ -43,6 +55,7 @@ class RuntimeSettings(_Table):
         slice_ticks: Ticks that a source hands the loop at once; never changes a result.
         run_dir: Folder for the result folders; placed as the paths of feeds are.
         always_fresh: Hand out a new tick object for every tick, kept or not; never changes a result.
+        modules: Providers of services, each as ``module:attribute``.
     """
 
     seed: Annotated[int, Field(ge=0, le=INT64_MAX)] = 0
@@ -51,6 +64,7 @@ class RuntimeSettings(_Table):
     slice_ticks: Annotated[int, Field(ge=1, le=65_536)] = 4_096
     run_dir: PathText = Path("runs")
     always_fresh: bool = False
+    modules: Annotated[tuple[ClassPath, ...], PathList] = ()
 
 
 class InstrumentConfig(_Table):
@@ -77,14 +91,16 @@ class FeedConfig(_Table):
         path: The file; a relative one starts at the parent of the configuration root. Absolute once it is loaded.
         start: First time that is delivered, int ns UTC; ``None`` is the beginning.
         end: First time that is delivered no more, int ns UTC; ``None`` is the end.
-        options: Whatever else the adapter takes.
+        options: Whatever else the adapter takes; text under a name that says secret is one.
+        secrets: What the adapter takes and nobody may see, each passed as a ``SecretStr``.
     """
 
     adapter: Id = "ticks"
     path: PathText | None = None
     start: TimeNs = None
     end: TimeNs = None
-    options: Params = Field(default_factory=FrozenTable)
+    options: Options = Field(default_factory=FrozenTable)
+    secrets: Secrets = Field(default_factory=FrozenTable)
 
 
 class VenueConfig(_Table):
@@ -93,12 +109,14 @@ class VenueConfig(_Table):
     Attributes:
         adapter: Name of the adapter; ``simulated`` fills from the ticks.
         fee_rate: Fee as a fraction of the notional: 0.00002 is 0.2 basis points.
-        options: Whatever else the adapter takes.
+        options: Whatever else the adapter takes; text under a name that says secret is one.
+        secrets: What the adapter takes and nobody may see, each passed as a ``SecretStr``.
     """
 
     adapter: Id = "simulated"
     fee_rate: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    options: Params = Field(default_factory=FrozenTable)
+    options: Options = Field(default_factory=FrozenTable)
+    secrets: Secrets = Field(default_factory=FrozenTable)
 
 
 class StrategyConfig(_Table):
@@ -108,6 +126,7 @@ class StrategyConfig(_Table):
         class_: Key ``class``: ``module:Class``.
         instruments: Ids of what the strategy receives, or ``"*"`` for everything.
         params: Values for the class's parameters, checked against the class when it is built.
+        secrets: Values for parameters of type ``SecretStr``.
         enabled: Whether the strategy takes part.
         max_ticks: Most ticks in a batch (classes with ``on_batch``).
         window_ns: Time span of a batch, aligned to the epoch; 0 is none.
@@ -116,16 +135,40 @@ class StrategyConfig(_Table):
     class_: Annotated[ClassPath, Field(alias="class")]
     instruments: Annotated[tuple[str, ...] | Literal["*"], InstrumentList] = "*"
     params: Params = Field(default_factory=FrozenTable)
+    secrets: Secrets = Field(default_factory=FrozenTable)
     enabled: bool = True
     max_ticks: Annotated[int, Field(ge=1, le=UINT32_MAX)] = 4_096
     window_ns: Annotated[int, Field(ge=0, le=INT64_MAX)] = 0
 
 
+class LimitConfig(_Table):
+    """Table ``[limits.ID]``: what the orders of some strategies may not go beyond, each strategy by itself.
+
+    Attributes:
+        strategies: Ids of the strategies that it binds, or ``"*"`` for all.
+        instruments: Ids of the instruments that it holds for, or ``"*"`` for all.
+        max_order_quantity: Largest quantity of one order.
+        max_order_notional: Largest price times quantity of one order, in the instrument's currency.
+        max_position_quantity: Largest position, long or short, counting orders in flight.
+        max_open_orders: Most orders open at once.
+        max_orders_per_s: Most new orders within any second.
+    """
+
+    strategies: Annotated[tuple[str, ...] | Literal["*"], IdList] = "*"
+    instruments: Annotated[tuple[str, ...] | Literal["*"], InstrumentList] = "*"
+    max_order_quantity: Annotated[float | None, Field(gt=0.0)] = None
+    max_order_notional: Annotated[float | None, Field(gt=0.0)] = None
+    max_position_quantity: Annotated[float | None, Field(ge=0.0)] = None
+    max_open_orders: Annotated[int | None, Field(ge=0, le=UINT32_MAX)] = None
+    max_orders_per_s: Annotated[int | None, Field(ge=0, le=UINT32_MAX)] = None
+
+
 class RuntimeConfig(_Table):
-    """A whole configuration: ``[runtime]`` and four tables keyed by id."""
+    """A whole configuration: ``[runtime]`` and five tables keyed by id."""
 
     runtime: RuntimeSettings = RuntimeSettings()
     instruments: Annotated[dict[InstrumentKey, InstrumentConfig], Table] = Field(default_factory=FrozenTable)
     feeds: Annotated[dict[Id, FeedConfig], Table] = Field(default_factory=FrozenTable)
     venues: Annotated[dict[Id, VenueConfig], Table] = Field(default_factory=FrozenTable)
     strategies: Annotated[dict[Id, StrategyConfig], Table] = Field(default_factory=FrozenTable)
+    limits: Annotated[dict[Id, LimitConfig], Table] = Field(default_factory=FrozenTable)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
 
-__all__ = ["DEFAULT", "Origin", "Path", "Tree", "fold", "format_path", "near_miss"]
+from tickrail.config.toml_lines import KeyLines
+
+__all__ = ["DEFAULT", "Origin", "Origins", "Path", "Tree", "fold", "format_path", "near_miss"]
 
 Path = tuple[str, ...]
 
@@ -22,12 +24,13 @@ class Origin:
 
     Attributes:
         kind: The layer.
-        name: The file, the variable, or the path given to ``--set`` or as an argument.
+        name: The file (of the configuration or of a secret), the variable, or the path given to ``--set`` or as an
+            argument.
         line: The line in the file, from 1.
         over: The origin of the value that this one replaced.
     """
 
-    kind: Literal["default", "file", "env", "set", "argument"]
+    kind: Literal["default", "file", "secret", "env", "set", "argument"]
     name: str = ""
     line: int | None = None
     over: Origin | None = None
@@ -35,15 +38,47 @@ class Origin:
     def __str__(self) -> str:
         if self.kind == "file":
             return self.name if self.line is None else f"{self.name}:{self.line}"
-        prefix = {"default": "default", "env": "env", "set": "--set", "argument": "argument"}[self.kind]
-        return f"{prefix} {self.name}".rstrip()
+        return f"{WORDS[self.kind]} {self.name}".rstrip()
 
     def history(self) -> tuple[Origin, ...]:
         """This origin and all that it replaced, newest first."""
-        return (self,) if self.over is None else (self, *self.over.history())
+        found: list[Origin] = []
+        origin: Origin | None = self
+        while origin is not None:
+            found.append(origin)
+            origin = origin.over
+        return tuple(found)
 
 
 DEFAULT: Final = Origin("default")
+WORDS: Final = {"default": "default", "secret": "secret", "env": "env", "set": "--set", "argument": "argument"}
+
+
+class _Mark:
+    """Who set the value at a path; the line is looked up when somebody asks, which few loads do."""
+
+    __slots__ = ("lines", "origin", "over", "path")
+
+    def __init__(self, path: Path, origin: Origin, lines: KeyLines | None, over: _Mark | None) -> None:
+        self.path = path
+        self.origin = origin
+        self.lines = lines
+        self.over = over
+
+    def resolve(self) -> Origin:
+        chain: list[_Mark] = []
+        mark: _Mark | None = self
+        while mark is not None:
+            chain.append(mark)
+            mark = mark.over
+        found: Origin | None = None
+        for mark in reversed(chain):
+            line = None if mark.lines is None else mark.lines.line(mark.path)
+            found = Origin(mark.origin.kind, mark.origin.name, line, found)
+        return DEFAULT if found is None else found
+
+
+Marks: TypeAlias = dict[Path, _Mark]
 
 
 class Tree:
@@ -51,7 +86,16 @@ class Tree:
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
-        self.origins: dict[Path, Origin] = {}
+        self._marks: Marks = {}
+
+    @property
+    def origins(self) -> dict[Path, Origin]:
+        """Of every value and table that a layer set."""
+        return {path: mark.resolve() for path, mark in self._marks.items()}
+
+    def named_origins(self) -> Origins:
+        """The same by the paths as TOML writes them, worked out when they are asked for."""
+        return Origins(self._marks)
 
     def get(self, path: Path) -> Any:
         """The value at ``path``, or ``None``."""
@@ -60,51 +104,67 @@ class Tree:
             node = node.get(part) if isinstance(node, dict) else None
         return node
 
-    def set(self, path: Path, value: Any, origin: Origin, lines: Mapping[Path, int] | None = None) -> None:
+    def set(self, path: Path, value: Any, origin: Origin, lines: KeyLines | None = None) -> None:
         """Lay ``value`` over what stands at ``path``; ``lines`` gives keys inside a table their own lines."""
         node = self.values
-        for depth, part in enumerate(path[:-1], start=1):
-            node = self._table(node, part, path[:depth], _at(origin, path[:depth], lines))
-        self._lay(node, path, value, origin, lines or {})
+        for depth in range(1, len(path)):
+            node = self._table(node, path[:depth], origin, lines)
+        self._lay(node, path, value, origin, lines)
 
     def origin(self, path: Path) -> Origin:
         """The origin of the value at ``path``, or of the innermost table around it that has one."""
         for depth in range(len(path), 0, -1):
-            if path[:depth] in self.origins:
-                return self.origins[path[:depth]]
+            if path[:depth] in self._marks:
+                return self._marks[path[:depth]].resolve()
         return DEFAULT
 
-    def _lay(self, node: dict[str, Any], path: Path, value: Any, origin: Origin, lines: Mapping[Path, int]) -> None:
-        here = _at(origin, path, lines)
+    def _lay(self, node: dict[str, Any], path: Path, value: Any, origin: Origin, lines: KeyLines | None) -> None:
         if isinstance(value, dict):
-            table = self._table(node, path[-1], path, here)
+            table = self._table(node, path, origin, lines)
             for key, item in value.items():
-                self._lay(table, (*path, key), item, here, lines)
+                self._lay(table, (*path, key), item, origin, lines)
             return
         self._forget_below(path, node.get(path[-1]))
-        self._mark(path, here)
+        self._mark(path, origin, lines)
         node[path[-1]] = value
 
-    def _table(self, node: dict[str, Any], part: str, path: Path, origin: Origin) -> dict[str, Any]:
-        if not isinstance(node.get(part), dict):
-            self._mark(path, origin)
-            node[part] = {}
-        table: dict[str, Any] = node[part]
+    def _table(self, node: dict[str, Any], path: Path, origin: Origin, lines: KeyLines | None) -> dict[str, Any]:
+        table = node.get(path[-1])
+        if not isinstance(table, dict):
+            self._mark(path, origin, lines)
+            table = node[path[-1]] = {}
         return table
 
-    def _mark(self, path: Path, origin: Origin) -> None:
-        over = self.origins.get(path)
-        self.origins[path] = origin if over is None else replace(origin, over=over)
+    def _mark(self, path: Path, origin: Origin, lines: KeyLines | None) -> None:
+        self._marks[path] = _Mark(path, origin, lines, self._marks.get(path))
 
     def _forget_below(self, path: Path, old: object) -> None:
         if isinstance(old, dict):
             for key, item in old.items():
                 self._forget_below((*path, key), item)
-                self.origins.pop((*path, key), None)
+                self._marks.pop((*path, key), None)
 
 
-def _at(origin: Origin, path: Path, lines: Mapping[Path, int] | None) -> Origin:
-    return Origin(origin.kind, origin.name, lines[path]) if lines and path in lines else origin
+class Origins(Mapping[str, Origin]):
+    """Path as TOML writes it -> who set it."""
+
+    def __init__(self, marks: Marks) -> None:
+        self._marks = marks
+        self._known: dict[str, Origin] | None = None
+
+    def _all(self) -> dict[str, Origin]:
+        if self._known is None:
+            self._known = {format_path(path): mark.resolve() for path, mark in self._marks.items()}
+        return self._known
+
+    def __getitem__(self, path: str) -> Origin:
+        return self._all()[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._marks)
 
 
 def format_path(path: Iterable[object]) -> str:

@@ -9,37 +9,36 @@ from typing import Final
 
 from tickrail.config.loader import LoadedConfig
 from tickrail.config.origins import format_path, near_miss
-from tickrail.errors import ConfigProblems, Problem
+from tickrail.errors import Problem
 
-__all__ = ["require_presence"]
+__all__ = ["presence_problems"]
 
 #: Files of a folder that are looked through for the one that was meant: a folder of data may hold very many.
 MOST_NEIGHBOURS: Final = 1_000
 
 
-def require_presence(loaded: LoadedConfig, *, feed_adapters: Collection[str], venue_adapters: Collection[str]) -> None:
-    """Check that whatever is named is there.
+def presence_problems(
+    loaded: LoadedConfig,
+    *,
+    feed_adapters: Collection[str],
+    venue_adapters: Collection[str],
+    enforced: Collection[str] = (),
+) -> list[Problem]:
+    """Whatever is named and is not there.
 
     Args:
         loaded: The configuration.
         feed_adapters: Names of the adapters that feeds can have.
         venue_adapters: Names of the adapters that venues can have.
-
-    Raises:
-        ConfigProblems: Something is not there.
+        enforced: Keys of limits that this runtime enforces.
     """
-    problems = [
+    return [
         *_nothing_to_run(loaded),
         *_feeds(loaded, feed_adapters),
         *_venues(loaded, venue_adapters),
         *_routes(loaded),
+        *_limits(loaded, enforced),
     ]
-    if problems:
-        missing_data = any(problem.path.endswith(".path") for problem in problems)
-        raise ConfigProblems(
-            problems,
-            hint="'tickrail data generate' and 'tickrail data import' make tick files" if missing_data else None,
-        )
 
 
 def _nothing_to_run(loaded: LoadedConfig) -> Iterator[Problem]:
@@ -88,6 +87,22 @@ def _routes(loaded: LoadedConfig) -> Iterator[Problem]:
             if venue not in venues:
                 path, meant = format_path(("strategies", name, "instruments")), near_miss(venue, venues)
                 yield loaded.problem(path, f"no venue '{venue}'", expected=f"a table [venues.{venue}]", near_miss=meant)
+
+
+def _limits(loaded: LoadedConfig, enforced: Collection[str]) -> Iterator[Problem]:
+    """Limits on nobody, and limits that nothing enforces: one that is only written down would be believed."""
+    for name, limit in loaded.config.limits.items():
+        for strategy in () if limit.strategies == "*" else limit.strategies:
+            if strategy not in loaded.config.strategies:
+                path = format_path(("limits", name, "strategies"))
+                meant = near_miss(strategy, loaded.config.strategies)
+                yield loaded.problem(
+                    path, f"no strategy '{strategy}'", expected="an id of [strategies]", near_miss=meant
+                )
+        for key in sorted(limit.model_fields_set - {"strategies", "instruments"}):
+            if key not in enforced and getattr(limit, key) is not None:
+                path = format_path(("limits", name, key))
+                yield loaded.problem(path, "nothing in this installation enforces it", expected="no such limit")
 
 
 def _unknown_adapter(loaded: LoadedConfig, path: tuple[str, ...], adapter: str, known: Collection[str]) -> Problem:

@@ -6,15 +6,30 @@ from pathlib import Path as FilePath
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from tickrail.config.models import RuntimeConfig, RuntimeSettings
 from tickrail.config.origins import Path
 
-__all__ = ["ID_TABLES", "SECTIONS", "field_type", "keys_at", "takes_list", "takes_text"]
+__all__ = [
+    "ID_TABLES",
+    "RETIRED",
+    "SECTIONS",
+    "field_type",
+    "is_open",
+    "keys_at",
+    "retired",
+    "takes_list",
+    "takes_secret",
+    "takes_text",
+]
 
+TEXTS: Final = (str, FilePath, SecretStr)
 SECTIONS: Final = tuple(RuntimeConfig.model_fields)
 ID_TABLES: Final = tuple(section for section in SECTIONS if section != "runtime")
+#: Keys of earlier releases: section and key -> what to write instead. They are errors: a key that still stands in a
+#: file and is read no more is believed to work.
+RETIRED: Final[dict[tuple[str, str], str]] = {}
 
 
 def keys_at(path: Path) -> tuple[str, ...]:
@@ -23,16 +38,33 @@ def keys_at(path: Path) -> tuple[str, ...]:
     return () if model is None else tuple(_fields(model))
 
 
+def retired(path: Path) -> str | None:
+    """What replaced the key at ``path``, where an earlier release had it."""
+    return RETIRED.get((path[0], path[-1])) if path else None
+
+
 def field_type(path: Path) -> Any:
     """The type of the value at ``path``; ``None`` where the models leave it open."""
     model = _model_at(path[:-1]) if path else None
-    return None if model is None else _fields(model).get(path[-1])
+    if model is not None:
+        return _fields(model).get(path[-1])
+    return _item_type(field_type(path[:-1])) if len(path) > 3 else None
+
+
+def is_open(path: Path) -> bool:
+    """Whether ``path`` lies in a table in which any value may stand: options, parameters."""
+    return len(path) > 3 and path[0] in ID_TABLES and field_type(path) is None
+
+
+def takes_secret(annotation: Any) -> bool:
+    """Whether the value there is a secret."""
+    return SecretStr in _members(annotation)
 
 
 def takes_text(annotation: Any) -> bool:
     """Whether text stays text there, whatever it looks like."""
     members = _members(annotation)
-    return any(member is str or member is FilePath for member in members) and not takes_list(annotation)
+    return any(member in TEXTS for member in members) and not takes_list(annotation)
 
 
 def takes_list(annotation: Any) -> bool:
@@ -48,6 +80,12 @@ def _members(annotation: Any) -> tuple[Any, ...]:
     if get_origin(annotation) is Literal:
         return tuple(type(value) for value in get_args(annotation))
     return (annotation,)
+
+
+def _item_type(annotation: Any) -> Any:
+    """The type of the values of a table; ``None`` where any value may stand."""
+    inner = next((get_args(member)[1] for member in _members(annotation) if get_origin(member) is dict), Any)
+    return None if inner is Any else inner
 
 
 def _fields(model: type[BaseModel]) -> dict[str, Any]:

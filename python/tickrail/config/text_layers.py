@@ -7,19 +7,32 @@ from collections.abc import Iterable, Mapping
 from datetime import date, time
 from typing import Any, Final
 
+from pydantic import SecretStr
+
 from tickrail.config.limits import offences, too_deep
 from tickrail.config.origins import Origin, Path, Tree, fold, format_path, near_miss
-from tickrail.config.schema import ID_TABLES, SECTIONS, field_type, keys_at, takes_list, takes_text
+from tickrail.config.schema import ID_TABLES, SECTIONS, field_type, keys_at, takes_list, takes_secret, takes_text
 from tickrail.config.toml_lines import parse_key
 from tickrail.errors import Problem
 
-__all__ = ["PREFIX", "lay_arguments", "lay_overrides", "lay_variables"]
+__all__ = [
+    "PREFIX",
+    "SEPARATOR",
+    "UnknownKey",
+    "lay_arguments",
+    "lay_overrides",
+    "lay_text",
+    "lay_value",
+    "lay_variables",
+    "resolve_folded",
+]
 
 PREFIX: Final = "TICKRAIL_"
 SEPARATOR: Final = "__"
+OPEN_TABLES: Final = ("params", "options", "secrets")
 
 
-class _Unknown(Exception):
+class UnknownKey(Exception):
     """A part of a path that names nothing."""
 
     def __init__(self, path: Path, what: str, known: tuple[str, ...]) -> None:
@@ -29,6 +42,7 @@ class _Unknown(Exception):
         self.known = known
 
     def problem(self, origin: Origin) -> Problem:
+        """The same as a problem of the layer that named it."""
         meant = near_miss(self.path[-1], self.known)
         expected = "one of " + ", ".join(self.known) if self.known else "no id here: no file makes one"
         return Problem(format_path(self.path), str(origin), f"unknown {self.what}", expected, meant)
@@ -44,14 +58,14 @@ def lay_variables(tree: Tree, environ: Mapping[str, str]) -> list[Problem]:
             problems += _mistaken_switch(name, origin)
             continue
         try:
-            path = _resolve_folded(tree, tuple(name.removeprefix(PREFIX).lower().split(SEPARATOR)))
-        except _Unknown as unknown:
+            path = resolve_folded(tree, tuple(name.removeprefix(PREFIX).lower().split(SEPARATOR)))
+        except UnknownKey as unknown:
             problems.append(unknown.problem(origin))
             continue
         if path in setters:
             problems.append(Problem(format_path(path), str(origin), f"set by {setters[path]} as well", "one variable"))
         setters[path] = name
-        problems += _lay_text(tree, path, environ[name], origin)
+        problems += lay_text(tree, path, environ[name], origin)
     return problems
 
 
@@ -68,7 +82,7 @@ def lay_overrides(tree: Tree, overrides: Iterable[str]) -> list[Problem]:
             shown = key.strip()[:64]
             problems.append(Problem("", f"--set {shown}".rstrip(), "malformed", "PATH=VALUE, as runtime.seed=7"))
             continue
-        problems += _lay_text(tree, path, text.strip(), Origin("set", format_path(path)))
+        problems += lay_text(tree, path, text.strip(), Origin("set", format_path(path)))
     return problems
 
 
@@ -81,7 +95,7 @@ def lay_arguments(tree: Tree, arguments: Mapping[str, Any]) -> list[Problem]:
         except ValueError:
             problems.append(Problem("", f"argument {key}", "malformed", "a dotted path, as runtime.seed"))
             continue
-        problems += _lay_value(tree, path, _plain(value), Origin("argument", format_path(path)))
+        problems += lay_value(tree, path, _plain(value), Origin("argument", format_path(path)))
     return problems
 
 
@@ -97,17 +111,22 @@ def _mistaken_switch(name: str, origin: Origin) -> list[Problem]:
     return []
 
 
-def _resolve_folded(tree: Tree, parts: Path) -> Path:
+def resolve_folded(tree: Tree, parts: Path) -> Path:
+    """The path that a name means which knows neither case nor punctuation.
+
+    Raises:
+        UnknownKey: There is no such section or id.
+    """
     section, *rest = parts
     if section not in SECTIONS:
-        raise _Unknown((section,), "key", SECTIONS)
+        raise UnknownKey((section,), "key", SECTIONS)
     if section not in ID_TABLES or not rest:
         return parts
     table = tree.get((section,))
     ids = tuple(table) if isinstance(table, dict) else ()
     chosen = [candidate for candidate in ids if fold(candidate) == fold(rest[0])]
     if not chosen:
-        raise _Unknown((section, rest[0]), f"id in [{section}]", ids)
+        raise UnknownKey((section, rest[0]), f"id in [{section}]", ids)
     return _into_params(tree, (section, chosen[0], *rest[1:]))
 
 
@@ -124,26 +143,31 @@ def _resolve_dotted(tree: Tree, parts: Path) -> Path:
 
 def _into_params(tree: Tree, path: Path) -> Path:
     """``strategies.ID.fast`` means the parameter ``fast``, as long as a strategy's table has no key of that name."""
-    if path[0] != "strategies" or len(path) < 3:
+    if len(path) < 3:
         return path
-    if path[2] not in keys_at(path[:2]):
+    if path[0] == "strategies" and path[2] not in keys_at(path[:2]):
         path = (*path[:2], "params", *path[2:])
-    if path[2] == "params" and len(path) > 3:
-        params = tree.get(path[:3])
-        same = [name for name in params if fold(name) == fold(path[3])] if isinstance(params, dict) else []
+    if path[2] in OPEN_TABLES and len(path) > 3:
+        table = tree.get(path[:3])
+        same = [name for name in table if fold(name) == fold(path[3])] if isinstance(table, dict) else []
         path = (*path[:3], path[3] if path[3] in same or not same else same[0], *path[4:])
     return path
 
 
-def _lay_text(tree: Tree, path: Path, text: str, origin: Origin) -> list[Problem]:
+def lay_text(tree: Tree, path: Path, text: str, origin: Origin) -> list[Problem]:
+    """Lay a value that arrived as text."""
+    annotation = field_type(path)
+    if takes_secret(annotation) and text:
+        return lay_value(tree, path, SecretStr(text), origin)
     try:
-        value = _value(text, field_type(path), tree.get(path))
+        value = _value(text, annotation, tree.get(path))
     except RecursionError:
         return [Problem(format_path(path), str(origin), too_deep())]
-    return _lay_value(tree, path, value, origin)
+    return lay_value(tree, path, value, origin)
 
 
-def _lay_value(tree: Tree, path: Path, value: Any, origin: Origin) -> list[Problem]:
+def lay_value(tree: Tree, path: Path, value: Any, origin: Origin) -> list[Problem]:
+    """Lay a value, or say which limits it breaks."""
     wrong = [Problem(format_path(place), str(origin), message) for place, message in offences(path, value)]
     if not any(problem.message == too_deep() for problem in wrong):
         tree.set(path, value, origin)

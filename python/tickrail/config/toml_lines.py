@@ -10,7 +10,7 @@ import re
 import tomllib
 from typing import Final
 
-__all__ = ["key_lines", "parse_key"]
+__all__ = ["KeyLines", "key_lines", "parse_key"]
 
 Key = tuple[str, ...]
 
@@ -48,6 +48,20 @@ def key_lines(text: str) -> dict[Key, int]:
     An array is one value: keys of tables inside it have no lines of their own.
     """
     return _Scan(text.replace("\r\n", "\n")).run()
+
+
+class KeyLines:
+    """The lines of one text, scanned when the first is asked for: a load in which all is well needs none."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._lines: dict[Key, int] | None = None
+
+    def line(self, key: Key) -> int | None:
+        """The line of ``key``, or of the innermost table around it."""
+        if self._lines is None:
+            self._lines, self._text = key_lines(self._text), ""
+        return next((self._lines[key[:depth]] for depth in range(len(key), 0, -1) if key[:depth] in self._lines), None)
 
 
 class _Scan:

@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from tickrail.config.models import RuntimeConfig
 from tickrail.config.origins import Path, Tree, fold, format_path, near_miss
-from tickrail.config.schema import ID_TABLES, keys_at
+from tickrail.config.schema import ID_TABLES, keys_at, retired
 from tickrail.errors import Problem
 
 __all__ = ["validate"]
@@ -35,6 +35,7 @@ EXPECTED: Final = {
 }
 BOUNDS: Final = {
     "greater_than_equal": ("ge", "at least"),
+    "greater_than": ("gt", "more than"),
     "less_than_equal": ("le", "at most"),
     "less_than": ("lt", "less than"),
 }
@@ -84,12 +85,16 @@ def _path(detail: ErrorDetails) -> Path:
 
 def _near(detail: ErrorDetails) -> str | None:
     path = _path(detail)
-    return near_miss(path[-1], keys_at(path[:-1])) if detail["type"] == "extra_forbidden" else None
+    if detail["type"] != "extra_forbidden" or retired(path) is not None:
+        return None
+    return near_miss(path[-1], keys_at(path[:-1]))
 
 
 def _say(detail: ErrorDetails) -> tuple[str, str | None]:
     kind, path, context = detail["type"], _path(detail), detail.get("ctx", {})
     if kind == "extra_forbidden":
+        if (instead := retired(path)) is not None:
+            return "is read no more", instead
         return "unknown key", "one of " + ", ".join(keys_at(path[:-1]))
     if kind == "missing":
         return "missing", MISSING.get(path[-1])

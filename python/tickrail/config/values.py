@@ -7,15 +7,37 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-__all__ = ["ClassPath", "FrozenTable", "Id", "InstrumentKey", "InstrumentList", "Params", "PathText", "Table", "TimeNs"]
+__all__ = [
+    "ClassPath",
+    "FrozenTable",
+    "Id",
+    "IdList",
+    "InstrumentKey",
+    "InstrumentList",
+    "Options",
+    "Params",
+    "PathList",
+    "PathText",
+    "Secrets",
+    "Table",
+    "TimeNs",
+    "says_secret",
+]
 
 ID_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 CLASS_PATTERN: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 INSTRUMENT_PATTERN: Final = re.compile(r"[^\s.][^\s]*\.[^\s.]+")
 TIME_PATTERN: Final = re.compile(r"(?P<seconds>[^.,]*?)(?:\.(?P<fraction>\d{1,9}))?(?P<zone>Z|z|[+-]\d{2}:?\d{2})?")
+#: Names that say by themselves that their text is a secret. ``token`` alone does so for a feed or a venue; among the
+#: parameters of a strategy it may well be a coin.
+SECRET_NAME: Final = re.compile(
+    r"(?i)(?:.*[_-])?(?:password|passwd|passphrase|secret|credentials?|(?:api|private|secret|access|auth)[_-]?key"
+    r"|(?:access|auth|api|bearer|refresh|session)[_-]?token)"
+)
+TOKEN_NAME: Final = re.compile(r"(?i)(?:.*[_-])?token")
 SECOND_NS: Final = 1_000_000_000
 INT64_MAX: Final = 2**63 - 1
 
@@ -35,8 +57,29 @@ class FrozenTable(dict[K, V]):
         return type(self), (dict(self),)
 
 
-def _freeze(value: Any) -> Any:
-    return FrozenTable({key: _freeze(item) for key, item in value.items()}) if isinstance(value, dict) else value
+def says_secret(name: str, *, token: bool) -> bool:
+    """Whether text under this name has to be hidden; ``token`` says that a token is a secret there."""
+    return SECRET_NAME.fullmatch(name) is not None or (token and TOKEN_NAME.fullmatch(name) is not None)
+
+
+def _freeze(value: Any, *, token: bool) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return FrozenTable({key: _hidden(key, item, token=token) for key, item in value.items()})
+
+
+def _hidden(name: str, value: Any, *, token: bool) -> Any:
+    if isinstance(value, str) and says_secret(name, token=token):
+        return SecretStr(value)
+    return _freeze(value, token=token)
+
+
+def _freeze_params(value: Any) -> Any:
+    return _freeze(value, token=False)
+
+
+def _freeze_options(value: Any) -> Any:
+    return _freeze(value, token=True)
 
 
 def _fail(expected: str) -> NoReturn:
@@ -87,11 +130,29 @@ def _instruments(value: object) -> object:
     return tuple(value)
 
 
+def _ids(value: object) -> object:
+    if value == "*" and isinstance(value, str):
+        return value
+    if not isinstance(value, list | tuple) or not all(isinstance(v, str) and ID_PATTERN.fullmatch(v) for v in value):
+        _fail('a list of ids of strategies, as ["ema-eurusd"], or "*" for all')
+    if len(set(value)) != len(value):
+        _fail("each strategy once")
+    return tuple(value)
+
+
 def _matching(pattern: re.Pattern[str], expected: str) -> AfterValidator:
     def check(value: str) -> str:
         return value if pattern.fullmatch(value) else _fail(expected)
 
     return AfterValidator(check)
+
+
+def _tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _text_schema(pattern: re.Pattern[str]) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": f"^(?:{pattern.pattern})$"})
 
 
 def _path(value: object) -> object:
@@ -100,19 +161,38 @@ def _path(value: object) -> object:
     return Path(value) if isinstance(value, str) and value and "\0" not in value else _fail("a path, as text")
 
 
-TimeNs = Annotated[int | None, BeforeValidator(_time_ns), Field(ge=-INT64_MAX, le=INT64_MAX)]
+TIME_SCHEMA: Final = WithJsonSchema(
+    {
+        "anyOf": [{"type": "string"}, {"type": "integer", "minimum": -INT64_MAX, "maximum": INT64_MAX}],
+        "description": TIME_EXPECTED,
+    }
+)
+TimeNs = Annotated[int | None, BeforeValidator(_time_ns), Field(ge=-INT64_MAX, le=INT64_MAX), TIME_SCHEMA]
 """A point in time as int ns UTC; TOML dates and times, ISO text and whole nanoseconds are taken."""
 
 InstrumentList: Final = BeforeValidator(_instruments)
 """Marks the list of instruments: a list of ids or ``"*"``."""
 
-ClassPath = Annotated[str, _matching(CLASS_PATTERN, 'the strategy\'s class as "module:Class"')]
-Id = Annotated[str, _matching(ID_PATTERN, "an id of at most 64 letters, digits, '.', '_' and '-'")]
-InstrumentKey = Annotated[
-    str, _matching(INSTRUMENT_PATTERN, "an instrument id of the form SYMBOL.VENUE, as EURUSD.SIM")
+ClassPath = Annotated[
+    str, _matching(CLASS_PATTERN, 'the strategy\'s class as "module:Class"'), _text_schema(CLASS_PATTERN)
 ]
-PathText = Annotated[Path, BeforeValidator(_path)]
-Params = Annotated[dict[str, Any], AfterValidator(_freeze)]
+Id = Annotated[
+    str, _matching(ID_PATTERN, "an id of at most 64 letters, digits, '.', '_' and '-'"), _text_schema(ID_PATTERN)
+]
+InstrumentKey = Annotated[
+    str,
+    _matching(INSTRUMENT_PATTERN, "an instrument id of the form SYMBOL.VENUE, as EURUSD.SIM"),
+    _text_schema(INSTRUMENT_PATTERN),
+]
+PathText = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "string", "minLength": 1})]
+PathList: Final = BeforeValidator(_tuple)
+"""Marks a list of ``module:attribute``."""
+IdList: Final = BeforeValidator(_ids)
+"""Marks a list of ids of strategies: a list or ``"*"``."""
+Params = Annotated[dict[str, Any], AfterValidator(_freeze_params)]
+Options = Annotated[dict[str, Any], AfterValidator(_freeze_options)]
+Secrets = Annotated[dict[str, SecretStr], AfterValidator(FrozenTable)]
+"""Text that is shown nowhere, whatever its name."""
 
 Table: Final = AfterValidator(FrozenTable)
 """Marks a table keyed by id: frozen once it is valid."""

@@ -79,10 +79,10 @@ class Container:
             made: T = self._inner.get(key)
             return made
 
-    def has(self, key: Any) -> bool:
-        """Whether ``get(key)`` would find something here."""
+    def has(self, key: Any, *, scope: Scope | None = None) -> bool:
+        """Whether ``get(key)`` would find something here, or in a narrower ``scope`` once it is entered."""
         item = self._graph.get(key)
-        return item is not None and item.scope <= self.scope
+        return item is not None and item.scope <= (self.scope if scope is None else scope)
 
     def enter(self, scope: Scope) -> Container:
         """A narrower scope, closed at the latest with this one.

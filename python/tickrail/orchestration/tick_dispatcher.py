@@ -57,6 +57,7 @@ class TickDispatcher:
         rows = [dict(row) for row in instruments]
         self.instruments: tuple[str, ...] = tuple(str(row["id"]) for row in rows)
         self.strategies: dict[str, Strategy] = {}
+        self._config_digest = config_digest
         self._elapsed_s = 0.0
         self._compiled: dict[str, Compiled] = {}
         self._compile_s: dict[str, float] = {}
@@ -184,6 +185,7 @@ class TickDispatcher:
             instruments=self.instruments,
             stats=stats,
             configuration=configuration or {},
+            configuration_digest=self._config_digest.hex(),
         )
 
     def _register_compiled(

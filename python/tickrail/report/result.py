@@ -110,6 +110,7 @@ class Result:
         instruments: Ids by their number in ``orders`` and ``fills``.
         stats: Counters of the loop.
         configuration: The resolved configuration, plain values.
+        configuration_digest: SHA-256 over what of it decides results, in hexadecimal.
     """
 
     status: Status
@@ -123,6 +124,7 @@ class Result:
     instruments: tuple[str, ...]
     stats: Mapping[str, Any]
     configuration: Mapping[str, Any] = field(default_factory=dict)
+    configuration_digest: str = ""
 
     @property
     def ok(self) -> bool:
@@ -171,6 +173,7 @@ class Result:
             "elapsed_s": self.elapsed_s,
             "ticks_per_s": self.ticks_per_s,
             "digest": self.digest,
+            "configuration_digest": self.configuration_digest,
             "orders": len(self.orders),
             "fills": len(self.fills),
             "pnl": plain(self.pnl),

@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from pydantic import ConfigDict, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import (
+    ConfigDict,
+    PydanticSchemaGenerationError,
+    PydanticUserError,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+)
 
 from tickrail.domain.near import near_miss
 from tickrail.errors import ParameterError, Problem
@@ -133,6 +140,8 @@ class Schema:
             "Value error, "
         )
         message = f"parameter '{parameter.name}'{inside} ({parameter.type_name}) is {_shown(value)}"
+        if isinstance(value, SecretStr):
+            expected = "the annotation SecretStr (of pydantic): the value is a secret"
         return Problem(parameter.name, self.owner, message, expected)
 
     def _unknown(self, name: str) -> Problem:
