@@ -57,6 +57,8 @@ pub enum Outcome {
     Pulled,
     /// The source has nothing now.
     Idle,
+    /// Everything up to the time of [`Dispatcher::advance_until`] was taken.
+    Reached,
     /// All data was taken.
     End,
     /// Somebody asked to stop.
@@ -204,6 +206,10 @@ impl<H: Host> Dispatcher<H> {
                 None
             }
             Advance::Pending => Some(Outcome::Idle),
+            Advance::End if self.steps.until < i64::MAX => {
+                self.index = 0;
+                Some(self.reached())
+            }
             Advance::End => Some(self.end_of_data()),
         }
     }
@@ -272,18 +278,19 @@ impl<H: Host> Dispatcher<H> {
         Some(tick)
     }
 
-    fn outcome_of(&mut self, pass: Pass) -> Outcome {
+    pub(super) fn outcome_of(&mut self, pass: Pass) -> Outcome {
         match pass {
             Pass::Done => Outcome::Slice,
             Pass::Pulled => {
                 self.pulled = true;
                 Outcome::Pulled
             }
+            Pass::Reached => self.reached(),
             Pass::Halted => self.steps.halted().unwrap_or(Outcome::Stopped),
         }
     }
 
-    fn complete_pull(&mut self) {
+    pub(super) fn complete_pull(&mut self) {
         self.count_pulls();
         self.ahead.until = 0;
         if std::mem::take(&mut self.pulled) {
@@ -302,6 +309,10 @@ impl<H: Host> Dispatcher<H> {
     /// The tick that the pull subscriber was given; `None` outside [`Outcome::Pulled`].
     pub fn pulled(&self) -> Option<&Tick> {
         self.pulled.then(|| &self.source.current().ticks[self.index])
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished
     }
 
     /// Ends the run: batches are flushed, `on_stop` hooks run in reverse order, states become STOPPED. Idempotent.

@@ -21,6 +21,7 @@ mod stretch;
 mod subscriber;
 mod tape;
 mod timers;
+mod until;
 
 pub use arrival::TIMED_SLICE_TICKS;
 pub use batcher::BatchEdges;
@@ -32,3 +33,4 @@ pub use request::{MAX_ORDERS, MAX_QUANTITY, Refusal, Request, TimerKey};
 pub use step::{ErrorRecord, Fill, RunError};
 pub use subscriber::{Account, Delivery, Kinds, Subscription};
 pub use timers::StrategyClock;
+pub use until::Step;

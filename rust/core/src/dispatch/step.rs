@@ -125,6 +125,8 @@ impl std::error::Error for RunError {}
 pub(super) enum Pass {
     Done,
     Pulled,
+    /// The next record is later than `Steps::until`.
+    Reached,
     Halted,
 }
 
@@ -148,6 +150,8 @@ pub(super) struct Steps<H: Host> {
     pub(super) watched: Vec<bool>,
     /// The next key that needs more than a plain step: a timer, a window's end, a pending update.
     pub(super) gate: i64,
+    /// No input later than this is taken now.
+    pub(super) until: i64,
     pub(super) last_key: i64,
     /// How many records of the present slice were taken.
     pub(super) taken: usize,
@@ -187,6 +191,7 @@ impl<H: Host> Steps<H> {
             routes: Routes::new(instruments),
             watched: vec![false; instruments],
             gate: i64::MAX,
+            until: i64::MAX,
             last_key: i64::MIN,
             taken: 0,
             entered: 0,
@@ -236,7 +241,10 @@ impl<H: Host> Steps<H> {
             }
             let key = self.keys.of(tick);
             if key > self.gate {
-                self.before_key(slice, key);
+                self.before_key(slice, key.min(self.until.saturating_add(1)));
+                if key > self.until {
+                    return if self.halted().is_some() { Pass::Halted } else { Pass::Reached };
+                }
             }
             if self.stop.is_set() || self.run_error.is_some() || self.interruption.is_some() {
                 return Pass::Halted;
@@ -365,7 +373,8 @@ impl<H: Host> Steps<H> {
     }
 
     pub(super) fn flush_window(&mut self, slice: &Slice<'_>, key: i64) -> bool {
-        let ended = |subscriber: &Subscriber| subscriber.batcher.window_end() <= key;
+        // Without a window it ends at the end of time, which a key may be.
+        let ended = |subscriber: &Subscriber| subscriber.batcher.window_end() <= key.min(i64::MAX - 1);
         let next = self.subscribers.iter().position(ended);
         if let Some(strategy) = next {
             self.flush(slice, strategy as u32);
@@ -410,7 +419,7 @@ impl<H: Host> Steps<H> {
 
     pub(super) fn set_gate(&mut self) {
         let windows = self.subscribers.iter().map(|subscriber| subscriber.batcher.window_end().saturating_sub(1));
-        let due = windows.min().unwrap_or(i64::MAX).min(self.desk.next_timer());
+        let due = windows.min().unwrap_or(self.until).min(self.until).min(self.desk.next_timer());
         self.gate = if self.updates.is_empty() { due } else { i64::MIN };
     }
 
