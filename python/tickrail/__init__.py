@@ -24,6 +24,8 @@ if typing.TYPE_CHECKING:
         InstrumentId,
         OrderUpdate,
         Quote,
+        SpawnHandle,
+        SpawnResult,
         Tick,
         TickArray,
         TickBatch,
@@ -61,6 +63,8 @@ __all__ = [  # noqa: RUF022
     "Runtime",
     "RuntimeBootstrapper",
     "Scope",
+    "SpawnHandle",
+    "SpawnResult",
     "State",
     "Strategy",
     "TICK_DTYPE",
@@ -84,7 +88,7 @@ __all__ = [  # noqa: RUF022
 ]
 
 _NATIVE = (
-    "Bar InstrumentId OrderUpdate Quote Tick TickArray TickBatch TimerEvent TimerHandle Trade"  # nothing to import
+    "Bar InstrumentId OrderUpdate Quote SpawnHandle SpawnResult Tick TickArray TickBatch TimerEvent TimerHandle Trade"
 )
 _WHERE = {
     **dict.fromkeys(_NATIVE.split(), "_native"),

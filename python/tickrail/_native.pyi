@@ -1,7 +1,7 @@
 """The native module: what the binding (rust/python) offers; documented at its classes."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Final, Self, SupportsIndex, final, overload
 
 import numpy as np
@@ -14,12 +14,16 @@ __all__ = [
     "LAYOUT_VERSION",
     "OUT_CAPACITY",
     "Bar",
+    "ColumnBatch",
     "CompiledCode",
+    "CsvReader",
     "Dispatcher",
     "InstrumentId",
     "OrderUpdate",
     "Pulls",
     "Quote",
+    "SpawnHandle",
+    "SpawnResult",
     "StrategyCore",
     "Tick",
     "TickArray",
@@ -207,6 +211,49 @@ class TickArray:
     def fingerprint(self) -> bytes: ...
 
 @final
+class CsvReader:
+    """Reads rows of delimited text, given block by block, into batches of columns.
+
+    ``columns``: name, kind and shift of each column in the order of the file. Kinds: "skip", "number", "integer",
+    "flag", "word"; times: "s", "ms", "us", "ns" (whole numbers of that unit), the same with a point ("s.") where there
+    may be a fraction, "calendar" (no zone) and "calendar:zoned". The shift is added to times, in ns.
+    """
+
+    def __new__(
+        cls,
+        columns: Sequence[tuple[str, str, int]],
+        *,
+        origin: str = "",
+        delimiter: str = ",",
+        quoted: bool = True,
+        skip_lines: int = 0,
+    ) -> CsvReader: ...
+    def feed(self, block: bytes) -> None:
+        """Take the next block; an empty one is the end. Only once ``batch`` has nothing more of the ones before."""
+
+    def batch(self) -> ColumnBatch | None:
+        """The next rows; ``None``: ``feed`` more, or the text has ended. Raises ``ImportFormatError``."""
+
+@final
+class ColumnBatch:
+    """Columns of rows that stand on lines that follow each other; an Arrow stream of one batch.
+
+    A number that is not there is NaN, an integer 0, a time the least but one of int64.
+    """
+
+    @property
+    def first_line(self) -> int: ...
+    def __len__(self) -> int: ...
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """A copy of a column of numbers, integers or times; of words, their places in ``words`` (-1: none)."""
+
+    def words(self, name: str) -> list[str]: ...
+    def with_times(self, name: str, times: npt.NDArray[np.int64]) -> ColumnBatch: ...
+    def with_words(self, name: str, places: npt.NDArray[np.int32], words: Sequence[str]) -> ColumnBatch: ...
+    def rows(self, start: int, end: int) -> ColumnBatch: ...
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+
+@final
 class TickFileWriter:
     """Packs, checks and streams records into a ``.ticks`` file, which appears at ``commit`` or not at all.
 
@@ -305,6 +352,9 @@ class StrategyCore:
     ) -> TimerHandle: ...
     def cancel_timer(self, name: str) -> bool: ...
     def timers(self) -> list[TimerInfo]: ...
+    def spawn(
+        self, coroutine: Coroutine[Any, Any, object], callback: Callable[[SpawnResult], object] | None = None
+    ) -> SpawnHandle: ...
     def subscribe(self, instrument: InstrumentId | str) -> None: ...
     def unsubscribe(self, instrument: InstrumentId | str) -> None: ...
     @property
@@ -354,6 +404,26 @@ class TimerHandle:
     def info(self) -> TimerInfo | None: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *_exception: object) -> None: ...
+
+@final
+class SpawnHandle:
+    @property
+    def number(self) -> int: ...
+    @property
+    def done(self) -> bool: ...
+    def cancel(self) -> None: ...
+
+@final
+class SpawnResult:
+    @property
+    def number(self) -> int: ...
+    @property
+    def value(self) -> Any: ...
+    @property
+    def error(self) -> BaseException | None: ...
+    @property
+    def ts_ns(self) -> int: ...
+    def result(self) -> Any: ...
 
 @final
 class OrderUpdate:
@@ -424,6 +494,7 @@ class Dispatcher:
         config_digest: bytes | None = None,
         slice_ticks: int = 4096,
         always_fresh: bool = False,
+        spawner: object | None = None,
     ) -> Self: ...
     def add_feed(self, name: str, data: TickArray) -> int: ...
     def register(
@@ -456,9 +527,12 @@ class Dispatcher:
     def pause(self, strategy: int) -> bool: ...
     def resume(self, strategy: int) -> bool: ...
     @property
+    def stop_requested(self) -> bool: ...
+    @property
     def end(self) -> str | None: ...
     def stats(self) -> dict[str, Any]: ...
     def strategies(self) -> list[dict[str, Any]]: ...
+    def accounts(self, patience_s: float = 0.1) -> dict[str, Any]: ...
     def orders(self) -> npt.NDArray[np.void]: ...
     def fills(self) -> npt.NDArray[np.void]: ...
     def errors(self) -> list[dict[str, Any]]: ...

@@ -20,6 +20,7 @@ The tree; each class carries its facts as attributes and, where there is one, th
     ├── OrderRefused             an order that never left: quantity, instrument, state (also a ValueError)
     ├── IllegalTransition        a lifecycle operation that the present state does not allow
     ├── WrongThread              a call that belongs to the dispatch thread (also a RuntimeError)
+    ├── SpawnTimedOut            a coroutine that a simulation waited for in vain (also a TimeoutError)
     ├── RunFailed                a run that could not go on; its partial result is attached
     └── RuntimeFault             a defect of tickrail itself: a panic of the native core
 """
@@ -45,6 +46,7 @@ __all__ = [
     "Problem",
     "RunFailed",
     "RuntimeFault",
+    "SpawnTimedOut",
     "StrategyImportError",
     "TickFileError",
     "TickrailError",
@@ -317,6 +319,30 @@ class IllegalTransition(TickrailError):
 
 class WrongThread(TickrailError, RuntimeError):
     """The call belongs to the dispatch thread of the run."""
+
+
+class SpawnTimedOut(TickrailError, TimeoutError):
+    """A coroutine of ``Strategy.spawn`` took longer than a simulation waits; its strategy is FAILED.
+
+    Attributes:
+        strategy: Name of the strategy.
+        coroutine: Name of the coroutine.
+        timeout_s: How long the loop waited.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        strategy: str = "",
+        coroutine: str = "",
+        timeout_s: float = 0.0,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.strategy = strategy
+        self.coroutine = coroutine
+        self.timeout_s = timeout_s
 
 
 class RunFailed(TickrailError):

@@ -342,6 +342,38 @@ def test_all_forms_with_one_tick_at_a_time_decide_and_digest_alike() -> None:
     assert len(digests) == 1
 
 
+def test_the_pieces_in_which_inputs_are_hashed_show_in_nothing() -> None:
+    """In mode ``full`` a slice is run by pieces of 512 ticks; batches, stops and pulls go across their edges."""
+
+    class Batches(_native.StrategyCore):
+        def __init__(self) -> None:
+            self.sizes: list[int] = []
+
+        def on_batch(self, batch: _native.TickBatch) -> None:
+            self.sizes.append(len(batch))
+            if batch[0].ts_event % 2:
+                self.target(EURUSD, float(len(self.sizes)))
+
+    def outcome(slice_ticks: int, form: str, mode: str) -> tuple[object, ...]:
+        run, strategy = dispatcher(array(range(1, 3_001)), digest=mode, slice_ticks=slice_ticks), Batches()
+        run.register(strategy, "batches", max_ticks=700)
+        stopper = Recorder()
+        stopper.on_tick = lambda tick: run.request_stop() if tick.ts_event == 2_900 else None  # type: ignore[method-assign]
+        run.register(stopper, "stopper")
+        if form == "pull":
+            run.register_pull(_native.StrategyCore(), "me")
+            assert [tick.ts_event for tick in run.pulls()] == list(range(1, 2_901))
+        else:
+            assert run.run() == "stopped"
+        return strategy.sizes, run.stats()["ticks"], len(run.fills()), run.digest()
+
+    for form in ("run", "pull"):
+        whole = outcome(4_096, form, "full")
+        assert whole[:2] == ([700, 700, 700, 700, 100], 2_900)
+        assert [outcome(slice_ticks, form, "full") for slice_ticks in (1, 7, 511, 512, 513)] == [whole] * 5
+        assert outcome(4_096, form, "events")[:3] == whole[:3]
+
+
 def test_timers_call_back_and_cancel() -> None:
     fired: list[tuple[int, int]] = []
 

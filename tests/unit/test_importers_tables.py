@@ -14,7 +14,7 @@ from tickrail.data.importers.zones import zone_of
 from tickrail.data.importing import import_ticks
 from tickrail.data.instrument_facts import currency_of
 from tickrail.domain.ticks import BAR_DTYPE, QUOTE_DTYPE, TICK_DTYPE
-from tickrail.errors import ImportFormatError
+from tickrail.errors import BadRecord, ImportFormatError
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -144,6 +144,34 @@ def test_local_times_of_csv_by_the_zone_across_a_change(tmp_path: Path) -> None:
     import_ticks(text(tmp_path, body), tmp_path / "t.ticks", instrument="A.B", time_zone="America/New_York")
     expected = [datetime(2024, 3, 10, hour, 30, tzinfo=UTC).timestamp() for hour in (6, 7)]
     assert (records(tmp_path / "t.ticks")["ts_event"] / 1e9).tolist() == expected
+
+
+@pytest.mark.parametrize(("zone", "hours"), [("America/New_York", (6, 7)), ("-05:00", (6, 8)), (None, (1, 3))])
+def test_local_bars_of_their_opening(tmp_path: Path, zone: str | None, hours: tuple[int, int]) -> None:
+    """The change of clocks is looked for at the opening, and the duration added after it."""
+    body = "time,ts_init,open,high,low,close\n" + "".join(
+        f"2024-03-10 0{hour}:30,{START_NS},1,1,1,1\n" for hour in (1, 3)
+    )
+    options = {"bar_time": "open", "bar_duration_ns": 60 * MINUTE_NS, "time_zone": zone}
+    import_ticks(text(tmp_path, body), tmp_path / "b.ticks", instrument="A.B", **options)  # type: ignore[arg-type]
+    found = records(tmp_path / "b.ticks")
+    expected = [int(datetime(2024, 3, 10, hour + 1, 30, tzinfo=UTC).timestamp()) * 1_000_000_000 for hour in hours]
+    assert found["ts_event"].tolist() == expected
+    assert found["ts_init"].tolist() == [START_NS + 60 * MINUTE_NS] * 2
+
+
+def test_lines_are_right_behind_empty_ones_and_quoted_ends_of_lines(tmp_path: Path) -> None:
+    body = '\n\ntime,bid,ask,note\r\n1700000000,1,2,"two\nlines"\n\n1700000000,1,2,x\n1700000000,-1,2,x\n'
+    with pytest.raises(BadRecord) as caught:
+        import_ticks(text(tmp_path, body), tmp_path / "q.ticks", instrument="A.B")
+    assert caught.value.row == 8
+
+
+def test_symbols_of_a_column_are_instruments_as_they_turn_up(tmp_path: Path) -> None:
+    body = "time,price,symbol\n" + "".join(f"{1_700_000_000 + i},1,S{i % 7}\n" for i in range(50_000))
+    report = import_ticks(text(tmp_path, body), tmp_path / "t.ticks", venue="V")
+    assert report.instruments == [f"S{number}.V" for number in range(7)]
+    assert records(tmp_path / "t.ticks")["instrument"].tolist() == [i % 7 for i in range(50_000)]
 
 
 def test_booleans_are_sides(tmp_path: Path) -> None:

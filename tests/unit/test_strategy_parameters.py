@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pathlib
 from typing import Annotated, ClassVar, Literal
 
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 from pydantic import Field
 
-from tickrail.errors import NotInjected, ParameterError
+import tickrail
+from tickrail import Tick
+from tickrail.errors import HandlerError, NotInjected, ParameterError
 from tickrail.strategy import Inject, Strategy, injected
-from tickrail.strategy.strategy import check_ready, inject
+from tickrail.strategy.strategy import check_ready, inject, parameters_of
 
 
 class PriceStore:
@@ -130,6 +133,55 @@ def test_services() -> None:
     inject(strategy, {"prices": prices})
     check_ready(strategy)
     assert strategy.prices is prices
+
+
+class Bare(Strategy):
+    """Nothing to hold: the interpreter's own layout stays (docs/decisions/0020)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def on_quote(self, tick: Tick) -> None:
+        self.count += 1
+
+
+def has_dict(strategy: Strategy) -> bool:
+    """Whether the interpreter made a dict for the attributes; looked at from outside, as asking for it makes one."""
+    return any(isinstance(held, dict) for held in gc.get_referents(strategy))
+
+
+def test_without_parameters_no_dict_is_made_by_anything_that_a_run_does() -> None:
+    strategy = Bare()
+    check_ready(strategy)
+    inject(strategy, {})
+    assert (repr(strategy), parameters_of(strategy), Bare.parameters()) == ("Bare()", {}, ())
+    result = tickrail.backtest(strategy, tickrail.data.generate_ticks(1_000, seed=1))
+    assert result.ok
+    assert strategy.count == 1_000
+    with pytest.raises(HandlerError, match="no compiled state"):
+        strategy.snapshot()
+    assert not has_dict(strategy)
+    assert has_dict(Cross()), "with parameters there is one, its own"
+    strategy.count = 7
+    assert (vars(strategy), strategy.count) == ({"count": 7}, 7)
+
+
+def test_services_of_a_strategy_without_parameters_keep_what_stands_there() -> None:
+    class Served(Strategy):
+        prices: Inject[PriceStore]
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.count = 3
+
+    strategy, prices = Served(), PriceStore()
+    assert not has_dict(strategy)
+    inject(strategy, {"prices": prices})
+    check_ready(strategy)
+    assert (strategy.prices, strategy.count) == (prices, 3)
+    with pytest.raises(ParameterError, match="has no service field 'price'"):
+        inject(strategy, {"price": prices})
 
 
 def test_injected_marks_a_service_that_checkers_do_not_ask_for() -> None:

@@ -17,6 +17,7 @@ from tickrail._native import TickFileWriter
 from tickrail.data.importers.chunk import ArrowChunk, Importer, ImportOptions, RecordChunk
 from tickrail.data.importers.layout import TIME_UNITS
 from tickrail.data.importers.registry import importer_named
+from tickrail.data.importers.text_files import check_packing
 from tickrail.data.instrument_facts import InstrumentFacts, InstrumentLike
 from tickrail.data.read_ahead import read_ahead
 from tickrail.data.sources import SourceFiles, find_sources
@@ -233,6 +234,7 @@ def _append_all(writer: TickFileWriter, source: _Source, facts: InstrumentFacts,
         try:
             rows += _append(writer, chunk)
         except BadRecord as error:
+            check_packing(Path(chunk.origin))  # where a file is damaged, no record is to blame
             if error.problem == "key_backwards" and last_origin and chunk.origin != last_origin:
                 error.hint = f"{chunk.origin} begins before {last_origin} ends: import them into files of their own"
             raise

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from tickrail._native import TickFileWriter
+from tickrail._native import ColumnBatch, TickFileWriter
 from tickrail.data.importers.chunk import ArrowChunk, RecordChunk
 from tickrail.domain.ticks import TICK_DTYPE
 
@@ -65,6 +65,9 @@ class InstrumentFacts:
         if chunk.instrument is not None:
             return [chunk.instrument]
         column = chunk.columns.get("instrument")
+        if column is not None and isinstance(chunk.stream, ColumnBatch):
+            words = chunk.stream.words(column)
+            return [words[place] for place in np.unique(chunk.stream.column(column)).tolist() if place >= 0]
         values = getattr(chunk.stream, "column", None)
         if column is None or values is None:
             return list(self._given)  # a stream that cannot be looked at: the user's table is all there is

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
 
-from tickrail._native import InstrumentId, OrderUpdate, Tick, TickArray, TimerEvent
+from tickrail._native import InstrumentId, OrderUpdate, SpawnResult, Tick, TickArray, TimerEvent
 from tickrail.domain.instruments import merge_tables
 from tickrail.domain.time import TimeLike
 from tickrail.errors import ParameterError
@@ -123,6 +123,7 @@ class PullStrategy(Strategy):
         """Begin with nothing seen."""
         self.updates: deque[OrderUpdate] = deque(maxlen=KEPT_EVENTS)
         self.fired: deque[TimerEvent] = deque(maxlen=KEPT_EVENTS)
+        self.events: deque[SpawnResult] = deque(maxlen=KEPT_EVENTS)
 
     def on_order_update(self, update: OrderUpdate) -> None:
         """Keep it for ``PullRun.take_updates``."""
@@ -132,13 +133,17 @@ class PullStrategy(Strategy):
         """Keep it for ``PullRun.take_timers``."""
         self.fired.append(event)
 
+    def on_event(self, event: SpawnResult) -> None:
+        """Keep it for ``PullRun.take_events``."""
+        self.events.append(event)
+
 
 class PullRun:
     """A run in the hands of a ``for`` loop; made by ``open_run``.
 
     Besides what is listed here it has the calls of a strategy: ``buy``, ``sell``, ``target``, ``cancel``, ``close``,
-    ``position``, ``schedule_at``, ``schedule_after``, ``schedule_every``, ``cancel_timer``, ``timers``. They are those
-    of its own strategy, without a call in between.
+    ``position``, ``schedule_at``, ``schedule_after``, ``schedule_every``, ``cancel_timer``, ``timers``, ``spawn``. They
+    are those of its own strategy, without a call in between.
     """
 
     def __init__(self, dispatcher: TickDispatcher, strategy: PullStrategy, settings: Mapping[str, Any]) -> None:
@@ -158,6 +163,7 @@ class PullRun:
         self.schedule_every = strategy.schedule_every
         self.cancel_timer = strategy.cancel_timer
         self.timers = strategy.timers
+        self.spawn = strategy.spawn
 
     @property
     def instruments(self) -> tuple[str, ...]:
@@ -190,6 +196,12 @@ class PullRun:
         """Timers without a callable that fired since the last call, at most the last 65,536."""
         taken = list(self._strategy.fired)
         self._strategy.fired.clear()
+        return taken
+
+    def take_events(self) -> list[SpawnResult]:
+        """Results of coroutines without a callback that came since the last call, at most the last 65,536."""
+        taken = list(self._strategy.events)
+        self._strategy.events.clear()
         return taken
 
     def __iter__(self) -> Iterator[Tick]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from tickrail._native import Dispatcher, InstrumentId, Tick, TickArray
 from tickrail.domain.near import did_you_mean
 from tickrail.domain.positions import Position
 from tickrail.errors import DataError, HandlerError, ParameterError
+from tickrail.orchestration.io_thread import IoThread
+from tickrail.orchestration.spawner import SPAWN_TIMEOUT_S, Spawner
+from tickrail.report.accounts import Accounts, StrategyAccount
 from tickrail.report.result import Result, Status, StrategyError, StrategyResult
 from tickrail.strategy.compiled.form import is_compiled
 from tickrail.strategy.strategy import Strategy, check_ready, parameters_of
@@ -25,7 +28,9 @@ __all__ = ["DigestMode", "Progress", "TickDispatcher"]
 Progress: TypeAlias = Callable[[int, int | None], object]
 DigestMode: TypeAlias = Literal["events", "full"]
 ENDS: dict[str | None, Status] = {"end": "complete", "stopped": "stopped", "interrupted": "interrupted"}
-ACCOUNTS = ("published", "delivered", "filtered", "skipped", "pending")
+ACCOUNTS = tuple(one.name for one in fields(StrategyAccount) if one.name != "state")
+#: How long a look at the accounts waits for the loop to come to the end of its slice.
+PATIENCE_S: Final = 0.1
 
 
 class TickDispatcher:
@@ -39,6 +44,8 @@ class TickDispatcher:
         config_digest: What else decides results, as a hash.
         slice_ticks: Ticks that a source hands the loop at once; never changes a result.
         always_fresh: Hand out a new object for each tick, kept or not; never changes a result.
+        io: Where coroutines of ``Strategy.spawn`` run; ``None`` makes a thread of the run's own, which ends with it.
+        spawn_timeout_s: How long a simulation waits for one such coroutine before its strategy is FAILED.
 
     Thread safety: one thread at a time; ``request_stop`` from any.
     """
@@ -53,14 +60,20 @@ class TickDispatcher:
         config_digest: bytes = b"",
         slice_ticks: int = 4_096,
         always_fresh: bool = False,
+        io: IoThread | None = None,
+        spawn_timeout_s: float = SPAWN_TIMEOUT_S,
     ) -> None:
         rows = [dict(row) for row in instruments]
         self.instruments: tuple[str, ...] = tuple(str(row["id"]) for row in rows)
         self.strategies: dict[str, Strategy] = {}
         self._config_digest = config_digest
         self._elapsed_s = 0.0
+        self._abandoned: tuple[str, ...] = ()
         self._compiled: dict[str, Compiled] = {}
         self._compile_s: dict[str, float] = {}
+        self.io = io or IoThread()
+        self._owns_io = io is None
+        spawner = Spawner(self.io, timeout_s=spawn_timeout_s, stopping=lambda: self._native.stop_requested)
         self._native = Dispatcher(
             instruments=rows,
             order_by=order_by,
@@ -69,6 +82,7 @@ class TickDispatcher:
             config_digest=config_digest,
             slice_ticks=slice_ticks,
             always_fresh=always_fresh,
+            spawner=spawner,
         )
 
     def feed(self, name: str, ticks: TickArray) -> int:
@@ -121,8 +135,11 @@ class TickDispatcher:
         Raises:
             RunFailed: The run could not go on.
         """
-        with self._timed():
-            return ENDS[self._native.run(progress)]
+        try:
+            with self._timed():
+                return ENDS[self._native.run(progress)]
+        finally:
+            self._leave_io()
 
     def pulls(self) -> Iterator[Tick]:
         """The ticks of the pull strategy; the loop goes on by one input each time."""
@@ -134,7 +151,10 @@ class TickDispatcher:
 
     def finish(self) -> None:
         """End the run if it has not ended; idempotent."""
-        self._native.finish()
+        try:
+            self._native.finish()
+        finally:
+            self._leave_io()
 
     def request_stop(self) -> None:
         """Ask the run to stop after the present step. Any thread."""
@@ -143,6 +163,15 @@ class TickDispatcher:
     def stats(self) -> dict[str, Any]:
         """Counters of the loop, once it has begun."""
         return self._native.stats()
+
+    def accounts(self, patience_s: float = PATIENCE_S) -> Accounts:
+        """The accounts of all feeds and strategies at one moment, the end of a step. Any thread, at any time.
+
+        The loop takes them when it comes to the end of its slice, and is not stopped for it. Where it does not come
+        within ``patience_s`` (a handler keeps it, or is the caller), these are the last ones taken; ``position`` tells.
+        Empty before the run has begun.
+        """
+        return Accounts.of(self._native.accounts(patience_s), tuple(self.strategies))
 
     @property
     def ended(self) -> bool:
@@ -164,6 +193,8 @@ class TickDispatcher:
         """What the run leaves behind; ``status`` where the caller knows better than the loop."""
         errors = tuple(self._explained(_error(row)) for row in self._native.errors())
         orders, fills, stats = self._native.orders(), self._native.fills(), self._native.stats()
+        if self._abandoned:
+            stats["abandoned_coroutines"] = list(self._abandoned)
         if self._compiled:
             stats["compiled"] = {
                 name: {"seconds": self._compile_s[name], "cached": compiled.cached}
@@ -187,6 +218,11 @@ class TickDispatcher:
             configuration=configuration or {},
             configuration_digest=self._config_digest.hex(),
         )
+
+    def _leave_io(self) -> None:
+        """The I/O thread ends with the run that made it; what does not end in time is left behind, as it says."""
+        if self._owns_io:
+            self._abandoned = self.io.close()
 
     def _register_compiled(
         self, strategy: Strategy, name: str, instruments: Sequence[InstrumentId | str] | None, edges: Mapping[str, int]

@@ -11,6 +11,8 @@
 ``on_batch(self, batch)``      ticks by the batch, in place of all of these
 ``on_timer(self, event)``      a timer that was set without a callable of its own
 ``on_order_update(self, u)``   an order of this strategy was accepted, filled, cancelled or rejected
+``on_event(self, event)``      something that is no tick, timer or order update: the ``SpawnResult`` of a coroutine that
+                               was begun without a callback
 ``on_pause`` ``on_resume``     the operator paused the strategy, or let it go on
 ``on_stop(self)``              the run is over; the last place to look at positions
 =============================  ===================================================================================
@@ -35,7 +37,7 @@ TICKS: Final = "ticks"
 PER_TICK: Final = ("on_tick", "on_quote", "on_trade", "on_bar")
 HANDLERS: Final[dict[str, int]] = {
     **dict.fromkeys(PER_TICK, 1),
-    **dict.fromkeys(("on_batch", "on_timer", "on_order_update"), 1),
+    **dict.fromkeys(("on_batch", "on_timer", "on_order_update", "on_event"), 1),
     **dict.fromkeys(("on_start", "on_stop", "on_pause", "on_resume"), 0),
 }
 """Each handler with the number of its arguments beside ``self``."""
@@ -94,7 +96,9 @@ def _takes(function: Any, count: int) -> bool:
 
 
 def _argument(name: str) -> str:
-    return {"on_batch": "batch", "on_timer": "event", "on_order_update": "update"}.get(name, "tick")
+    return {"on_batch": "batch", "on_timer": "event", "on_event": "event", "on_order_update": "update"}.get(
+        name, "tick"
+    )
 
 
 def _check_mixture(cls: type) -> None:

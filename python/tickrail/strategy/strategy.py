@@ -28,8 +28,8 @@ class Strategy(StrategyCore):
     ``Inject[T]`` fields are services, filled by the container of the run, or by keyword in a unit test. Everything else
     on ``self`` is the strategy's own. The run calls the handlers that the class defines
     (see :mod:`tickrail.strategy.handlers`); from them the strategy acts with ``buy``, ``sell``, ``target``, ``cancel``,
-    ``close``, ``schedule_at``, ``schedule_after``, ``schedule_every``, ``cancel_timer``, ``subscribe`` and looks at
-    ``position``, ``timers``, ``now_ns`` and ``name``.
+    ``close``, ``schedule_at``, ``schedule_after``, ``schedule_every``, ``cancel_timer``, ``spawn``, ``subscribe`` and
+    looks at ``position``, ``timers``, ``now_ns`` and ``name``.
 
     >>> class Breakout(Strategy):
     ...     level: float
@@ -125,7 +125,8 @@ def inject(strategy: Strategy, services: Mapping[str, Any]) -> None:
                 f"{type(strategy).__name__} has no service field '{name}'", strategy=type(strategy).__name__
             )
     if services:
-        strategy.__dict__.update(services)
+        # A dict of its own again, as in ``__init__``: where nothing was held, none was made there.
+        strategy.__dict__ = {**strategy.__dict__, **services}
 
 
 def check_ready(strategy: Strategy) -> None:

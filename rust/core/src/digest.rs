@@ -54,6 +54,12 @@ pub enum EventKind {
     OrderUpdate = 6,
     /// A strategy changed its state.
     State = 7,
+    /// A coroutine was asked for.
+    Spawn = 16,
+    /// A coroutine was cancelled by its owner.
+    SpawnCancel = 17,
+    /// The result of a coroutine came in.
+    SpawnResult = 18,
 }
 
 /// XXH3-128 of records, as little-endian bytes: how a source names its content.

@@ -12,6 +12,7 @@
 pub mod block;
 pub mod check;
 pub mod clock;
+pub mod csv;
 pub mod digest;
 pub mod dispatch;
 pub mod feed;

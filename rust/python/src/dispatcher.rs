@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
 use pyo3::ffi;
@@ -10,13 +11,16 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use tickrail_core::InstrumentInfo;
 use tickrail_core::digest::DigestMode;
-use tickrail_core::dispatch::{Delivery, Desk, Dispatcher as Core, Kinds, Outcome, RunSettings, Subscription};
+use tickrail_core::dispatch::{
+    Delivery, Desk, Dispatcher as Core, Kinds, Outcome, RunSettings, Snapshots, Subscription,
+};
 use tickrail_core::lifecycle::{Operation, Transition};
 use tickrail_core::order::MergeInput;
 use tickrail_core::stop::StopFlag;
 use tickrail_core::tick::{OrderBy, Tick};
 use tickrail_core::venue::SimulatedVenue;
 
+use crate::accounts;
 use crate::array::TickArray;
 use crate::detached;
 use crate::errors::{hinted, run_failed};
@@ -45,6 +49,7 @@ enum Phase {
 #[pyclass(frozen, module = "tickrail._native")]
 pub struct Dispatcher {
     stop: Arc<StopFlag>,
+    snapshots: Arc<Snapshots>,
     inside: GilBound<Inside>,
 }
 
@@ -61,6 +66,10 @@ struct Inside {
     is_begun: Cell<bool>,
     /// How the run ended, once it did.
     end: Cell<Option<&'static str>>,
+    /// Who runs the coroutines of strategies.
+    spawner: Option<Py<PyAny>>,
+    /// Where the loop answers whoever asks for accounts.
+    snapshots: Arc<Snapshots>,
 }
 
 impl Inside {
@@ -74,6 +83,13 @@ impl Inside {
     /// Looks at the loop; before it was built there is nothing to see.
     fn look<R>(&self, act: impl FnOnce(&Core<PyHost>) -> PyResult<R>) -> PyResult<R> {
         match &*self.phase.try_borrow().map_err(|_| busy())? {
+            Phase::Loop(core) => act(core),
+            _ => Err(PyRuntimeError::new_err("the run has not begun: there is nothing to report yet")),
+        }
+    }
+
+    fn look_mut<R>(&self, act: impl FnOnce(&mut Core<PyHost>) -> PyResult<R>) -> PyResult<R> {
+        match &mut *self.phase.try_borrow_mut().map_err(|_| busy())? {
             Phase::Loop(core) => act(core),
             _ => Err(PyRuntimeError::new_err("the run has not begun: there is nothing to report yet")),
         }
@@ -107,6 +123,7 @@ impl Inside {
         let venue = Box::new(SimulatedVenue::new(plan.fee_rates));
         let host = PyHost::new(Rc::clone(&self.table), plan.always_fresh);
         let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(stop), host);
+        core.report_to(Arc::clone(&self.snapshots));
         for (registered, subscription) in plan.strategies {
             let handler = registered.compiled.as_ref().map(|code| code.get().handler(py)).transpose()?;
             core.host_mut().strategies.push(registered);
@@ -144,7 +161,7 @@ impl Dispatcher {
 impl Dispatcher {
     #[new]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one call from the Python face")]
-    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false))]
+    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, spawner=None))]
     fn new(
         py: Python<'_>,
         instruments: Vec<Bound<'_, PyDict>>,
@@ -154,6 +171,7 @@ impl Dispatcher {
         config_digest: Option<&[u8]>,
         slice_ticks: usize,
         always_fresh: bool,
+        spawner: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let rows: Vec<(InstrumentInfo, f64)> = instruments.iter().map(instrument_info).collect::<PyResult<_>>()?;
         let (table, fee_rates): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
@@ -175,9 +193,11 @@ impl Dispatcher {
             fingerprints: Vec::new(),
             slice_ticks,
         };
+        let snapshots = Arc::new(Snapshots::default());
         let plan = Plan { settings, fee_rates, inputs: Vec::new(), strategies: Vec::new(), always_fresh };
         Ok(Self {
             stop: Arc::new(StopFlag::new()),
+            snapshots: Arc::clone(&snapshots),
             inside: GilBound::new(Inside {
                 table: Rc::new(RunTable::new(py, &table)?),
                 desk: Desk::new(table),
@@ -188,6 +208,8 @@ impl Dispatcher {
                 feeds: RefCell::default(),
                 is_begun: Cell::new(false),
                 end: Cell::new(None),
+                spawner,
+                snapshots,
             }),
         })
     }
@@ -338,6 +360,12 @@ impl Dispatcher {
         self.stop.request_stop();
     }
 
+    /// Whether somebody has asked the run to stop. Any thread.
+    #[getter]
+    fn stop_requested(&self) -> bool {
+        self.stop.is_set()
+    }
+
     /// How the run ended: ``"end"``, ``"stopped"``, ``"interrupted"``, ``"failed"``; ``None`` before.
     #[getter]
     fn end(&self, py: Python<'_>) -> Option<&'static str> {
@@ -371,7 +399,24 @@ impl Dispatcher {
     /// Account, state and positions of each strategy, in order of registration.
     fn strategies<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let inside = self.inside.get(py);
-        inside.look(|core| report::strategies(py, core, &inside.names.borrow()))
+        inside.look_mut(|core| report::strategies(py, core, &inside.names.borrow()))
+    }
+
+    /// The accounts of all feeds and strategies at one moment. Any thread, at any time; before the run begins, empty.
+    ///
+    /// Waits at most ``patience_s`` for the loop to come to the end of its slice, without the GIL; where a handler keeps it,
+    /// or calls this itself, the last accounts that were taken.
+    #[pyo3(signature = (patience_s=0.1))]
+    fn accounts<'py>(&self, py: Python<'py>, patience_s: f64) -> PyResult<Bound<'py, PyDict>> {
+        let inside = self.inside.get(py);
+        if inside.phase.try_borrow_mut().is_ok_and(|phase| matches!(*phase, Phase::Loop(_))) {
+            return inside.look_mut(|core| accounts::snapshot(py, &core.snapshot()));
+        }
+        let is_inside = inside.thread.get() == thread_mark();
+        let patience = if is_inside { Duration::ZERO } else { accounts::patience(patience_s) };
+        let snapshots = Arc::clone(&self.snapshots);
+        let taken = py.detach(move || snapshots.wait(snapshots.ask(), patience));
+        accounts::snapshot(py, &taken)
     }
 
     /// All orders as a structured array, in the order asked for.
@@ -481,6 +526,8 @@ impl Dispatcher {
                 strategy: index as u32,
                 name: name.to_owned(),
                 callbacks: Rc::clone(&inside.callbacks),
+                spawned: RefCell::default(),
+                spawner: inside.spawner.as_ref().map(|spawner| spawner.clone_ref(py)),
                 compiled: compiled.is_some(),
             });
             attach(strategy, &face);

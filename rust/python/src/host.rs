@@ -5,7 +5,7 @@ use std::rc::Rc;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use tickrail_core::dispatch::{Fault, Hook, Host};
+use tickrail_core::dispatch::{Fault, Hook, Host, Settled, SpawnKey};
 use tickrail_core::handler::HandlerError;
 use tickrail_core::timer::Fired;
 use tickrail_core::venue::OrderUpdate as CoreUpdate;
@@ -16,6 +16,7 @@ use crate::events::OrderUpdate;
 use crate::forms::compiled::{self, CompiledCode};
 use crate::forms::generator;
 use crate::method::Method;
+use crate::spawns;
 use crate::strategy::{Face, StrategyCore};
 use crate::table::RunTable;
 use crate::tick::TickObjects;
@@ -33,6 +34,7 @@ pub struct Handlers {
     pub ticks: Option<Py<PyAny>>,
     names: [&'static str; 8],
     timer: Option<Method>,
+    event: Option<Method>,
     start: Option<Py<PyAny>>,
     stop: Option<Py<PyAny>>,
 }
@@ -63,6 +65,7 @@ impl Handlers {
             ticks: generator::function_of(strategy)?,
             names,
             timer: method("on_timer")?,
+            event: method("on_event")?,
             start: hook("on_start")?,
             stop: hook("on_stop")?,
         })
@@ -84,9 +87,15 @@ impl Handlers {
             ticks: None,
             names,
             timer: None,
+            event: None,
             start: hook("on_start")?,
             stop: hook("on_stop")?,
         })
+    }
+
+    /// `on_event`.
+    pub const fn event(&self) -> Option<&Method> {
+        self.event.as_ref()
     }
 
     /// Whether some kind goes to a handler a tick.
@@ -223,6 +232,22 @@ impl Host for PyHost {
         let object = Py::new(py, object).map_err(fault)?;
         // SAFETY: `object` lives until the end of this function.
         unsafe { method.call(py, object.as_ptr()) }.map_err(fault)
+    }
+
+    fn spawn(&mut self, key: SpawnKey) -> Result<(), Fault<PyErr>> {
+        spawns::begin(Self::py(), &self.strategies[key.strategy as usize].face, key)
+    }
+
+    fn settle(&mut self, key: SpawnKey) -> Result<Settled, Fault<PyErr>> {
+        spawns::settle(Self::py(), &self.strategies[key.strategy as usize].face, key)
+    }
+
+    fn spawned(&mut self, key: SpawnKey) -> Result<(), Fault<PyErr>> {
+        spawns::tell(Self::py(), &self.strategies[key.strategy as usize], key)
+    }
+
+    fn forget(&mut self, key: SpawnKey) {
+        spawns::forget(Self::py(), &self.strategies[key.strategy as usize].face, key);
     }
 
     fn handler_failure(&self, _strategy: u32, error: HandlerError) -> PyErr {

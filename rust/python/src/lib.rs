@@ -2,10 +2,13 @@
 
 use pyo3::prelude::*;
 
+mod accounts;
 mod array;
 mod arrow;
 mod batch;
+mod column_batch;
 mod columns;
+mod csv;
 mod data_errors;
 mod detached;
 mod dispatcher;
@@ -27,6 +30,7 @@ mod plan;
 mod pulls;
 mod records;
 mod report;
+mod spawns;
 mod strategy;
 mod table;
 mod tick;
@@ -42,11 +46,13 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     records::register(m)?;
     array::register(m)?;
     writer::register(m)?;
+    csv::register(m)?;
     generator::register(m)?;
     batch::register(m)?;
     events::register(m)?;
     strategy::register(m)?;
     timers::register(m)?;
+    spawns::register(m)?;
     forms::compiled::register(m)?;
     pulls::register(m)?;
     dispatcher::register(m)

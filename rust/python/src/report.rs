@@ -5,6 +5,7 @@ use pyo3::types::{PyBytes, PyDict, PyList};
 use tickrail_core::dispatch::Dispatcher;
 use tickrail_core::venue::Position;
 
+use crate::accounts::add_account;
 use crate::host::PyHost;
 use crate::table::RunTable;
 
@@ -104,17 +105,17 @@ fn position<'py>(
 }
 
 /// Account, state and positions (those with fills) of each strategy.
-pub fn strategies<'py>(py: Python<'py>, core: &Dispatcher<PyHost>, names: &[String]) -> PyResult<Bound<'py, PyList>> {
+pub fn strategies<'py>(
+    py: Python<'py>,
+    core: &mut Dispatcher<PyHost>,
+    names: &[String],
+) -> PyResult<Bound<'py, PyList>> {
     let list = PyList::empty(py);
-    for (index, account) in core.accounts().iter().enumerate() {
+    for (index, account) in core.snapshot().strategies.iter().enumerate() {
         let row = PyDict::new(py);
         row.set_item("name", names.get(index))?;
         row.set_item("state", account.state.name())?;
-        row.set_item("published", account.published)?;
-        row.set_item("delivered", account.delivered)?;
-        row.set_item("filtered", account.filtered)?;
-        row.set_item("skipped", account.skipped)?;
-        row.set_item("pending", account.pending)?;
+        add_account(&row, account)?;
         row.set_item("positions", positions(py, core, index as u32)?)?;
         list.append(row)?;
     }

@@ -3,6 +3,7 @@
 //! Native methods, so that a call from a handler costs one specialised method load and no Python frame.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use pyo3::prelude::*;
@@ -13,6 +14,7 @@ use tickrail_core::timer::Schedule;
 
 use crate::errors::{OrderRefused, WrongThread, refused};
 use crate::gil::{GilBound, thread_mark};
+use crate::spawns::{self, SpawnHandle, Spawned};
 use crate::table::RunTable;
 use crate::timers::{self, Callbacks, TimerHandle, TimerInfo};
 
@@ -30,6 +32,10 @@ pub struct Face {
     pub name: String,
     /// What timers call; shared by all strategies of the run.
     pub callbacks: Rc<Callbacks>,
+    /// Coroutines that were asked for and have not ended, by number.
+    pub spawned: RefCell<HashMap<u32, Spawned>>,
+    /// Who runs coroutines; `None`: nobody does.
+    pub spawner: Option<Py<PyAny>>,
     /// Whether its handlers are compiled, so that its timers cannot call Python.
     pub compiled: bool,
 }
@@ -208,6 +214,16 @@ impl StrategyCore {
     /// The timers that are set, in the order in which they will fire.
     fn timers(&self, py: Python<'_>) -> PyResult<Vec<Py<TimerInfo>>> {
         self.with_face(py, |face| timers::listed(py, face))
+    }
+
+    /// Run ``coroutine`` on the I/O thread, from the end of the step on; its result comes back as an input.
+    ///
+    /// ``callback`` (default: ``on_event``) is called with a ``SpawnResult``. In a simulation the loop waits for it right
+    /// after the step; live it comes when it is there. Raises ``OrderRefused`` beyond 1,024 coroutines that run.
+    #[pyo3(signature = (coroutine, callback=None))]
+    fn spawn(&self, coroutine: &Bound<'_, PyAny>, callback: Option<Py<PyAny>>) -> PyResult<SpawnHandle> {
+        let face = self.with_face(coroutine.py(), |face| Ok(Rc::clone(face)));
+        spawns::ask(face, coroutine, callback)
     }
 
     /// Receive the ticks of ``instrument`` from the next step on.

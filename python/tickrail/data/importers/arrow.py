@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tickrail.data.importers.chunk import ArrowChunk, ImportOptions
 from tickrail.data.importers.extra import require
-from tickrail.data.importers.layout import Layout, find_layout, unit_by_digits
+from tickrail.data.importers.layout import Layout, bar_shift, find_layout, unit_by_digits
 from tickrail.data.importers.times import time_column
 from tickrail.data.importers.zones import Zone, zone_of
 from tickrail.errors import ImportFormatError
@@ -31,20 +31,19 @@ class ColumnShaper:
         self._instrument = options.instrument
         self._unit = options.time_unit
         self._zone: Zone | None = None if options.time_zone is None else zone_of(options.time_zone)
-        self._shift_ns = _bar_shift(layout, options, origin)
+        self._shift_ns = bar_shift(layout, options, origin)
         self._row = 1
         self._names = {name: name for name in layout.columns}
 
-    def chunk(self, batch: Any, *, first_row: int | None = None, bytes_done: int = 0) -> ArrowChunk:
-        """``batch`` (a pyarrow record batch), whose first row follows on the last chunk's unless said."""
+    def chunk(self, batch: Any, *, bytes_done: int = 0) -> ArrowChunk:
+        """``batch`` (a pyarrow record batch), whose first row follows on the last chunk's."""
         pa = require("pyarrow")
         arrays = {name: self._plain(batch.column(column)) for name, column in self._columns.items()}
         for name in ("ts_event", "ts_init"):
             if name in arrays:
                 unit = self._unit or self._guess_unit(arrays[name])
                 arrays[name] = time_column(arrays[name], unit, self._zone, self._shift_ns, self._origin)
-        row = self._row if first_row is None else first_row
-        self._row = row + len(batch)
+        row, self._row = self._row, self._row + len(batch)
         return ArrowChunk(
             stream=pa.RecordBatch.from_arrays(list(arrays.values()), names=list(arrays)),
             kind=self.kind,
@@ -67,15 +66,6 @@ class ColumnShaper:
         first = next((value for value in column.slice(0, 1_000).to_pylist() if value), None)
         self._unit = None if first is None else unit_by_digits(first)
         return self._unit
-
-
-def _bar_shift(layout: Layout, options: ImportOptions, origin: str) -> int:
-    if layout.kind != "bar" or options.bar_time == "close":
-        return 0
-    if options.bar_duration_ns <= 0:
-        msg = f"{origin}: bars with the time of their opening need their duration, for a bar is known at its close"
-        raise ImportFormatError(msg, hint="say --bar-duration 1m (bar_duration_ns=)")
-    return options.bar_duration_ns
 
 
 class ArrowImporter:

@@ -7,11 +7,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from tickrail.data.importers.binance_layouts import DumpLayout, layout_named, layout_of
 from tickrail.data.importers.chunk import ArrowChunk, ImportOptions
-from tickrail.data.importers.extra import require
 from tickrail.data.importers.layout import unit_by_digits
 from tickrail.data.importers.names import instrument_id
 from tickrail.data.importers.text_files import csv_batches, open_text
@@ -55,17 +54,14 @@ class BinanceImporter:
         instrument = _instrument(path, options)
         dump = _look(path, options)
         with open_text(path) as (file, bytes_done):
-            batches = csv_batches(
-                file, dump.names, _types(dump.layout), str(path), skip_lines=dump.header_lines, quoted=False
-            )
-            for batch, line in batches:
+            kinds = _kinds(dump.layout, dump.time_unit)
+            for batch in csv_batches(file, dump.names, kinds, str(path), skip_lines=dump.header_lines, quoted=False):
                 yield ArrowChunk(
                     stream=batch,
                     kind=dump.layout.kind,
                     columns=dump.layout.mapping,
                     origin=str(path),
-                    first_row=line,
-                    time_unit=dump.time_unit,
+                    first_row=batch.first_line,
                     instrument=instrument,
                     side_bool="buyer_maker",
                     bytes_done=bytes_done(),
@@ -118,7 +114,6 @@ def _unit(row: list[str], names: list[str], layout: DumpLayout, place: str) -> s
     raise ImportFormatError(msg, hint=f"a row has {len(names)} columns: {','.join(names)}")
 
 
-def _types(layout: DumpLayout) -> dict[str, Any]:
-    pa = require("pyarrow")
-    special = {"sequence": pa.int64(), "ts_event": pa.int64(), "side": pa.bool_()}
-    return {column: special.get(name, pa.float64()) for name, column in layout.mapping.items()}
+def _kinds(layout: DumpLayout, time_unit: str) -> dict[str, str]:
+    special = {"sequence": "integer", "ts_event": time_unit, "side": "flag"}
+    return {column: special.get(name, "number") for name, column in layout.mapping.items()}

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from tickrail.data.importers.arrow import ColumnShaper
 from tickrail.data.importers.chunk import ArrowChunk, ImportOptions
-from tickrail.data.importers.extra import require
-from tickrail.data.importers.layout import Layout, find_layout, unit_by_digits
+from tickrail.data.importers.layout import Layout, bar_shift, find_layout, unit_by_digits
+from tickrail.data.importers.local_times import LocalTimes
 from tickrail.data.importers.text_files import csv_batches, open_text
-from tickrail.data.importers.times import DIGITS
+from tickrail.data.importers.zones import zone_of
 from tickrail.errors import ImportFormatError
 
 __all__ = ["CsvImporter"]
@@ -56,19 +55,28 @@ class CsvImporter:
         """The rows of one file."""
         sample = _sample(path)
         layout = find_layout(sample.names, options, str(path))
-        types, unit = _types(sample, layout, options, str(path))
-        shaper = ColumnShaper(layout, replace(options, time_unit=unit), str(path))
+        kinds = _kinds(sample, layout, options, str(path))
+        times = _times(kinds, options, bar_shift(layout, options, str(path)))
         with open_text(path) as (file, bytes_done):
             batches = csv_batches(
                 file,
                 sample.names,
-                types,
+                kinds,
                 str(path),
+                shifts=times.shifts,
                 skip_lines=sample.skip_lines,
                 delimiter=sample.delimiter,
             )
-            for batch, line in batches:
-                yield shaper.chunk(batch, first_row=line, bytes_done=bytes_done())
+            for batch in batches:
+                yield ArrowChunk(
+                    stream=times.in_utc(batch),
+                    kind=layout.kind,
+                    columns=layout.columns,
+                    origin=str(path),
+                    first_row=batch.first_line,
+                    instrument=options.instrument,
+                    bytes_done=bytes_done(),
+                )
 
     def notes(self) -> dict[str, int]:
         """Nothing is left out."""
@@ -78,6 +86,7 @@ class CsvImporter:
 def _sample(path: Path) -> _Sample:
     with open_text(path) as (file, _):
         lines = [file.readline(_LONGEST_LINE).decode("utf-8-sig", "replace") for _ in range(SAMPLE_ROWS)]
+    above = next((place for place, line in enumerate(lines) if line.strip()), 0)
     lines = [line for line in lines if line.strip()]
     if not lines:
         msg = f"{path}: is empty"
@@ -91,45 +100,47 @@ def _sample(path: Path) -> _Sample:
         twice = next(name for name in first if first.count(name) > 1)
         msg = f"{path}:1: two columns are called '{twice}'"
         raise ImportFormatError(msg)
-    return _Sample(first, rows[1:], 1, delimiter)
+    return _Sample(first, rows[1:], above + 1, delimiter)
 
 
-def _types(sample: _Sample, layout: Layout, options: ImportOptions, origin: str) -> tuple[dict[str, Any], str | None]:
-    """Arrow types of the columns that are used, and the unit of its times where they are numbers."""
-    pa = require("pyarrow")
-    types: dict[str, Any] = {}
+def _kinds(sample: _Sample, layout: Layout, options: ImportOptions, origin: str) -> dict[str, str]:
+    """Kinds of cells of the columns that are used."""
+    kinds: dict[str, str] = {}
     unit = options.time_unit
     for name, column in layout.columns.items():
         values = sample.values(column)
         if name in {"ts_event", "ts_init"}:
-            types[column], unit = _time_type(values, unit, origin)
+            kinds[column], unit = _time_kind(values, unit, origin)
         elif name == "instrument":
-            types[column] = pa.dictionary(pa.int32(), pa.string())
+            kinds[column] = "word"
         elif name == "side":
-            types[column] = _side_type(values)
+            kinds[column] = _side_kind(values)
         else:
-            types[column] = pa.int64() if name == "sequence" else pa.float64()
-    return types, unit
+            kinds[column] = "integer" if name == "sequence" else "number"
+    return kinds
 
 
-def _time_type(values: Sequence[str], unit: str | None, origin: str) -> tuple[Any, str | None]:
-    pa = require("pyarrow")
+def _times(kinds: Mapping[str, str], options: ImportOptions, shift_ns: int) -> LocalTimes:
+    local = [column for column, kind in kinds.items() if kind == "calendar"]
+    other = [column for column in kinds if column not in local]
+    zone = None if options.time_zone is None else zone_of(options.time_zone)
+    return LocalTimes(local, other, zone, shift_ns=shift_ns)
+
+
+def _time_kind(values: Sequence[str], unit: str | None, origin: str) -> tuple[str, str | None]:
     if not values or not all(_NUMBER.fullmatch(text) for text in values):
         zoned = bool(values) and _ZONED.search(values[0]) is not None
-        return pa.timestamp("ns", tz="UTC" if zoned else None), unit
+        return ("calendar:zoned" if zoned else "calendar"), unit
     whole = values[0].partition(".")[0]
     if not whole.lstrip("+-").isdigit():
         msg = f"{origin}: '{values[0]}' is no time"
         raise ImportFormatError(msg)
     unit = unit or unit_by_digits(int(whole))
-    fraction = any("." in text for text in values)
-    # A decimal keeps what a float would round: seconds with nine places are exact nanoseconds.
-    return (pa.decimal128(28, DIGITS[unit]) if fraction else pa.int64()), unit
+    return f"{unit}.", unit
 
 
-def _side_type(values: Sequence[str]) -> Any:
-    pa = require("pyarrow")
+def _side_kind(values: Sequence[str]) -> str:
     found = {text.lower() for text in values}
     if found and found <= {"true", "false"}:
-        return pa.bool_()
-    return pa.int64() if found and all(text.isdigit() for text in found) else pa.dictionary(pa.int32(), pa.string())
+        return "flag"
+    return "integer" if found and all(text.isdigit() for text in found) else "word"

@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from tickrail.data.importers.chunk import ArrowChunk, ImportOptions
-from tickrail.data.importers.extra import require
+from tickrail.data.importers.local_times import LocalTimes
 from tickrail.data.importers.text_files import csv_batches, open_text
 from tickrail.data.importers.zones import Zone, zone_of
 from tickrail.errors import ImportFormatError
@@ -24,9 +24,9 @@ _FILE: Final = re.compile(r"(\d{8})_quote\.zip", re.IGNORECASE)
 _ZONES: Final = {"oanda": "UTC", "fxcm": "-05:00"}
 #: Lean puts the resolution between market and symbol.
 _RESOLUTIONS: Final = frozenset({"tick", "second", "minute"})
-_NS_PER_MS: Final = 1_000_000.0
 _COLUMNS: Final = ("ms", "bid", "ask")
-_MAPPING: Final = {"ts_event": "ts_event", "bid": "bid", "ask": "ask"}
+_KINDS: Final = {"ms": "ms.", "bid": "number", "ask": "number"}
+_MAPPING: Final = {"ts_event": "ms", "bid": "bid", "ask": "ask"}
 
 
 class FxImporter:
@@ -41,20 +41,19 @@ class FxImporter:
 
     def chunks(self, path: Path, options: ImportOptions) -> Iterator[ArrowChunk]:
         """The quotes of one day."""
-        float64 = require("pyarrow").float64()
         midnight_ns = _midnight_ns(path)
         symbol, market = _names(path)
         zone = _zone(path, market, options)
         instrument = _instrument(path, symbol, market, options)
+        times = LocalTimes(["ms"], [], zone, local_ns=midnight_ns)
         with open_text(path) as (file, bytes_done):
-            for batch, line in csv_batches(file, _COLUMNS, dict.fromkeys(_COLUMNS, float64), str(path)):
+            for batch in csv_batches(file, _COLUMNS, _KINDS, str(path), shifts=times.shifts):
                 yield ArrowChunk(
-                    stream=_quotes(batch, midnight_ns, zone, path),
+                    stream=times.in_utc(batch),
                     kind="quote",
                     columns=_MAPPING,
                     origin=str(path),
-                    first_row=line,
-                    time_unit="ns",
+                    first_row=batch.first_line,
                     instrument=instrument,
                     bytes_done=bytes_done(),
                 )
@@ -101,20 +100,3 @@ def _instrument(path: Path, symbol: str, market: str, options: ImportOptions) ->
         msg = f"{path}: the folders name no instrument; expected such as oanda/eurusd/{path.name}"
         raise ImportFormatError(msg, hint="name it: --instrument EURUSD.OANDA (instrument=)")
     return found
-
-
-def _quotes(batch: Any, midnight_ns: int, zone: Zone, path: Path) -> Any:
-    pa, pc = require("pyarrow"), require("pyarrow.compute")
-    try:
-        # A day has 86.4 million ms: as a double they are right to 1e-8 ms, so rounding gives the ns that was written.
-        since = pc.round(pc.multiply(batch.column("ms"), _NS_PER_MS)).cast(pa.int64())
-    except pa.ArrowInvalid as error:
-        msg = f"{path}: a time is no number of milliseconds: {error}"
-        raise ImportFormatError(msg) from None
-    local = pc.add(since, midnight_ns)
-    if zone.fixed_offset_ns is not None:
-        times = pc.subtract(local, zone.fixed_offset_ns) if zone.fixed_offset_ns else local
-    else:
-        mask = local.is_null().to_numpy(zero_copy_only=False) if local.null_count else None
-        times = pa.array(zone.to_utc(local.fill_null(midnight_ns).to_numpy()), pa.int64(), mask=mask)
-    return pa.RecordBatch.from_arrays([times, batch.column("bid"), batch.column("ask")], names=list(_MAPPING))

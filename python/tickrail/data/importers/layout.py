@@ -11,7 +11,7 @@ from typing import Final
 from tickrail.data.importers.chunk import ImportOptions
 from tickrail.errors import ImportFormatError
 
-__all__ = ["KINDS", "TIME_UNITS", "Layout", "find_layout", "unit_by_digits"]
+__all__ = ["KINDS", "TIME_UNITS", "Layout", "bar_shift", "find_layout", "unit_by_digits"]
 
 KINDS: Final = ("quote", "trade", "bar")
 TIME_UNITS: Final = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
@@ -81,6 +81,20 @@ def find_layout(there: Sequence[str], options: ImportOptions, origin: str) -> La
         if all(name in columns for name in ("ts_event", *_REQUIRED[kind])):
             return Layout(kind, columns)
     raise _no_kind(there, options, origin)
+
+
+def bar_shift(layout: Layout, options: ImportOptions, origin: str) -> int:
+    """What has to be added to the times of bars, in ns, so that they are those of their closes.
+
+    Raises:
+        ImportFormatError: Bars have the times of their openings, and nothing says how long they are.
+    """
+    if layout.kind != "bar" or options.bar_time == "close":
+        return 0
+    if options.bar_duration_ns <= 0:
+        msg = f"{origin}: bars with the time of their opening need their duration, for a bar is known at its close"
+        raise ImportFormatError(msg, hint="say --bar-duration 1m (bar_duration_ns=)")
+    return options.bar_duration_ns
 
 
 def unit_by_digits(value: int) -> str:

@@ -12,12 +12,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
+from tickrail._native import ColumnBatch
 from tickrail.data.importers.chunk import ArrowChunk, ImportOptions
-from tickrail.data.importers.extra import require
 from tickrail.data.importers.names import instrument_id
 from tickrail.data.importers.text_files import csv_batches, open_text
 from tickrail.errors import ImportFormatError
@@ -57,17 +57,17 @@ class TardisImporter:
             return
         kind = _kind(names, str(path))
         columns = _MAPPINGS[kind] | {"instrument": "instrument"}
+        kinds = _kinds(kind, options.time_unit or _UNIT)
         with open_text(path) as (file, bytes_done):
-            for batch, line in csv_batches(file, names, _types(kind), str(path), skip_lines=1, quoted=False):
-                rows = _with_instrument(batch, columns, options)
+            for batch in csv_batches(file, names, kinds, str(path), skip_lines=1, quoted=False):
+                rows = _with_instrument(batch, options)
                 for start, end in self._runs(rows, kind):
                     yield ArrowChunk(
-                        stream=rows.slice(start, end - start),
+                        stream=rows.rows(start, end),
                         kind=kind,
                         columns=columns,
                         origin=str(path),
-                        first_row=line + start,
-                        time_unit=options.time_unit or _UNIT,
+                        first_row=batch.first_line + start,
                         bytes_done=bytes_done(),
                     )
 
@@ -76,15 +76,14 @@ class TardisImporter:
         notes, self._notes = self._notes, Counter()
         return dict(notes)
 
-    def _runs(self, rows: Any, kind: str) -> Iterator[tuple[int, int]]:
+    def _runs(self, rows: ColumnBatch, kind: str) -> Iterator[tuple[int, int]]:
         """Stretches of rows that are kept: each is a chunk of its own, so that messages name the right line."""
-        prices = [rows.column(name) for name in ("bid_price", "ask_price")] if kind == "quote" else []
-        if not any(column.null_count for column in prices):
+        lacking = np.zeros(len(rows), np.bool_)
+        for name in ("bid_price", "ask_price") if kind == "quote" else ():
+            lacking |= np.isnan(rows.column(name))
+        if not lacking.any():
             yield 0, len(rows)
             return
-        lacking = np.zeros(len(rows), np.bool_)
-        for column in prices:
-            lacking |= column.is_null().to_numpy(zero_copy_only=False)
         self._notes["quotes that lack a side"] += int(lacking.sum())
         edges = np.flatnonzero(np.diff(np.concatenate(([True], lacking, [True])).astype(np.int8)))
         yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
@@ -111,27 +110,16 @@ def _kind(names: Sequence[str], origin: str) -> str:
     raise ImportFormatError(msg, hint=hint)
 
 
-def _types(kind: str) -> dict[str, Any]:
-    pa = require("pyarrow")
-    words, int64 = pa.dictionary(pa.int32(), pa.string()), pa.int64()
-    special = {"timestamp": int64, "local_timestamp": int64, "side": words, "exchange": words, "symbol": words}
-    return {column: special.get(column, pa.float64()) for column in (*_LABELS, *_MAPPINGS[kind].values())}
+def _kinds(kind: str, unit: str) -> dict[str, str]:
+    words = dict.fromkeys(("side", *_LABELS), "word")
+    special = words | {"timestamp": unit, "local_timestamp": unit}
+    return {column: special.get(column, "number") for column in (*_LABELS, *_MAPPINGS[kind].values())}
 
 
-def _with_instrument(batch: Any, columns: dict[str, str], options: ImportOptions) -> Any:
-    """The batch with a column ``instrument`` in the place of exchange and symbol."""
-    pa = require("pyarrow")
-    arrays = [
-        _instruments(batch, options) if column == "instrument" else batch.column(column) for column in columns.values()
-    ]
-    return pa.RecordBatch.from_arrays(arrays, names=list(columns.values()))
-
-
-def _instruments(batch: Any, options: ImportOptions) -> Any:
-    """One word for each pair of symbol and exchange: the texts of the rows are not touched."""
-    pa, pc = require("pyarrow"), require("pyarrow.compute")
-    symbol, exchange = batch.column("symbol"), batch.column("exchange")
-    venues = exchange.dictionary.to_pylist()
-    words = [instrument_id(name, venue.upper(), options) for name in symbol.dictionary.to_pylist() for venue in venues]
-    places = pc.add(pc.multiply(symbol.indices, pa.scalar(len(venues), pa.int32())), exchange.indices)
-    return pa.DictionaryArray.from_arrays(places, pa.array(words, pa.string()))
+def _with_instrument(batch: ColumnBatch, options: ImportOptions) -> ColumnBatch:
+    """The batch with a column ``instrument``, one word for each pair of symbol and exchange."""
+    symbols, exchanges = batch.column("symbol"), batch.column("exchange")
+    venues = batch.words("exchange")
+    words = [instrument_id(name, venue.upper(), options) for name in batch.words("symbol") for venue in venues]
+    places = np.where((symbols < 0) | (exchanges < 0), -1, symbols * len(venues) + exchanges).astype(np.int32)
+    return batch.with_words("instrument", places, words)

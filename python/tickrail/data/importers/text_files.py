@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import gzip
-import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BufferedReader, RawIOBase
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, Final, cast
 
-from tickrail.data.importers.extra import require
+from tickrail._native import ColumnBatch, CsvReader
 from tickrail.errors import ImportFormatError
 
-__all__ = ["csv_batches", "damage_named", "open_text"]
+__all__ = ["check_packing", "csv_batches", "damage_named", "open_text"]
 
-#: Bytes of text that are parsed at once; with the columns made of them, what an import holds of a file of any size.
-BLOCK_BYTES: Final = 4 << 20
+#: Bytes of text that are read at once; with the columns made of them, what an import holds of a file of any size.
+BLOCK_BYTES: Final = 1 << 20
 #: Unpacked at once: line by line, the readers of gzip and zip take a microsecond more a line than a buffer.
 _BUFFER_BYTES: Final = 1 << 18
-_ROW: Final = re.compile(r"Row #(\d+): ")
-_COLUMN: Final = re.compile(r"In CSV column #(\d+): ")
-#: Tried in turn on times that are neither ISO 8601 nor numbers.
-_OTHER_TIMES: Final = ("%Y.%m.%d %H:%M:%S", "%Y/%m/%d %H:%M:%S", "%Y.%m.%d %H:%M")
+_PACKED: Final = frozenset({".zip", ".gz"})
 
 
 @contextmanager
@@ -36,18 +32,40 @@ def open_text(path: Path) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
     """
     with damage_named(path), path.open("rb") as raw:
         if path.suffix.lower() == ".zip":
-            with zipfile.ZipFile(raw) as archive, _buffered(archive.open(_only_member(archive, path))) as member:
+            with zipfile.ZipFile(raw) as archive, _unpacked(archive.open(_only_member(archive, path))) as member:
                 yield member, raw.tell
         elif path.suffix.lower() == ".gz":
-            with _buffered(gzip.GzipFile(fileobj=raw)) as unpacked:
+            with _unpacked(gzip.GzipFile(fileobj=raw)) as unpacked:
                 yield unpacked, raw.tell
         else:
             yield raw, raw.tell
 
 
-def _buffered(unpacked: object) -> IO[bytes]:
-    """Closes what it reads from."""
-    return BufferedReader(cast("RawIOBase", unpacked), _BUFFER_BYTES)
+def check_packing(path: Path) -> None:
+    """Read a packed file to its end, where its checksum is; anything else is passed over.
+
+    Raises:
+        ImportFormatError: It is damaged.
+    """
+    if path.suffix.lower() in _PACKED and path.is_file():
+        with open_text(path) as (file, _):
+            _read_out(file)
+
+
+def _read_out(file: IO[bytes]) -> None:
+    while file.read(BLOCK_BYTES):
+        pass
+
+
+@contextmanager
+def _unpacked(unpacker: object) -> Iterator[IO[bytes]]:
+    """What ``unpacker`` makes, to its end where the text makes no sense: the checksum there may say why."""
+    with BufferedReader(cast("RawIOBase", unpacker), _BUFFER_BYTES) as file:
+        try:
+            yield file
+        except ImportFormatError:
+            _read_out(file)
+            raise
 
 
 @contextmanager
@@ -74,58 +92,34 @@ def _only_member(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
 def csv_batches(
     file: IO[bytes],
     names: Sequence[str],
-    types: Mapping[str, Any],
+    kinds: Mapping[str, str],
     origin: str,
     *,
+    shifts: Mapping[str, int] | None = None,
     skip_lines: int = 0,
     delimiter: str = ",",
     quoted: bool = True,
-) -> Iterator[tuple[Any, int]]:
-    """Record batches of the columns in ``types`` with the line of their first row; a block at a time.
+) -> Iterator[ColumnBatch]:
+    """Batches of the columns in ``kinds``; each knows the line of its first row.
 
     Args:
         file: Text, at its beginning.
         names: Of all columns, in the order of the file.
-        types: Column to Arrow type; other columns are not parsed.
+        kinds: Column to kind of cell, as ``CsvReader`` names them; other columns are not parsed.
         origin: For messages.
+        shifts: Column to what is added to its times, in ns.
         skip_lines: Lines before the first row.
         delimiter: Between columns.
-        quoted: Whether a value may stand in quotation marks; dumps have none, and a row is read 5 % faster so.
+        quoted: Whether a value may stand in quotation marks; the dumps of venues have none.
 
     Raises:
-        ImportFormatError: A row with another number of columns, or a value that is none of its type; names the line.
+        ImportFormatError: A row with another number of columns, or a value that is none of its kind; names the line.
     """
-    pa, csv = require("pyarrow"), require("pyarrow.csv")
-    line = 1 + skip_lines
-    try:
-        reader = csv.open_csv(
-            file,
-            # One thread: its errors name the row, and the writer's check costs no more than what a second would save.
-            read_options=csv.ReadOptions(
-                use_threads=False, block_size=BLOCK_BYTES, column_names=list(names), skip_rows=skip_lines
-            ),
-            parse_options=csv.ParseOptions(delimiter=delimiter, quote_char='"' if quoted else False),
-            convert_options=csv.ConvertOptions(
-                column_types=types,
-                include_columns=list(types),
-                strings_can_be_null=True,
-                timestamp_parsers=[csv.ISO8601, *_OTHER_TIMES],
-            ),
-        )
-        for batch in reader:
-            if len(batch):
-                yield batch, line
-            line += len(batch)
-    except pa.ArrowInvalid as error:
-        if "Empty CSV file" not in str(error):
-            raise _bad_line(error, names, origin) from None
-
-
-def _bad_line(error: BaseException, names: Sequence[str], origin: str) -> ImportFormatError:
-    text = str(error).partition("\n")[0]
-    row, column = _ROW.search(text), _COLUMN.search(text)
-    place = f"{origin}:{row[1]}" if row else origin
-    said = _COLUMN.sub("", _ROW.sub("", text)).removeprefix("CSV parse error: ").removeprefix("CSV conversion error ")
-    if column is not None:
-        said = f"column '{names[int(column[1])]}': {said}"
-    return ImportFormatError(f"{place}: {said}")
+    columns = [(name, kinds.get(name, "skip"), (shifts or {}).get(name, 0)) for name in names]
+    reader = CsvReader(columns, origin=origin, delimiter=delimiter, quoted=quoted, skip_lines=skip_lines)
+    block = b"begin"
+    while block:
+        block = file.read(BLOCK_BYTES)
+        reader.feed(block)
+        while (batch := reader.batch()) is not None:
+            yield batch

@@ -100,6 +100,7 @@ impl<H: Host> Dispatcher<H> {
         }
         self.set_time(taken.now_ns);
         let slice = self.source.current();
+        self.steps.enter_feed(slice.feeds.at(0));
         let (feed, publisher, count) = (slice.feeds.at(0), taken.publisher, slice.ticks.len() as u32);
         if let Some(arrival) = &mut self.arrival {
             arrival.slice = Some((feed, publisher));

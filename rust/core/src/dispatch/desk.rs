@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use super::request::{MAX_ORDERS, MAX_QUANTITY, Refusal, Request};
+use super::request::{MAX_ORDERS, MAX_QUANTITY, MAX_SPAWNS, Refusal, Request, SpawnKey};
 use super::timers::Timers;
 use crate::clock::{Clock as _, SimClock};
 use crate::instrument::InstrumentInfo;
@@ -62,6 +62,8 @@ pub struct Desk {
     pub(super) book: RefCell<OrderBook>,
     states: RefCell<Vec<Rc<StateByte>>>,
     pub(super) timers: RefCell<Timers>,
+    /// Per strategy: how many coroutines it has asked for, and how many of them have not ended.
+    spawns: RefCell<Vec<(u32, u32)>>,
 }
 
 impl Desk {
@@ -77,6 +79,7 @@ impl Desk {
             book: RefCell::default(),
             states: RefCell::default(),
             timers: RefCell::default(),
+            spawns: RefCell::default(),
         })
     }
 
@@ -85,6 +88,7 @@ impl Desk {
         self.portfolio.borrow_mut().add_strategy();
         self.book.borrow_mut().places.push(Vec::new());
         self.timers.borrow_mut().add_strategy();
+        self.spawns.borrow_mut().push((0, 0));
         self.states.borrow_mut().push(Rc::clone(&state));
         state
     }
@@ -216,6 +220,32 @@ impl Desk {
         self.book.borrow().get(key).ok_or(Refusal::Order(number))?;
         self.requests.borrow_mut().push(Request::Cancel(key));
         Ok(())
+    }
+
+    /// Asks for a coroutine, which begins at the end of the step.
+    ///
+    /// # Errors
+    /// Too many of the strategy's run, or it may not act.
+    pub fn spawn(&self, strategy: u32) -> Result<SpawnKey, Refusal> {
+        self.acting(strategy)?;
+        let (asked, running) = &mut self.spawns.borrow_mut()[strategy as usize];
+        if *running >= MAX_SPAWNS {
+            return Err(Refusal::TooManySpawns);
+        }
+        (*asked, *running) = (*asked + 1, *running + 1);
+        let key = SpawnKey { strategy, number: *asked };
+        self.requests.borrow_mut().push(Request::Spawn(key));
+        Ok(key)
+    }
+
+    /// Asks to cancel a coroutine: its result does not come. Idempotent.
+    pub fn cancel_spawn(&self, key: SpawnKey) {
+        self.requests.borrow_mut().push(Request::CancelSpawn(key));
+    }
+
+    /// A coroutine has ended, or never began.
+    pub(super) fn spawn_ended(&self, strategy: u32) {
+        self.spawns.borrow_mut()[strategy as usize].1 -= 1;
     }
 
     /// Asks for an instrument's ticks, or to be spared them, from the next step on.

@@ -3,11 +3,13 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::account::Account;
 use super::arrival::Arrival;
 use super::desk::Desk;
 use super::host::Host;
+use super::snapshot::{Snapshot, Snapshots};
 use super::step::{ErrorRecord, Fill, Pass, RunError, Steps};
-use super::subscriber::{Account, Subscription};
+use super::subscriber::Subscription;
 use crate::block::TickBlock;
 use crate::digest::{DigestMode, RunFacts};
 use crate::handler::Handler;
@@ -81,6 +83,9 @@ pub struct Dispatcher<H: Host> {
     ahead: Ahead,
     finished: bool,
     pub(super) ended: bool,
+    snapshots: Arc<Snapshots>,
+    /// Up to which question for a snapshot was answered.
+    answered: u64,
 }
 
 /// Records that were looked at before they are pulled: up to `until`, nothing but the pull itself happens.
@@ -127,7 +132,14 @@ impl<H: Host> Dispatcher<H> {
             ahead: Ahead::default(),
             finished: false,
             ended: false,
+            snapshots: Arc::default(),
+            answered: 0,
         }
+    }
+
+    /// Where anybody asks for the accounts, and finds them: from now on here. Before the run begins.
+    pub fn report_to(&mut self, snapshots: Arc<Snapshots>) {
+        self.snapshots = snapshots;
     }
 
     /// Adds a strategy and says its index; ticks reach strategies in this order.
@@ -184,6 +196,7 @@ impl<H: Host> Dispatcher<H> {
             return Outcome::End;
         }
         self.complete_pull();
+        self.answer_questions();
         if self.index >= self.source.current().ticks.len()
             && let Some(outcome) = self.next_slice()
         {
@@ -278,6 +291,31 @@ impl<H: Host> Dispatcher<H> {
         Some(tick)
     }
 
+    /// All accounts at one moment: between two steps, or within one that a pull has interrupted.
+    pub fn snapshot(&mut self) -> Snapshot {
+        self.count_pulls();
+        let accounts = self.source.accounts();
+        let seen = self.index + usize::from(self.pulled);
+        let rest = self.source.current().ticks.len().saturating_sub(seen) as u64;
+        self.steps.snapshot(accounts, rest)
+    }
+
+    /// Answers whoever has asked for a snapshot.
+    #[inline(always)]
+    fn answer_questions(&mut self) {
+        let asked = self.snapshots.asked();
+        if asked != self.answered {
+            self.answer(asked, false);
+        }
+    }
+
+    #[cold]
+    fn answer(&mut self, asked: u64, is_final: bool) {
+        self.answered = asked;
+        let snapshot = self.snapshot();
+        self.snapshots.answer(asked, snapshot, is_final);
+    }
+
     pub(super) fn outcome_of(&mut self, pass: Pass) -> Outcome {
         match pass {
             Pass::Done => Outcome::Slice,
@@ -322,6 +360,7 @@ impl<H: Host> Dispatcher<H> {
             self.end_by_arrival();
             self.steps.stop_all(&self.source.current());
             self.steps.leave_slice(&self.source.current());
+            self.answer(self.snapshots.asked(), true);
         }
     }
 

@@ -6,6 +6,8 @@ use crate::tick::Tick;
 use crate::timer::Fired;
 use crate::venue::OrderUpdate;
 
+use super::request::SpawnKey;
+
 /// Why a handler did not return in peace.
 #[derive(Debug)]
 pub enum Fault<F> {
@@ -24,6 +26,18 @@ pub enum Hook {
     Start,
     /// The run is over.
     Stop,
+}
+
+/// How a coroutine stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It has not ended, and the run is to stop.
+    Pending,
+    /// It has ended.
+    Ended {
+        /// By an exception.
+        failed: bool,
+    },
 }
 
 /// Calls handlers. All calls come from the dispatch thread, one at a time; none holds a borrow of the [`super::Desk`].
@@ -68,6 +82,33 @@ pub trait Host {
 
     /// What a handler in machine code could not do, as this host shows it.
     fn handler_failure(&self, strategy: u32, error: HandlerError) -> Self::Failure;
+
+    /// The coroutine `key` begins, at the end of the step that asked for it.
+    ///
+    /// # Errors
+    /// It cannot begin.
+    fn spawn(&mut self, _key: SpawnKey) -> Result<(), Fault<Self::Failure>> {
+        Ok(())
+    }
+
+    /// Waits until the coroutine `key` has ended, in a simulation.
+    ///
+    /// # Errors
+    /// It takes too long, or the user wants the run to end.
+    fn settle(&mut self, _key: SpawnKey) -> Result<Settled, Fault<Self::Failure>> {
+        Ok(Settled::Ended { failed: false })
+    }
+
+    /// Hands the result of the coroutine `key` to its owner.
+    ///
+    /// # Errors
+    /// What the handler raised.
+    fn spawned(&mut self, _key: SpawnKey) -> Result<(), Fault<Self::Failure>> {
+        Ok(())
+    }
+
+    /// Nobody wants the result of the coroutine `key` any more: it is cancelled, or never begins.
+    fn forget(&mut self, _key: SpawnKey) {}
 
     /// The strategy's life goes on.
     ///

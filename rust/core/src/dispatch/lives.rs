@@ -1,8 +1,9 @@
 //! The lives of strategies within the loop: starting, stopping, failing, and their accounts.
 
+use super::account::Account;
 use super::host::{Fault, Hook, Host};
+use super::request::Request;
 use super::step::{ErrorRecord, Steps};
-use super::subscriber::{Account, Subscriber};
 use crate::digest::EventKind;
 use crate::lifecycle::{Operation, State, Transition};
 use crate::source::Slice;
@@ -29,6 +30,9 @@ impl<H: Host> Steps<H> {
             }
             _ => self.operate(strategy, operation),
         };
+        if answer == Transition::To(State::Stopped) {
+            self.forget_spawns(strategy);
+        }
         self.apply_requests();
         answer
     }
@@ -80,6 +84,7 @@ impl<H: Host> Steps<H> {
         while let Some(update) = self.updates.pop_front() {
             self.tell(slice, &update);
         }
+        self.forget_all_spawns();
     }
 
     #[cold]
@@ -106,10 +111,23 @@ impl<H: Host> Steps<H> {
             Ok(()) | Err(Fault::Ended) => {
                 self.operate(strategy, Operation::Stop);
                 self.desk.forget_timers(strategy);
+                self.forget_spawns(strategy);
                 self.set_gate();
             }
             Err(fault) => self.fault(strategy, "on_stop", None, fault),
         }
+    }
+
+    fn void_requests(&mut self, strategy: u32) {
+        let mut void = Vec::new();
+        self.desk.requests.borrow_mut().retain(|request| {
+            let is_mine = request.strategy() == strategy;
+            if let (true, Request::Spawn(key)) = (is_mine, request) {
+                void.push(*key);
+            }
+            !is_mine
+        });
+        void.into_iter().for_each(|key| self.void_spawn(key));
     }
 
     pub(super) fn record_error(
@@ -126,7 +144,8 @@ impl<H: Host> Steps<H> {
     /// Stops a strategy: what it asked for in this step is void, its orders are canceled, its timers forgotten.
     pub(super) fn fail(&mut self, strategy: u32) {
         self.operate(strategy, Operation::Fail);
-        self.desk.requests.borrow_mut().retain(|request| request.strategy() != strategy);
+        self.void_requests(strategy);
+        self.forget_spawns(strategy);
         let open: Vec<OrderKey> = {
             let book = self.desk.book.borrow();
             let mine = |order: &&Order| order.key.strategy == strategy && !order.status.is_final();
@@ -137,23 +156,12 @@ impl<H: Host> Steps<H> {
         }
         self.desk.forget_timers(strategy);
         let subscriber = &mut self.subscribers[strategy as usize];
-        subscriber.skipped += subscriber.batcher.discard() as u64;
+        let discarded = subscriber.batcher.discard() as u64;
+        subscriber.tallies.settle(discarded, |tally, count| tally.failed += count);
         self.set_gate();
     }
 
     pub(super) fn accounts(&self) -> Vec<Account> {
-        let account = |subscriber: &Subscriber| {
-            let pending = subscriber.batcher.len() as u64;
-            let known = subscriber.delivered + subscriber.skipped + pending;
-            Account {
-                state: subscriber.state.get(),
-                published: self.inputs,
-                delivered: subscriber.delivered,
-                filtered: self.inputs - known,
-                skipped: subscriber.skipped,
-                pending,
-            }
-        };
-        self.subscribers.iter().map(account).collect()
+        self.subscribers.iter().map(|subscriber| subscriber.account(self.inputs)).collect()
     }
 }

@@ -28,7 +28,7 @@ impl<H: Host> Steps<H> {
         let ticks = &slice.ticks[index..index + quiet.count];
         let (taken, result) = self.call(strategy, |handler, out| handler.take(ticks, out));
         let subscriber = &mut self.subscribers[strategy as usize];
-        subscriber.delivered += taken as u64;
+        subscriber.tallies.now.delivered += taken as u64;
         subscriber.reach = if taken < offered { 32 } else { (subscriber.reach * 2).min(MOST_OFFERED) };
         let last = &ticks[taken - 1];
         self.pass(slice, index, taken, &quiet);

@@ -4,6 +4,7 @@
 //! orders, calls the handlers in order of registration and then applies what they asked for, in the order made.
 //! [`Dispatcher`] drives, [`Desk`] is what handlers reach, [`Host`] is who calls them.
 
+mod account;
 mod arrival;
 mod batcher;
 mod desk;
@@ -16,6 +17,8 @@ mod machine;
 mod orders;
 mod pull;
 mod request;
+mod snapshot;
+mod spawns;
 mod step;
 mod stretch;
 mod subscriber;
@@ -23,14 +26,16 @@ mod tape;
 mod timers;
 mod until;
 
+pub use account::Account;
 pub use arrival::TIMED_SLICE_TICKS;
 pub use batcher::BatchEdges;
 pub use desk::{Desk, OrderBook};
 pub use dispatcher::{Dispatcher, Outcome, RunSettings};
-pub use host::{Fault, Hook, Host, NoHost};
+pub use host::{Fault, Hook, Host, NoHost, Settled};
 pub use live::{LiveWait, run_live};
-pub use request::{MAX_ORDERS, MAX_QUANTITY, Refusal, Request, TimerKey};
+pub use request::{MAX_ORDERS, MAX_QUANTITY, MAX_SPAWNS, Refusal, Request, SpawnKey, TimerKey};
+pub use snapshot::{Snapshot, Snapshots};
 pub use step::{ErrorRecord, Fill, RunError};
-pub use subscriber::{Account, Delivery, Kinds, Subscription};
+pub use subscriber::{Delivery, Kinds, Subscription};
 pub use timers::StrategyClock;
 pub use until::Step;

@@ -97,6 +97,8 @@ impl<H: Host> Steps<H> {
                 self.timer_event(strategy, number, due_ns, interval_ns, end_ns);
             }
             Request::CancelTimer { strategy, number } => self.timer_event(strategy, number, i64::MIN, 0, i64::MAX),
+            Request::Spawn(key) => self.begin_spawn(key),
+            Request::CancelSpawn(key) => self.cancel_spawn(key),
             Request::Subscription { strategy, instrument, wanted } => {
                 let mut payload = [0; 5];
                 payload[..4].copy_from_slice(&instrument.to_le_bytes());

@@ -25,7 +25,7 @@ impl<H: Host> Steps<H> {
         if !is_for_it || key > self.gate || key < self.last_key {
             return None;
         }
-        subscriber.delivered += 1;
+        subscriber.tallies.now.delivered += 1;
         self.last_key = key;
         self.desk.set_position(self.desk.position() + 1);
         if self.watched[tick.instrument as usize] {
@@ -59,6 +59,6 @@ impl<H: Host> Steps<H> {
         self.last_key = self.keys.of(last);
         self.inputs += count as u64;
         self.taken = index + 1;
-        self.subscribers[strategy as usize].delivered += count as u64;
+        self.subscribers[strategy as usize].tallies.now.delivered += count as u64;
     }
 }

@@ -17,6 +17,15 @@ pub struct TimerKey {
     pub id: TimerId,
 }
 
+/// Names a coroutine: by its strategy and the strategy's own count, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SpawnKey {
+    /// Index of the strategy in order of registration.
+    pub strategy: u32,
+    /// Number of the coroutine within its strategy, from 1.
+    pub number: u32,
+}
+
 /// Made by a handler; takes effect at the end of the step, in the order made. Never passes through the external lanes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Request {
@@ -44,6 +53,10 @@ pub enum Request {
         /// Its number.
         number: u32,
     },
+    /// Begin this coroutine.
+    Spawn(SpawnKey),
+    /// Cancel this coroutine.
+    CancelSpawn(SpawnKey),
     /// Deliver (or no longer deliver) an instrument to a strategy.
     Subscription {
         /// Whose.
@@ -63,6 +76,7 @@ impl Request {
             Self::SetTimer { strategy, .. }
             | Self::CancelTimer { strategy, .. }
             | Self::Subscription { strategy, .. } => *strategy,
+            Self::Spawn(key) | Self::CancelSpawn(key) => key.strategy,
         }
     }
 }
@@ -83,6 +97,8 @@ pub enum Refusal {
     Timer(TimerError),
     /// The strategy has [`MAX_ORDERS`] orders.
     TooManyOrders,
+    /// [`MAX_SPAWNS`] coroutines of the strategy run.
+    TooManySpawns,
 }
 
 /// Largest quantity of an order: from 2^53, about nine times as much, floats no longer tell lots of one apart, and no sum of
@@ -91,6 +107,9 @@ pub const MAX_QUANTITY: f64 = 1e15;
 
 /// Orders that one strategy may make in one run: numbers are 32 bits wide, and each order is kept for the result.
 pub const MAX_ORDERS: u32 = 100_000_000;
+
+/// Coroutines of one strategy that run at once: more wait for a source that does not keep up, and each holds memory.
+pub const MAX_SPAWNS: u32 = 1_024;
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -102,6 +121,9 @@ impl fmt::Display for Refusal {
             Self::State(state) => write!(f, "the strategy is {}: it may act while RUNNING or PAUSED", state.name()),
             Self::Order(number) => write!(f, "the strategy has no order number {number}"),
             Self::Timer(error) => write!(f, "{error}"),
+            Self::TooManySpawns => {
+                write!(f, "{MAX_SPAWNS} coroutines of the strategy run, which is the limit")
+            }
             Self::TooManyOrders => {
                 write!(f, "the strategy has made {MAX_ORDERS} orders in this run, which is the limit")
             }

@@ -5,11 +5,13 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::account::InputsByFeed;
 use super::desk::Desk;
 use super::dispatcher::{Outcome, RunSettings};
 use super::host::Host;
 use super::keys::Keys;
 use super::request::Request;
+use super::spawns::Spawns;
 use super::subscriber::{Delivery, Routes, Subscriber, Subscription};
 use crate::digest::{EventKind, RunDigest};
 use crate::handler::{Handler, Out};
@@ -140,6 +142,8 @@ pub(super) struct Steps<H: Host> {
     pub(super) host_failure: Option<H::Failure>,
     pub(super) fills: Vec<Fill>,
     pub(super) inputs: u64,
+    /// Inputs by feed, in a run by arrival.
+    pub(super) by_feed: InputsByFeed,
     pub(super) timers_fired: u64,
     pub(super) keys: Keys,
     pub(super) venue: Box<dyn Venue>,
@@ -160,6 +164,7 @@ pub(super) struct Steps<H: Host> {
     /// What becomes of timers that are late.
     pub(super) overdue: Overdue,
     pub(super) updates: VecDeque<OrderUpdate>,
+    pub(super) spawns: Spawns,
     pub(super) applying: Vec<Request>,
     pub(super) venue_fills: Vec<VenueFill>,
     /// What the owners of filled orders are told; like the fills, kept for its memory.
@@ -183,6 +188,7 @@ impl<H: Host> Steps<H> {
             host_failure: None,
             fills: Vec::new(),
             inputs: 0,
+            by_feed: InputsByFeed::default(),
             timers_fired: 0,
             keys: Keys::of_records(settings.order),
             venue,
@@ -197,6 +203,7 @@ impl<H: Host> Steps<H> {
             entered: 0,
             overdue: Overdue::Each,
             updates: VecDeque::new(),
+            spawns: Spawns::default(),
             applying: Vec::new(),
             venue_fills: Vec::new(),
             fill_updates: Vec::new(),
@@ -294,12 +301,12 @@ impl<H: Host> Steps<H> {
                 continue;
             }
             if !subscriber.state.is_running() {
-                subscriber.skipped += 1;
+                subscriber.tallies.now.skip(subscriber.state.get(), 1);
                 continue;
             }
             match subscriber.delivery {
                 Delivery::Ticks => {
-                    subscriber.delivered += 1;
+                    subscriber.tallies.now.delivered += 1;
                     if !presented {
                         presented = true;
                         if let Err(failure) = self.host.present(tick) {
@@ -313,12 +320,12 @@ impl<H: Host> Steps<H> {
                     }
                 }
                 Delivery::Records => {
-                    subscriber.delivered += 1;
+                    subscriber.tallies.now.delivered += 1;
                     self.record(strategy, tick);
                 }
                 Delivery::Batches(_) => self.collect(slice, index, key, strategy),
                 Delivery::Pull => {
-                    subscriber.delivered += 1;
+                    subscriber.tallies.now.delivered += 1;
                     return true;
                 }
             }
@@ -363,7 +370,7 @@ impl<H: Host> Steps<H> {
             return;
         }
         let batch = subscriber.batcher.take(slice);
-        subscriber.delivered += batch.len() as u64;
+        subscriber.tallies.settle(batch.len() as u64, |tally, count| tally.delivered += count);
         let last = batch.as_slice().last().copied();
         if subscriber.handler.is_some() {
             self.machine_batch(strategy, batch.as_slice(), last);
@@ -396,7 +403,10 @@ impl<H: Host> Steps<H> {
     pub fn leave_slice(&mut self, slice: &Slice<'_>) {
         self.digest.inputs(slice, self.entered..self.taken);
         (self.entered, self.taken) = (0, 0);
-        self.subscribers.iter_mut().for_each(|subscriber| subscriber.batcher.leave_slice(slice));
+        for subscriber in &mut self.subscribers {
+            subscriber.batcher.leave_slice(slice);
+            subscriber.tallies.carry(subscriber.batcher.len() as u64);
+        }
     }
 
     // ---- what comes between ticks ------------------------------------------------------------------------------
@@ -407,6 +417,10 @@ impl<H: Host> Steps<H> {
         while self.halted().is_none() && self.desk.position() < self.limit {
             if let Some(update) = self.updates.pop_front() {
                 self.update_step(slice, &update);
+            } else if self.spawns.is_due() {
+                if !self.spawn_step(slice) {
+                    break;
+                }
             } else if self.flush_window(slice, key.min(self.desk.next_timer())) {
             } else if self.desk.next_timer() < key {
                 self.timer_step(slice, key);
@@ -420,7 +434,7 @@ impl<H: Host> Steps<H> {
     pub(super) fn set_gate(&mut self) {
         let windows = self.subscribers.iter().map(|subscriber| subscriber.batcher.window_end().saturating_sub(1));
         let due = windows.min().unwrap_or(self.until).min(self.until).min(self.desk.next_timer());
-        self.gate = if self.updates.is_empty() { due } else { i64::MIN };
+        self.gate = if self.updates.is_empty() && !self.spawns.is_due() { due } else { i64::MIN };
     }
 
     pub(super) fn next_position(&mut self) -> u64 {

@@ -124,8 +124,11 @@ impl<H: Host> Steps<H> {
         }
         self.count_stretch(index, count);
         let subscriber = &mut self.subscribers[strategy as usize];
-        subscriber.delivered += delivered;
-        subscriber.skipped += skipped;
+        subscriber.tallies.now.delivered += delivered;
+        if skipped > 0 {
+            // Nothing but its own failure or end changes its state in between, and then all that was skipped came after.
+            subscriber.tallies.now.skip(subscriber.state.get(), skipped);
+        }
         count as usize
     }
 

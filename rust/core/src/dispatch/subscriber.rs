@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::account::Tallies;
 use super::batcher::{BatchEdges, Batcher};
 use super::request::TimerKey;
 use crate::handler::Handler;
-use crate::lifecycle::{State, StateByte};
+use crate::lifecycle::StateByte;
 use crate::tick::Kind;
 
 /// How a subscriber takes its ticks.
@@ -65,8 +66,7 @@ pub(super) struct Subscriber {
     pub kinds: Kinds,
     pub order_updates: bool,
     pub batcher: Batcher,
-    pub delivered: u64,
-    pub skipped: u64,
+    pub tallies: Tallies,
     /// The handler of a strategy in machine code; the host calls the others.
     pub handler: Option<Box<dyn Handler>>,
     /// What it calls its timers, by number.
@@ -87,8 +87,7 @@ impl Subscriber {
             kinds: subscription.kinds,
             order_updates: subscription.order_updates,
             batcher: Batcher::new(edges),
-            delivered: 0,
-            skipped: 0,
+            tallies: Tallies::default(),
             handler,
             tags: BTreeMap::new(),
             reach: 1,
@@ -145,21 +144,4 @@ impl Routes {
             None => (0..self.routes.len() as u32).for_each(|instrument| self.set(strategy, instrument, true)),
         }
     }
-}
-
-/// Exact numbers of one subscriber: `published = delivered + filtered + skipped + pending`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Account {
-    /// Where it stands.
-    pub state: State,
-    /// Ticks that the loop took.
-    pub published: u64,
-    /// Ticks that its handler received.
-    pub delivered: u64,
-    /// Ticks that it did not subscribe to.
-    pub filtered: u64,
-    /// Ticks that it would have received, had it been running.
-    pub skipped: u64,
-    /// Ticks collected for its next batch.
-    pub pending: u64,
 }

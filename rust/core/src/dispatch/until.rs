@@ -18,6 +18,8 @@ pub enum Step {
     Timer,
     /// The owner of an order was told of its change.
     OrderUpdate,
+    /// The owner of a coroutine was told of its result.
+    Result,
     /// Nothing is left: no tick, no timer.
     Nothing,
     /// The run has ended, or cannot go on.
@@ -97,6 +99,10 @@ impl<H: Host> Steps<H> {
         self.set_gate();
     }
 
+    fn stopped(&self) -> Step {
+        Step::Ended(self.halted().unwrap_or(Outcome::Stopped))
+    }
+
     /// The first of what comes before an input of `key`; batches whose window has ended are no inputs.
     fn step_between(&mut self, slice: &Slice<'_>, key: i64) -> Option<Step> {
         let step = loop {
@@ -106,6 +112,10 @@ impl<H: Host> Steps<H> {
             if let Some(update) = self.updates.pop_front() {
                 self.update_step(slice, &update);
                 break Some(Step::OrderUpdate);
+            }
+            if self.spawns.is_due() {
+                let is_told = self.spawn_step(slice);
+                break Some(if is_told { Step::Result } else { self.stopped() });
             }
             if self.flush_window(slice, key.min(self.desk.next_timer())) {
                 continue;

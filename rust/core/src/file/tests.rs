@@ -52,7 +52,7 @@ fn write(path: &std::path::Path, ticks: &[Tick]) -> Header {
 #[test]
 fn a_file_gives_back_what_was_written() {
     let folder = Folder::new("roundtrip");
-    for count in [0, 1, 3, 20_000, 40_000] {
+    for count in [0, 1, 3, 20_000, 40_000, 300_000] {
         let path = folder.0.join("a.ticks");
         let all = ticks(count);
         let mut writer = TickFileWriter::create(&path, OrderBy::TsEvent).unwrap();

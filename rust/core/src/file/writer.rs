@@ -3,6 +3,9 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
+use std::ops::Range;
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -15,6 +18,10 @@ use crate::tick::{OrderBy, Tick, as_bytes};
 
 /// Records gathered before they are hashed and written: 256 KiB, which a core's cache holds beside what they are made of.
 const BUFFERED: usize = 4_096;
+
+/// Bytes after which the kernel is asked to begin to write them to the disk. Left to itself it begins at the final sync, which
+/// took 50 to 80 ns a record, a third of an import of Parquet; asked every 4 or 8 MiB it leaves 5 to 18, every 32 MiB 32.
+const WRITE_BACK: u64 = 8 << 20;
 
 /// Tells temporary names of one process apart; relaxed, as it orders nothing.
 static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -31,6 +38,10 @@ pub struct TickFileWriter {
     buffer: Vec<Tick>,
     hasher: Box<Hasher>,
     header: Header,
+    /// Where the next record goes.
+    end: u64,
+    /// Up to where the kernel was asked to begin to write.
+    begun: u64,
     committed: bool,
 }
 
@@ -62,6 +73,8 @@ impl TickFileWriter {
             buffer: Vec::with_capacity(BUFFERED),
             hasher: Box::new(Hasher(XxHash3_128::new())),
             header: Header { order_by, ..Header::default() },
+            end: HEADER_SIZE as u64,
+            begun: 0,
             committed: false,
         })
     }
@@ -114,7 +127,13 @@ impl TickFileWriter {
     fn put(&mut self, ticks: &[Tick]) -> Result<(), FileError> {
         let bytes = as_bytes(ticks);
         self.hasher.0.write(bytes);
-        self.file.write_all(bytes).map_err(FileError::io(&self.path, "write"))
+        self.file.write_all(bytes).map_err(FileError::io(&self.path, "write"))?;
+        self.end += bytes.len() as u64;
+        if self.end - self.begun >= WRITE_BACK {
+            begin_write_back(&self.file, self.begun..self.end);
+            self.begun = self.end;
+        }
+        Ok(())
     }
 
     /// Writes the table and the header, syncs, and renames: from now on the file is there, through a power cut too.
@@ -148,6 +167,19 @@ impl Drop for TickFileWriter {
         }
     }
 }
+
+/// Asks the kernel to begin to write `range` to the disk, without waiting for it.
+#[cfg(target_os = "linux")]
+fn begin_write_back(file: &File, range: Range<u64>) {
+    let (from, length) = (range.start.cast_signed(), (range.end - range.start).cast_signed());
+    // SAFETY: the descriptor is open as long as `file` is, and the call touches no memory of ours. A file system that
+    // cannot do it says so; what goes wrong on the disk, the sync at the end tells.
+    let _ = unsafe { libc::sync_file_range(file.as_raw_fd(), from, length, libc::SYNC_FILE_RANGE_WRITE) };
+}
+
+/// Elsewhere the final sync writes all.
+#[cfg(not(target_os = "linux"))]
+fn begin_write_back(_: &File, _: Range<u64>) {}
 
 fn temporary_beside(path: &Path) -> Result<PathBuf, FileError> {
     let name = path.file_name().filter(|_| !path.is_dir());

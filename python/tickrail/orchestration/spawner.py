@@ -1,0 +1,98 @@
+"""``Spawner``: runs the coroutines of ``Strategy.spawn`` on the I/O thread and keeps what came of them for the loop."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from tickrail.errors import SpawnTimedOut
+from tickrail.orchestration.io_thread import IoThread
+
+__all__ = ["SPAWN_TIMEOUT_S", "Spawner"]
+
+#: How long a simulation waits for one coroutine: longer than any request that is worth it, and short enough for a
+#: run that hangs to say so.
+SPAWN_TIMEOUT_S: Final = 60.0
+#: The wait looks this often whether the run is to stop; the result itself ends it at once.
+LOOK_S: Final = 0.05
+
+Key = tuple[int, int]
+
+
+class Spawner:
+    """What the native loop calls to begin, await and cancel coroutines. On the dispatch thread.
+
+    Args:
+        io: Where they run.
+        timeout_s: How long a simulation waits for one.
+        stopping: Whether the run is to stop, so that nobody waits any longer.
+    """
+
+    def __init__(self, io: IoThread, *, timeout_s: float, stopping: Callable[[], bool]) -> None:
+        self._io = io
+        self._timeout_s = timeout_s
+        self._stopping = stopping
+        self._running: dict[Key, _Running] = {}
+
+    def start(self, strategy: int, number: int, name: str, coroutine: Coroutine[Any, Any, object]) -> None:
+        """Begin ``coroutine``, the ``number``-th of ``strategy``."""
+        shown = getattr(coroutine, "__qualname__", type(coroutine).__name__)
+        future = self._io.run(coroutine)
+        self._running[strategy, number] = _Running(future, name, shown, time.monotonic() + self._timeout_s)
+
+    def settle(self, strategy: int, number: int) -> bool | None:
+        """Wait until it has ended: whether by an exception; ``None`` where the run is to stop first.
+
+        Raises:
+            SpawnTimedOut: It takes longer than a simulation waits.
+        """
+        running = self._running[strategy, number]
+        while not running.future.done():
+            if self._stopping():
+                return None
+            left = running.until_s - time.monotonic()
+            if left <= 0:
+                raise self._too_long(running)
+            concurrent.futures.wait([running.future], min(left, LOOK_S))
+        return running.failed
+
+    def take(self, strategy: int, number: int) -> tuple[object, BaseException | None]:
+        """What it returned, and what it raised; it is forgotten."""
+        future = self._running.pop((strategy, number)).future
+        try:
+            return future.result(0), None
+        except concurrent.futures.CancelledError as error:
+            return None, error  # it cancelled itself
+        except BaseException as error:
+            return None, error
+
+    def cancel(self, strategy: int, number: int) -> None:
+        """Cancel it; nobody wants what comes of it."""
+        running = self._running.pop((strategy, number), None)
+        if running is not None:
+            running.future.cancel()
+
+    def _too_long(self, running: _Running) -> SpawnTimedOut:
+        return SpawnTimedOut(
+            f"strategy {running.strategy}: the coroutine {running.name} did not end within {self._timeout_s:g} s, and a"
+            " simulation waits for each",
+            strategy=running.strategy,
+            coroutine=running.name,
+            timeout_s=self._timeout_s,
+            hint="bound it (asyncio.timeout), or raise spawn_timeout_s",
+        )
+
+
+class _Running:
+    def __init__(self, future: concurrent.futures.Future[object], strategy: str, name: str, until_s: float) -> None:
+        self.future = future
+        self.strategy = strategy
+        self.name = name
+        self.until_s = until_s
+
+    @property
+    def failed(self) -> bool:
+        """Of one that has ended."""
+        return self.future.cancelled() or self.future.exception() is not None
