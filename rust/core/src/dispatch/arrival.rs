@@ -102,6 +102,9 @@ impl<H: Host> Dispatcher<H> {
         let slice = self.source.current();
         self.steps.enter_feed(slice.feeds.at(0));
         let (feed, publisher, count) = (slice.feeds.at(0), taken.publisher, slice.ticks.len() as u32);
+        if let Some(meter) = &mut self.steps.meter {
+            meter.slice(feed, &slice.ticks[0], taken.now_ns);
+        }
         if let Some(arrival) = &mut self.arrival {
             arrival.slice = Some((feed, publisher));
             arrival.tell(Mark::Taken { feed, publisher, count }, self.steps.desk.position(), Some(&slice));

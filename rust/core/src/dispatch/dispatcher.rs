@@ -231,8 +231,13 @@ impl<H: Host> Dispatcher<H> {
     fn run_on(&mut self) -> Pass {
         let slice = self.source.current();
         loop {
-            let piece = slice.first(self.index.saturating_add(self.steps.digest.piece()));
-            let pass = self.steps.run_slice(&piece, &mut self.index);
+            let pass = match self.steps.unstamped() {
+                0 => self.steps.stamped_step(&slice, &mut self.index),
+                reach => {
+                    let piece = slice.first(self.index.saturating_add(reach.min(self.steps.digest.piece())));
+                    self.steps.run_slice(&piece, &mut self.index)
+                }
+            };
             self.steps.enter_inputs(&slice);
             if !matches!(pass, Pass::Done) || self.index >= slice.ticks.len() {
                 return pass;

@@ -10,6 +10,7 @@ use super::desk::Desk;
 use super::dispatcher::{Outcome, RunSettings};
 use super::host::Host;
 use super::keys::Keys;
+use super::meter::Meter;
 use super::request::Request;
 use super::spawns::Spawns;
 use super::subscriber::{Delivery, Routes, Subscriber, Subscription};
@@ -173,6 +174,8 @@ pub(super) struct Steps<H: Host> {
     /// What the handler in machine code that is being called asks for.
     pub(super) out: Box<Out>,
     pub(super) run_error: Option<RunError>,
+    /// Measures, where somebody wants to know.
+    pub(super) meter: Option<Box<Meter>>,
     /// The loop position at which a run was stopped that is run again; what comes between ticks goes no further.
     pub(super) limit: u64,
 }
@@ -210,6 +213,7 @@ impl<H: Host> Steps<H> {
             steps_at_one_time: 0,
             out: Out::new(),
             run_error: None,
+            meter: None,
             limit: u64::MAX,
             desk,
         }
@@ -246,31 +250,46 @@ impl<H: Host> Steps<H> {
                 *index += taken;
                 continue;
             }
-            let key = self.keys.of(tick);
-            if key > self.gate {
-                self.before_key(slice, key.min(self.until.saturating_add(1)));
-                if key > self.until {
-                    return if self.halted().is_some() { Pass::Halted } else { Pass::Reached };
-                }
+            if let Some(pass) = self.general_step::<false>(slice, index, tick) {
+                return pass;
             }
-            if self.stop.is_set() || self.run_error.is_some() || self.interruption.is_some() {
-                return Pass::Halted;
-            }
-            if key < self.last_key || tick.instrument as usize >= self.watched.len() {
-                self.run_error = Some(self.refuse(slice, *index, key));
-                return Pass::Halted;
-            }
-            self.last_key = key;
-            self.taken = *index + 1;
-            if self.tick_step(slice, *index, tick, key) {
-                return Pass::Pulled;
-            }
-            if self.has_requests() {
-                self.apply_requests();
-            }
-            *index += 1;
         }
         Pass::Done
+    }
+
+    /// Takes one record, with whatever is due before it; `STAMPED`: and measures how long handlers take. Gives the reason
+    /// not to go on.
+    #[inline(always)]
+    pub(super) fn general_step<const STAMPED: bool>(
+        &mut self,
+        slice: &Slice<'_>,
+        index: &mut usize,
+        tick: &Tick,
+    ) -> Option<Pass> {
+        let key = self.keys.of(tick);
+        if key > self.gate {
+            self.before_key(slice, key.min(self.until.saturating_add(1)));
+            if key > self.until {
+                return Some(if self.halted().is_some() { Pass::Halted } else { Pass::Reached });
+            }
+        }
+        if self.stop.is_set() || self.run_error.is_some() || self.interruption.is_some() {
+            return Some(Pass::Halted);
+        }
+        if key < self.last_key || tick.instrument as usize >= self.watched.len() {
+            self.run_error = Some(self.refuse(slice, *index, key));
+            return Some(Pass::Halted);
+        }
+        self.last_key = key;
+        self.taken = *index + 1;
+        if self.tick_step::<STAMPED>(slice, *index, tick, key) {
+            return Some(Pass::Pulled);
+        }
+        if self.has_requests() {
+            self.apply_requests();
+        }
+        *index += 1;
+        None
     }
 
     #[cold]
@@ -284,7 +303,13 @@ impl<H: Host> Steps<H> {
 
     /// Venue, order updates, handlers. `true`: the pull subscriber has the tick, and the step is not over.
     #[inline(always)]
-    pub(super) fn tick_step(&mut self, slice: &Slice<'_>, index: usize, tick: &Tick, key: i64) -> bool {
+    pub(super) fn tick_step<const STAMPED: bool>(
+        &mut self,
+        slice: &Slice<'_>,
+        index: usize,
+        tick: &Tick,
+        key: i64,
+    ) -> bool {
         self.inputs += 1;
         self.steps_at_one_time = 0;
         let position = self.desk.position() + 1;
@@ -314,14 +339,19 @@ impl<H: Host> Steps<H> {
                             return false;
                         }
                     }
-                    if let Err(fault) = self.host.tick(strategy, tick) {
+                    let stamp = if STAMPED { self.stamp(strategy, tick) } else { None };
+                    let result = self.host.tick(strategy, tick);
+                    self.stamp_end(strategy, stamp);
+                    if let Err(fault) = result {
                         let handler = self.host.tick_handler(strategy, tick);
                         self.fault(strategy, handler, Some(*tick), fault);
                     }
                 }
                 Delivery::Records => {
                     subscriber.tallies.now.delivered += 1;
+                    let stamp = if STAMPED { self.stamp(strategy, tick) } else { None };
                     self.record(strategy, tick);
+                    self.stamp_end(strategy, stamp);
                 }
                 Delivery::Batches(_) => self.collect(slice, index, key, strategy),
                 Delivery::Pull => {
@@ -372,10 +402,17 @@ impl<H: Host> Steps<H> {
         let batch = subscriber.batcher.take(slice);
         subscriber.tallies.settle(batch.len() as u64, |tally, count| tally.delivered += count);
         let last = batch.as_slice().last().copied();
-        if subscriber.handler.is_some() {
+        let is_machine = subscriber.handler.is_some();
+        let stamp = self.stamp_batch(strategy, batch.as_slice());
+        if is_machine {
             self.machine_batch(strategy, batch.as_slice(), last);
-        } else if let Err(fault) = self.host.batch(strategy, batch) {
-            self.fault(strategy, "on_batch", last, fault);
+            self.stamp_end(strategy, stamp);
+        } else {
+            let result = self.host.batch(strategy, batch);
+            self.stamp_end(strategy, stamp);
+            if let Err(fault) = result {
+                self.fault(strategy, "on_batch", last, fault);
+            }
         }
     }
 

@@ -143,6 +143,9 @@ impl<H: Host> Steps<H> {
     }
 
     fn hand_over(&mut self, strategy: u32, fired: &Fired) {
+        if let Some(meter) = &mut self.meter {
+            meter.timer(strategy, fired.due_ns);
+        }
         let subscriber = &self.subscribers[strategy as usize];
         if !subscriber.state.is_running() {
         } else if subscriber.handler.is_some() {
