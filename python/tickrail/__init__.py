@@ -35,6 +35,7 @@ if typing.TYPE_CHECKING:
     )
     from tickrail.data.reading import read_ticks
     from tickrail.domain.ticks import BAR_DTYPE, QUOTE_DTYPE, TICK_DTYPE, TRADE_DTYPE
+    from tickrail.domain.venue_terms import InstrumentTerms, VenueTerms
     from tickrail.errors import TickrailError
     from tickrail.orchestration.backtest import PullRun, backtest, open_run
     from tickrail.orchestration.bootstrapper import RuntimeBootstrapper
@@ -54,6 +55,7 @@ __all__ = [  # noqa: RUF022
     "Container",
     "Inject",
     "InstrumentId",
+    "InstrumentTerms",
     "OrderUpdate",
     "Provider",
     "PullRun",
@@ -77,6 +79,7 @@ __all__ = [  # noqa: RUF022
     "TimerEvent",
     "TimerHandle",
     "Trade",
+    "VenueTerms",
     "__version__",
     "backtest",
     "build_info",
@@ -93,6 +96,7 @@ _NATIVE = (
 _WHERE = {
     **dict.fromkeys(_NATIVE.split(), "_native"),
     **dict.fromkeys(("BAR_DTYPE", "QUOTE_DTYPE", "TICK_DTYPE", "TRADE_DTYPE"), "domain.ticks"),
+    **dict.fromkeys(("InstrumentTerms", "VenueTerms"), "domain.venue_terms"),
     **dict.fromkeys(("backtest", "open_run", "PullRun"), "orchestration.backtest"),
     **dict.fromkeys(("Provider", "Scope"), "orchestration.provider"),
     **dict.fromkeys(("Inject", "injected"), "strategy.inject"),

@@ -14,9 +14,11 @@ from typing import Any, Final, Self, TypeAlias
 from tickrail._native import InstrumentId, OrderUpdate, SpawnResult, Tick, TickArray, TimerEvent
 from tickrail.domain.instruments import merge_tables
 from tickrail.domain.time import TimeLike
+from tickrail.domain.venue_terms import InstrumentTerms, VenueTerms
 from tickrail.errors import ParameterError
 from tickrail.orchestration.sources import Data, named_arrays, order_key
 from tickrail.orchestration.tick_dispatcher import DigestMode, Progress, TickDispatcher
+from tickrail.orchestration.trading import Trading
 from tickrail.report.result import Result, Status
 from tickrail.strategy.strategy import Strategy
 
@@ -37,6 +39,8 @@ def backtest(
     end: TimeLike | None = None,
     instruments: Instruments = None,
     fee_rate: float = 0.0,
+    venue: VenueTerms | Mapping[str, VenueTerms] | None = None,
+    terms: Mapping[str, InstrumentTerms] | None = None,
     seed: int = 0,
     digest: DigestMode = "events",
     slice_ticks: int = 4_096,
@@ -54,7 +58,9 @@ def backtest(
         end: First time that is delivered no more.
         instruments: What the strategies receive; ``None`` is everything.
         fee_rate: Fee as a fraction of the notional: 0.00002 is 0.2 basis points.
-        seed: Enters the run digest.
+        venue: How the simulated venue behaves (fill model, latency, fees, ...), or a dict by venue; has its own fees.
+        terms: What orders of an instrument are held to (grid, lot, multiplier), by instrument.
+        seed: Of whatever draws numbers; enters the run digest.
         digest: ``events`` costs nothing per tick; ``full`` hashes every input.
         slice_ticks: Ticks that a source hands the loop at once; never changes a result.
         max_ticks: Most ticks of a batch, for classes with ``on_batch``.
@@ -74,7 +80,10 @@ def backtest(
     batches = {"max_ticks": max_ticks, "window_ns": window_ns}
     settings = _settings(named, instruments, {"fee_rate": fee_rate, "seed": seed, **batches})
     arrays = named_arrays(data, start=start, end=end)
-    dispatcher = _dispatcher(arrays, settings, digest=digest, slice_ticks=slice_ticks, always_fresh=always_fresh)
+    trading = Trading(fee_rate, venue, terms)
+    dispatcher = _dispatcher(
+        arrays, settings, trading, digest=digest, slice_ticks=slice_ticks, always_fresh=always_fresh
+    )
     for name, strategy in named.items():
         dispatcher.register(strategy, name, instruments=instruments, **batches)
     return run_to_result(dispatcher, progress, settings)
@@ -88,6 +97,8 @@ def open_run(
     end: TimeLike | None = None,
     instruments: Instruments = None,
     fee_rate: float = 0.0,
+    venue: VenueTerms | Mapping[str, VenueTerms] | None = None,
+    terms: Mapping[str, InstrumentTerms] | None = None,
     seed: int = 0,
     digest: DigestMode = "events",
     slice_ticks: int = 4_096,
@@ -108,7 +119,10 @@ def open_run(
     batches = {"max_ticks": max_ticks, "window_ns": window_ns}
     settings = _settings(named, instruments, {"fee_rate": fee_rate, "seed": seed, **batches})
     arrays = named_arrays(data, start=start, end=end)
-    dispatcher = _dispatcher(arrays, settings, digest=digest, slice_ticks=slice_ticks, always_fresh=always_fresh)
+    trading = Trading(fee_rate, venue, terms)
+    dispatcher = _dispatcher(
+        arrays, settings, trading, digest=digest, slice_ticks=slice_ticks, always_fresh=always_fresh
+    )
     for name, strategy in named.items():
         dispatcher.register(strategy, name, instruments=instruments, **batches)
     strategy = PullStrategy()
@@ -274,21 +288,24 @@ def _settings(named: Mapping[str, Strategy], instruments: Instruments, numbers: 
 
 def _dispatcher(
     arrays: Mapping[str, TickArray],
-    settings: Mapping[str, Any],
+    settings: dict[str, Any],
+    trading: Trading,
     *,
     digest: DigestMode,
     slice_ticks: int,
     always_fresh: bool,
 ) -> TickDispatcher:
-    merged = merge_tables((name, array.instrument_table) for name, array in arrays.items())
+    rows = trading.rows(merge_tables((name, array.instrument_table) for name, array in arrays.items()))
+    settings |= trading.settings()
     dispatcher = TickDispatcher(
-        ({**row, "fee_rate": settings["fee_rate"]} for row in merged.values()),
+        rows,
         order_by=order_key(arrays),
         digest=digest,
         seed=settings["seed"],
         config_digest=hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).digest(),
         slice_ticks=slice_ticks,
         always_fresh=always_fresh,
+        venues=trading.venues,
     )
     for name, array in arrays.items():
         dispatcher.feed(name, array)

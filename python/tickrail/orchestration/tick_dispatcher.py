@@ -12,6 +12,7 @@ import numpy as np
 from tickrail._native import Dispatcher, InstrumentId, Tick, TickArray
 from tickrail.domain.near import did_you_mean
 from tickrail.domain.positions import Position
+from tickrail.domain.venue_terms import VenueTerms
 from tickrail.errors import DataError, HandlerError, ParameterError
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.spawner import SPAWN_TIMEOUT_S, Spawner
@@ -44,6 +45,7 @@ class TickDispatcher:
         config_digest: What else decides results, as a hash.
         slice_ticks: Ticks that a source hands the loop at once; never changes a result.
         always_fresh: Hand out a new object for each tick, kept or not; never changes a result.
+        venues: How simulated venues behave, by name; one that is not named behaves as ``VenueTerms()`` says.
         io: Where coroutines of ``Strategy.spawn`` run; ``None`` makes a thread of the run's own, which ends with it.
         spawn_timeout_s: How long a simulation waits for one such coroutine before its strategy is FAILED.
 
@@ -60,6 +62,7 @@ class TickDispatcher:
         config_digest: bytes = b"",
         slice_ticks: int = 4_096,
         always_fresh: bool = False,
+        venues: Mapping[str, VenueTerms] | None = None,
         io: IoThread | None = None,
         spawn_timeout_s: float = SPAWN_TIMEOUT_S,
     ) -> None:
@@ -82,6 +85,7 @@ class TickDispatcher:
             config_digest=config_digest,
             slice_ticks=slice_ticks,
             always_fresh=always_fresh,
+            venues={name: terms.native() for name, terms in (venues or {}).items()},
             spawner=spawner,
         )
 

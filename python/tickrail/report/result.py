@@ -16,12 +16,34 @@ from tickrail.report.equity import equity_by_currency
 from tickrail.report.folder import write_folder
 from tickrail.report.text import html_of, plain, summary_of
 
-__all__ = ["ORDER_STATUS", "SIDES", "Result", "Status", "StrategyError", "StrategyResult"]
+__all__ = [
+    "ORDER_KINDS",
+    "ORDER_STATUS",
+    "SIDES",
+    "TIMES_IN_FORCE",
+    "Result",
+    "Status",
+    "StrategyError",
+    "StrategyResult",
+]
 
 Status: TypeAlias = Literal["complete", "stopped", "interrupted", "failed"]
 
-ORDER_STATUS: Final = ("PENDING", "ACCEPTED", "FILLED", "CANCELED", "REJECTED")
+ORDER_STATUS: Final = (
+    "PENDING",
+    "ACCEPTED",
+    "FILLED",
+    "CANCELED",
+    "REJECTED",
+    "SUBMITTED",
+    "PARTIALLY_FILLED",
+    "EXPIRED",
+)
 """Names of the numbers in ``orders["status"]``."""
+ORDER_KINDS: Final = ("MARKET", "LIMIT", "STOP", "STOP_LIMIT")
+"""Names of the numbers in ``orders["kind"]``."""
+TIMES_IN_FORCE: Final = ("GTC", "IOC", "FOK", "DAY", "GTD")
+"""Names of the numbers in ``orders["time_in_force"]``."""
 SIDES: Final = ("NONE", "BUY", "SELL")
 """Names of the numbers in ``orders["side"]`` and ``fills["side"]``."""
 

@@ -13,7 +13,7 @@ use crate::source::Slice;
 use crate::tick::{OrderBy, Tick, as_bytes};
 
 /// Version of what enters the digest.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// In the place of an [`OrderBy`] code.
 const BY_ARRIVAL: u8 = 2;
@@ -54,6 +54,8 @@ pub enum EventKind {
     OrderUpdate = 6,
     /// A strategy changed its state.
     State = 7,
+    /// A change of an order was asked for.
+    Amend = 8,
     /// A coroutine was asked for.
     Spawn = 16,
     /// A coroutine was cancelled by its owner.

@@ -531,7 +531,7 @@ proptest! {
                 let signed: f64 = run.fills().iter().filter(|f| f.instrument == instrument).map(|f| f.side.sign() * f.quantity).sum();
                 prop_assert_eq!(held.net, signed);
                 let open: f64 = run.desk().with_orders(|book| book.all().iter()
-                    .filter(|order| order.instrument == instrument && !order.status.is_final()).map(tickrail_core::venue::Order::signed).sum());
+                    .filter(|order| order.instrument == instrument && !order.status.is_final()).map(tickrail_core::venue::Order::signed_left).sum());
                 prop_assert_eq!(held.in_flight, open);
             }
         }

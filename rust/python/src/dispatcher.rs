@@ -9,32 +9,33 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use tickrail_core::InstrumentInfo;
 use tickrail_core::digest::DigestMode;
 use tickrail_core::dispatch::{
-    Delivery, Desk, Dispatcher as Core, Kinds, Outcome, RunSettings, Snapshots, Subscription,
+    Delivery, Desk, Dispatcher as Core, Kinds, Meters, Outcome, RunSettings, Snapshots, Subscription,
 };
 use tickrail_core::lifecycle::{Operation, Transition};
 use tickrail_core::order::MergeInput;
 use tickrail_core::stop::StopFlag;
 use tickrail_core::tick::{OrderBy, Tick};
-use tickrail_core::venue::SimulatedVenue;
 
 use crate::accounts;
 use crate::array::TickArray;
+use crate::by_hand::{self, Came};
 use crate::detached;
 use crate::errors::{hinted, run_failed};
 use crate::forms::compiled::CompiledCode;
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::host::{Handlers, PyHost, Registered, attach};
+use crate::meters;
 use crate::pace::{PROGRESS, Pace};
-use crate::plan::{Plan, delivery_of, edges_of, instrument_info, merged, named};
+use crate::plan::{Plan, delivery_of, edges_of, merged, named};
 use crate::pulls::Pulls;
 use crate::report;
 use crate::strategy::{Face, StrategyCore};
 use crate::table::RunTable;
 use crate::timers::Callbacks;
 use crate::turn;
+use crate::venue_plan::{self, InstrumentRow, instrument_row};
 
 enum Phase {
     Plan(Box<Plan>),
@@ -50,6 +51,8 @@ enum Phase {
 pub struct Dispatcher {
     stop: Arc<StopFlag>,
     snapshots: Arc<Snapshots>,
+    /// What was measured, for any thread.
+    meters: Arc<Meters>,
     inside: GilBound<Inside>,
 }
 
@@ -70,6 +73,8 @@ struct Inside {
     spawner: Option<Py<PyAny>>,
     /// Where the loop answers whoever asks for accounts.
     snapshots: Arc<Snapshots>,
+    /// What was measured, for any thread.
+    meters: Arc<Meters>,
 }
 
 impl Inside {
@@ -120,10 +125,13 @@ impl Inside {
     fn build(&self, py: Python<'_>, phase: &mut Phase, stop: &Arc<StopFlag>) -> PyResult<Phase> {
         let Phase::Plan(plan) = std::mem::replace(phase, Phase::Spent) else { return Ok(Phase::Spent) };
         let source = merged(plan.inputs, plan.settings.order)?;
-        let venue = Box::new(SimulatedVenue::new(plan.fee_rates));
+        let venue = Box::new(plan.venue);
         let host = PyHost::new(Rc::clone(&self.table), plan.always_fresh);
         let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(stop), host);
         core.report_to(Arc::clone(&self.snapshots));
+        if plan.sample_every > 0 {
+            core.measure(Arc::clone(&self.meters), plan.sample_every, None);
+        }
         for (registered, subscription) in plan.strategies {
             let handler = registered.compiled.as_ref().map(|code| code.get().handler(py)).transpose()?;
             core.host_mut().strategies.push(registered);
@@ -161,7 +169,7 @@ impl Dispatcher {
 impl Dispatcher {
     #[new]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one call from the Python face")]
-    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, spawner=None))]
+    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, sample_every=0, venues=None, spawner=None))]
     fn new(
         py: Python<'_>,
         instruments: Vec<Bound<'_, PyDict>>,
@@ -171,10 +179,13 @@ impl Dispatcher {
         config_digest: Option<&[u8]>,
         slice_ticks: usize,
         always_fresh: bool,
+        sample_every: u32,
+        venues: Option<&Bound<'_, PyDict>>,
         spawner: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
-        let rows: Vec<(InstrumentInfo, f64)> = instruments.iter().map(instrument_info).collect::<PyResult<_>>()?;
-        let (table, fee_rates): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+        let rows: Vec<InstrumentRow> = instruments.iter().map(instrument_row).collect::<PyResult<_>>()?;
+        let venue = venue_plan::venues(&rows, venues, seed)?;
+        let (table, rules): (Vec<_>, Vec<_>) = rows.into_iter().map(|row| (row.info, row.rules)).unzip();
         let mode = match digest {
             "events" => Some(DigestMode::Events),
             "full" => Some(DigestMode::Full),
@@ -194,13 +205,15 @@ impl Dispatcher {
             slice_ticks,
         };
         let snapshots = Arc::new(Snapshots::default());
-        let plan = Plan { settings, fee_rates, inputs: Vec::new(), strategies: Vec::new(), always_fresh };
+        let plan = Plan { settings, venue, inputs: Vec::new(), strategies: Vec::new(), always_fresh, sample_every };
+        let meters = Arc::new(Meters::default());
         Ok(Self {
             stop: Arc::new(StopFlag::new()),
             snapshots: Arc::clone(&snapshots),
+            meters: Arc::clone(&meters),
             inside: GilBound::new(Inside {
                 table: Rc::new(RunTable::new(py, &table)?),
-                desk: Desk::new(table),
+                desk: Desk::specified(table, rules),
                 phase: RefCell::new(Phase::Plan(Box::new(plan))),
                 thread: Rc::new(Cell::new(0)),
                 callbacks: Rc::default(),
@@ -210,6 +223,7 @@ impl Dispatcher {
                 end: Cell::new(None),
                 spawner,
                 snapshots,
+                meters,
             }),
         })
     }
@@ -300,7 +314,7 @@ impl Dispatcher {
         let mut report = Pace::every(PROGRESS);
         let result = inside.drive(py, &self.stop, |core| {
             let total = core.remaining();
-            let mut outcome = core.start();
+            let mut outcome = if inside.is_begun.replace(true) { core.advance() } else { core.start() };
             loop {
                 if let Some(end) = ended(py, inside, core, outcome)? {
                     core.finish();
@@ -314,6 +328,19 @@ impl Dispatcher {
             }
         });
         self.settle(py, result)
+    }
+
+    /// Take everything up to ``until_ns``, timers after ticks; the clock then stands there, beyond the end of the data too.
+    ///
+    /// Returns whether the run goes on; ``run`` or ``finish`` ends it. Where it is cut makes no difference to what it does.
+    fn run_until(&self, py: Python<'_>, until_ns: i64) -> PyResult<bool> {
+        self.by_hand(py, |core| by_hand::until(py, core, until_ns)).map(|(goes_on, _)| goes_on)
+    }
+
+    /// Take the next input, whatever it is: ``"tick"``, ``"timer"``, ``"order_update"``, ``"venue"`` or ``"result"``;
+    /// ``None`` where nothing is left or the run has ended. The first call starts the strategies before.
+    fn step(&self, py: Python<'_>) -> PyResult<Option<&'static str>> {
+        self.by_hand(py, |core| Ok(by_hand::step(core))).map(|(_, step)| step)
     }
 
     /// The ticks of the pull strategy, until the run has ended; the loop goes on by one input each time.
@@ -394,6 +421,11 @@ impl Dispatcher {
             stats.set_item("now_ns", core.desk().now_ns())?;
             Ok(stats)
         })
+    }
+
+    /// What was measured so far, by strategy and feed. Any thread, at any time; nothing without ``sample_every``.
+    fn meters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        meters::read(py, &self.meters)
     }
 
     /// Account, state and positions of each strategy, in order of registration.
@@ -479,7 +511,7 @@ fn pull_next(py: Python<'_>, inside: &Inside, core: &mut Core<PyHost>) -> PyResu
 /// How the run ended by `outcome`, if it did.
 fn ended(py: Python<'_>, inside: &Inside, core: &Core<PyHost>, outcome: Outcome) -> PyResult<Option<&'static str>> {
     match outcome {
-        Outcome::Slice | Outcome::Pulled | Outcome::Idle => Ok(None),
+        Outcome::Slice | Outcome::Pulled | Outcome::Idle | Outcome::Reached => Ok(None),
         Outcome::End => Ok(Some("end")),
         Outcome::Stopped => Ok(Some("stopped")),
         Outcome::Interrupted => Ok(Some("interrupted")),
@@ -491,6 +523,52 @@ fn ended(py: Python<'_>, inside: &Inside, core: &Core<PyHost>, outcome: Outcome)
 }
 
 impl Dispatcher {
+    /// Drives the loop by hand, starting it first if need be: whether the run goes on, and what `act` says.
+    fn by_hand(
+        &self,
+        py: Python<'_>,
+        act: impl FnOnce(&mut Core<PyHost>) -> PyResult<Came>,
+    ) -> PyResult<(bool, Option<&'static str>)> {
+        let inside = self.inside.get(py);
+        if inside.end.get().is_some() {
+            return Ok((false, None));
+        }
+        let result = inside.drive(py, &self.stop, |core| {
+            let outcome = match by_hand::check(core) {
+                Err(error) => return Ok(Err(error)),
+                Ok(()) if inside.is_begun.replace(true) => Outcome::Slice,
+                Ok(()) => core.start(),
+            };
+            let came = match ended(py, inside, core, outcome)? {
+                Some(_) => Came::Ended(outcome),
+                None => match act(core) {
+                    Ok(came) => came,
+                    Err(error) => return Ok(Err(error)),
+                },
+            };
+            match came {
+                Came::To(step) => Ok(Ok((true, step))),
+                Came::Ended(outcome) => {
+                    let end = ended(py, inside, core, outcome)?.unwrap_or("stopped");
+                    core.finish();
+                    inside.end.set(Some(end));
+                    Ok(Ok((false, None)))
+                }
+            }
+        });
+        match result {
+            Ok(came) => {
+                // Whoever drives by hand acts in between: this thread stays the dispatch thread until the run ends.
+                inside.thread.set(if inside.end.get().is_some() { 0 } else { thread_mark() });
+                came
+            }
+            Err(error) => {
+                inside.thread.set(0);
+                self.settle(py, Err(error)).map(|_| (false, None))
+            }
+        }
+    }
+
     #[expect(clippy::too_many_arguments, reason = "what three ways to register a strategy have in common")]
     fn enter(
         &self,

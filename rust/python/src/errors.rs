@@ -34,6 +34,12 @@ pub fn refused(py: Python<'_>, strategy: &str, refusal: &Refusal) -> PyErr {
         ),
         Refusal::State(_) => hinted(py, "OrderRefused", &message, "act from handlers, on_start or on_stop"),
         Refusal::Timer(error) => timer_refused(py, &message, error),
+        Refusal::OffGrid(_) => hinted(
+            py,
+            "OrderRefused",
+            &message,
+            "round_price() and round_quantity() bring values onto the instrument's grid",
+        ),
         _ => OrderRefused::new_err(message),
     }
 }

@@ -43,7 +43,8 @@ impl OrderUpdate {
     fn side(&self) -> &'static str {
         side_name(self.update.order.side)
     }
-    /// ``"ACCEPTED"``, ``"FILLED"``, ``"CANCELED"`` or ``"REJECTED"``.
+    /// ``"SUBMITTED"`` (where messages take time), ``"ACCEPTED"``, ``"PARTIALLY_FILLED"``, ``"FILLED"``, ``"CANCELED"``,
+    /// ``"REJECTED"`` or ``"EXPIRED"``.
     #[getter]
     fn status(&self) -> &'static str {
         self.update.order.status.name()
@@ -53,12 +54,52 @@ impl OrderUpdate {
     fn quantity(&self) -> f64 {
         self.update.order.quantity
     }
-    /// Price of the fill; NaN before.
+    /// ``"MARKET"``, ``"LIMIT"``, ``"STOP"`` or ``"STOP_LIMIT"``.
+    #[getter]
+    fn kind(&self) -> &'static str {
+        self.update.order.terms.kind.name()
+    }
+    /// ``"GTC"``, ``"IOC"``, ``"FOK"``, ``"DAY"`` or ``"GTD"``.
+    #[getter]
+    fn time_in_force(&self) -> &'static str {
+        self.update.order.terms.time_in_force.name()
+    }
+    /// Worst price; ``None`` where its kind has none.
+    #[getter]
+    fn limit(&self) -> Option<f64> {
+        Some(self.update.order.terms.limit).filter(|price| !price.is_nan())
+    }
+    /// Price that wakes it; ``None`` where its kind has none.
+    #[getter]
+    fn stop(&self) -> Option<f64> {
+        Some(self.update.order.terms.stop).filter(|price| !price.is_nan())
+    }
+    /// Units that are done.
+    #[getter]
+    fn filled(&self) -> f64 {
+        self.update.order.filled
+    }
+    /// Units that are not done.
+    #[getter]
+    fn remaining(&self) -> f64 {
+        self.update.order.quantity - self.update.order.filled
+    }
+    /// Units that this update fills; 0 where it is no fill.
+    #[getter]
+    fn fill_quantity(&self) -> f64 {
+        self.update.fill_quantity
+    }
+    /// Price of this fill; NaN where it is none.
+    #[getter]
+    fn fill_price(&self) -> f64 {
+        self.update.fill_price
+    }
+    /// Average price of all fills so far; NaN before.
     #[getter]
     fn price(&self) -> f64 {
         self.update.order.price
     }
-    /// Fee paid, in the currency of the price.
+    /// Fees of all fills so far, in the currency of the price.
     #[getter]
     fn fee(&self) -> f64 {
         self.update.order.fee
@@ -68,7 +109,7 @@ impl OrderUpdate {
     fn ts_ns(&self) -> i64 {
         self.ts_ns
     }
-    /// Why it was rejected or canceled, else empty.
+    /// Why it was rejected, canceled or not amended, else empty.
     #[getter]
     fn reason(&self) -> &'static str {
         self.update.reason

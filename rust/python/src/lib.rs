@@ -6,6 +6,7 @@ mod accounts;
 mod array;
 mod arrow;
 mod batch;
+mod by_hand;
 mod column_batch;
 mod columns;
 mod csv;
@@ -22,7 +23,9 @@ mod host;
 mod info;
 mod infos;
 mod instrument;
+mod meters;
 mod method;
+mod order_terms;
 mod ownership;
 mod pace;
 mod pack;
@@ -36,6 +39,7 @@ mod table;
 mod tick;
 mod timers;
 mod turn;
+mod venue_plan;
 mod writer;
 
 #[pymodule(gil_used = true)]
@@ -55,5 +59,6 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     spawns::register(m)?;
     forms::compiled::register(m)?;
     pulls::register(m)?;
+    meters::register(m)?;
     dispatcher::register(m)
 }

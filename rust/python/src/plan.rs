@@ -2,12 +2,12 @@
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use tickrail_core::Kind;
 use tickrail_core::dispatch::{BatchEdges, Delivery, Kinds, RunSettings, Subscription};
 use tickrail_core::order::{Merge, MergeInput};
 use tickrail_core::source::Source;
 use tickrail_core::tick::OrderBy;
-use tickrail_core::{InstrumentInfo, Kind};
+use tickrail_core::venue::SimulatedVenue;
 
 use crate::host::{Handlers, Registered};
 
@@ -18,33 +18,16 @@ const MAX_BATCH_TICKS: usize = 1 << 24;
 pub struct Plan {
     /// Fixed for the run.
     pub settings: RunSettings,
-    /// Of each instrument.
-    pub fee_rates: Vec<f64>,
+    /// Where orders go.
+    pub venue: SimulatedVenue,
     /// In feed order.
     pub inputs: Vec<MergeInput>,
     /// In order of registration.
     pub strategies: Vec<(Registered, Subscription)>,
     /// Whether every tick is a new object.
     pub always_fresh: bool,
-}
-
-/// An instrument and its fee rate, from a row of the run's table.
-pub fn instrument_info(row: &Bound<'_, PyDict>) -> PyResult<(InstrumentInfo, f64)> {
-    let text = |key: &str| -> PyResult<Option<String>> { row.get_item(key)?.map(|v| v.extract()).transpose() };
-    let number = |key: &str| -> PyResult<f64> { row.get_item(key)?.map_or(Ok(0.0), |v| v.extract()) };
-    let id = text("id")?.ok_or_else(|| PyValueError::new_err("an instrument's row lacks its 'id'"))?;
-    let mut info = InstrumentInfo::named(id);
-    if let Some(currency) = text("currency")? {
-        info.currency = currency;
-    }
-    info.price_increment = number("price_increment")?;
-    info.bar_duration_ns = row.get_item("bar_duration_ns")?.map_or(Ok(0), |v| v.extract())?;
-    info.negative_prices = row.get_item("negative_prices")?.map_or(Ok(false), |v| v.extract())?;
-    let fee_rate = number("fee_rate")?;
-    if !(fee_rate.is_finite() && fee_rate >= 0.0) {
-        return Err(PyValueError::new_err(format!("fee_rate of {} is {fee_rate}: expected a fraction >= 0", info.id)));
-    }
-    Ok((info, fee_rate))
+    /// Which ticks are measured; 0: none.
+    pub sample_every: u32,
 }
 
 /// `found`, or an error that says what was expected.

@@ -10,27 +10,34 @@ use crate::host::PyHost;
 use crate::table::RunTable;
 
 /// Fields of `orders()`: name and numpy format, in the order written below.
-const ORDER_FIELDS: [(&str, &str); 12] = [
+const ORDER_FIELDS: [(&str, &str); 18] = [
     ("strategy", "<u4"),
     ("order", "<u4"),
     ("instrument", "<u4"),
     ("side", "<u4"),
+    ("kind", "<u4"),
+    ("time_in_force", "<u4"),
     ("status", "<u8"),
     ("made_position", "<u8"),
     ("made_ns", "<i8"),
     ("changed_position", "<u8"),
     ("changed_ns", "<i8"),
+    ("expires_ns", "<i8"),
     ("quantity", "<f8"),
+    ("filled", "<f8"),
+    ("limit", "<f8"),
+    ("stop", "<f8"),
     ("price", "<f8"),
     ("fee", "<f8"),
 ];
 
 /// Fields of `fills()`.
-const FILL_FIELDS: [(&str, &str); 11] = [
+const FILL_FIELDS: [(&str, &str); 12] = [
     ("strategy", "<u4"),
     ("order", "<u4"),
     ("instrument", "<u4"),
     ("side", "<u4"),
+    ("maker", "<u8"),
     ("made_position", "<u8"),
     ("position", "<u8"),
     ("ts_ns", "<i8"),
@@ -46,12 +53,14 @@ fn structured<'py>(py: Python<'py>, bytes: &[u8], fields: &[(&str, &str)]) -> Py
     numpy.call_method1("frombuffer", (PyBytes::new(py, bytes), dtype))
 }
 
-/// All orders, in the order asked for; `side` 1 buys and 2 sells, `status` counts from PENDING = 0.
+/// All orders, in the order asked for; `side` 1 buys and 2 sells, `kind`, `time_in_force` and `status` count as the core does.
 pub fn orders<'py>(py: Python<'py>, core: &Dispatcher<PyHost>) -> PyResult<Bound<'py, PyAny>> {
     let mut bytes = Vec::new();
     core.desk().with_orders(|book| {
         for order in book.all() {
-            for word in [order.key.strategy, order.key.number, order.instrument, order.side as u32] {
+            let terms = &order.terms;
+            let named = [order.key.strategy, order.key.number, order.instrument, order.side as u32];
+            for word in named.into_iter().chain([terms.kind as u32, terms.time_in_force as u32]) {
                 bytes.extend_from_slice(&word.to_le_bytes());
             }
             bytes.extend_from_slice(&(order.status as u64).to_le_bytes());
@@ -59,7 +68,8 @@ pub fn orders<'py>(py: Python<'py>, core: &Dispatcher<PyHost>) -> PyResult<Bound
             bytes.extend_from_slice(&order.made_ns.to_le_bytes());
             bytes.extend_from_slice(&order.changed_position.to_le_bytes());
             bytes.extend_from_slice(&order.changed_ns.to_le_bytes());
-            for number in [order.quantity, order.price, order.fee] {
+            bytes.extend_from_slice(&terms.expires_ns.to_le_bytes());
+            for number in [order.quantity, order.filled, terms.limit, terms.stop, order.price, order.fee] {
                 bytes.extend_from_slice(&number.to_le_bytes());
             }
         }
@@ -74,6 +84,7 @@ pub fn fills<'py>(py: Python<'py>, core: &Dispatcher<PyHost>) -> PyResult<Bound<
         for word in [fill.order.strategy, fill.order.number, fill.instrument, fill.side as u32] {
             bytes.extend_from_slice(&word.to_le_bytes());
         }
+        bytes.extend_from_slice(&u64::from(fill.is_maker).to_le_bytes());
         bytes.extend_from_slice(&fill.made_position.to_le_bytes());
         bytes.extend_from_slice(&fill.position.to_le_bytes());
         bytes.extend_from_slice(&fill.ts_ns.to_le_bytes());
@@ -90,6 +101,7 @@ fn position<'py>(
     currency: &str,
     position: &Position,
     mark: f64,
+    multiplier: f64,
 ) -> PyResult<Bound<'py, PyDict>> {
     let row = PyDict::new(py);
     row.set_item("instrument", id)?;
@@ -97,7 +109,7 @@ fn position<'py>(
     row.set_item("net", position.net)?;
     row.set_item("average_price", position.average_price)?;
     row.set_item("realised", position.realised)?;
-    row.set_item("unrealised", position.unrealised(mark))?;
+    row.set_item("unrealised", position.unrealised(mark, multiplier))?;
     row.set_item("fees", position.fees)?;
     row.set_item("fills", position.fills)?;
     row.set_item("mark", mark)?;
@@ -128,7 +140,9 @@ fn positions<'py>(py: Python<'py>, core: &Dispatcher<PyHost>, strategy: u32) -> 
         for (index, held) in portfolio.of_strategy(strategy).iter().enumerate() {
             if held.fills > 0 {
                 let info = &core.desk().instruments()[index];
-                list.append(position(py, &info.id, &info.currency, held, portfolio.mark(index as u32))?)?;
+                let multiplier = core.desk().specification(index as u32).map_or(1.0, |rules| rules.multiplier);
+                let mark = portfolio.mark(index as u32);
+                list.append(position(py, &info.id, &info.currency, held, mark, multiplier)?)?;
             }
         }
         Ok(list)

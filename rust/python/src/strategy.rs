@@ -14,6 +14,7 @@ use tickrail_core::timer::Schedule;
 
 use crate::errors::{OrderRefused, WrongThread, refused};
 use crate::gil::{GilBound, thread_mark};
+use crate::order_terms::Keywords;
 use crate::spawns::{self, SpawnHandle, Spawned};
 use crate::table::RunTable;
 use crate::timers::{self, Callbacks, TimerHandle, TimerInfo};
@@ -95,11 +96,18 @@ impl StrategyCore {
         }
     }
 
-    fn order(&self, instrument: &Bound<'_, PyAny>, side: Side, quantity: f64) -> PyResult<u32> {
+    fn order(
+        &self,
+        instrument: &Bound<'_, PyAny>,
+        side: Side,
+        quantity: f64,
+        keywords: &Keywords<'_>,
+    ) -> PyResult<u32> {
         let py = instrument.py();
+        let terms = keywords.terms(py)?;
         self.with_face(py, |face| {
             let index = face.table.resolve(instrument)?;
-            face.answer(py, face.desk.order(face.strategy, index, side, quantity)).map(|key| key.number)
+            face.answer(py, face.desk.order_on(face.strategy, index, side, quantity, terms)).map(|key| key.number)
         })
     }
 }
@@ -112,20 +120,51 @@ impl StrategyCore {
         Self { face: GilBound::new(RefCell::new(None)) }
     }
 
-    /// Buy ``quantity`` units at the market; returns the order's number within this strategy.
+    /// Buy ``quantity`` units; returns the order's number within this strategy.
     ///
-    /// Fills from the next input tick of the instrument on. Raises ``OrderRefused`` for a quantity that is not finite
-    /// and positive or an instrument that the run does not have.
-    fn buy(&self, instrument: &Bound<'_, PyAny>, quantity: f64) -> PyResult<u32> {
-        self.order(instrument, Side::Buy, quantity)
+    /// Without prices at the market; with ``limit`` at that price or better; with ``stop`` once the market has come to it.
+    /// ``time_in_force``: ``"GTC"`` (default), ``"IOC"``, ``"FOK"``, ``"DAY"`` or, with ``expires_ns`` (ns UTC), ``"GTD"``.
+    /// ``post_only`` (limits): taken back where it would match at once. ``reduce_only``: never more than brings the position
+    /// to zero. Matches from the next input tick of the instrument on. Raises ``OrderRefused``, and nothing leaves, for
+    /// quantities and prices that are not finite and positive or off the instrument's grid, an instrument that the run
+    /// does not have, and terms that exclude each other.
+    #[pyo3(signature = (instrument, quantity, *, limit=None, stop=None, time_in_force=None, expires_ns=None, post_only=false, reduce_only=false))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of one call from Python")]
+    fn buy(
+        &self,
+        instrument: &Bound<'_, PyAny>,
+        quantity: f64,
+        limit: Option<f64>,
+        stop: Option<f64>,
+        time_in_force: Option<&str>,
+        expires_ns: Option<i64>,
+        post_only: bool,
+        reduce_only: bool,
+    ) -> PyResult<u32> {
+        let keywords = Keywords { limit, stop, time_in_force, expires_ns, post_only, reduce_only };
+        self.order(instrument, Side::Buy, quantity, &keywords)
     }
 
-    /// Sell ``quantity`` units at the market; see ``buy``.
-    fn sell(&self, instrument: &Bound<'_, PyAny>, quantity: f64) -> PyResult<u32> {
-        self.order(instrument, Side::Sell, quantity)
+    /// Sell ``quantity`` units; see ``buy``.
+    #[pyo3(signature = (instrument, quantity, *, limit=None, stop=None, time_in_force=None, expires_ns=None, post_only=false, reduce_only=false))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of one call from Python")]
+    fn sell(
+        &self,
+        instrument: &Bound<'_, PyAny>,
+        quantity: f64,
+        limit: Option<f64>,
+        stop: Option<f64>,
+        time_in_force: Option<&str>,
+        expires_ns: Option<i64>,
+        post_only: bool,
+        reduce_only: bool,
+    ) -> PyResult<u32> {
+        let keywords = Keywords { limit, stop, time_in_force, expires_ns, post_only, reduce_only };
+        self.order(instrument, Side::Sell, quantity, &keywords)
     }
 
-    /// Order whatever brings the position to ``quantity`` (signed), orders in flight counted; ``None``: nothing to do.
+    /// Order at the market whatever brings the position to ``quantity`` (signed), orders in flight counted, as near as the
+    /// instrument's grid allows; ``None``: nothing to do.
     fn target(&self, instrument: &Bound<'_, PyAny>, quantity: f64) -> PyResult<Option<u32>> {
         let py = instrument.py();
         self.with_face(py, |face| {
@@ -137,6 +176,43 @@ impl StrategyCore {
     /// Take back an order by its number; one that is filled or gone already stays as it is.
     fn cancel(&self, py: Python<'_>, order: u32) -> PyResult<()> {
         self.with_face(py, |face| face.answer(py, face.desk.cancel(face.strategy, order)))
+    }
+
+    /// Let an order stand on other terms; what is not given stays. ``quantity`` is in all, what is filled among it.
+    ///
+    /// An order that only shrinks keeps its turn; any other goes to the back of the line. The venue's answer comes as an
+    /// order update: with a reason where it was too late. Raises ``OrderRefused`` as ``buy`` does, and for an order that is
+    /// done or has no such price.
+    #[pyo3(signature = (order, *, quantity=None, limit=None, stop=None))]
+    fn amend(
+        &self,
+        py: Python<'_>,
+        order: u32,
+        quantity: Option<f64>,
+        limit: Option<f64>,
+        stop: Option<f64>,
+    ) -> PyResult<()> {
+        self.with_face(py, |face| {
+            face.answer(py, face.desk.amend(face.strategy, order, quantity, limit, stop)).map(drop)
+        })
+    }
+
+    /// The price on the instrument's grid that is nearest to ``price``.
+    fn round_price(&self, instrument: &Bound<'_, PyAny>, price: f64) -> PyResult<f64> {
+        let py = instrument.py();
+        self.with_face(py, |face| {
+            let index = face.table.resolve(instrument)?;
+            face.answer(py, face.desk.specification(index)).map(|rules| rules.round_price(price))
+        })
+    }
+
+    /// The largest quantity on the instrument's grid that is not above ``quantity``.
+    fn round_quantity(&self, instrument: &Bound<'_, PyAny>, quantity: f64) -> PyResult<f64> {
+        let py = instrument.py();
+        self.with_face(py, |face| {
+            let index = face.table.resolve(instrument)?;
+            face.answer(py, face.desk.specification(index)).map(|rules| rules.round_quantity(quantity))
+        })
     }
 
     /// Bring the position in ``instrument`` (default: in all) to zero.

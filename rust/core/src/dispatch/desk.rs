@@ -12,7 +12,7 @@ use crate::clock::{Clock as _, SimClock};
 use crate::instrument::InstrumentInfo;
 use crate::lifecycle::{State, StateByte};
 use crate::tick::Side;
-use crate::venue::{Order, OrderKey, OrderStatus, Portfolio, Position};
+use crate::venue::{Amendment, Order, OrderKey, OrderKind, OrderStatus, Portfolio, Position, Specification, Terms};
 
 /// Every order of the run, in the order asked for.
 #[derive(Debug, Default)]
@@ -55,6 +55,7 @@ impl OrderBook {
 /// What handlers reach: clock, positions, orders, and the list of requests.
 pub struct Desk {
     instruments: Vec<InstrumentInfo>,
+    specifications: Vec<Specification>,
     clock: SimClock,
     position: Cell<u64>,
     pub(super) requests: RefCell<Vec<Request>>,
@@ -67,11 +68,27 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// A desk for a run over `instruments`.
+    /// A desk for a run over `instruments`, whose orders are held to what is known of them.
     pub fn new(instruments: Vec<InstrumentInfo>) -> Rc<Self> {
+        let known = |info: &InstrumentInfo| Specification {
+            price_increment: info.price_increment,
+            negative_prices: info.negative_prices,
+            ..Specification::default()
+        };
+        let specifications = instruments.iter().map(known).collect();
+        Self::specified(instruments, specifications)
+    }
+
+    /// The same with the rules of each instrument, in the order of the table.
+    ///
+    /// # Panics
+    /// There are more or fewer of them than instruments.
+    pub fn specified(instruments: Vec<InstrumentInfo>, specifications: Vec<Specification>) -> Rc<Self> {
         let count = instruments.len();
+        assert_eq!(count, specifications.len(), "every instrument has its rules");
         Rc::new(Self {
             instruments,
+            specifications,
             clock: SimClock::new(0),
             position: Cell::new(0),
             requests: RefCell::default(),
@@ -96,6 +113,14 @@ impl Desk {
     /// The run's instrument table.
     pub fn instruments(&self) -> &[InstrumentInfo] {
         &self.instruments
+    }
+
+    /// The rules of an instrument.
+    ///
+    /// # Errors
+    /// The run has no such instrument.
+    pub fn specification(&self, instrument: u32) -> Result<&Specification, Refusal> {
+        self.specifications.get(instrument as usize).ok_or(Refusal::Instrument(instrument))
     }
 
     /// The clock, ns UTC; fixed for the step.
@@ -149,35 +174,106 @@ impl Desk {
     /// # Errors
     /// The refusal; nothing has changed then.
     pub fn order(&self, strategy: u32, instrument: u32, side: Side, quantity: f64) -> Result<OrderKey, Refusal> {
+        self.order_on(strategy, instrument, side, quantity, Terms::MARKET)
+    }
+
+    /// Asks for an order on `terms`.
+    ///
+    /// # Errors
+    /// The refusal; nothing has changed then.
+    pub fn order_on(
+        &self,
+        strategy: u32,
+        instrument: u32,
+        side: Side,
+        quantity: f64,
+        terms: Terms,
+    ) -> Result<OrderKey, Refusal> {
         self.acting(strategy)?;
-        self.known(instrument)?;
+        let rules = self.specification(instrument)?;
         if !(f64::MIN_POSITIVE..=MAX_QUANTITY).contains(&quantity) {
             return Err(Refusal::Quantity(quantity));
         }
-        self.place(strategy, instrument, side, quantity)
+        rules.check_quantity(quantity).map_err(Refusal::OffGrid)?;
+        if terms != Terms::MARKET {
+            self.check_terms(&terms, rules)?;
+        }
+        self.place(strategy, instrument, side, quantity, terms)
+    }
+
+    fn check_terms(&self, terms: &Terms, rules: &Specification) -> Result<(), Refusal> {
+        terms.check(self.now_ns()).map_err(Refusal::Terms)?;
+        check_prices(rules, terms.limit, terms.stop)
+    }
+
+    /// Asks to change an order; `None` leaves what it is. Quantities are in all, what is filled among them.
+    ///
+    /// # Errors
+    /// The refusal; nothing has changed then.
+    pub fn amend(
+        &self,
+        strategy: u32,
+        number: u32,
+        quantity: Option<f64>,
+        limit: Option<f64>,
+        stop: Option<f64>,
+    ) -> Result<(), Refusal> {
+        self.acting(strategy)?;
+        let key = OrderKey { strategy, number };
+        let order = *self.book.borrow().get(key).ok_or(Refusal::Order(number))?;
+        if order.status.is_final() {
+            return Err(Refusal::Done(number));
+        }
+        let has_limit = matches!(order.terms.kind, OrderKind::Limit | OrderKind::StopLimit);
+        let has_stop = matches!(order.terms.kind, OrderKind::Stop | OrderKind::StopLimit);
+        if (limit.is_some() && !has_limit) || (stop.is_some() && !has_stop) {
+            return Err(Refusal::NoPrice(number));
+        }
+        let rules = self.specification(order.instrument)?;
+        let quantity = quantity.unwrap_or(order.quantity);
+        if !(f64::MIN_POSITIVE..=MAX_QUANTITY).contains(&quantity) {
+            return Err(Refusal::Quantity(quantity));
+        }
+        rules.check_quantity(quantity).map_err(Refusal::OffGrid)?;
+        let change =
+            Amendment { quantity, limit: limit.unwrap_or(order.terms.limit), stop: stop.unwrap_or(order.terms.stop) };
+        for given in [limit, stop].into_iter().flatten() {
+            rules.check_price(given).map_err(Refusal::OffGrid)?;
+        }
+        self.requests.borrow_mut().push(Request::Amend(key, change));
+        Ok(())
     }
 
     /// Notes an order whose facts were checked.
-    fn place(&self, strategy: u32, instrument: u32, side: Side, quantity: f64) -> Result<OrderKey, Refusal> {
+    fn place(
+        &self,
+        strategy: u32,
+        instrument: u32,
+        side: Side,
+        quantity: f64,
+        terms: Terms,
+    ) -> Result<OrderKey, Refusal> {
         let mut book = self.book.borrow_mut();
         if book.count(strategy) >= MAX_ORDERS {
             return Err(Refusal::TooManyOrders);
         }
         let key = OrderKey { strategy, number: book.count(strategy) + 1 };
-        let order = self.pending(key, instrument, side, quantity);
+        let order = self.pending(key, instrument, side, quantity, terms);
         book.open(order);
-        self.portfolio.borrow_mut().position_mut(strategy, instrument).in_flight += order.signed();
+        self.portfolio.borrow_mut().position_mut(strategy, instrument).in_flight += order.signed_left();
         self.requests.borrow_mut().push(Request::Order(key));
         Ok(key)
     }
 
-    fn pending(&self, key: OrderKey, instrument: u32, side: Side, quantity: f64) -> Order {
+    fn pending(&self, key: OrderKey, instrument: u32, side: Side, quantity: f64, terms: Terms) -> Order {
         Order {
             key,
             instrument,
             side,
             status: OrderStatus::Pending,
+            terms,
             quantity,
+            filled: 0.0,
             made_position: self.position(),
             made_ns: self.now_ns(),
             changed_position: self.position(),
@@ -187,7 +283,8 @@ impl Desk {
         }
     }
 
-    /// Asks for the order that brings the position, orders in flight counted, to `quantity`; `None`: it is there.
+    /// Asks for the market order that brings the position, orders in flight counted, to `quantity`; `None`: it is there, as
+    /// near as the instrument's grid of quantities allows.
     ///
     /// # Errors
     /// The refusal; nothing has changed then.
@@ -197,17 +294,18 @@ impl Desk {
             return Err(Refusal::Quantity(quantity));
         }
         self.acting(strategy)?;
-        self.known(instrument)?;
+        let rules = self.specification(instrument)?;
         let missing = {
             let portfolio = self.portfolio.borrow();
             let position = portfolio.position(strategy, instrument);
-            quantity - (position.net + position.in_flight)
+            rules.round_quantity(quantity - (position.net + position.in_flight))
         };
-        if missing == 0.0 {
+        if missing == 0.0 || missing.abs() < rules.min_quantity {
             return Ok(None);
         }
+        rules.check_quantity(missing.abs()).map_err(Refusal::OffGrid)?;
         let side = if missing > 0.0 { Side::Buy } else { Side::Sell };
-        self.place(strategy, instrument, side, missing.abs()).map(Some)
+        self.place(strategy, instrument, side, missing.abs(), Terms::MARKET).map(Some)
     }
 
     /// Asks to take an order back; one that is done already stays as it is.
@@ -271,4 +369,9 @@ impl Desk {
     fn known(&self, instrument: u32) -> Result<(), Refusal> {
         if (instrument as usize) < self.instruments.len() { Ok(()) } else { Err(Refusal::Instrument(instrument)) }
     }
+}
+
+fn check_prices(rules: &Specification, limit: f64, stop: f64) -> Result<(), Refusal> {
+    let mut given = [limit, stop].into_iter().filter(|price| !price.is_nan());
+    given.try_for_each(|price| rules.check_price(price)).map_err(Refusal::OffGrid)
 }

@@ -8,7 +8,7 @@ use crate::digest::EventKind;
 use crate::lifecycle::{Operation, State, Transition};
 use crate::source::Slice;
 use crate::tick::Tick;
-use crate::venue::{Order, OrderKey};
+use crate::venue::{Order, OrderKey, OrderStatus};
 
 impl<H: Host> Steps<H> {
     pub(super) fn operate(&mut self, strategy: u32, operation: Operation) -> Transition {
@@ -152,13 +152,24 @@ impl<H: Host> Steps<H> {
             book.all().iter().filter(mine).map(|order| order.key).collect()
         };
         for key in open {
-            self.cancel_order(key, "strategy failed");
+            self.drop_order(key);
         }
         self.desk.forget_timers(strategy);
         let subscriber = &mut self.subscribers[strategy as usize];
         let discarded = subscriber.batcher.discard() as u64;
         subscriber.tallies.settle(discarded, |tally, count| tally.failed += count);
         self.set_gate();
+    }
+
+    /// An order of a failed strategy: taken back where it stands, void where it has not left.
+    fn drop_order(&mut self, key: OrderKey) {
+        let status = self.desk.book.borrow().get(key).map(|order| order.status);
+        if status == Some(OrderStatus::Pending) {
+            let update = self.close_order(key, OrderStatus::Canceled, "strategy failed", self.desk.now_ns());
+            self.updates.push_back(update);
+        } else {
+            self.cancel_order(key);
+        }
     }
 
     pub(super) fn accounts(&self) -> Vec<Account> {

@@ -6,7 +6,7 @@ use super::step::{Fill, Steps};
 use crate::digest::EventKind;
 use crate::source::Slice;
 use crate::tick::Tick;
-use crate::venue::{Order, OrderKey, OrderStatus, OrderUpdate, VenueFill};
+use crate::venue::{Amendment, Order, OrderKey, OrderStatus, OrderUpdate, Venue, VenueFill, VenueReport};
 
 impl<H: Host> Steps<H> {
     #[inline(never)]
@@ -17,19 +17,42 @@ impl<H: Host> Steps<H> {
         if !self.venue.is_waiting(tick.instrument) {
             return;
         }
-        let mut fills = std::mem::take(&mut self.venue_fills);
-        let mut updates = std::mem::take(&mut self.fill_updates);
-        self.venue.match_tick(tick, &mut fills);
-        updates.extend(fills.drain(..).map(|fill| self.book_fill(&fill, key)));
-        self.venue_fills = fills;
-        for update in &updates {
+        let mut reports = std::mem::take(&mut self.reports);
+        self.venue.match_tick(tick, key, &mut reports);
+        self.gate = self.gate.min(self.venue.next_due_ns());
+        self.tell_all(slice, &mut reports, key);
+        self.reports = reports;
+    }
+
+    /// Something at the venue is due of itself: a message arrives there or comes back, or an order expires.
+    pub(super) fn venue_step(&mut self, slice: &Slice<'_>, until_ns: i64) {
+        let mut reports = std::mem::take(&mut self.reports);
+        if let Some(due_ns) = self.venue.take_due(until_ns, &mut reports)
+            && !reports.is_empty()
+        {
+            self.next_position();
+            if due_ns > self.desk.now_ns() {
+                self.steps_at_one_time = 0;
+            }
+            self.tell_all(slice, &mut reports, due_ns);
+            self.apply_requests();
+        }
+        reports.clear();
+        self.reports = reports;
+    }
+
+    /// Books what the venue reports and tells the owners, each after a batch of theirs is handed over.
+    fn tell_all(&mut self, slice: &Slice<'_>, reports: &mut Vec<VenueReport>, now_ns: i64) {
+        let mut told = std::mem::take(&mut self.told);
+        told.extend(reports.drain(..).map(|report| self.book(&report, now_ns)));
+        for update in &told {
             self.flush_before_update(slice, update);
         }
-        self.desk.advance_clock(key);
-        for update in updates.drain(..) {
+        self.desk.advance_clock(now_ns);
+        for update in told.drain(..) {
             self.tell(slice, &update);
         }
-        self.fill_updates = updates;
+        self.told = told;
     }
 
     /// A batch that an update ends is handed over at the clock of its last tick, before the clock moves on.
@@ -40,41 +63,89 @@ impl<H: Host> Steps<H> {
         }
     }
 
-    pub(super) fn book_fill(&mut self, fill: &VenueFill, key: i64) -> OrderUpdate {
+    /// Enters what the venue says of an order into book and portfolio.
+    pub(super) fn book(&mut self, report: &VenueReport, now_ns: i64) -> OrderUpdate {
+        match *report {
+            VenueReport::Submitted(key) => self.change(key, OrderStatus::Submitted, "", now_ns),
+            VenueReport::Accepted(key) => self.change(key, OrderStatus::Accepted, "", now_ns),
+            VenueReport::Rejected(key, reason) => self.close_order(key, OrderStatus::Rejected, reason, now_ns),
+            VenueReport::Canceled(key, reason) => self.close_order(key, OrderStatus::Canceled, reason, now_ns),
+            VenueReport::Expired(key) => self.close_order(key, OrderStatus::Expired, "its time has run out", now_ns),
+            VenueReport::Fill(fill) => self.book_fill(&fill, now_ns),
+            VenueReport::Amended(key, change) => self.book_amendment(key, change, now_ns),
+            VenueReport::NotAmended(key, reason) => {
+                let order = self.desk.book.borrow().get(key).copied();
+                OrderUpdate::of(order.expect("the venue reports orders of the book"), reason)
+            }
+        }
+    }
+
+    fn update_order(&mut self, key: OrderKey, now_ns: i64, change: impl FnOnce(&mut Order)) -> Order {
         let position = self.desk.position();
-        let order = self.desk.book.borrow_mut().update(fill.order, |order| {
-            order.status = OrderStatus::Filled;
-            (order.price, order.fee) = (fill.price, fill.fee);
-            (order.changed_position, order.changed_ns) = (position, key);
+        self.desk.book.borrow_mut().update(key, |order| {
+            change(order);
+            (order.changed_position, order.changed_ns) = (position, now_ns);
+        })
+    }
+
+    fn change(&mut self, key: OrderKey, status: OrderStatus, reason: &'static str, now_ns: i64) -> OrderUpdate {
+        let order = self.update_order(key, now_ns, |order| {
+            debug_assert!(order.status.may_become(status), "{:?} to {status:?}", order.status);
+            order.status = status;
         });
+        OrderUpdate::of(order, reason)
+    }
+
+    fn book_fill(&mut self, fill: &VenueFill, now_ns: i64) -> OrderUpdate {
+        let order = self.update_order(fill.order, now_ns, |order| {
+            order.fill(fill.quantity, fill.price, fill.fee, fill.is_done);
+            order.status = if fill.is_done { OrderStatus::Filled } else { OrderStatus::PartiallyFilled };
+        });
+        let multiplier = self.desk.specification(order.instrument).map_or(1.0, |rules| rules.multiplier);
+        let signed = order.side.sign() * fill.quantity;
         let mut portfolio = self.desk.portfolio.borrow_mut();
         let row = portfolio.position_mut(order.key.strategy, order.instrument);
-        row.in_flight -= order.signed();
-        row.fill(order.signed(), fill.price, fill.fee);
+        row.land(signed, fill.is_done);
+        row.fill(signed, fill.price, fill.fee, multiplier);
         self.fills.push(Fill {
             order: order.key,
             instrument: order.instrument,
             side: order.side,
-            quantity: order.quantity,
+            quantity: fill.quantity,
             price: fill.price,
             fee: fill.fee,
-            position,
-            ts_ns: key,
+            is_maker: fill.is_maker,
+            position: self.desk.position(),
+            ts_ns: now_ns,
             made_position: order.made_position,
             realised: row.realised,
         });
-        OrderUpdate { order, reason: "" }
+        OrderUpdate { order, fill_quantity: fill.quantity, fill_price: fill.price, reason: "" }
     }
 
-    pub(super) fn close_order(&mut self, key: OrderKey, status: OrderStatus, reason: &'static str) -> OrderUpdate {
-        let (position, now_ns) = (self.desk.position(), self.desk.now_ns());
-        let order = self.desk.book.borrow_mut().update(key, |order| {
-            order.status = status;
-            (order.changed_position, order.changed_ns) = (position, now_ns);
+    fn book_amendment(&mut self, key: OrderKey, change: Amendment, now_ns: i64) -> OrderUpdate {
+        let before = self.desk.book.borrow().get(key).map_or(0.0, Order::signed_left);
+        let order = self.update_order(key, now_ns, |order| {
+            order.quantity = change.quantity;
+            (order.terms.limit, order.terms.stop) = (change.limit, change.stop);
         });
         let mut portfolio = self.desk.portfolio.borrow_mut();
-        portfolio.position_mut(key.strategy, order.instrument).in_flight -= order.signed();
-        OrderUpdate { order, reason }
+        portfolio.position_mut(key.strategy, order.instrument).in_flight += order.signed_left() - before;
+        OrderUpdate::of(order, "")
+    }
+
+    pub(super) fn close_order(
+        &mut self,
+        key: OrderKey,
+        status: OrderStatus,
+        reason: &'static str,
+        now_ns: i64,
+    ) -> OrderUpdate {
+        let update = self.change(key, status, reason, now_ns);
+        let left = update.order.signed_left();
+        let mut portfolio = self.desk.portfolio.borrow_mut();
+        portfolio.position_mut(key.strategy, update.order.instrument).in_flight -= left;
+        update
     }
 
     /// Lets what was asked for take effect, in the order made.
@@ -92,7 +163,8 @@ impl<H: Host> Steps<H> {
     pub(super) fn apply(&mut self, request: Request) {
         match request {
             Request::Order(key) => self.send_order(key),
-            Request::Cancel(key) => self.cancel_order(key, "asked for"),
+            Request::Cancel(key) => self.cancel_order(key),
+            Request::Amend(key, change) => self.amend_order(key, change),
             Request::SetTimer { strategy, number, due_ns, interval_ns, end_ns } => {
                 self.timer_event(strategy, number, due_ns, interval_ns, end_ns);
             }
@@ -114,30 +186,47 @@ impl<H: Host> Steps<H> {
         if order.status != OrderStatus::Pending {
             return;
         }
-        let mut payload = [0; 17];
+        let mut payload = [0; 45];
         payload[..4].copy_from_slice(&key.number.to_le_bytes());
         payload[4..8].copy_from_slice(&order.instrument.to_le_bytes());
         payload[8] = order.side as u8;
-        payload[9..].copy_from_slice(&order.quantity.to_bits().to_le_bytes());
+        payload[9..17].copy_from_slice(&order.quantity.to_bits().to_le_bytes());
+        payload[17..].copy_from_slice(&order.terms.payload());
         self.digest.event(self.desk.position(), key.strategy, EventKind::Order, &payload);
-        let update = match self.venue.submit(&order) {
-            Ok(()) => {
-                self.watched[order.instrument as usize] = true;
-                let accept = |order: &mut Order| order.status = OrderStatus::Accepted;
-                OrderUpdate { order: self.desk.book.borrow_mut().update(key, accept), reason: "" }
-            }
-            Err(reason) => self.close_order(key, OrderStatus::Rejected, reason),
-        };
-        self.updates.push_back(update);
+        self.watched[order.instrument as usize] = true;
+        self.ask_venue(|venue, now_ns, out| venue.submit(&order, now_ns, out));
     }
 
-    pub(super) fn cancel_order(&mut self, key: OrderKey, reason: &'static str) {
+    /// What the venue answers at once is told in steps of its own, after this one.
+    fn ask_venue(&mut self, ask: impl FnOnce(&mut dyn Venue, i64, &mut Vec<VenueReport>)) {
+        let mut reports = std::mem::take(&mut self.reports);
+        let now_ns = self.desk.now_ns();
+        ask(self.venue.as_mut(), now_ns, &mut reports);
+        for report in reports.drain(..) {
+            let update = self.book(&report, now_ns);
+            self.updates.push_back(update);
+        }
+        self.reports = reports;
+    }
+
+    pub(super) fn cancel_order(&mut self, key: OrderKey) {
         self.digest.event(self.desk.position(), key.strategy, EventKind::Cancel, &key.number.to_le_bytes());
         let order: Order = *self.desk.book.borrow().get(key).expect("requests name orders of the book");
         if !order.status.is_final() {
-            self.venue.cancel(key, order.instrument);
-            let update = self.close_order(key, OrderStatus::Canceled, reason);
-            self.updates.push_back(update);
+            self.ask_venue(|venue, now_ns, out| venue.cancel(key, order.instrument, now_ns, out));
+        }
+    }
+
+    fn amend_order(&mut self, key: OrderKey, change: Amendment) {
+        let mut payload = [0; 28];
+        payload[..4].copy_from_slice(&key.number.to_le_bytes());
+        payload[4..].copy_from_slice(&change.payload());
+        self.digest.event(self.desk.position(), key.strategy, EventKind::Amend, &payload);
+        let order: Order = *self.desk.book.borrow().get(key).expect("requests name orders of the book");
+        if order.status.is_final() {
+            self.updates.push_back(OrderUpdate::of(order, "too late: the order is done"));
+        } else {
+            self.ask_venue(|venue, now_ns, out| venue.amend(key, order.instrument, change, now_ns, out));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::lifecycle::State;
 use crate::timer::{TimerError, TimerId};
-use crate::venue::OrderKey;
+use crate::venue::{Amendment, OffGrid, OrderKey, TermsError};
 
 /// Names a timer: by its strategy and the strategy's own count, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,6 +33,8 @@ pub enum Request {
     Order(OrderKey),
     /// Take this order back.
     Cancel(OrderKey),
+    /// Let this order stand on other terms.
+    Amend(OrderKey, Amendment),
     /// A timer was set; nobody could tell yet, so that the queue has it already.
     SetTimer {
         /// Whose.
@@ -72,7 +74,7 @@ impl Request {
     /// Who made it.
     pub const fn strategy(&self) -> u32 {
         match self {
-            Self::Order(key) | Self::Cancel(key) => key.strategy,
+            Self::Order(key) | Self::Cancel(key) | Self::Amend(key, _) => key.strategy,
             Self::SetTimer { strategy, .. }
             | Self::CancelTimer { strategy, .. }
             | Self::Subscription { strategy, .. } => *strategy,
@@ -97,6 +99,14 @@ pub enum Refusal {
     Timer(TimerError),
     /// The strategy has [`MAX_ORDERS`] orders.
     TooManyOrders,
+    /// Price or quantity is none of the instrument.
+    OffGrid(OffGrid),
+    /// The terms exclude each other.
+    Terms(TermsError),
+    /// The order is done already.
+    Done(u32),
+    /// An order of this kind has no such price to change.
+    NoPrice(u32),
     /// [`MAX_SPAWNS`] coroutines of the strategy run.
     TooManySpawns,
 }
@@ -126,6 +136,12 @@ impl fmt::Display for Refusal {
             }
             Self::TooManyOrders => {
                 write!(f, "the strategy has made {MAX_ORDERS} orders in this run, which is the limit")
+            }
+            Self::OffGrid(off) => off.fmt(f),
+            Self::Terms(terms) => terms.fmt(f),
+            Self::Done(number) => write!(f, "order number {number} is done: nothing about it can change"),
+            Self::NoPrice(number) => {
+                write!(f, "order number {number} has no such price: a limit belongs to limit orders, a stop to stops")
             }
         }
     }

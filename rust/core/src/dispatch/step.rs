@@ -21,7 +21,7 @@ use crate::source::Slice;
 use crate::stop::StopFlag;
 use crate::tick::{Side, Tick};
 use crate::timer::Overdue;
-use crate::venue::{OrderKey, OrderUpdate, Venue, VenueFill};
+use crate::venue::{OrderKey, OrderUpdate, Venue, VenueReport};
 
 /// Steps without a tick and without the clock moving, after which a strategy is held to go round in circles.
 const MAX_STEPS_AT_ONE_TIME: u32 = 100_000;
@@ -58,7 +58,9 @@ pub struct Fill {
     pub price: f64,
     /// Fee paid.
     pub fee: f64,
-    /// Loop position of the tick that filled it.
+    /// Whether the order waited, and somebody else came to it.
+    pub is_maker: bool,
+    /// Loop position of the step in which the strategy heard of it: the tick that filled it, or the report's.
     pub position: u64,
     /// Time of that tick, ns UTC.
     pub ts_ns: i64,
@@ -133,6 +135,20 @@ pub(super) enum Pass {
     Halted,
 }
 
+/// What comes between two ticks.
+pub(super) enum Between {
+    OrderUpdate,
+    /// Of a coroutine.
+    Result,
+    /// A result is waited for, and the run is to stop first.
+    Stopped,
+    /// A batch whose window has ended: no input.
+    Window,
+    /// Something that the venue does at a time of its own.
+    Venue,
+    Timer,
+}
+
 /// The state of the loop, the source apart.
 pub(super) struct Steps<H: Host> {
     pub(super) desk: Rc<Desk>,
@@ -167,9 +183,9 @@ pub(super) struct Steps<H: Host> {
     pub(super) updates: VecDeque<OrderUpdate>,
     pub(super) spawns: Spawns,
     pub(super) applying: Vec<Request>,
-    pub(super) venue_fills: Vec<VenueFill>,
-    /// What the owners of filled orders are told; like the fills, kept for its memory.
-    pub(super) fill_updates: Vec<OrderUpdate>,
+    pub(super) reports: Vec<VenueReport>,
+    /// What the owners of changed orders are told; like the reports, kept for its memory.
+    pub(super) told: Vec<OrderUpdate>,
     pub(super) steps_at_one_time: u32,
     /// What the handler in machine code that is being called asks for.
     pub(super) out: Box<Out>,
@@ -208,8 +224,8 @@ impl<H: Host> Steps<H> {
             updates: VecDeque::new(),
             spawns: Spawns::default(),
             applying: Vec::new(),
-            venue_fills: Vec::new(),
-            fill_updates: Vec::new(),
+            reports: Vec::new(),
+            told: Vec::new(),
             steps_at_one_time: 0,
             out: Out::new(),
             run_error: None,
@@ -448,29 +464,42 @@ impl<H: Host> Steps<H> {
 
     // ---- what comes between ticks ------------------------------------------------------------------------------
 
-    /// Everything that comes before an input of `key`: pending updates, windows that ended, timers that are due.
+    /// Everything that comes before an input of `key`: pending updates, results, windows that ended, what is due.
     #[cold]
     pub(super) fn before_key(&mut self, slice: &Slice<'_>, key: i64) {
         while self.halted().is_none() && self.desk.position() < self.limit {
-            if let Some(update) = self.updates.pop_front() {
-                self.update_step(slice, &update);
-            } else if self.spawns.is_due() {
-                if !self.spawn_step(slice) {
-                    break;
-                }
-            } else if self.flush_window(slice, key.min(self.desk.next_timer())) {
-            } else if self.desk.next_timer() < key {
-                self.timer_step(slice, key);
-            } else {
+            if let None | Some(Between::Stopped) = self.between(slice, key) {
                 break;
             }
         }
         self.set_gate();
     }
 
+    /// The first of it, and what that was.
+    pub(super) fn between(&mut self, slice: &Slice<'_>, key: i64) -> Option<Between> {
+        let (timer_ns, venue_ns) = (self.desk.next_timer(), self.venue.next_due_ns());
+        if let Some(update) = self.updates.pop_front() {
+            self.update_step(slice, &update);
+            Some(Between::OrderUpdate)
+        } else if self.spawns.is_due() {
+            Some(if self.spawn_step(slice) { Between::Result } else { Between::Stopped })
+        } else if self.flush_window(slice, key.min(timer_ns).min(venue_ns)) {
+            Some(Between::Window)
+        } else if venue_ns < key && venue_ns <= timer_ns {
+            self.venue_step(slice, key - 1);
+            Some(Between::Venue)
+        } else if timer_ns < key {
+            self.timer_step(slice, key);
+            Some(Between::Timer)
+        } else {
+            None
+        }
+    }
+
     pub(super) fn set_gate(&mut self) {
         let windows = self.subscribers.iter().map(|subscriber| subscriber.batcher.window_end().saturating_sub(1));
-        let due = windows.min().unwrap_or(self.until).min(self.until).min(self.desk.next_timer());
+        let due = windows.min().unwrap_or(self.until).min(self.until);
+        let due = due.min(self.desk.next_timer()).min(self.venue.next_due_ns());
         self.gate = if self.updates.is_empty() && !self.spawns.is_due() { due } else { i64::MIN };
     }
 

@@ -6,7 +6,7 @@
 
 use super::dispatcher::{Dispatcher, Outcome};
 use super::host::Host;
-use super::step::Steps;
+use super::step::{Between, Steps};
 use crate::source::{Advance, Slice};
 
 /// What [`Dispatcher::step`] did.
@@ -18,6 +18,8 @@ pub enum Step {
     Timer,
     /// The owner of an order was told of its change.
     OrderUpdate,
+    /// The venue did what it does at a time of its own.
+    Venue,
     /// The owner of a coroutine was told of its result.
     Result,
     /// Nothing is left: no tick, no timer.
@@ -99,32 +101,21 @@ impl<H: Host> Steps<H> {
         self.set_gate();
     }
 
-    fn stopped(&self) -> Step {
-        Step::Ended(self.halted().unwrap_or(Outcome::Stopped))
-    }
-
     /// The first of what comes before an input of `key`; batches whose window has ended are no inputs.
     fn step_between(&mut self, slice: &Slice<'_>, key: i64) -> Option<Step> {
         let step = loop {
             if let Some(outcome) = self.halted() {
                 break Some(Step::Ended(outcome));
             }
-            if let Some(update) = self.updates.pop_front() {
-                self.update_step(slice, &update);
-                break Some(Step::OrderUpdate);
-            }
-            if self.spawns.is_due() {
-                let is_told = self.spawn_step(slice);
-                break Some(if is_told { Step::Result } else { self.stopped() });
-            }
-            if self.flush_window(slice, key.min(self.desk.next_timer())) {
-                continue;
-            }
-            if self.desk.next_timer() >= key {
-                break None;
-            }
-            self.timer_step(slice, key);
-            break Some(Step::Timer);
+            let Some(between) = self.between(slice, key) else { break None };
+            break match between {
+                Between::Window => continue,
+                Between::OrderUpdate => Some(Step::OrderUpdate),
+                Between::Result => Some(Step::Result),
+                Between::Stopped => Some(Step::Ended(self.halted().unwrap_or(Outcome::Stopped))),
+                Between::Venue => Some(Step::Venue),
+                Between::Timer => Some(Step::Timer),
+            };
         };
         self.set_gate();
         step

@@ -1,43 +1,65 @@
-//! The venue slot of the loop: where orders go, and what comes back.
+//! The venue slot of the loop: what an order may be, where it goes, and what comes back.
+//!
+//! Reading order: [`Terms`] and [`OrderStatus`], [`Order`], [`Venue`] (the slot), [`SimulatedVenue`] with its settings,
+//! `matching` (what fills when), `book` (the orders that stand), [`Portfolio`].
 
+mod book;
+mod costs;
+mod latency;
+mod matching;
+mod offer;
 mod order;
 mod portfolio;
+mod random;
+mod sessions;
 mod simulated;
+mod specification;
+mod status;
+mod terms;
 
-pub use order::{Order, OrderKey, OrderStatus, OrderUpdate};
+pub use costs::{Fees, Slippage};
+pub use latency::{Latency, LatencyError};
+pub use order::{Amendment, Order, OrderKey, OrderUpdate};
 pub use portfolio::{Portfolio, Position};
-pub use simulated::SimulatedVenue;
+pub use sessions::{DAY_NS, Session, SessionError, Sessions};
+pub use simulated::{BarPath, FillModel, InstrumentTerms, SimulatedVenue, VenueFill, VenueReport, VenueSettings};
+pub use specification::{GRID_TOLERANCE, OffGrid, Specification};
+pub use status::OrderStatus;
+pub use terms::{OrderKind, Terms, TermsError, TimeInForce};
 
 use crate::tick::Tick;
 
-/// A fill that the venue made.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct VenueFill {
-    /// Whose order.
-    pub order: OrderKey,
-    /// At which price.
-    pub price: f64,
-    /// What it cost beside the price, in the currency of the price.
-    pub fee: f64,
-}
-
 /// Takes orders, and matches them against the ticks that follow.
 ///
-/// The loop asks `is_waiting` once a tick; everything else costs only while orders are open. Fills are appended to a
-/// list that the caller owns, so that a venue allocates nothing in steady state.
+/// The loop asks `is_waiting` once a tick; everything else costs only while orders are open. Reports are appended to a
+/// list that the caller owns, so that a venue allocates nothing per tick. What a venue reports later than it was asked
+/// waits until the loop comes to its time ([`Self::next_due_ns`]): after the ticks of that time, before its timers.
 pub trait Venue: Send {
     /// Takes an order. It can match from the next input tick of its instrument on.
-    ///
-    /// # Errors
-    /// The reason why the venue does not take it.
-    fn submit(&mut self, order: &Order) -> Result<(), &'static str>;
+    fn submit(&mut self, order: &Order, now_ns: i64, out: &mut Vec<VenueReport>);
 
-    /// Forgets an open order; `false` where there is none.
-    fn cancel(&mut self, order: OrderKey, instrument: u32) -> bool;
+    /// Takes an order back; one that is done already stays as it is, and nothing is reported.
+    fn cancel(&mut self, order: OrderKey, instrument: u32, now_ns: i64, out: &mut Vec<VenueReport>);
+
+    /// Lets an order stand on other terms.
+    fn amend(&mut self, order: OrderKey, instrument: u32, change: Amendment, now_ns: i64, out: &mut Vec<VenueReport>);
 
     /// Whether an order waits for ticks of `instrument`.
     fn is_waiting(&self, instrument: u32) -> bool;
 
-    /// Matches open orders against `tick`, oldest first.
-    fn match_tick(&mut self, tick: &Tick, fills: &mut Vec<VenueFill>);
+    /// Matches open orders against `tick`.
+    fn match_tick(&mut self, tick: &Tick, now_ns: i64, out: &mut Vec<VenueReport>);
+
+    /// When something is due of itself, ns UTC; `i64::MAX`: nothing is.
+    fn next_due_ns(&self) -> i64 {
+        i64::MAX
+    }
+
+    /// Does the first thing that is due by `until_ns` and says when it was due; `None`: there is none.
+    fn take_due(&mut self, _until_ns: i64, _out: &mut Vec<VenueReport>) -> Option<i64> {
+        None
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! Orders and what happens to them.
 
+use super::status::OrderStatus;
+use super::terms::Terms;
 use crate::tick::Side;
 
 /// Names an order: by its strategy and the strategy's own count, from 1.
@@ -11,41 +13,7 @@ pub struct OrderKey {
     pub number: u32,
 }
 
-/// How far an order got. The discriminants enter the run digest and never change.
-#[repr(u8)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OrderStatus {
-    /// Asked for in this step; not yet at the venue.
-    Pending = 0,
-    /// The venue has it.
-    Accepted = 1,
-    /// Done in full.
-    Filled = 2,
-    /// Taken back.
-    Canceled = 3,
-    /// The venue did not take it.
-    Rejected = 4,
-}
-
-impl OrderStatus {
-    /// The name as users see it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "PENDING",
-            Self::Accepted => "ACCEPTED",
-            Self::Filled => "FILLED",
-            Self::Canceled => "CANCELED",
-            Self::Rejected => "REJECTED",
-        }
-    }
-
-    /// Whether nothing more can happen to the order.
-    pub const fn is_final(self) -> bool {
-        matches!(self, Self::Filled | Self::Canceled | Self::Rejected)
-    }
-}
-
-/// One market order, from the request to its end.
+/// One order, from the request to its end, as its owner knows it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Order {
     /// Its name.
@@ -56,8 +24,12 @@ pub struct Order {
     pub side: Side,
     /// How far it got.
     pub status: OrderStatus,
+    /// Kind, prices and how long it stands.
+    pub terms: Terms,
     /// How much; above zero and finite.
     pub quantity: f64,
+    /// How much of it is done.
+    pub filled: f64,
     /// Loop position and time of the handler call that asked for it.
     pub made_position: u64,
     /// Time of the decision, ns UTC.
@@ -73,9 +45,41 @@ pub struct Order {
 }
 
 impl Order {
-    /// Its quantity with the sign of its side.
-    pub fn signed(&self) -> f64 {
-        self.side.sign() * self.quantity
+    /// What is not done, with the sign of its side.
+    pub fn signed_left(&self) -> f64 {
+        self.side.sign() * (self.quantity - self.filled)
+    }
+
+    /// Enters a fill.
+    pub(crate) fn fill(&mut self, quantity: f64, price: f64, fee: f64, is_done: bool) {
+        let before = if self.filled == 0.0 { 0.0 } else { self.price * self.filled };
+        // The last fill leaves exactly nothing, whatever the fractions were.
+        let filled = if is_done { self.quantity } else { self.filled + quantity };
+        self.price = if self.filled == 0.0 { price } else { (before + price * quantity) / filled };
+        self.filled = filled;
+        self.fee += fee;
+    }
+}
+
+/// What an order is to be from now on; NaN where its kind has no such price.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Amendment {
+    /// How much in all, what is filled among it.
+    pub quantity: f64,
+    /// Worst price.
+    pub limit: f64,
+    /// Price that wakes it.
+    pub stop: f64,
+}
+
+impl Amendment {
+    /// The canonical bytes that enter the run digest.
+    pub fn payload(&self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        bytes[..8].copy_from_slice(&self.quantity.to_bits().to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.limit.to_bits().to_le_bytes());
+        bytes[16..].copy_from_slice(&self.stop.to_bits().to_le_bytes());
+        bytes
     }
 }
 
@@ -84,22 +88,32 @@ impl Order {
 pub struct OrderUpdate {
     /// The order after the change.
     pub order: Order,
-    /// Why it was rejected or canceled; empty otherwise.
+    /// How much was filled now; 0 where the change is no fill.
+    pub fill_quantity: f64,
+    /// At which price; NaN where the change is no fill.
+    pub fill_price: f64,
+    /// Why it was rejected, canceled or not amended; empty otherwise.
     pub reason: &'static str,
 }
 
 impl OrderUpdate {
+    /// A change that is no fill.
+    pub const fn of(order: Order, reason: &'static str) -> Self {
+        Self { order, fill_quantity: 0.0, fill_price: f64::NAN, reason }
+    }
+
     /// The canonical bytes that enter the run digest.
-    pub fn payload(&self) -> [u8; 34] {
+    pub fn payload(&self) -> [u8; 50] {
         let order = &self.order;
-        let mut bytes = [0; 34];
+        let mut bytes = [0; 50];
         bytes[..4].copy_from_slice(&order.key.number.to_le_bytes());
         bytes[4..8].copy_from_slice(&order.instrument.to_le_bytes());
         bytes[8] = order.side as u8;
         bytes[9] = order.status as u8;
-        bytes[10..18].copy_from_slice(&order.quantity.to_bits().to_le_bytes());
-        bytes[18..26].copy_from_slice(&order.price.to_bits().to_le_bytes());
-        bytes[26..34].copy_from_slice(&order.fee.to_bits().to_le_bytes());
+        let figures = [order.quantity, order.filled, order.price, order.fee, self.fill_quantity];
+        for (place, figure) in bytes[10..].chunks_exact_mut(8).zip(figures) {
+            place.copy_from_slice(&figure.to_bits().to_le_bytes());
+        }
         bytes
     }
 }

@@ -21,15 +21,15 @@ pub struct Position {
 const FLAT_FRACTION: f64 = 1e-12;
 
 impl Position {
-    /// Takes a fill of `signed` units (below zero: sold) at `price`.
+    /// Takes a fill of `signed` units (below zero: sold) at `price`; one unit at a price of 1 is worth `multiplier`.
     ///
     /// ```
     /// let mut position = tickrail_core::venue::Position::default();
-    /// position.fill(2.0, 10.0, 0.0);
-    /// position.fill(-1.0, 13.0, 0.0);
+    /// position.fill(2.0, 10.0, 0.0, 1.0);
+    /// position.fill(-1.0, 13.0, 0.0, 1.0);
     /// assert_eq!((position.net, position.realised, position.average_price), (1.0, 3.0, 10.0));
     /// ```
-    pub fn fill(&mut self, signed: f64, price: f64, fee: f64) {
+    pub fn fill(&mut self, signed: f64, price: f64, fee: f64, multiplier: f64) {
         self.fees += fee;
         self.fills += 1;
         let before = self.net;
@@ -41,7 +41,7 @@ impl Position {
             self.average_price = (self.average_price * before.abs() + price * signed.abs()) / after.abs();
         } else {
             let closed = before.abs().min(signed.abs());
-            self.realised += closed * (price - self.average_price) * before.signum();
+            self.realised += closed * (price - self.average_price) * before.signum() * multiplier;
             if after == 0.0 {
                 self.average_price = 0.0;
             } else if (after > 0.0) != (before > 0.0) {
@@ -51,9 +51,19 @@ impl Position {
         self.net = after;
     }
 
+    /// Of what was in flight, `signed` units have landed; after the last fill of the only order nothing is left of it, whatever
+    /// fractions did to the sum.
+    pub(crate) fn land(&mut self, signed: f64, is_done: bool) {
+        let before = self.in_flight;
+        self.in_flight -= signed;
+        if is_done && self.in_flight.abs() <= FLAT_FRACTION * before.abs().max(signed.abs()) {
+            self.in_flight = 0.0;
+        }
+    }
+
     /// What closing at `mark` would make.
-    pub fn unrealised(&self, mark: f64) -> f64 {
-        if self.net == 0.0 { 0.0 } else { self.net * (mark - self.average_price) }
+    pub fn unrealised(&self, mark: f64, multiplier: f64) -> f64 {
+        if self.net == 0.0 { 0.0 } else { self.net * (mark - self.average_price) * multiplier }
     }
 }
 
@@ -114,27 +124,31 @@ mod tests {
     #[test]
     fn crossing_zero_closes_the_old_and_opens_the_new() {
         let mut position = Position::default();
-        position.fill(1.0, 10.0, 0.5);
-        position.fill(-3.0, 11.0, 0.5);
+        position.fill(1.0, 10.0, 0.5, 1.0);
+        position.fill(-3.0, 11.0, 0.5, 1.0);
         assert_eq!((position.net, position.realised, position.average_price), (-2.0, 1.0, 11.0));
-        assert_eq!((position.fees, position.unrealised(12.0)), (1.0, -2.0));
+        assert_eq!((position.fees, position.unrealised(12.0, 1.0)), (1.0, -2.0));
     }
 
     proptest! {
         /// Realised plus unrealised is what the cash flows and the value of the rest make.
         #[test]
-        fn money_reconciles_to_fills(fills in prop::collection::vec((-5_i32..=5, 1_u32..100), 1..40), mark in 1_u32..100) {
+        fn money_reconciles_to_fills(
+            fills in prop::collection::vec((-5_i32..=5, 1_u32..100), 1..40),
+            mark in 1_u32..100,
+            multiplier in prop_oneof![Just(1.0), Just(50.0), Just(0.1)],
+        ) {
             let mut position = Position::default();
             let mut cash = 0.0;
             for (signed, price) in fills {
                 if signed != 0 {
-                    position.fill(f64::from(signed), f64::from(price), 0.0);
-                    cash -= f64::from(signed) * f64::from(price);
+                    position.fill(f64::from(signed), f64::from(price), 0.0, multiplier);
+                    cash -= f64::from(signed) * f64::from(price) * multiplier;
                 }
             }
             let mark = f64::from(mark);
-            let worth = cash + position.net * mark;
-            prop_assert!((position.realised + position.unrealised(mark) - worth).abs() < 1e-6);
+            let worth = cash + position.net * mark * multiplier;
+            prop_assert!((position.realised + position.unrealised(mark, multiplier) - worth).abs() < 1e-5);
         }
     }
 }

@@ -1,97 +1,422 @@
-//! The simulated venue: market orders against the next tick of their instrument.
+//! The simulated venue: takes orders as a venue would, matches them against the ticks that follow, and reports.
 //!
-//! - A quote fills a buy at its ask and a sell at its bid; a side of size zero has no liquidity and fills nothing.
-//! - A trade fills a buy where the buyer was aggressive (or nobody says), a sell where the seller was: a trade at the bid
-//!   says nothing of the ask.
-//! - A bar fills at its open, the earliest price after the decision.
-//! - Orders of one instrument fill oldest first, in full; quantities beyond the size on offer come with a later fill model.
+//! Messages may take time: an order arrives later than it was sent, and its owner hears of a fill later than it happened.
+//! What is on its way waits in one heap, by time and then by the order sent; two messages of one venue in one direction never
+//! overtake each other. What fills when, at which price: see `matching`.
 
-use super::{Order, OrderKey, Venue, VenueFill};
-use crate::tick::{Kind, Side, Tick};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
-#[derive(Clone, Copy, Debug)]
-struct Waiting {
-    order: OrderKey,
-    side: Side,
-    quantity: f64,
+use super::book::{Book, Resting};
+use super::costs::{Fees, Slippage};
+use super::latency::Latency;
+use super::matching::Matching;
+use super::order::{Order, OrderKey};
+use super::random::Random;
+use super::sessions::Sessions;
+use super::terms::TimeInForce;
+use super::{Amendment, Venue};
+use crate::tick::Tick;
+
+/// When an order that waits is filled, and how much of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum FillModel {
+    /// In full, once the market touches its price.
+    #[default]
+    Touch,
+    /// In full, once the market has gone through its price.
+    Through,
+    /// Once the market touches its price, at most the size on offer; a missing size is unlimited.
+    Size,
 }
 
-/// Fills market orders from ticks.
+impl FillModel {
+    /// How much is on offer, as this model has it.
+    pub(super) fn quantity(self, size: f64) -> f64 {
+        if self == Self::Size && !size.is_nan() { size.max(0.0) } else { f64::INFINITY }
+    }
+}
+
+/// Which extreme of a bar the price is taken to have met first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum BarPath {
+    /// The one that is nearer to the open; the low where both are as near.
+    #[default]
+    Nearest,
+    /// The high.
+    HighFirst,
+    /// The low.
+    LowFirst,
+}
+
+/// What trading one instrument costs, and at which venue.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct InstrumentTerms {
+    /// Fees.
+    pub fees: Fees,
+    /// Slippage.
+    pub slippage: Slippage,
+    /// What one unit at a price of 1 is worth.
+    pub multiplier: f64,
+    /// Index of its venue among the settings.
+    pub venue: usize,
+}
+
+impl Default for InstrumentTerms {
+    fn default() -> Self {
+        Self { fees: Fees::default(), slippage: Slippage::default(), multiplier: 1.0, venue: 0 }
+    }
+}
+
+/// How one venue behaves.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct VenueSettings {
+    /// When waiting orders fill.
+    pub fill_model: FillModel,
+    /// How a bar is walked.
+    pub bar_path: BarPath,
+    /// From the owner to the venue.
+    pub order_latency: Latency,
+    /// From the venue to the owner.
+    pub report_latency: Latency,
+    /// Share of orders that it rejects for no reason, 0 to 1.
+    pub reject_rate: f64,
+    /// Times, from (included) to (excluded), in which it cannot be reached: orders are rejected, the rest stands.
+    pub outages: Vec<(i64, i64)>,
+    /// When it trades.
+    pub sessions: Sessions,
+}
+
+/// A fill that the venue made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct VenueFill {
+    /// Whose order.
+    pub order: OrderKey,
+    /// How much.
+    pub quantity: f64,
+    /// At which price.
+    pub price: f64,
+    /// What it cost beside the price, in the currency of the price.
+    pub fee: f64,
+    /// Whether the order waited, and somebody else came to it.
+    pub is_maker: bool,
+    /// Whether it was the last of its order.
+    pub is_done: bool,
+}
+
+/// What a venue tells of an order.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum VenueReport {
+    /// On its way.
+    Submitted(OrderKey),
+    /// It stands.
+    Accepted(OrderKey),
+    /// The venue does not take it.
+    Rejected(OrderKey, &'static str),
+    /// Some or all of it is done.
+    Fill(VenueFill),
+    /// It is gone, and why.
+    Canceled(OrderKey, &'static str),
+    /// Its time has run out.
+    Expired(OrderKey),
+    /// It stands on other terms.
+    Amended(OrderKey, Amendment),
+    /// It stands as it did, and why.
+    NotAmended(OrderKey, &'static str),
+}
+
+const REFUSED_AT_RANDOM: &str = "the venue rejected it (reject_rate)";
+const UNREACHABLE: &str = "the venue cannot be reached (outages)";
+const CLOSED: &str = "the venue is closed (sessions)";
+const UNKNOWN: &str = "unknown instrument";
+const TOO_LATE: &str = "too late: the venue has it no more";
+const BELOW_FILLED: &str = "the new quantity is filled already";
+
+#[derive(Clone, Debug)]
+enum Message {
+    Order(Order),
+    Cancel(OrderKey, u32),
+    Amend(OrderKey, u32, Amendment),
+    Expiry(OrderKey, u32, i64),
+    Report(VenueReport),
+}
+
+/// Something on its way; ordered by time, then by the order sent.
+#[derive(Debug)]
+struct Due {
+    due_ns: i64,
+    number: u64,
+    message: Message,
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        (self.due_ns, self.number) == (other.due_ns, other.number)
+    }
+}
+
+impl Eq for Due {}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.due_ns, self.number).cmp(&(other.due_ns, other.number))
+    }
+}
+
+/// Which way a message goes.
+#[derive(Clone, Copy)]
+enum Way {
+    In = 0,
+    Out = 1,
+}
+
+/// All simulated venues of a run.
 #[derive(Debug)]
 pub struct SimulatedVenue {
-    waiting: Vec<Vec<Waiting>>,
-    fee_rates: Vec<f64>,
+    instruments: Vec<InstrumentTerms>,
+    venues: Vec<VenueSettings>,
+    books: Vec<Book>,
+    due: BinaryHeap<Reverse<Due>>,
+    messages: u64,
+    /// When the last message of each venue arrives, by direction.
+    last_ns: Vec<[i64; 2]>,
+    random: Random,
+    reports: Vec<VenueReport>,
 }
 
 impl SimulatedVenue {
-    /// A venue for as many instruments as there are fee rates (fraction of price times quantity).
+    /// One venue with default settings, for as many instruments as there are fee rates (fraction of the notional).
     pub fn new(fee_rates: Vec<f64>) -> Self {
-        Self { waiting: fee_rates.iter().map(|_| Vec::new()).collect(), fee_rates }
+        let terms = |rate| InstrumentTerms { fees: Fees::rate(rate), ..InstrumentTerms::default() };
+        Self::with(fee_rates.into_iter().map(terms).collect(), vec![VenueSettings::default()], 0)
+    }
+
+    /// Venues with these settings; `seed` decides what is drawn.
+    ///
+    /// # Panics
+    /// An instrument names a venue that is not there.
+    pub fn with(instruments: Vec<InstrumentTerms>, venues: Vec<VenueSettings>, seed: u64) -> Self {
+        assert!(instruments.iter().all(|terms| terms.venue < venues.len()), "every instrument's venue has settings");
+        Self {
+            books: instruments.iter().map(|_| Book::new()).collect(),
+            last_ns: vec![[i64::MIN; 2]; venues.len()],
+            instruments,
+            venues,
+            due: BinaryHeap::new(),
+            messages: 0,
+            random: Random::new(seed),
+            reports: Vec::new(),
+        }
+    }
+
+    fn venue_of(&self, instrument: u32) -> usize {
+        self.instruments[instrument as usize].venue
+    }
+
+    fn schedule(&mut self, due_ns: i64, message: Message) {
+        self.messages += 1;
+        self.due.push(Reverse(Due { due_ns, number: self.messages, message }));
+    }
+
+    /// When a message that is sent now arrives; `None`: at once.
+    fn arrival_ns(&mut self, venue: usize, way: Way, now_ns: i64) -> Option<i64> {
+        let settings = &self.venues[venue];
+        let latency = match way {
+            Way::In => &settings.order_latency,
+            Way::Out => &settings.report_latency,
+        };
+        if latency.is_none() {
+            return None;
+        }
+        let arrives = now_ns.saturating_add(latency.draw(now_ns, &mut self.random));
+        let last = &mut self.last_ns[venue][way as usize];
+        *last = arrives.max(*last);
+        Some(*last)
+    }
+
+    /// Sends a message to the venue, or gives it back where it is there at once.
+    fn send(&mut self, instrument: u32, now_ns: i64, message: Message) -> Option<Message> {
+        let venue = self.venue_of(instrument);
+        match self.arrival_ns(venue, Way::In, now_ns) {
+            None => Some(message),
+            Some(due_ns) => {
+                self.schedule(due_ns, message);
+                None
+            }
+        }
+    }
+
+    /// Sends a report to the owner.
+    fn report(&mut self, venue: usize, now_ns: i64, report: VenueReport, out: &mut Vec<VenueReport>) {
+        match self.arrival_ns(venue, Way::Out, now_ns) {
+            None => out.push(report),
+            Some(due_ns) => self.schedule(due_ns, Message::Report(report)),
+        }
+    }
+
+    /// A message is there.
+    fn receive(&mut self, message: Message, now_ns: i64, out: &mut Vec<VenueReport>) {
+        match message {
+            Message::Order(order) => self.take_order(&order, now_ns, out),
+            Message::Cancel(key, instrument) => self.take_cancel(key, instrument, now_ns, out),
+            Message::Amend(key, instrument, change) => self.take_amendment(key, instrument, change, now_ns, out),
+            Message::Expiry(key, instrument, expires_ns) => self.expire(key, instrument, expires_ns, now_ns, out),
+            Message::Report(report) => out.push(report),
+        }
+    }
+
+    fn take_order(&mut self, order: &Order, now_ns: i64, out: &mut Vec<VenueReport>) {
+        let venue = self.venue_of(order.instrument);
+        if let Some(reason) = self.refusal(venue, now_ns) {
+            return self.report(venue, now_ns, VenueReport::Rejected(order.key, reason), out);
+        }
+        self.report(venue, now_ns, VenueReport::Accepted(order.key), out);
+        let expires_ns = match order.terms.time_in_force {
+            TimeInForce::Day => self.venues[venue].sessions.day_end_ns(now_ns),
+            TimeInForce::Gtd => order.terms.expires_ns,
+            _ => i64::MAX,
+        };
+        if expires_ns != i64::MAX {
+            self.schedule(expires_ns.max(now_ns), Message::Expiry(order.key, order.instrument, expires_ns));
+        }
+        self.books[order.instrument as usize].arrive(Resting::new(order));
+    }
+
+    fn refusal(&mut self, venue: usize, now_ns: i64) -> Option<&'static str> {
+        let rate = self.venues[venue].reject_rate;
+        if rate > 0.0 && self.random.unit() < rate {
+            return Some(REFUSED_AT_RANDOM);
+        }
+        let settings = &self.venues[venue];
+        if settings.outages.iter().any(|&(from, to)| (from..to).contains(&now_ns)) {
+            return Some(UNREACHABLE);
+        }
+        (!settings.sessions.is_open(now_ns)).then_some(CLOSED)
+    }
+
+    fn take_cancel(&mut self, key: OrderKey, instrument: u32, now_ns: i64, out: &mut Vec<VenueReport>) {
+        if self.books[instrument as usize].remove(key).is_some() {
+            self.report(self.venue_of(instrument), now_ns, VenueReport::Canceled(key, "asked for"), out);
+        }
+    }
+
+    fn expire(&mut self, key: OrderKey, instrument: u32, expires_ns: i64, now_ns: i64, out: &mut Vec<VenueReport>) {
+        let book = &mut self.books[instrument as usize];
+        // An amended order may have another time by now.
+        let is_meant = book
+            .get(key)
+            .is_some_and(|entry| entry.terms.time_in_force == TimeInForce::Day || entry.terms.expires_ns == expires_ns);
+        if is_meant && book.remove(key).is_some() {
+            self.report(self.venue_of(instrument), now_ns, VenueReport::Expired(key), out);
+        }
+    }
+
+    fn take_amendment(
+        &mut self,
+        key: OrderKey,
+        instrument: u32,
+        change: Amendment,
+        now_ns: i64,
+        out: &mut Vec<VenueReport>,
+    ) {
+        let report = match self.amend_book(key, instrument, change) {
+            Ok(()) => VenueReport::Amended(key, change),
+            Err(reason) => VenueReport::NotAmended(key, reason),
+        };
+        self.report(self.venue_of(instrument), now_ns, report, out);
+    }
+
+    /// A smaller quantity keeps its turn; anything else goes to the back, as at venues.
+    fn amend_book(&mut self, key: OrderKey, instrument: u32, change: Amendment) -> Result<(), &'static str> {
+        let book = &mut self.books[instrument as usize];
+        let entry = book.get(key).ok_or(TOO_LATE)?;
+        let left = change.quantity - (entry.quantity - entry.left);
+        if left <= 0.0 {
+            return Err(BELOW_FILLED);
+        }
+        let same = |new: f64, old: f64| new.to_bits() == old.to_bits() || (new.is_nan() && old.is_nan());
+        let keeps_prices = same(change.limit, entry.terms.limit) && same(change.stop, entry.terms.stop);
+        let is_smaller = change.quantity <= entry.quantity;
+        let apply = |entry: &mut Resting| {
+            (entry.left, entry.quantity) = (left, change.quantity);
+            (entry.terms.limit, entry.terms.stop) = (change.limit, change.stop);
+        };
+        if keeps_prices && is_smaller {
+            book.change(key, apply);
+        } else if let Some(mut entry) = book.remove(key) {
+            apply(&mut entry);
+            book.arrive(entry);
+        }
+        Ok(())
     }
 }
 
 impl Venue for SimulatedVenue {
-    fn submit(&mut self, order: &Order) -> Result<(), &'static str> {
-        let waiting = self.waiting.get_mut(order.instrument as usize).ok_or("unknown instrument")?;
-        waiting.push(Waiting { order: order.key, side: order.side, quantity: order.quantity });
-        Ok(())
+    fn submit(&mut self, order: &Order, now_ns: i64, out: &mut Vec<VenueReport>) {
+        if order.instrument as usize >= self.instruments.len() {
+            out.push(VenueReport::Rejected(order.key, UNKNOWN));
+        } else if self.send(order.instrument, now_ns, Message::Order(*order)).is_some() {
+            self.take_order(order, now_ns, out);
+        } else {
+            out.push(VenueReport::Submitted(order.key));
+        }
     }
 
-    fn cancel(&mut self, order: OrderKey, instrument: u32) -> bool {
-        let Some(waiting) = self.waiting.get_mut(instrument as usize) else { return false };
-        let before = waiting.len();
-        waiting.retain(|entry| entry.order != order);
-        waiting.len() < before
+    fn cancel(&mut self, order: OrderKey, instrument: u32, now_ns: i64, out: &mut Vec<VenueReport>) {
+        if let Some(message) = self.send(instrument, now_ns, Message::Cancel(order, instrument)) {
+            self.receive(message, now_ns, out);
+        }
+    }
+
+    fn amend(&mut self, order: OrderKey, instrument: u32, change: Amendment, now_ns: i64, out: &mut Vec<VenueReport>) {
+        if let Some(message) = self.send(instrument, now_ns, Message::Amend(order, instrument, change)) {
+            self.receive(message, now_ns, out);
+        }
     }
 
     #[inline(always)]
     fn is_waiting(&self, instrument: u32) -> bool {
-        !self.waiting[instrument as usize].is_empty()
+        !self.books[instrument as usize].is_empty()
     }
 
-    fn match_tick(&mut self, tick: &Tick, fills: &mut Vec<VenueFill>) {
-        let fee_rate = self.fee_rates[tick.instrument as usize];
-        self.waiting[tick.instrument as usize].retain(|entry| match price_for(tick, entry.side) {
-            Some(price) => {
-                fills.push(VenueFill { order: entry.order, price, fee: price.abs() * entry.quantity * fee_rate });
-                false
-            }
-            None => true,
-        });
+    fn match_tick(&mut self, tick: &Tick, now_ns: i64, out: &mut Vec<VenueReport>) {
+        let terms = &self.instruments[tick.instrument as usize];
+        let settings = &self.venues[terms.venue];
+        if !settings.sessions.is_open(now_ns) {
+            return;
+        }
+        let (model, path) = (settings.fill_model, settings.bar_path);
+        let is_prompt = settings.report_latency.is_none();
+        let book = &mut self.books[tick.instrument as usize];
+        if is_prompt {
+            Matching { book, terms, model, out }.tick(tick, path);
+            return;
+        }
+        let venue = terms.venue;
+        let mut reports = std::mem::take(&mut self.reports);
+        Matching { book, terms, model, out: &mut reports }.tick(tick, path);
+        for report in reports.drain(..) {
+            self.report(venue, now_ns, report, out);
+        }
+        self.reports = reports;
     }
-}
 
-/// The price at which `tick` fills a market order of `side`, if it does.
-fn price_for(tick: &Tick, side: Side) -> Option<f64> {
-    let [a, b, a_size, b_size] = tick.values;
-    let price = match (Kind::from_code(tick.kind)?, side) {
-        (Kind::Quote, Side::Buy) if b_size != 0.0 => b,
-        (Kind::Quote, Side::Sell) if a_size != 0.0 => a,
-        (Kind::Trade, Side::Buy) if tick.side != Side::Sell as u8 => a,
-        (Kind::Trade, Side::Sell) if tick.side != Side::Buy as u8 => a,
-        (Kind::Bar, _) => a,
-        _ => return None,
-    };
-    price.is_finite().then_some(price)
-}
+    fn next_due_ns(&self) -> i64 {
+        self.due.peek().map_or(i64::MAX, |Reverse(due)| due.due_ns)
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn prices_by_kind_and_side() {
-        let quote = Tick::quote(0, 0, 1.0, 2.0, 5.0, 5.0);
-        assert_eq!((price_for(&quote, Side::Buy), price_for(&quote, Side::Sell)), (Some(2.0), Some(1.0)));
-        let one_sided = Tick::quote(0, 0, 1.0, 2.0, 5.0, 0.0);
-        assert_eq!((price_for(&one_sided, Side::Buy), price_for(&one_sided, Side::Sell)), (None, Some(1.0)));
-        let unsized_quote = Tick::quote(0, 0, 1.0, 2.0, f64::NAN, f64::NAN);
-        assert_eq!(price_for(&unsized_quote, Side::Buy), Some(2.0));
-        let seller = Tick::trade(0, 0, 3.0, 1.0, Side::Sell);
-        assert_eq!((price_for(&seller, Side::Buy), price_for(&seller, Side::Sell)), (None, Some(3.0)));
-        let bar = Tick::bar(0, 0, [4.0, 6.0, 3.0, 5.0], 1.0);
-        assert_eq!(price_for(&bar, Side::Buy), Some(4.0));
-        let broken = Tick::quote(0, 0, 1.0, f64::NAN, 5.0, 5.0);
-        assert_eq!(price_for(&broken, Side::Buy), None);
+    fn take_due(&mut self, until_ns: i64, out: &mut Vec<VenueReport>) -> Option<i64> {
+        if self.next_due_ns() > until_ns {
+            return None;
+        }
+        let Reverse(due) = self.due.pop()?;
+        self.receive(due.message, due.due_ns, out);
+        Some(due.due_ns)
     }
 }

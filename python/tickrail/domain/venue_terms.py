@@ -1,0 +1,144 @@
+"""``VenueTerms``: how a simulated venue behaves, for a backtest from a notebook and for one from files alike."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+__all__ = ["InstrumentTerms", "VenueTerms"]
+
+INT64_MAX: Final = 2**63 - 1
+DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_SESSION: Final = re.compile(r"(?:([a-z]{3})(?:-([a-z]{3}))? )?(\d\d):(\d\d)(?::(\d\d))?-(\d\d):(\d\d)(?::(\d\d))?")
+_NS_PER_S: Final = 1_000_000_000
+
+Ns: TypeAlias = Annotated[int, Field(ge=0, le=INT64_MAX)]
+Latency: TypeAlias = Ns | tuple[Ns, ...] | tuple[tuple[int, Ns], ...]
+
+
+class _Terms(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+
+
+class VenueTerms(_Terms):
+    """What a simulated venue does with orders; ``docs/reference/simulated-venue.md`` says what fills when.
+
+    >>> VenueTerms(fill_model="size", order_latency_ns=200_000, sessions=["mon-fri 09:00-17:30"]).fill_model
+    'size'
+
+    Attributes:
+        fill_model: Orders that wait fill once the market touches their price (``touch``), has gone through it
+            (``through``), or touches it, and then at most the size on offer (``size``).
+        bar_path: Which extreme of a bar comes first: ``nearest`` to the open, ``high_first`` or ``low_first``.
+        order_latency_ns: From the strategy to the venue, ns: a number; at least two, the quantiles of a distribution at
+            even steps; or pairs (time, latency) as they were measured.
+        report_latency_ns: From the venue to the strategy, likewise.
+        reject_rate: Share of orders that are rejected for no reason, by the run's seed.
+        outages: Pairs of times, ns UTC, between which no order reaches the venue.
+        sessions: When it trades, UTC: ``"09:00-17:30"``, ``"mon-fri 09:00-17:30"``; none: always.
+        maker_fee_rate: Fraction of the notional where the order waited; below zero is a rebate. ``None``: ``fee_rate``.
+        taker_fee_rate: Fraction of the notional where it matched at once. ``None``: ``fee_rate``.
+        fee_rate: Both, where they are the same.
+        fee_per_unit: In the currency of the price.
+        fee_minimum: Of an order, in the currency of the price.
+        slippage_fraction: How much worse than what it saw a taker fares, of the price.
+        slippage_amount: The same in units of the price.
+    """
+
+    fill_model: Literal["touch", "through", "size"] = "touch"
+    bar_path: Literal["nearest", "high_first", "low_first"] = "nearest"
+    order_latency_ns: Latency = 0
+    report_latency_ns: Latency = 0
+    reject_rate: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    outages: tuple[tuple[int, int], ...] = ()
+    sessions: tuple[str, ...] = ()
+    fee_rate: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    maker_fee_rate: Annotated[float, Field(gt=-1.0, lt=1.0)] | None = None
+    taker_fee_rate: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
+    fee_per_unit: Annotated[float, Field(ge=0.0)] = 0.0
+    fee_minimum: Annotated[float, Field(ge=0.0)] = 0.0
+    slippage_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    slippage_amount: Annotated[float, Field(ge=0.0)] = 0.0
+
+    @field_validator("sessions")
+    @classmethod
+    def _sessions_can_be_read(cls, sessions: tuple[str, ...]) -> tuple[str, ...]:
+        for session in sessions:
+            _session(session)
+        return sessions
+
+    @model_validator(mode="after")
+    def _outages_have_a_length(self) -> Self:
+        for begin, end in self.outages:
+            if end <= begin:
+                msg = f"an outage from {begin} to {end} has no length"
+                raise ValueError(msg)
+        return self
+
+    def native(self) -> dict[str, Any]:
+        """The table that the native loop reads."""
+        names = ("fill_model", "bar_path", "order_latency_ns", "report_latency_ns", "reject_rate")
+        table = {name: getattr(self, name) for name in names}
+        return {**table, "outages": list(self.outages), "sessions": [_session(text) for text in self.sessions]}
+
+    def instrument_row(self) -> dict[str, float]:
+        """What trading an instrument there costs, as columns of the run's instrument table."""
+        maker, taker = (self.fee_rate if rate is None else rate for rate in (self.maker_fee_rate, self.taker_fee_rate))
+        names = ("fee_rate", "fee_per_unit", "fee_minimum", "slippage_fraction", "slippage_amount")
+        return {**{name: getattr(self, name) for name in names}, "maker_fee_rate": maker, "taker_fee_rate": taker}
+
+
+class InstrumentTerms(_Terms):
+    """What orders of an instrument are held to.
+
+    Attributes:
+        price_increment: Smallest price step; 0.0 leaves it to the data.
+        size_increment: Smallest step of a quantity; 0.0 is any.
+        min_quantity: Smallest quantity of an order; 0.0 is any.
+        max_quantity: Largest quantity of an order; ``None`` is any.
+        multiplier: What one unit at a price of 1 is worth, in the currency of the price.
+    """
+
+    price_increment: Annotated[float, Field(ge=0.0)] = 0.0
+    size_increment: Annotated[float, Field(ge=0.0)] = 0.0
+    min_quantity: Annotated[float, Field(ge=0.0)] = 0.0
+    max_quantity: Annotated[float, Field(gt=0.0)] | None = None
+    multiplier: Annotated[float, Field(gt=0.0)] = 1.0
+
+    def row(self) -> dict[str, float]:
+        """What was said, as columns of the run's instrument table."""
+        return {name: value for name in self.model_fields_set if (value := getattr(self, name)) is not None}
+
+
+def _session(text: str) -> tuple[int, int, int]:
+    """Open and close, ns since midnight UTC, and the days as bits."""
+    found = _SESSION.fullmatch(text)
+    if found is None:
+        msg = f"session '{text}': expected such as '09:00-17:30' or 'mon-fri 09:00-17:30'"
+        raise ValueError(msg)
+    first, last, *clock = found.groups()
+    open_ns, close_ns = _clock_ns(clock[:3]), _clock_ns(clock[3:])
+    if not 0 <= open_ns < close_ns <= 24 * 3_600 * _NS_PER_S:
+        msg = f"session '{text}': it has to end after it begins, within one day; over midnight it is two sessions"
+        raise ValueError(msg)
+    return open_ns, close_ns, _weekdays(text, first, last)
+
+
+def _clock_ns(parts: Sequence[str | None]) -> int:
+    hours, minutes, seconds = (int(part or 0) for part in parts)
+    return ((hours * 60 + minutes) * 60 + seconds) * _NS_PER_S
+
+
+def _weekdays(text: str, first: str | None, last: str | None) -> int:
+    if first is None:
+        return 0b111_1111
+    named = (first, last or first)
+    if any(day not in DAYS for day in named):
+        msg = f"session '{text}': expected days such as 'mon' or 'mon-fri'"
+        raise ValueError(msg)
+    begin, end = (DAYS.index(day) for day in named)
+    days = range(begin, end + 1) if begin <= end else (*range(begin, 7), *range(end + 1))
+    return sum(1 << day for day in days)

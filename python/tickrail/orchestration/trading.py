@@ -1,0 +1,72 @@
+"""What trading is like in a run without configuration files: the terms of venues and instruments, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tickrail._native import InstrumentId
+from tickrail.domain.near import did_you_mean
+from tickrail.domain.venue_terms import InstrumentTerms, VenueTerms
+from tickrail.errors import ParameterError
+
+__all__ = ["Trading"]
+
+
+class Trading:
+    """Completes a run's instrument table.
+
+    Args:
+        fee_rate: Of venues without terms.
+        venue: The terms of all venues, or of each by its name.
+        terms: Of instruments, by id.
+    """
+
+    def __init__(
+        self,
+        fee_rate: float,
+        venue: VenueTerms | Mapping[str, VenueTerms] | None,
+        terms: Mapping[str, InstrumentTerms] | None,
+    ) -> None:
+        self._fee_rate = fee_rate
+        self._given = venue
+        self._terms = dict(terms or {})
+        self.venues: dict[str, VenueTerms] = {}
+        if isinstance(venue, VenueTerms) and fee_rate:
+            raise ParameterError("fees stand in venue and in fee_rate", hint="say fee_rate=... within VenueTerms(...)")
+
+    def rows(self, table: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The rows of the table with what trading each instrument costs and is held to.
+
+        Raises:
+            ParameterError: Terms name a venue or an instrument that the data does not have.
+        """
+        names = list(dict.fromkeys(InstrumentId(name).venue for name in table))
+        if isinstance(self._given, VenueTerms):
+            self.venues = dict.fromkeys(names, self._given)
+        else:
+            self.venues = dict(self._given or {})
+            _refuse_unknown("venue", self.venues, names)
+        _refuse_unknown("terms", self._terms, table)
+        return [self._row(name, row) for name, row in table.items()]
+
+    def _row(self, name: str, row: Mapping[str, Any]) -> dict[str, Any]:
+        venue = self.venues.get(InstrumentId(name).venue)
+        costs = {"fee_rate": self._fee_rate} if venue is None else venue.instrument_row()
+        own = self._terms[name].row() if name in self._terms else {}
+        return {**row, **costs, **own}
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the result, as plain values; nothing where nothing was said."""
+        said = {name: terms.model_dump(mode="json", exclude_defaults=True) for name, terms in self.venues.items()}
+        rules = {name: terms.model_dump(mode="json", exclude_defaults=True) for name, terms in self._terms.items()}
+        return {name: value for name, value in (("venue", said), ("terms", rules)) if value}
+
+
+def _refuse_unknown(argument: str, given: Mapping[str, object], known: Mapping[str, object] | list[str]) -> None:
+    for name in given:
+        if name not in known:
+            near = did_you_mean(name, known)
+            raise ParameterError(
+                f"{argument} names '{name}', which the data does not have{near}", hint=", ".join(known)
+            )

@@ -1,0 +1,63 @@
+//! A simulation by hand, as Python drives it: up to a time, or one step at a time.
+
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use tickrail_core::dispatch::{Dispatcher as Core, Outcome, Step};
+
+use crate::host::PyHost;
+use crate::turn;
+
+/// Where a stretch by hand came to.
+pub enum Came {
+    /// To the time, or through the step that is named.
+    To(Option<&'static str>),
+    /// To the end of the run, by this outcome.
+    Ended(Outcome),
+}
+
+/// What cannot be driven by hand is refused before anything happens.
+pub fn check(core: &Core<PyHost>) -> PyResult<()> {
+    if core.is_by_arrival() {
+        return Err(PyRuntimeError::new_err(
+            "a live run goes by arrival, and nobody can drive its clock: run_until() and step() are for simulations",
+        ));
+    }
+    Ok(())
+}
+
+/// Takes everything up to `until_ns`.
+pub fn until(py: Python<'_>, core: &mut Core<PyHost>, until_ns: i64) -> PyResult<Came> {
+    let now_ns = core.desk().now_ns();
+    if until_ns < now_ns {
+        return Err(PyValueError::new_err(format!(
+            "run_until({until_ns}) lies {} ns before now ({now_ns}): the clock never runs backwards",
+            now_ns.saturating_sub(until_ns)
+        )));
+    }
+    loop {
+        match core.advance_until(until_ns) {
+            Outcome::Slice => turn::offer(py)?,
+            Outcome::Reached => return Ok(Came::To(None)),
+            Outcome::Pulled => {
+                return Err(PyRuntimeError::new_err(
+                    "the pull strategy has a tick: take it, with 'for tick in run.until(...)' or step()",
+                ));
+            }
+            outcome => return Ok(Came::Ended(outcome)),
+        }
+    }
+}
+
+/// Takes the next input.
+pub fn step(core: &mut Core<PyHost>) -> Came {
+    let name = match core.step() {
+        Step::Tick => "tick",
+        Step::Timer => "timer",
+        Step::OrderUpdate => "order_update",
+        Step::Venue => "venue",
+        Step::Result => "result",
+        Step::Nothing => return Came::To(None),
+        Step::Ended(outcome) => return Came::Ended(outcome),
+    };
+    Came::To(Some(name))
+}
