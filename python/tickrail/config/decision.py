@@ -14,7 +14,7 @@ from tickrail.config.models import RuntimeConfig
 
 __all__ = ["decision_digest", "decision_part"]
 
-SETTINGS_WITHOUT_EFFECT: Final = {"run_dir", "slice_ticks", "always_fresh"}
+SETTINGS_WITHOUT_EFFECT: Final = {"run_dir", "slice_ticks", "always_fresh", "sample_every"}
 WITH_SECRETS: Final = ("feeds", "venues", "strategies")
 
 

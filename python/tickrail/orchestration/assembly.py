@@ -251,6 +251,7 @@ class Assembly:
             config_digest=self.loaded.digest,
             slice_ticks=runtime.slice_ticks,
             always_fresh=runtime.always_fresh,
+            sample_every=runtime.sample_every,
         )
         for name, array in parts.arrays.items():
             dispatcher.feed(name, array)

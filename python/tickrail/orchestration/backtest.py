@@ -20,6 +20,7 @@ from tickrail.orchestration.sources import Data, named_arrays, order_key
 from tickrail.orchestration.tick_dispatcher import DigestMode, Progress, TickDispatcher
 from tickrail.orchestration.trading import Trading
 from tickrail.report.result import Result, Status
+from tickrail.report.stats import RuntimeStats
 from tickrail.strategy.strategy import Strategy
 
 __all__ = ["PullRun", "PullStrategy", "Strategies", "backtest", "open_run"]
@@ -220,6 +221,17 @@ class PullRun:
 
     def __iter__(self) -> Iterator[Tick]:
         return self._dispatcher.pulls()
+
+    def until(self, until: TimeLike) -> Iterator[Tick]:
+        """The ticks up to ``until``, and no further: ``for tick in run.until("2024-01-31T10:00"): ...``.
+
+        Timers of that time have fired when they are taken, and the clock stands there.
+        """
+        return self._dispatcher.until(until)
+
+    def stats(self) -> RuntimeStats:
+        """Accounts and measured times so far."""
+        return self._dispatcher.stats()
 
     def __enter__(self) -> Self:
         if self._started:

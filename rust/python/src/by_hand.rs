@@ -11,6 +11,8 @@ use crate::turn;
 pub enum Came {
     /// To the time, or through the step that is named.
     To(Option<&'static str>),
+    /// To a tick of the pull strategy.
+    Tick(Py<PyAny>),
     /// To the end of the run, by this outcome.
     Ended(Outcome),
 }
@@ -25,7 +27,7 @@ pub fn check(core: &Core<PyHost>) -> PyResult<()> {
     Ok(())
 }
 
-/// Takes everything up to `until_ns`.
+/// Takes everything up to `until_ns`, or up to the next tick of the pull strategy.
 pub fn until(py: Python<'_>, core: &mut Core<PyHost>, until_ns: i64) -> PyResult<Came> {
     let now_ns = core.desk().now_ns();
     if until_ns < now_ns {
@@ -38,14 +40,17 @@ pub fn until(py: Python<'_>, core: &mut Core<PyHost>, until_ns: i64) -> PyResult
         match core.advance_until(until_ns) {
             Outcome::Slice => turn::offer(py)?,
             Outcome::Reached => return Ok(Came::To(None)),
-            Outcome::Pulled => {
-                return Err(PyRuntimeError::new_err(
-                    "the pull strategy has a tick: take it, with 'for tick in run.until(...)' or step()",
-                ));
-            }
+            Outcome::Pulled => return shown(py, core),
             outcome => return Ok(Came::Ended(outcome)),
         }
     }
+}
+
+fn shown(py: Python<'_>, core: &mut Core<PyHost>) -> PyResult<Came> {
+    let Some(tick) = core.pulled().copied() else { return Ok(Came::To(None)) };
+    let object = core.host_mut().pulled(py, &tick)?;
+    // SAFETY: `pulled` returns a new reference.
+    Ok(Came::Tick(unsafe { Bound::from_owned_ptr(py, object) }.unbind()))
 }
 
 /// Takes the next input.

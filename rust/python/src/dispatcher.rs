@@ -334,13 +334,30 @@ impl Dispatcher {
     ///
     /// Returns whether the run goes on; ``run`` or ``finish`` ends it. Where it is cut makes no difference to what it does.
     fn run_until(&self, py: Python<'_>, until_ns: i64) -> PyResult<bool> {
-        self.by_hand(py, |core| by_hand::until(py, core, until_ns)).map(|(goes_on, _)| goes_on)
+        match self.by_hand(py, |core| by_hand::until(py, core, until_ns))? {
+            Came::To(_) => Ok(true),
+            Came::Ended(_) => Ok(false),
+            Came::Tick(_) => {
+                Err(PyRuntimeError::new_err("the pull strategy has a tick before that time: take it with pull_until()"))
+            }
+        }
     }
 
     /// Take the next input, whatever it is: ``"tick"``, ``"timer"``, ``"order_update"``, ``"venue"`` or ``"result"``;
     /// ``None`` where nothing is left or the run has ended. The first call starts the strategies before.
     fn step(&self, py: Python<'_>) -> PyResult<Option<&'static str>> {
-        self.by_hand(py, |core| Ok(by_hand::step(core))).map(|(_, step)| step)
+        match self.by_hand(py, |core| Ok(by_hand::step(core)))? {
+            Came::To(step) => Ok(step),
+            Came::Ended(_) | Came::Tick(_) => Ok(None),
+        }
+    }
+
+    /// The next tick of the pull strategy up to ``until_ns``; ``None`` once there is none, or the run has ended.
+    fn pull_until(&self, py: Python<'_>, until_ns: i64) -> PyResult<Option<Py<PyAny>>> {
+        match self.by_hand(py, |core| by_hand::until(py, core, until_ns))? {
+            Came::Tick(tick) => Ok(Some(tick)),
+            Came::Ended(_) | Came::To(_) => Ok(None),
+        }
     }
 
     /// The ticks of the pull strategy, until the run has ended; the loop goes on by one input each time.
@@ -523,15 +540,11 @@ fn ended(py: Python<'_>, inside: &Inside, core: &Core<PyHost>, outcome: Outcome)
 }
 
 impl Dispatcher {
-    /// Drives the loop by hand, starting it first if need be: whether the run goes on, and what `act` says.
-    fn by_hand(
-        &self,
-        py: Python<'_>,
-        act: impl FnOnce(&mut Core<PyHost>) -> PyResult<Came>,
-    ) -> PyResult<(bool, Option<&'static str>)> {
+    /// Drives the loop by hand, starting it first if need be; where the run ends by it, it is settled.
+    fn by_hand(&self, py: Python<'_>, act: impl FnOnce(&mut Core<PyHost>) -> PyResult<Came>) -> PyResult<Came> {
         let inside = self.inside.get(py);
         if inside.end.get().is_some() {
-            return Ok((false, None));
+            return Ok(Came::Ended(Outcome::End));
         }
         let result = inside.drive(py, &self.stop, |core| {
             let outcome = match by_hand::check(core) {
@@ -546,15 +559,12 @@ impl Dispatcher {
                     Err(error) => return Ok(Err(error)),
                 },
             };
-            match came {
-                Came::To(step) => Ok(Ok((true, step))),
-                Came::Ended(outcome) => {
-                    let end = ended(py, inside, core, outcome)?.unwrap_or("stopped");
-                    core.finish();
-                    inside.end.set(Some(end));
-                    Ok(Ok((false, None)))
-                }
+            if let Came::Ended(outcome) = came {
+                let end = ended(py, inside, core, outcome)?.unwrap_or("stopped");
+                core.finish();
+                inside.end.set(Some(end));
             }
+            Ok(Ok(came))
         });
         match result {
             Ok(came) => {
@@ -564,7 +574,7 @@ impl Dispatcher {
             }
             Err(error) => {
                 inside.thread.set(0);
-                self.settle(py, Err(error)).map(|_| (false, None))
+                self.settle(py, Err(error)).map(|_| Came::Ended(Outcome::Stopped))
             }
         }
     }
