@@ -91,7 +91,7 @@ def test_a_cut_run_has_the_digest_of_one_in_one_go() -> None:
     whole, _ = begun(*range(1_000, 30_000, 700))
     whole.run()
     cut, _ = begun(*range(1_000, 30_000, 700))
-    for until in (1_000, 1_001, 9_999, 20_000, 29_000):
+    for until in (1_001, 3_500, 9_999, 20_000, 28_000):
         cut.run_until(until)
         cut.step()
     cut.run()

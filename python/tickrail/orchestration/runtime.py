@@ -62,8 +62,8 @@ class Runtime:
     def run_until(self, until: TimeLike) -> bool:
         """Take everything up to ``until``, ticks and then timers of that time too; the clock then stands there.
 
-        For tests and notebooks, in a simulation; ``run`` goes on from there to the end of the data, ``finish`` ends the run.
-        The first call starts the strategies.
+        For tests and notebooks, in a simulation; ``run`` goes on from there to the end of the data, ``finish`` ends the
+        run. The first call starts the strategies.
 
         Returns:
             Whether the run goes on; false where it was stopped.

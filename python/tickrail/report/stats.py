@@ -181,7 +181,9 @@ class RuntimeStats:
         }
 
     def to_arrow(self) -> pa.Table:
-        """What was measured as a table, a row a bucket: ``kind``, ``name``, ``measure``, ``from_ns``, ``to_ns``, ``count``.
+        """What was measured as a table, a row a bucket.
+
+        Columns: ``kind``, ``name``, ``measure``, ``from_ns``, ``to_ns``, ``count``.
 
         Raises:
             ImportError: ``pyarrow`` is not installed.

@@ -4,6 +4,8 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use tickrail_core::dispatch::{Dispatcher as Core, Outcome, Step};
 
+use crate::dispatcher::{Dispatcher, ended};
+use crate::gil::thread_mark;
 use crate::host::PyHost;
 use crate::turn;
 
@@ -17,8 +19,54 @@ pub enum Came {
     Ended(Outcome),
 }
 
+impl Dispatcher {
+    /// Drives the loop by hand, starting it first if need be; where the run ends by it, it is settled.
+    pub(crate) fn by_hand(
+        &self,
+        py: Python<'_>,
+        act: impl FnOnce(&mut Core<PyHost>) -> PyResult<Came>,
+    ) -> PyResult<Came> {
+        let inside = self.inside.get(py);
+        inside.check_idle()?;
+        if inside.end.get().is_some() {
+            return Ok(Came::Ended(Outcome::End));
+        }
+        let result = inside.drive(py, &self.stop, |core| {
+            let outcome = match check(core) {
+                Err(error) => return Ok(Err(error)),
+                Ok(()) if inside.is_begun.replace(true) => Outcome::Slice,
+                Ok(()) => core.start(),
+            };
+            let came = match ended(py, inside, core, outcome)? {
+                Some(_) => Came::Ended(outcome),
+                None => match act(core) {
+                    Ok(came) => came,
+                    Err(error) => return Ok(Err(error)),
+                },
+            };
+            if let Came::Ended(outcome) = came {
+                let end = ended(py, inside, core, outcome)?.unwrap_or("stopped");
+                core.finish();
+                inside.end.set(Some(end));
+            }
+            Ok(Ok(came))
+        });
+        match result {
+            Ok(came) => {
+                // Whoever drives by hand acts in between: this thread stays the dispatch thread until the run ends.
+                inside.thread.set(if inside.end.get().is_some() { 0 } else { thread_mark() });
+                came
+            }
+            Err(error) => {
+                inside.thread.set(0);
+                self.settle(py, Err(error)).map(|_| Came::Ended(Outcome::Stopped))
+            }
+        }
+    }
+}
+
 /// What cannot be driven by hand is refused before anything happens.
-pub fn check(core: &Core<PyHost>) -> PyResult<()> {
+fn check(core: &Core<PyHost>) -> PyResult<()> {
     if core.is_by_arrival() {
         return Err(PyRuntimeError::new_err(
             "a live run goes by arrival, and nobody can drive its clock: run_until() and step() are for simulations",

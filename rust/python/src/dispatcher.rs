@@ -49,26 +49,26 @@ enum Phase {
 /// Belongs to one thread at a time; only ``request_stop`` may come from any thread at any moment.
 #[pyclass(frozen, module = "tickrail._native")]
 pub struct Dispatcher {
-    stop: Arc<StopFlag>,
+    pub(crate) stop: Arc<StopFlag>,
     snapshots: Arc<Snapshots>,
     /// What was measured, for any thread.
     meters: Arc<Meters>,
-    inside: GilBound<Inside>,
+    pub(crate) inside: GilBound<Inside>,
 }
 
-struct Inside {
+pub(crate) struct Inside {
     phase: RefCell<Phase>,
     desk: Rc<Desk>,
     table: Rc<RunTable>,
-    thread: Rc<Cell<usize>>,
+    pub(crate) thread: Rc<Cell<usize>>,
     callbacks: Rc<Callbacks>,
     names: RefCell<Vec<String>>,
     /// Name and file of each feed.
     feeds: RefCell<Vec<String>>,
     /// Whether the first pull has started the strategies.
-    is_begun: Cell<bool>,
+    pub(crate) is_begun: Cell<bool>,
     /// How the run ended, once it did.
-    end: Cell<Option<&'static str>>,
+    pub(crate) end: Cell<Option<&'static str>>,
     /// Who runs the coroutines of strategies.
     spawner: Option<Py<PyAny>>,
     /// Where the loop answers whoever asks for accounts.
@@ -100,8 +100,13 @@ impl Inside {
         }
     }
 
+    /// Refuses a call from within a handler.
+    pub(crate) fn check_idle(&self) -> PyResult<()> {
+        self.phase.try_borrow_mut().map(drop).map_err(|_| busy())
+    }
+
     /// Drives the loop, on this thread, building it first if need be.
-    fn drive<R>(
+    pub(crate) fn drive<R>(
         &self,
         py: Python<'_>,
         stop: &Arc<StopFlag>,
@@ -526,7 +531,12 @@ fn pull_next(py: Python<'_>, inside: &Inside, core: &mut Core<PyHost>) -> PyResu
 }
 
 /// How the run ended by `outcome`, if it did.
-fn ended(py: Python<'_>, inside: &Inside, core: &Core<PyHost>, outcome: Outcome) -> PyResult<Option<&'static str>> {
+pub(crate) fn ended(
+    py: Python<'_>,
+    inside: &Inside,
+    core: &Core<PyHost>,
+    outcome: Outcome,
+) -> PyResult<Option<&'static str>> {
     match outcome {
         Outcome::Slice | Outcome::Pulled | Outcome::Idle | Outcome::Reached => Ok(None),
         Outcome::End => Ok(Some("end")),
@@ -540,45 +550,6 @@ fn ended(py: Python<'_>, inside: &Inside, core: &Core<PyHost>, outcome: Outcome)
 }
 
 impl Dispatcher {
-    /// Drives the loop by hand, starting it first if need be; where the run ends by it, it is settled.
-    fn by_hand(&self, py: Python<'_>, act: impl FnOnce(&mut Core<PyHost>) -> PyResult<Came>) -> PyResult<Came> {
-        let inside = self.inside.get(py);
-        if inside.end.get().is_some() {
-            return Ok(Came::Ended(Outcome::End));
-        }
-        let result = inside.drive(py, &self.stop, |core| {
-            let outcome = match by_hand::check(core) {
-                Err(error) => return Ok(Err(error)),
-                Ok(()) if inside.is_begun.replace(true) => Outcome::Slice,
-                Ok(()) => core.start(),
-            };
-            let came = match ended(py, inside, core, outcome)? {
-                Some(_) => Came::Ended(outcome),
-                None => match act(core) {
-                    Ok(came) => came,
-                    Err(error) => return Ok(Err(error)),
-                },
-            };
-            if let Came::Ended(outcome) = came {
-                let end = ended(py, inside, core, outcome)?.unwrap_or("stopped");
-                core.finish();
-                inside.end.set(Some(end));
-            }
-            Ok(Ok(came))
-        });
-        match result {
-            Ok(came) => {
-                // Whoever drives by hand acts in between: this thread stays the dispatch thread until the run ends.
-                inside.thread.set(if inside.end.get().is_some() { 0 } else { thread_mark() });
-                came
-            }
-            Err(error) => {
-                inside.thread.set(0);
-                self.settle(py, Err(error)).map(|_| Came::Ended(Outcome::Stopped))
-            }
-        }
-    }
-
     #[expect(clippy::too_many_arguments, reason = "what three ways to register a strategy have in common")]
     fn enter(
         &self,
@@ -643,7 +614,7 @@ impl Dispatcher {
     }
 
     /// Notes how the run ended; a KeyboardInterrupt between handlers is an interruption like one inside.
-    fn settle(&self, py: Python<'_>, result: PyResult<&'static str>) -> PyResult<&'static str> {
+    pub(crate) fn settle(&self, py: Python<'_>, result: PyResult<&'static str>) -> PyResult<&'static str> {
         let inside = self.inside.get(py);
         let end = match result {
             Ok(end) => Ok(end),

@@ -174,6 +174,8 @@ impl<H: Host> Dispatcher<H> {
             self.look_at_first();
         }
         self.steps.start();
+        // From now on whoever looks finds something.
+        self.answer(self.snapshots.asked(), false);
         self.steps.halted().unwrap_or(Outcome::Slice)
     }
 
