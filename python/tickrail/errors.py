@@ -20,6 +20,17 @@ The tree; each class carries its facts as attributes and, where there is one, th
     ├── OrderRefused             an order that never left: quantity, instrument, state (also a ValueError)
     ├── IllegalTransition        a lifecycle operation that the present state does not allow
     ├── WrongThread              a call that belongs to the dispatch thread (also a RuntimeError)
+    ├── CommandError             a command that came to nothing
+    │   ├── DuplicateHandler         its type has a handler already, or another type has its name
+    │   ├── NoHandler                nobody handles its type
+    │   ├── CommandInvalid           a field is wrong (also a ValueError)
+    │   ├── CommandRefused           what it asks for cannot be; the reason in one word is attached
+    │   ├── CommandTimeout           no answer in time (also a TimeoutError)
+    │   ├── CommandExpired           its turn came too late
+    │   ├── LaneFull                 too many commands wait
+    │   ├── WouldDeadlock            the caller is who would have to handle it (also a RuntimeError)
+    │   ├── NotRunning               no run goes on that could handle it
+    │   └── ShuttingDown             the run takes no more commands
     ├── SpawnTimedOut            a coroutine that a simulation waited for in vain (also a TimeoutError)
     ├── RunFailed                a run that could not go on; its partial result is attached
     └── RuntimeFault             a defect of tickrail itself: a panic of the native core
@@ -33,19 +44,29 @@ from typing import ClassVar
 
 __all__ = [
     "BadRecord",
+    "CommandError",
+    "CommandExpired",
+    "CommandInvalid",
+    "CommandRefused",
+    "CommandTimeout",
     "ConfigError",
     "ConfigProblems",
     "ContainerClosed",
     "DataError",
+    "DuplicateHandler",
     "HandlerError",
     "IllegalTransition",
     "ImportFormatError",
+    "LaneFull",
+    "NoHandler",
     "NotInjected",
+    "NotRunning",
     "OrderRefused",
     "ParameterError",
     "Problem",
     "RunFailed",
     "RuntimeFault",
+    "ShuttingDown",
     "SpawnTimedOut",
     "StrategyImportError",
     "TickFileError",
@@ -53,6 +74,7 @@ __all__ = [
     "TimerRefused",
     "UnknownEnvironment",
     "WiringError",
+    "WouldDeadlock",
     "WrongThread",
 ]
 
@@ -319,6 +341,87 @@ class IllegalTransition(TickrailError):
 
 class WrongThread(TickrailError, RuntimeError):
     """The call belongs to the dispatch thread of the run."""
+
+
+class CommandError(TickrailError):
+    """A command came to nothing.
+
+    Attributes:
+        command: The name of its type.
+    """
+
+    def __init__(self, message: str, *, command: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.command = command
+
+
+class DuplicateHandler(CommandError):
+    """A command type would have two handlers, or two types one name.
+
+    Attributes:
+        first: Where the first was registered.
+        second: Where the second was.
+    """
+
+    def __init__(
+        self, message: str, *, command: str = "", first: str = "", second: str = "", hint: str | None = None
+    ) -> None:
+        super().__init__(message, command=command, hint=hint)
+        self.first = first
+        self.second = second
+
+
+class NoHandler(CommandError):
+    """Nobody handles this type of command."""
+
+
+class CommandInvalid(CommandError, ValueError):
+    """A field of the command is wrong."""
+
+
+class CommandRefused(CommandError):
+    """What the command asks for cannot be.
+
+    Attributes:
+        reason: In one word: ``unknown_strategy``, ``unknown_instrument``, ``unknown_order``, ``illegal_transition``,
+            ``not_renewable``, ``invalid_parameter`` or ``halted``.
+    """
+
+    def __init__(self, message: str, *, reason: str, command: str = "", hint: str | None = None) -> None:
+        super().__init__(message, command=command, hint=hint)
+        self.reason = reason
+
+
+class CommandTimeout(CommandError, TimeoutError):
+    """There was no answer in time.
+
+    Attributes:
+        timeout_s: How long the sender waited.
+    """
+
+    def __init__(self, message: str, *, timeout_s: float, command: str = "", hint: str | None = None) -> None:
+        super().__init__(message, command=command, hint=hint)
+        self.timeout_s = timeout_s
+
+
+class CommandExpired(CommandError):
+    """The command's turn came after it had expired."""
+
+
+class LaneFull(CommandError):
+    """The command's lane has no room."""
+
+
+class WouldDeadlock(CommandError, RuntimeError):
+    """The caller would wait for itself."""
+
+
+class NotRunning(CommandError):
+    """No run goes on that could handle the command."""
+
+
+class ShuttingDown(CommandError):
+    """The run takes no more commands."""
 
 
 class SpawnTimedOut(TickrailError, TimeoutError):

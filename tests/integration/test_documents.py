@@ -15,7 +15,20 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benches/*.md")])
 EXAMPLES = sorted(path for path in ROOT.glob("examples/**/*.py") if not path.name.startswith(("_", "test_")))
 FENCE = re.compile(r"^(?P<ticks>`{3,})(?P<tag>[^`\n]*)\n(?P<body>.*?)^(?P=ticks)[ \t]*$", re.MULTILINE | re.DOTALL)
-KNOWN_TAGS = {"", "python", "python no-run", "toml", "console", "text", "mermaid", "rust", "json", "csv", "make"}
+KNOWN_TAGS = {
+    "",
+    "python",
+    "python no-run",
+    "toml",
+    "console",
+    "console run",
+    "text",
+    "mermaid",
+    "rust",
+    "json",
+    "csv",
+    "make",
+}
 
 
 @dataclass(frozen=True)

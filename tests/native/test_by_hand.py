@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tickrail import Strategy, Tick, TickDispatcher, TimerEvent, errors, open_run
+from tickrail import Strategy, Tick, TickDispatcher, TimerEvent, _native, errors, open_run
 
 from .runs import EURUSD, array, dispatcher
 
@@ -143,7 +143,7 @@ def test_a_pulled_tick_is_not_passed_over() -> None:
     run = dispatcher(array([1_000]))
     run.register_pull(Noted(), "noted")
     with pytest.raises(RuntimeError, match="pull_until"):
-        run.run_until(2_000)
+        _native.run_until(run, 2_000)
 
 
 def test_a_handler_cannot_drive_its_own_run() -> None:

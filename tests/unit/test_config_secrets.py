@@ -178,6 +178,26 @@ def test_which_names_say_secret(name: str, token: bool, hidden: bool) -> None:
     assert says_secret(name, token=token) is hidden
 
 
+def test_whatever_stands_under_such_a_name_is_hidden(load: Load) -> None:
+    text = (
+        f'[venues.X]\noptions = {{ password = ["{HIDDEN}", 12], api_key = {{ a = "{HIDDEN}" }}, pin_secret = 77123,'
+        f' on_secret = true, list = [{{ token = "{HIDDEN}" }}] }}\n'
+    )
+    loaded = load(text)
+    options = loaded.config.venues["X"].options
+    for shown in (repr(loaded.config), loaded.config.model_dump_json()):
+        assert HIDDEN not in shown
+        assert "77123" not in shown
+    assert options["list"][0]["token"].get_secret_value() == HIDDEN
+    assert options["pin_secret"].get_secret_value() == "77123"
+    assert options["on_secret"] is True
+    with pytest.raises(TypeError, match="cannot be changed"):
+        options["list"].append(1)
+    with pytest.raises(TypeError, match="cannot be changed"):
+        options["list"][0]["x"] = 1
+    assert pickle.loads(pickle.dumps(options)) == options
+
+
 def shown_everywhere(loaded: LoadedConfig) -> str:
     config = loaded.config
     return "\n".join(

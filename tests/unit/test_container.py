@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Protocol
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any, Protocol
 
 import pytest
 
 from tickrail.errors import ContainerClosed, WiringError
-from tickrail.orchestration.container import Container, Provider, Scope
+from tickrail.orchestration.container import Container, Named, Provider, Scope
+from tickrail.orchestration.io_thread import IoThread
+from tickrail.orchestration.provider import key_name, normal_key
 
 
 class Store:
@@ -118,7 +122,7 @@ def test_eight_threads_make_one_singleton_and_one_scoped_object() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60)
+        thread.join(timeout=10)
     assert sorted(made) == ["scoped", "single"]
     assert len(found) == 8
     assert len(set(found)) == 1
@@ -134,7 +138,7 @@ def test_a_factory_may_ask_the_container() -> None:
     holder.append(Container.build(Provider().singleton(first).singleton(second, make)))
     done = threading.Thread(target=lambda: holder[0].get(second), daemon=True)
     done.start()
-    done.join(timeout=60)
+    done.join(timeout=5)
     assert not done.is_alive(), "deadlock"
     assert holder[0].get(second) is holder[0].get(first)
 
@@ -229,7 +233,7 @@ def test_all_problems_of_a_graph_at_once() -> None:
     said = [problem.split(": ", 1)[1] for problem in caught.value.problems]
     assert said == [
         "Lost needs bytes (absent), which nothing provides",
-        "Adapter needs Store (store), which nothing provides",
+        "Adapter needs Store (store), which nothing provides (Lost > Report > Port > Adapter > Store)",
         "needs itself: Egg > Hen > Egg",
         "Lost lives as long as its RUNTIME and cannot hold Report (stroe), which lives as long as its STRATEGY",
         "Captor lives as long as its RUNTIME and cannot hold Report (report), which lives as long as its STRATEGY",
@@ -247,8 +251,8 @@ def test_mistakes_of_single_registrations() -> None:
     async def connect() -> Store:
         return Store()
 
-    with pytest.raises(WiringError, match=r"made by an async function"):
-        Provider().singleton(Store, connect)
+    with pytest.raises(WiringError, match=r"made by an async function, and at each request"):
+        Provider().factory(Store, connect)
     with pytest.raises(WiringError, match="Port cannot be made, it is abstract"):
         Provider().singleton(Port)
 
@@ -275,3 +279,193 @@ def test_a_port_bound_to_a_scoped_adapter_lives_as_long() -> None:
 def test_importing_the_container_does_not_load_dishka() -> None:
     code = "import sys, tickrail.orchestration.container; sys.exit('dishka' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def said(*providers: Provider, **options: object) -> list[str]:
+    with pytest.raises(WiringError) as caught:
+        Container.build(*providers, **options)  # type: ignore[arg-type]
+    return [problem.partition(": ")[2] for problem in caught.value.problems]
+
+
+class Wrapped:
+    def __init__(self, inner: Port, missing: bytes) -> None:
+        pass
+
+
+def test_wrong_decorators_are_named() -> None:
+    wired = Provider().singleton(Store).singleton(Adapter).bind(Port, Adapter)
+    assert said(wired, Provider().decorate(Report, lambda: 1).decorate(Port, Adapter)) == [
+        "decorates Report, which nothing registers; did you mean 'Port'?",
+        "Adapter decorates Port and has no argument that takes one",
+    ]
+    assert said(wired, Provider().decorate(Port, Wrapped)) == ["Port needs bytes (missing), which nothing provides"]
+
+
+class HoldsAll:
+    def __init__(self, reports: tuple[Report, ...], port: Port) -> None:
+        pass
+
+
+def test_a_captive_is_drawn_down_to_what_lives_shorter() -> None:
+    provider = Provider().singleton(Store).scoped(Adapter).bind(Port, Adapter).singleton(HoldsAll)
+    provider.collect(Report, lambda: Report).collect(Report, scope=Scope.SESSION)
+    assert said(provider) == [
+        "HoldsAll lives as long as its RUNTIME and cannot hold tuple[Report, ...] (reports), which lives as long as its"
+        " SESSION (HoldsAll > tuple[Report, ...] > Report #2)",
+        "HoldsAll lives as long as its RUNTIME and cannot hold Port (port), which lives as long as its STRATEGY"
+        " (HoldsAll > Port > Adapter)",
+        "Report #2 lives as long as its SESSION and cannot hold Port (port), which lives as long as its STRATEGY"
+        " (Report #2 > Port > Adapter)",
+    ]
+
+
+def test_a_long_path_is_drawn_by_its_end() -> None:
+    chain = keys(40)
+    provider = Provider()
+    for this, that in zip(chain, [*chain[1:], bytes], strict=True):
+
+        def make(it: object) -> Store:
+            return Store()
+
+        make.__annotations__ = {"it": that, "return": this}
+        provider.singleton(this, make)
+    (problem,) = said(provider)
+    assert problem.startswith("Store39 needs bytes (it), which nothing provides (... > Store29 > Store30 > ")
+    assert problem.endswith(" > Store39 > bytes)")
+
+
+def test_long_chains_and_diamonds_are_checked_in_no_time() -> None:
+    """A walk over every path would take 2**100 steps, one by recursion a thousand frames."""
+    chain = keys(1_200)
+    provider = Provider().singleton(chain[0])
+    for this, that in zip(chain[1:], chain, strict=False):
+
+        def make(it: object, again: object) -> Store:
+            return Store()
+
+        make.__annotations__ = {"it": that, "again": that, "return": this}
+        provider.singleton(this, make)
+    container = Container.build(provider)
+    container.resolve_async()
+    assert container.has(chain[-1])
+    assert isinstance(container.get(chain[100]), Store)
+
+
+def test_two_circles_are_both_drawn() -> None:
+    class A: ...
+
+    class B: ...
+
+    def a(it: B) -> A: ...  # type: ignore[empty-body]
+
+    def b(it: A) -> B: ...  # type: ignore[empty-body]
+
+    a.__annotations__.update({"it": B, "return": A})
+    b.__annotations__.update({"it": A, "return": B})
+    provider = Provider().singleton(A, a).singleton(B, b).singleton(Egg).singleton(Hen)
+    assert said(provider) == ["needs itself: A > B > A", "needs itself: Egg > Hen > Egg"]
+
+
+def test_overrides_replace_and_do_nothing_else() -> None:
+    assert said(Provider().singleton(Store), overrides=[Provider().collect(Store).scoped(Report)]) == [
+        "an override replaces, it neither collects nor decorates",
+        "overrides Report, which nothing registers",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        (Store, "Store"),
+        (Annotated[Store, "a note"], "Store"),
+        (Annotated[Store, Named("fast")], "Store 'fast'"),
+        (Annotated[Annotated[Store, "a note"], Named("fast")], "Store 'fast'"),
+        (typing.Sequence[Store], "Sequence[Store]"),
+        (typing.Tuple[Store, ...], "tuple[Store, ...]"),  # noqa: UP006
+        (dict[str, list[Store]], "dict[str, list[Store]]"),
+        (typing.Any, "Any"),
+    ],
+    ids=str,
+)
+def test_a_key_is_written_as_one_would_write_it(key: object, name: str) -> None:
+    assert key_name(normal_key(key)) == name
+
+
+def test_equal_keys_are_equal_however_they_are_written() -> None:
+    assert normal_key(typing.Sequence[Store]) == Sequence[Store]
+    assert normal_key(typing.Tuple[Store, ...]) == tuple[Store, ...]  # noqa: UP006
+    assert normal_key(tuple) is tuple
+    assert hash(normal_key(Annotated[Store, Named("a")])) == hash(normal_key(Annotated[Store, "x", Named("a")]))
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (3, "cannot be made"),
+        (min, "cannot be read|positional only"),
+        (divmod, "argument x, y of divmod is positional only"),
+    ],
+)
+def test_sources_that_cannot_be_called_by_name(source: Any, said: str) -> None:
+    with pytest.raises(WiringError, match=said):
+        Provider().singleton(Store, source)
+
+
+def test_annotations_that_cannot_be_resolved() -> None:
+    def make(it: object) -> Store:
+        return Store()
+
+    make.__annotations__["it"] = "Nowhere"
+    with pytest.raises(WiringError, match="the annotations of make cannot be resolved: name 'Nowhere' is not defined"):
+        Provider().singleton(Store, make)
+
+
+def test_objects_that_are_called_are_sources_too() -> None:
+    class Maker:
+        def __call__(self, store: Store) -> Adapter:
+            return Adapter(store)
+
+    container = Container.build(Provider().singleton(Store).singleton(Adapter, Maker()))
+    assert container.get(Adapter).store is container.get(Store)
+
+
+def test_a_late_finaliser_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    gate = threading.Event()
+
+    def make() -> Iterator[Store]:
+        yield Store()
+        deadline = time.monotonic() + 30
+        while not caplog.records and time.monotonic() < deadline:
+            gate.wait(0.01)
+
+    container = Container.build(Provider().singleton(Store, make), finaliser_deadline_s=0.01)
+    container.get(Store)
+    container.close()
+    assert re.search(r"the finaliser of Store \(.*test_container.py:\d+\) has been running for 0.01 s at ", caplog.text)
+
+
+def test_the_io_thread_asks_in_its_turn() -> None:
+    """asyncio code may ask the container, as long as the container does not wait for it."""
+    with IoThread() as io, Container.build(Provider().singleton(Store), io=io) as container:
+
+        async def ask() -> Store:
+            return container.get(Store)
+
+        assert io.call(ask(), 30) is container.get(Store)
+        gate, asking = threading.Event(), threading.Event()
+
+        async def ask_while_held() -> bool:
+            asking.set()
+            return container.enter(Scope.STRATEGY).closed
+
+        def hold() -> None:
+            with container._lock:
+                future = io.run(ask_while_held())
+                assert asking.wait(30)
+                gate.wait(0.1)
+            assert future.result(30) is False
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        holder.join(30)
+        assert not holder.is_alive()

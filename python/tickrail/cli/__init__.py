@@ -32,6 +32,11 @@ def main() -> None:
 
 
 main.lazily("run", "tickrail.cli.run:run", "Run the strategies of one environment.")
+main.lazily("check", "tickrail.cli.check:check", "Check everything short of starting.")
+main.lazily("show", "tickrail.cli.show:show", "Show the configuration after all layers.")
+main.lazily("diff", "tickrail.cli.diff:diff", "Show what two environments do not share.")
+main.lazily("graph", "tickrail.cli.graph:graph", "Show what a run is made of, in order.")
+main.lazily("schema", "tickrail.cli.schema:schema", "Print the JSON schema of configuration files.")
 main.lazily("init", "tickrail.cli.init:init", "Make a small working project.")
 main.lazily("data", "tickrail.cli.data:data", "Make, import and look into tick files.")
 main.lazily("info", "tickrail.cli.info:info", "Show versions, build, processor and paths.")

@@ -9,7 +9,15 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["Override", "configuration_options", "json_option", "new_file", "source_options", "traceback_option"]
+__all__ = [
+    "Override",
+    "configuration_options",
+    "environment_names",
+    "json_option",
+    "new_file",
+    "source_options",
+    "traceback_option",
+]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -23,7 +31,7 @@ def configuration_options(function: Function) -> Function:
         envvar="TICKRAIL_ENV",
         show_envvar=True,
         help="Folder under the configuration root.",
-        shell_complete=_environments,
+        shell_complete=environment_names,
     )
     return env(source_options(function))
 
@@ -74,7 +82,7 @@ def _unshown(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...
     return tuple(map(Override, texts))
 
 
-def _environments(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+def environment_names(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """What a shell offers after ``--env``."""
     from tickrail.config.files import environments
 

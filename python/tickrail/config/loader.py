@@ -23,7 +23,7 @@ from tickrail.config.toml_lines import parse_key
 from tickrail.config.validation import validate
 from tickrail.errors import ConfigProblems, Problem
 
-__all__ = ["LoadedConfig", "load_config"]
+__all__ = ["LoadedConfig", "load_config", "try_config"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,36 @@ def load_config(
         UnknownEnvironment: There is no such environment.
         ConfigProblems: Whatever is wrong with the rest, all of it.
     """
+    loaded, problems = try_config(
+        env, root=root, secrets_dir=secrets_dir, environ=environ, overrides=overrides, arguments=arguments
+    )
+    # Some of it may be secret, and a traceback that shows locals would print it.
+    del environ, overrides, arguments
+    if problems or loaded is None:
+        raise ConfigProblems(problems)
+    return loaded
+
+
+def try_config(
+    env: str,
+    *,
+    root: str | Path = "config",
+    secrets_dir: str | Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    overrides: Iterable[str] = (),
+    arguments: Mapping[str, Any] | None = None,
+) -> tuple[LoadedConfig | None, list[Problem]]:
+    """The same, and where something is wrong, what is left of the configuration without that.
+
+    What is left is good for looking for more problems and for nothing else.
+
+    Returns:
+        The configuration, or ``None`` where nothing is left of it; all problems.
+
+    Raises:
+        ConfigError: There is no such root.
+        UnknownEnvironment: There is no such environment.
+    """
     base = Path(root)
     folder = find_environment(base, env)
     tree = Tree()
@@ -101,16 +131,16 @@ def load_config(
     problems += lay_variables(tree, variables)
     problems += lay_overrides(tree, overrides)
     problems += lay_arguments(tree, arguments or {})
-    # Some of it may be secret, and a traceback that shows locals would print it.
-    del environ, variables, overrides, arguments
     said = {problem.path for problem in problems}
     config, found = validate(tree)
     problems += [p for p in found if p.path not in said and not (unread and p.message == "missing")]
-    if problems or config is None:
-        raise ConfigProblems(sorted(problems, key=partial(_rank, base)))
+    if config is None:
+        return None, sorted(problems, key=partial(_rank, base))
     where = base.absolute()
     placed = _placed(config, where.parent)
-    return LoadedConfig(placed, tree.named_origins(), decision_digest(config), env, where, base)
+    digest = b"" if problems else decision_digest(config)
+    loaded = LoadedConfig(placed, tree.named_origins(), digest, env, where, base)
+    return loaded, sorted(problems, key=partial(_rank, base))
 
 
 def _rank(root: Path, problem: Problem) -> tuple[int, str, int]:

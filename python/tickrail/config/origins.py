@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from tickrail.config.toml_lines import KeyLines
 
-__all__ = ["DEFAULT", "Origin", "Origins", "Path", "Tree", "fold", "format_path", "near_miss"]
+__all__ = ["DEFAULT", "Origin", "Origins", "Path", "Tree", "fold", "format_path", "near_miss", "quoted"]
 
 Path = tuple[str, ...]
 
@@ -169,8 +170,12 @@ class Origins(Mapping[str, Origin]):
 
 def format_path(path: Iterable[object]) -> str:
     """A path as TOML writes it: ``instruments."EURUSD.SIM".currency``."""
-    parts = [str(part) for part in path]
-    return ".".join(part if BARE_KEY.fullmatch(part) else '"' + part.replace('"', '\\"') + '"' for part in parts)
+    return ".".join(part if BARE_KEY.fullmatch(part) else quoted(part) for part in map(str, path))
+
+
+def quoted(text: str) -> str:
+    """Text as TOML writes it: as JSON does, which only lets one more character stand as it is."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def fold(name: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -39,18 +40,42 @@ BOUNDS: Final = {
     "less_than_equal": ("le", "at most"),
     "less_than": ("lt", "less than"),
 }
+MOST_ROUNDS: Final = 8  # a removal may uncover the next mistake, seldom twice
 MISSING: Final = {"class": 'class = "module:Class"'}
 
 
 def validate(tree: Tree) -> tuple[RuntimeConfig | None, list[Problem]]:
-    """The models, or ``None`` and every problem."""
+    """The models, without what is wrong where something is, and every problem; no models if nothing is left."""
     problems = [Problem(format_path(path), str(tree.origin(path)), text) for path, text in _collisions(tree)]
     try:
-        config = RuntimeConfig.model_validate(tree.values)
+        return RuntimeConfig.model_validate(tree.values), problems
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=True)
-        return None, [*problems, *_translate(tree, details)]
-    return config, problems
+    return _left_of(tree.values, details), [*problems, *_translate(tree, details)]
+
+
+def _left_of(values: Mapping[str, Any], details: Sequence[ErrorDetails]) -> RuntimeConfig | None:
+    """What can be made of ``values`` without what is wrong, so that the rest can be looked at as well."""
+    left = copy.deepcopy(dict(values))
+    for _ in range(MOST_ROUNDS):
+        for detail in details:
+            _remove(left, _path(detail)[:-1] if detail["type"] == "missing" else _path(detail))
+        try:
+            return RuntimeConfig.model_validate(left)
+        except ValidationError as error:
+            details = error.errors(include_url=False, include_context=True)
+    return None
+
+
+def _remove(values: dict[str, Any], path: Path) -> None:
+    """Take out the value at ``path``, or the innermost value around it that is no table."""
+    node = values
+    for part in path:
+        inner = node.get(part)
+        if not isinstance(inner, dict) or part == path[-1]:
+            node.pop(part, None)
+            return
+        node = inner
 
 
 def _collisions(tree: Tree) -> Iterator[tuple[Path, str]]:

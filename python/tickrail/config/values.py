@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 __all__ = [
     "ClassPath",
+    "FrozenList",
     "FrozenTable",
     "Id",
     "IdList",
@@ -57,21 +58,44 @@ class FrozenTable(dict[K, V]):
         return type(self), (dict(self),)
 
 
+class FrozenList(list[V]):
+    """A ``list`` that refuses every change."""
+
+    def _refuse(self, *_args: object, **_kwargs: object) -> NoReturn:
+        raise TypeError("a loaded configuration cannot be changed; load it again with overrides")
+
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+    append = extend = insert = pop = remove = clear = sort = reverse = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (list(self),)
+
+
 def says_secret(name: str, *, token: bool) -> bool:
     """Whether text under this name has to be hidden; ``token`` says that a token is a secret there."""
     return SECRET_NAME.fullmatch(name) is not None or (token and TOKEN_NAME.fullmatch(name) is not None)
 
 
 def _freeze(value: Any, *, token: bool) -> Any:
+    if isinstance(value, list):
+        return FrozenList(_freeze(item, token=token) for item in value)
     if not isinstance(value, dict):
         return value
-    return FrozenTable({key: _hidden(key, item, token=token) for key, item in value.items()})
+    return FrozenTable(
+        {
+            key: _hide(item) if says_secret(str(key), token=token) else _freeze(item, token=token)
+            for key, item in value.items()
+        }
+    )
 
 
-def _hidden(name: str, value: Any, *, token: bool) -> Any:
-    if isinstance(value, str) and says_secret(name, token=token):
-        return SecretStr(value)
-    return _freeze(value, token=token)
+def _hide(value: Any) -> Any:
+    """Whatever stands under a name that says secret."""
+    if isinstance(value, list):
+        return FrozenList(map(_hide, value))
+    if isinstance(value, dict):
+        return FrozenTable({key: _hide(item) for key, item in value.items()})
+    return value if isinstance(value, bool | SecretStr) else SecretStr(str(value))
 
 
 def _freeze_params(value: Any) -> Any:

@@ -239,6 +239,7 @@ class Assembly:
         for strategy in strategies.values():
             if wanted := schema(type(strategy)).services:
                 scope = container.enter(Scope.STRATEGY)
+                scope.resolve_async(wanted.values())
                 inject(strategy, {field: scope.get(key) for field, key in wanted.items()})
 
     def _dispatcher(self, parts: Parts) -> TickDispatcher:

@@ -9,13 +9,15 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from tickrail.config import LoadedConfig, load_config
-from tickrail.errors import TickrailError
+from tickrail.config.loader import try_config
+from tickrail.errors import ConfigProblems, Problem, TickrailError
 from tickrail.orchestration.assembly import Assembly
 from tickrail.orchestration.provider import Provider
 from tickrail.orchestration.runtime import Runtime
+from tickrail.orchestration.wiring import Wiring, wiring_of
 
 __all__ = ["RuntimeBootstrapper", "main"]
 
@@ -67,31 +69,42 @@ class RuntimeBootstrapper:
             ConfigError: It cannot be loaded.
         """
         if self._loaded is None:
-            self._loaded = load_config(
-                self.env,
-                root=self.root,
-                secrets_dir=self.secrets_dir,
-                environ=self.environ,
-                overrides=self.overrides,
-            )
+            self._loaded = load_config(self.env, **self._sources())
         return self._loaded
 
-    def check(self) -> LoadedConfig:
+    def check(self) -> Wiring:
         """Do all that ``bootstrap`` does short of making services and starting, and undo it.
 
-        Configuration, adapters, data, classes, parameters, handlers and the graph of services.
+        Configuration, adapters, data, classes, parameters, handlers and the graph of services. A mistake in the
+        configuration keeps nothing else from being checked.
 
         Returns:
-            The configuration, in which all is well.
+            What a run would be put together from, in which all is well.
 
         Raises:
             ConfigError: Whatever is wrong, all of it, each with its place.
             WiringError: Nothing else is wrong, but the providers make no sound graph.
         """
-        loaded = self.load()
+        loaded, problems = self._try_load()
+        unread = any(not problem.path for problem in problems)  # what a file would have said is not known to be missing
+        if loaded is None or unread:
+            raise ConfigProblems(problems)
         with ExitStack() as undo:
-            Assembly(loaded, undo).parts(self.modules)
-        return loaded
+            try:
+                wiring = wiring_of(loaded, Assembly(loaded, undo).parts(self.modules))
+            except ConfigProblems as error:
+                found = [more for more in error.problems if not any(_related(more, one) for one in problems)]
+                raise ConfigProblems([*problems, *found], hint=error.hint) from None
+        if problems:
+            raise ConfigProblems(problems)
+        return wiring
+
+    def _try_load(self) -> tuple[LoadedConfig | None, list[Problem]]:
+        return (self._loaded, []) if self._loaded is not None else try_config(self.env, **self._sources())
+
+    def _sources(self) -> dict[str, Any]:
+        names = ("root", "secrets_dir", "environ", "overrides")
+        return {name: getattr(self, name) for name in names}
 
     def bootstrap(self) -> Runtime:
         """Build it; nothing is left behind where that fails.
@@ -108,6 +121,12 @@ class RuntimeBootstrapper:
         LOG.info("configuration of environment %s: digest %s", loaded.env, loaded.digest.hex())
         with ExitStack() as undo:
             return Assembly(loaded, undo).build(self.modules)
+
+
+def _related(one: Problem, other: Problem) -> bool:
+    """Whether one of them lies in the table that the other is about, so that it may follow from it."""
+    shorter, longer = sorted((one.path, other.path), key=len)
+    return longer == shorter or (shorter != "" and longer.startswith(f"{shorter}."))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,6 +11,7 @@ from tickrail.config import LoadedConfig, RuntimeConfig
 from tickrail.domain.time import TimeLike
 from tickrail.errors import IllegalTransition
 from tickrail.orchestration.backtest import run_to_result
+from tickrail.orchestration.command_bus import CommandBus
 from tickrail.orchestration.container import Container
 from tickrail.orchestration.tick_dispatcher import Progress, Step, TickDispatcher
 from tickrail.report.result import Result
@@ -125,6 +126,11 @@ class Runtime:
             await asyncio.wait([done])
             done.exception()
             raise
+
+    @property
+    def commands(self) -> CommandBus:
+        """The command bus: ask for it before the run begins."""
+        return self.dispatcher.commands
 
     def request_stop(self) -> None:
         """Ask the run to stop after the present step. Any thread."""

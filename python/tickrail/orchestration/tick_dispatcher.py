@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 import numpy as np
 
-from tickrail._native import Dispatcher, InstrumentId, Tick, TickArray
+from tickrail._native import (
+    Dispatcher,
+    InstrumentId,
+    Tick,
+    TickArray,
+    meters,
+    open_lanes,
+    pull_until,
+    record_commands,
+    recording_header,
+    replay_commands,
+    run_until,
+    step,
+)
 from tickrail.domain.near import did_you_mean
 from tickrail.domain.positions import Position
 from tickrail.domain.time import TimeLike, parse_ns
@@ -24,12 +37,13 @@ from tickrail.strategy.compiled.form import is_compiled
 from tickrail.strategy.strategy import Strategy, check_ready, parameters_of
 
 if TYPE_CHECKING:
+    from tickrail.orchestration.command_bus import CommandBus
     from tickrail.strategy.compiled.code import Compiled
 
 __all__ = ["DigestMode", "Progress", "Step", "TickDispatcher"]
 
 Progress: TypeAlias = Callable[[int, int | None], object]
-Step: TypeAlias = Literal["tick", "timer", "order_update", "venue", "result"]
+Step: TypeAlias = Literal["tick", "timer", "order_update", "venue", "result", "command"]
 DigestMode: TypeAlias = Literal["events", "full"]
 ENDS: dict[str | None, Status] = {"end": "complete", "stopped": "stopped", "interrupted": "interrupted"}
 ACCOUNTS = tuple(one.name for one in fields(StrategyAccount) if one.name != "state")
@@ -76,6 +90,7 @@ class TickDispatcher:
         self.strategies: dict[str, Strategy] = {}
         self._config_digest = config_digest
         self._elapsed_s = 0.0
+        self._commands: CommandBus | None = None
         self._abandoned: tuple[str, ...] = ()
         self._compiled: dict[str, Compiled] = {}
         self._compile_s: dict[str, float] = {}
@@ -166,7 +181,7 @@ class TickDispatcher:
             RunFailed: The run could not go on.
         """
         with self._timed():
-            return self._native.run_until(parse_ns(until))
+            return run_until(self._native, parse_ns(until))
 
     def step(self) -> Step | None:
         """Take the next input, a tick, a timer or an order update, and say what it was; ``None``: nothing is left.
@@ -177,12 +192,12 @@ class TickDispatcher:
             RunFailed: The run could not go on.
         """
         with self._timed():
-            return cast("Step | None", self._native.step())
+            return cast("Step | None", step(self._native))
 
     def until(self, until: TimeLike) -> Iterator[Tick]:
         """The ticks of the pull strategy up to ``until``; the clock stands there once they are taken."""
         until_ns = parse_ns(until)
-        while (tick := self._native.pull_until(until_ns)) is not None:
+        while (tick := pull_until(self._native, until_ns)) is not None:
             yield tick
 
     def pulls(self) -> Iterator[Tick]:
@@ -204,9 +219,45 @@ class TickDispatcher:
         """Ask the run to stop after the present step. Any thread."""
         self._native.request_stop()
 
+    @property
+    def commands(self) -> CommandBus:
+        """The command bus of the run, opened when it is first asked for, which is before the run begins.
+
+        Raises:
+            RuntimeError: The run has begun without one.
+        """
+        if self._commands is None:
+            from tickrail.orchestration.command_bus import CommandBus  # late: most backtests have no use for it
+
+            lanes = open_lanes(self._native)
+            self._commands = CommandBus(lanes, strategy_number=self._number)
+            lanes.receive(self._commands)
+        return self._commands
+
+    def record_commands(self, sink: Callable[[bytes], object]) -> None:
+        """Give ``sink`` the header of a recording, and then each command that the loop takes, as bytes to be written.
+
+        What it raises is reported and does not stop the run. Before the run begins.
+        """
+        record_commands(self._native, sink)
+        sink(recording_header())
+
+    def replay_commands(self, recording: bytes) -> int:
+        """Take commands from ``recording``, each at its place, and none from elsewhere; returns how many there are.
+
+        Handlers have to be registered as they were. Before the run begins.
+
+        Raises:
+            ValueError: This is no recording.
+        """
+        return replay_commands(self._native, recording)
+
+    def _number(self, name: str) -> int | None:
+        return next((number for number, known in enumerate(self.strategies) if known == name), None)
+
     def stats(self, patience_s: float = PATIENCE_S) -> RuntimeStats:
         """Accounts and measured times of every strategy and feed. Any thread, at any time, as ``accounts``."""
-        return RuntimeStats.of(self.accounts(patience_s), self._native.meters())
+        return RuntimeStats.of(self.accounts(patience_s), meters(self._native))
 
     def accounts(self, patience_s: float = PATIENCE_S) -> Accounts:
         """The accounts of all feeds and strategies at one moment, the end of a step. Any thread, at any time.

@@ -22,7 +22,7 @@ const FEED_BYTES: usize = size_of::<u32>();
 const FEEDS_AT_ONCE: usize = 256;
 
 /// Records that are hashed in one go (32 KB). After 256 KB of it, some 10 us of multiplying vectors, a Sapphire Rapids runs
-/// everything 4 to 8 % slower for milliseconds: a Python handler of 187 ns took 15 ns more, and with pieces 3 (docs/performance.md).
+/// everything 4 to 8 % slower for milliseconds: a Python handler of 187 ns took 15 ns more, and with pieces 3 (docs/decisions/0015).
 const INPUTS_AT_ONCE: usize = 512;
 
 /// How the inputs enter.
@@ -56,6 +56,8 @@ pub enum EventKind {
     State = 7,
     /// A change of an order was asked for.
     Amend = 8,
+    /// An external input was taken.
+    External = 9,
     /// A coroutine was asked for.
     Spawn = 16,
     /// A coroutine was cancelled by its owner.
@@ -67,6 +69,11 @@ pub enum EventKind {
 /// XXH3-128 of records, as little-endian bytes: how a source names its content.
 pub fn fingerprint(ticks: &[Tick]) -> [u8; 16] {
     XxHash3_128::oneshot(as_bytes(ticks)).to_le_bytes()
+}
+
+/// XXH3-128 of bytes, as little-endian bytes: how the payload of an external input enters.
+pub(crate) fn fingerprint_bytes(bytes: &[u8]) -> [u8; 16] {
+    XxHash3_128::oneshot(bytes).to_le_bytes()
 }
 
 /// Gathers `I` and `E` while a run goes on.

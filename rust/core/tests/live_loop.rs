@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use tickrail_core::clock::LiveClock;
+use tickrail_core::command::{Command, CommandKind, ExternalRecord, Handled, Lane, LaneSettings};
 use tickrail_core::digest::DigestMode;
 use tickrail_core::dispatch::{
     BatchEdges, Delivery, Desk, Dispatcher, Fault, Hook, Host, Kinds, LiveWait, Outcome, RunSettings, Subscription,
@@ -33,6 +34,7 @@ enum Call {
     Tick(Tick),
     Batch(Vec<Tick>),
     Timer(u32),
+    Command(Vec<u8>),
     Stop,
 }
 
@@ -74,6 +76,10 @@ impl Host for Scripted {
 
     fn order_update(&mut self, _strategy: u32, _update: &OrderUpdate) -> Result<(), Fault<String>> {
         Ok(())
+    }
+
+    fn external(&mut self, command: Command, _handled: Handled) -> Result<(), Fault<String>> {
+        self.call(Call::Command(command.payload.to_vec()))
     }
 
     fn handler_failure(&self, _strategy: u32, error: HandlerError) -> String {
@@ -381,5 +387,62 @@ fn records_that_are_no_recording_are_refused() {
     ];
     for records in bad {
         assert!(Recording::from_records(records).is_err(), "{records:?}");
+    }
+}
+
+/// Orders from commands and timers, so that their times and places show in the digest.
+fn trade(call: &Call, desk: &Desk) {
+    match call {
+        Call::Command(payload) => {
+            desk.order(0, 0, Side::Buy, f64::from(payload[0]) + 1.0).unwrap();
+            desk.schedule(0, &Schedule::after(300_000)).unwrap();
+        }
+        Call::Timer(_) => drop(desk.order(0, 1, Side::Sell, 1.0).unwrap()),
+        _ => {}
+    }
+}
+
+#[test]
+fn commands_are_taken_while_nothing_arrives_and_among_ticks_and_run_again() {
+    for delivery in [Delivery::Ticks, Delivery::Batches(BatchEdges { max_ticks: 7, window_ns: 0 })] {
+        let mut live = live(delivery, trade);
+        let sender = live.run.open_lanes(LaneSettings::default(), Arc::clone(live.hub.waker())).unwrap();
+        let records: Rc<RefCell<Vec<ExternalRecord>>> = Rc::default();
+        let kept = Rc::clone(&records);
+        live.run.record_externals(Box::new(move |record| kept.borrow_mut().push(record)));
+        let mut recorder = Recorder::new(live.run.observe(1 << 16, true).unwrap().unwrap(), usize::MAX);
+        let (mut publisher, hub) = (live.publisher("quotes"), Arc::clone(&live.hub));
+        let outside = thread::spawn(move || {
+            for round in 0..100_u8 {
+                if round % 3 == 0 {
+                    thread::sleep(Duration::from_micros(500));
+                }
+                let lane = Lane::ALL[usize::from(round % 3)];
+                sender.push(lane, Command::new(CommandKind::HOST, 0, [round])).unwrap();
+                let quotes = [Tick::quote(1_700_000_000_000_000_000, 0, 1.0, 1.1, 1.0, 1.0); 20];
+                publisher.publish(&quotes[..usize::from(round % 20)], || true).unwrap();
+            }
+            while sender.stats().iter().any(|lane| lane.pending > 0) {
+                thread::yield_now();
+            }
+            drop(publisher);
+            hub.seal();
+        });
+        assert_eq!(live.drive(), Outcome::End);
+        outside.join().unwrap();
+        recorder.look();
+        let recording = Arc::new(recorder.finish().unwrap());
+        assert_eq!(records.borrow().len(), 100);
+
+        let (mut again, _, log) = build(Box::new(Replay::new(recording)), DigestMode::Events, delivery, trade);
+        again.replay(records.borrow().iter().cloned());
+        let mut outcome = again.start();
+        while matches!(outcome, Outcome::Slice | Outcome::Idle) {
+            outcome = again.advance();
+        }
+        again.finish();
+        assert_eq!(outcome, Outcome::End);
+        assert_eq!(*log.borrow(), *live.log.borrow());
+        assert_eq!(again.digest(), live.run.digest());
     }
 }

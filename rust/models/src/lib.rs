@@ -6,6 +6,7 @@
 
 pub use tickrail_core::{source, tick};
 
+pub mod command;
 #[path = "../../core/src/ring/mod.rs"]
 pub mod ring;
 pub mod stop;

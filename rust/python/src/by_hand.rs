@@ -4,13 +4,14 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use tickrail_core::dispatch::{Dispatcher as Core, Outcome, Step};
 
-use crate::dispatcher::{Dispatcher, ended};
+use crate::dispatcher::Dispatcher;
+use crate::driving::ended;
 use crate::gil::thread_mark;
 use crate::host::PyHost;
 use crate::turn;
 
 /// Where a stretch by hand came to.
-pub enum Came {
+enum Came {
     /// To the time, or through the step that is named.
     To(Option<&'static str>),
     /// To a tick of the pull strategy.
@@ -21,11 +22,7 @@ pub enum Came {
 
 impl Dispatcher {
     /// Drives the loop by hand, starting it first if need be; where the run ends by it, it is settled.
-    pub(crate) fn by_hand(
-        &self,
-        py: Python<'_>,
-        act: impl FnOnce(&mut Core<PyHost>) -> PyResult<Came>,
-    ) -> PyResult<Came> {
+    fn by_hand(&self, py: Python<'_>, act: impl FnOnce(&mut Core<PyHost>) -> PyResult<Came>) -> PyResult<Came> {
         let inside = self.inside.get(py);
         inside.check_idle()?;
         if inside.end.get().is_some() {
@@ -76,7 +73,7 @@ fn check(core: &Core<PyHost>) -> PyResult<()> {
 }
 
 /// Takes everything up to `until_ns`, or up to the next tick of the pull strategy.
-pub fn until(py: Python<'_>, core: &mut Core<PyHost>, until_ns: i64) -> PyResult<Came> {
+fn until(py: Python<'_>, core: &mut Core<PyHost>, until_ns: i64) -> PyResult<Came> {
     let now_ns = core.desk().now_ns();
     if until_ns < now_ns {
         return Err(PyValueError::new_err(format!(
@@ -102,15 +99,56 @@ fn shown(py: Python<'_>, core: &mut Core<PyHost>) -> PyResult<Came> {
 }
 
 /// Takes the next input.
-pub fn step(core: &mut Core<PyHost>) -> Came {
+fn next(core: &mut Core<PyHost>) -> Came {
     let name = match core.step() {
         Step::Tick => "tick",
         Step::Timer => "timer",
         Step::OrderUpdate => "order_update",
         Step::Venue => "venue",
         Step::Result => "result",
+        Step::Command => "command",
         Step::Nothing => return Came::To(None),
         Step::Ended(outcome) => return Came::Ended(outcome),
     };
     Came::To(Some(name))
+}
+
+/// Take everything up to ``until_ns``, timers after ticks; the clock then stands there, beyond the end of the data too.
+///
+/// Returns whether the run goes on; ``run`` or ``finish`` ends it. Where it is cut makes no difference to what it does.
+#[pyfunction]
+fn run_until(py: Python<'_>, dispatcher: &Dispatcher, until_ns: i64) -> PyResult<bool> {
+    match dispatcher.by_hand(py, |core| until(py, core, until_ns))? {
+        Came::To(_) => Ok(true),
+        Came::Ended(_) => Ok(false),
+        Came::Tick(_) => {
+            Err(PyRuntimeError::new_err("the pull strategy has a tick before that time: take it with pull_until()"))
+        }
+    }
+}
+
+/// Take the next input, whatever it is: ``"tick"``, ``"timer"``, ``"order_update"``, ``"venue"``, ``"result"`` or
+/// ``"command"``; ``None`` where nothing is left or the run has ended. The first call starts the strategies before.
+#[pyfunction]
+fn step(py: Python<'_>, dispatcher: &Dispatcher) -> PyResult<Option<&'static str>> {
+    match dispatcher.by_hand(py, |core| Ok(next(core)))? {
+        Came::To(step) => Ok(step),
+        Came::Ended(_) | Came::Tick(_) => Ok(None),
+    }
+}
+
+/// The next tick of the pull strategy up to ``until_ns``; ``None`` once there is none, or the run has ended.
+#[pyfunction]
+fn pull_until(py: Python<'_>, dispatcher: &Dispatcher, until_ns: i64) -> PyResult<Option<Py<PyAny>>> {
+    match dispatcher.by_hand(py, |core| until(py, core, until_ns))? {
+        Came::Tick(tick) => Ok(Some(tick)),
+        Came::Ended(_) | Came::To(_) => Ok(None),
+    }
+}
+
+/// Adds the functions to the module.
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(run_until, m)?)?;
+    m.add_function(wrap_pyfunction!(step, m)?)?;
+    m.add_function(wrap_pyfunction!(pull_until, m)?)
 }

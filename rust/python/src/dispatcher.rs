@@ -11,22 +11,22 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use tickrail_core::digest::DigestMode;
 use tickrail_core::dispatch::{
-    Delivery, Desk, Dispatcher as Core, Kinds, Meters, Outcome, RunSettings, Snapshots, Subscription,
+    Delivery, Desk, Dispatcher as Core, Kinds, Meters, RunSettings, Snapshots, Subscription,
 };
 use tickrail_core::lifecycle::{Operation, Transition};
 use tickrail_core::order::MergeInput;
-use tickrail_core::stop::StopFlag;
-use tickrail_core::tick::{OrderBy, Tick};
+use tickrail_core::stop::{StopFlag, Waker};
+use tickrail_core::tick::OrderBy;
 
 use crate::accounts;
 use crate::array::TickArray;
-use crate::by_hand::{self, Came};
 use crate::detached;
-use crate::errors::{hinted, run_failed};
+use crate::driving::{Pulled, ended, pull_next};
+use crate::errors::hinted;
 use crate::forms::compiled::CompiledCode;
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::host::{Handlers, PyHost, Registered, attach};
-use crate::meters;
+use crate::lanes::{Commands, Receivers};
 use crate::pace::{PROGRESS, Pace};
 use crate::plan::{Plan, delivery_of, edges_of, merged, named};
 use crate::pulls::Pulls;
@@ -50,21 +50,24 @@ enum Phase {
 #[pyclass(frozen, module = "tickrail._native")]
 pub struct Dispatcher {
     pub(crate) stop: Arc<StopFlag>,
+    /// Wakes the dispatch thread where it waits.
+    pub(crate) waker: Arc<Waker>,
     snapshots: Arc<Snapshots>,
     /// What was measured, for any thread.
-    meters: Arc<Meters>,
+    pub(crate) meters: Arc<Meters>,
     pub(crate) inside: GilBound<Inside>,
 }
 
 pub(crate) struct Inside {
     phase: RefCell<Phase>,
-    desk: Rc<Desk>,
+    pub(crate) desk: Rc<Desk>,
     table: Rc<RunTable>,
     pub(crate) thread: Rc<Cell<usize>>,
     callbacks: Rc<Callbacks>,
+    pub(crate) receivers: Rc<Receivers>,
     names: RefCell<Vec<String>>,
     /// Name and file of each feed.
-    feeds: RefCell<Vec<String>>,
+    pub(crate) feeds: RefCell<Vec<String>>,
     /// Whether the first pull has started the strategies.
     pub(crate) is_begun: Cell<bool>,
     /// How the run ended, once it did.
@@ -78,7 +81,7 @@ pub(crate) struct Inside {
 }
 
 impl Inside {
-    fn plan<R>(&self, act: impl FnOnce(&mut Plan) -> PyResult<R>) -> PyResult<R> {
+    pub(crate) fn plan<R>(&self, act: impl FnOnce(&mut Plan) -> PyResult<R>) -> PyResult<R> {
         match &mut *self.phase.try_borrow_mut().map_err(|_| busy())? {
             Phase::Plan(plan) => act(plan),
             _ => Err(PyRuntimeError::new_err("the run has begun: feeds and strategies are added before")),
@@ -131,7 +134,7 @@ impl Inside {
         let Phase::Plan(plan) = std::mem::replace(phase, Phase::Spent) else { return Ok(Phase::Spent) };
         let source = merged(plan.inputs, plan.settings.order)?;
         let venue = Box::new(plan.venue);
-        let host = PyHost::new(Rc::clone(&self.table), plan.always_fresh);
+        let host = PyHost::new(Rc::clone(&self.table), plan.always_fresh, Rc::clone(&self.receivers));
         let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(stop), host);
         core.report_to(Arc::clone(&self.snapshots));
         if plan.sample_every > 0 {
@@ -145,6 +148,7 @@ impl Inside {
                 None => core.register(&subscription),
             };
         }
+        plan.commands.equip(&mut core);
         Ok(Phase::Loop(Box::new(core)))
     }
 }
@@ -210,10 +214,19 @@ impl Dispatcher {
             slice_ticks,
         };
         let snapshots = Arc::new(Snapshots::default());
-        let plan = Plan { settings, venue, inputs: Vec::new(), strategies: Vec::new(), always_fresh, sample_every };
+        let plan = Plan {
+            settings,
+            venue,
+            inputs: Vec::new(),
+            strategies: Vec::new(),
+            always_fresh,
+            sample_every,
+            commands: Commands::default(),
+        };
         let meters = Arc::new(Meters::default());
         Ok(Self {
             stop: Arc::new(StopFlag::new()),
+            waker: Arc::new(Waker::new()),
             snapshots: Arc::clone(&snapshots),
             meters: Arc::clone(&meters),
             inside: GilBound::new(Inside {
@@ -222,6 +235,7 @@ impl Dispatcher {
                 phase: RefCell::new(Phase::Plan(Box::new(plan))),
                 thread: Rc::new(Cell::new(0)),
                 callbacks: Rc::default(),
+                receivers: Rc::default(),
                 names: RefCell::default(),
                 feeds: RefCell::default(),
                 is_begun: Cell::new(false),
@@ -335,36 +349,6 @@ impl Dispatcher {
         self.settle(py, result)
     }
 
-    /// Take everything up to ``until_ns``, timers after ticks; the clock then stands there, beyond the end of the data too.
-    ///
-    /// Returns whether the run goes on; ``run`` or ``finish`` ends it. Where it is cut makes no difference to what it does.
-    fn run_until(&self, py: Python<'_>, until_ns: i64) -> PyResult<bool> {
-        match self.by_hand(py, |core| by_hand::until(py, core, until_ns))? {
-            Came::To(_) => Ok(true),
-            Came::Ended(_) => Ok(false),
-            Came::Tick(_) => {
-                Err(PyRuntimeError::new_err("the pull strategy has a tick before that time: take it with pull_until()"))
-            }
-        }
-    }
-
-    /// Take the next input, whatever it is: ``"tick"``, ``"timer"``, ``"order_update"``, ``"venue"`` or ``"result"``;
-    /// ``None`` where nothing is left or the run has ended. The first call starts the strategies before.
-    fn step(&self, py: Python<'_>) -> PyResult<Option<&'static str>> {
-        match self.by_hand(py, |core| Ok(by_hand::step(core)))? {
-            Came::To(step) => Ok(step),
-            Came::Ended(_) | Came::Tick(_) => Ok(None),
-        }
-    }
-
-    /// The next tick of the pull strategy up to ``until_ns``; ``None`` once there is none, or the run has ended.
-    fn pull_until(&self, py: Python<'_>, until_ns: i64) -> PyResult<Option<Py<PyAny>>> {
-        match self.by_hand(py, |core| by_hand::until(py, core, until_ns))? {
-            Came::Tick(tick) => Ok(Some(tick)),
-            Came::Ended(_) | Came::To(_) => Ok(None),
-        }
-    }
-
     /// The ticks of the pull strategy, until the run has ended; the loop goes on by one input each time.
     fn pulls(slf: Py<Self>) -> Pulls {
         Pulls::of(slf)
@@ -407,6 +391,7 @@ impl Dispatcher {
     /// Ask the run to stop after the present step. Any thread, any time, idempotent.
     fn request_stop(&self) {
         self.stop.request_stop();
+        self.waker.wake();
     }
 
     /// Whether somebody has asked the run to stop. Any thread.
@@ -443,11 +428,6 @@ impl Dispatcher {
             stats.set_item("now_ns", core.desk().now_ns())?;
             Ok(stats)
         })
-    }
-
-    /// What was measured so far, by strategy and feed. Any thread, at any time; nothing without ``sample_every``.
-    fn meters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        meters::read(py, &self.meters)
     }
 
     /// Account, state and positions of each strategy, in order of registration.
@@ -499,53 +479,6 @@ impl Dispatcher {
     /// The run digest, 64 hexadecimal digits; final once the run has ended.
     fn digest(&self, py: Python<'_>) -> PyResult<String> {
         self.inside.get(py).look(|core| Ok(core.digest()))
-    }
-}
-
-enum Pulled {
-    Tick(Py<PyAny>),
-    End(&'static str),
-}
-
-fn pull_next(py: Python<'_>, inside: &Inside, core: &mut Core<PyHost>) -> PyResult<Pulled> {
-    let shown = |core: &mut Core<PyHost>, tick: Tick| -> PyResult<Pulled> {
-        let object = core.host_mut().pulled(py, &tick)?;
-        // SAFETY: `pulled` returns a new reference.
-        Ok(Pulled::Tick(unsafe { Bound::from_owned_ptr(py, object) }.unbind()))
-    };
-    if let Some(tick) = core.pull_on().copied() {
-        return shown(core, tick);
-    }
-    let mut outcome = if inside.is_begun.replace(true) { core.advance() } else { core.start() };
-    loop {
-        if let Some(tick) = core.pulled().copied() {
-            return shown(core, tick);
-        }
-        if let Some(end) = ended(py, inside, core, outcome)? {
-            core.finish();
-            return Ok(Pulled::End(end));
-        }
-        turn::offer(py)?;
-        outcome = core.advance();
-    }
-}
-
-/// How the run ended by `outcome`, if it did.
-pub(crate) fn ended(
-    py: Python<'_>,
-    inside: &Inside,
-    core: &Core<PyHost>,
-    outcome: Outcome,
-) -> PyResult<Option<&'static str>> {
-    match outcome {
-        Outcome::Slice | Outcome::Pulled | Outcome::Idle | Outcome::Reached => Ok(None),
-        Outcome::End => Ok(Some("end")),
-        Outcome::Stopped => Ok(Some("stopped")),
-        Outcome::Interrupted => Ok(Some("interrupted")),
-        Outcome::Failed(error) => match core.host_failure() {
-            Some(failure) => Err(failure.clone_ref(py)),
-            None => Err(run_failed(py, &error, &inside.feeds.borrow())),
-        },
     }
 }
 

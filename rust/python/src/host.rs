@@ -5,6 +5,7 @@ use std::rc::Rc;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use tickrail_core::command::{Command, Handled};
 use tickrail_core::dispatch::{Fault, Hook, Host, Settled, SpawnKey};
 use tickrail_core::handler::HandlerError;
 use tickrail_core::timer::Fired;
@@ -15,6 +16,7 @@ use crate::batch::TickBatch;
 use crate::events::OrderUpdate;
 use crate::forms::compiled::{self, CompiledCode};
 use crate::forms::generator;
+use crate::lanes::Receivers;
 use crate::method::Method;
 use crate::spawns;
 use crate::strategy::{Face, StrategyCore};
@@ -130,17 +132,19 @@ pub struct PyHost {
     /// Of the pull strategy: apart from the others, as its `for` loop still holds the last tick while the next is made.
     pulled: TickObjects,
     presented: *mut ffi::PyObject,
+    receivers: Rc<Receivers>,
 }
 
 impl PyHost {
     /// No strategies yet.
-    pub fn new(table: Rc<RunTable>, always_fresh: bool) -> Self {
+    pub fn new(table: Rc<RunTable>, always_fresh: bool, receivers: Rc<Receivers>) -> Self {
         Self {
             strategies: Vec::new(),
             table,
             objects: TickObjects::new(always_fresh),
             pulled: TickObjects::new(always_fresh),
             presented: std::ptr::null_mut(),
+            receivers,
         }
     }
 
@@ -232,6 +236,22 @@ impl Host for PyHost {
         let object = Py::new(py, object).map_err(fault)?;
         // SAFETY: `object` lives until the end of this function.
         unsafe { method.call(py, object.as_ptr()) }.map_err(fault)
+    }
+
+    fn admits(&mut self, command: &Command) -> Result<bool, Fault<PyErr>> {
+        self.receivers.admits(command)
+    }
+
+    fn external(&mut self, command: Command, handled: Handled) -> Result<(), Fault<PyErr>> {
+        self.receivers.deliver(&command, handled)
+    }
+
+    fn abandoned(&mut self, command: Command) {
+        self.receivers.abandon(&command);
+    }
+
+    fn local_command(&mut self) -> Result<(), Fault<PyErr>> {
+        self.receivers.deliver_local()
     }
 
     fn spawn(&mut self, key: SpawnKey) -> Result<(), Fault<PyErr>> {

@@ -13,6 +13,7 @@ mod csv;
 mod data_errors;
 mod detached;
 mod dispatcher;
+mod driving;
 mod errors;
 mod events;
 mod export;
@@ -23,6 +24,7 @@ mod host;
 mod info;
 mod infos;
 mod instrument;
+mod lanes;
 mod meters;
 mod method;
 mod order_terms;
@@ -59,6 +61,8 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     spawns::register(m)?;
     forms::compiled::register(m)?;
     pulls::register(m)?;
+    lanes::register(m)?;
     meters::register(m)?;
+    by_hand::register(m)?;
     dispatcher::register(m)
 }

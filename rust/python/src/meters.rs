@@ -2,8 +2,9 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use tickrail_core::dispatch::Meters;
 use tickrail_core::histogram::{Histogram as Core, HistogramSnapshot};
+
+use crate::dispatcher::Dispatcher;
 
 /// Times that were measured, at one moment.
 #[pyclass(frozen, module = "tickrail._native")]
@@ -36,8 +37,11 @@ impl Histogram {
     }
 }
 
-/// Everything that was measured so far: rows of strategies, in order of registration, and of feeds, by number.
-pub fn read<'py>(py: Python<'py>, meters: &Meters) -> PyResult<Bound<'py, PyDict>> {
+/// Everything that was measured so far: rows of strategies, in order of registration, and of feeds, by number. Any thread,
+/// at any time; nothing without ``sample_every``.
+#[pyfunction]
+fn meters<'py>(py: Python<'py>, dispatcher: &Dispatcher) -> PyResult<Bound<'py, PyDict>> {
+    let meters = &dispatcher.meters;
     let of = |histogram: &Core| Py::new(py, Histogram(histogram.snapshot()));
     let (all, strategies) = (PyDict::new(py), PyList::empty(py));
     for meter in meters.strategies() {
@@ -52,7 +56,8 @@ pub fn read<'py>(py: Python<'py>, meters: &Meters) -> PyResult<Bound<'py, PyDict
     Ok(all)
 }
 
-/// Adds the class to the module.
+/// Adds the class and the function to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_class::<Histogram>()
+    m.add_class::<Histogram>()?;
+    m.add_function(wrap_pyfunction!(meters, m)?)
 }

@@ -10,6 +10,7 @@ use tickrail_core::tick::OrderBy;
 use tickrail_core::venue::SimulatedVenue;
 
 use crate::host::{Handlers, Registered};
+use crate::lanes::Commands;
 
 /// Most ticks of one batch: a batch is held in memory.
 const MAX_BATCH_TICKS: usize = 1 << 24;
@@ -28,6 +29,8 @@ pub struct Plan {
     pub always_fresh: bool,
     /// Which ticks are measured; 0: none.
     pub sample_every: u32,
+    /// How commands come.
+    pub commands: Commands,
 }
 
 /// `found`, or an error that says what was expected.

@@ -57,10 +57,10 @@ class TardisImporter:
             return
         kind = _kind(names, str(path))
         columns = _MAPPINGS[kind] | {"instrument": "instrument"}
-        kinds = _kinds(kind, options.time_unit or _UNIT)
+        kinds, pairs = _kinds(kind, options.time_unit or _UNIT), _Pairs(options)
         with open_text(path) as (file, bytes_done):
             for batch in csv_batches(file, names, kinds, str(path), skip_lines=1, quoted=False):
-                rows = _with_instrument(batch, options)
+                rows = pairs.joined(batch)
                 for start, end in self._runs(rows, kind):
                     yield ArrowChunk(
                         stream=rows.rows(start, end),
@@ -116,10 +116,26 @@ def _kinds(kind: str, unit: str) -> dict[str, str]:
     return {column: special.get(column, "number") for column in (*_LABELS, *_MAPPINGS[kind].values())}
 
 
-def _with_instrument(batch: ColumnBatch, options: ImportOptions) -> ColumnBatch:
-    """The batch with a column ``instrument``, one word for each pair of symbol and exchange."""
-    symbols, exchanges = batch.column("symbol"), batch.column("exchange")
-    venues = batch.words("exchange")
-    words = [instrument_id(name, venue.upper(), options) for name in batch.words("symbol") for venue in venues]
-    places = np.where((symbols < 0) | (exchanges < 0), -1, symbols * len(venues) + exchanges).astype(np.int32)
-    return batch.with_words("instrument", places, words)
+class _Pairs:
+    """Instruments out of pairs of symbol and exchange; files of options have tens of thousands, which come again."""
+
+    def __init__(self, options: ImportOptions) -> None:
+        self._options = options
+        self._symbols: list[str] = []
+        self._venues: list[str] = []
+        self._words: list[str] = []
+
+    def joined(self, batch: ColumnBatch) -> ColumnBatch:
+        """The batch with a column ``instrument``, one word for each pair."""
+        symbols, exchanges = batch.column("symbol"), batch.column("exchange")
+        words = self._words_of(batch.words("symbol"), batch.words("exchange"))
+        places = np.where((symbols < 0) | (exchanges < 0), -1, symbols * len(self._venues) + exchanges)
+        return batch.with_words("instrument", places.astype(np.int32), words)
+
+    def _words_of(self, symbols: list[str], venues: list[str]) -> list[str]:
+        if (symbols, venues) != (self._symbols, self._venues):
+            self._symbols, self._venues = symbols, venues
+            self._words = [
+                instrument_id(symbol, venue.upper(), self._options) for symbol in symbols for venue in venues
+            ]
+        return self._words

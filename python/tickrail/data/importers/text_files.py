@@ -20,6 +20,8 @@ __all__ = ["check_packing", "csv_batches", "damage_named", "open_text"]
 BLOCK_BYTES: Final = 1 << 20
 #: Unpacked at once: line by line, the readers of gzip and zip take a microsecond more a line than a buffer.
 _BUFFER_BYTES: Final = 1 << 18
+#: How far a file is read for its checksum where something else is wrong with it: a second, for somebody waits.
+_BLOCKS_READ_OUT: Final = 256
 _PACKED: Final = frozenset({".zip", ".gz"})
 
 
@@ -42,7 +44,7 @@ def open_text(path: Path) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
 
 
 def check_packing(path: Path) -> None:
-    """Read a packed file to its end, where its checksum is; anything else is passed over.
+    """Read a packed file to its end, where its checksum is, if that is not far; anything else is passed over.
 
     Raises:
         ImportFormatError: It is damaged.
@@ -53,8 +55,9 @@ def check_packing(path: Path) -> None:
 
 
 def _read_out(file: IO[bytes]) -> None:
-    while file.read(BLOCK_BYTES):
-        pass
+    for _ in range(_BLOCKS_READ_OUT):
+        if not file.read(BLOCK_BYTES):
+            return
 
 
 @contextmanager

@@ -98,6 +98,7 @@ impl<H: Host> Dispatcher<H> {
                 return Some(halt);
             }
         }
+        self.steps.turns += 1;
         self.set_time(taken.now_ns);
         let slice = self.source.current();
         self.steps.enter_feed(slice.feeds.at(0));
@@ -114,16 +115,20 @@ impl<H: Host> Dispatcher<H> {
 
     /// Nothing has arrived.
     fn quiet_turn(&mut self, now_ns: i64) -> Outcome {
-        if now_ns <= self.steps.gate && !self.steps.is_collecting() {
+        if now_ns <= self.steps.gate && !self.steps.is_collecting() && !self.is_external_next() {
             return Outcome::Idle;
         }
         self.turn(now_ns);
+        if self.steps.halted().is_none() {
+            self.take_externals(true);
+        }
         self.steps.halted().unwrap_or(Outcome::Slice)
     }
 
     /// Without a slice: what is due runs; where nothing is, batches are handed over, as their ticks have waited long enough.
     fn turn(&mut self, now_ns: i64) {
         let is_due = now_ns > self.steps.gate;
+        self.steps.turns += 1;
         self.set_time(now_ns);
         self.tell(Mark::Turn, None);
         if is_due { self.steps.before_key(&NOTHING, now_ns) } else { self.steps.flush_all(&NOTHING) }

@@ -320,6 +320,11 @@ impl Desk {
         Ok(())
     }
 
+    /// Asks for the command that was just sent on the dispatch thread to be handled at the end of the step.
+    pub fn command(&self) {
+        self.requests.borrow_mut().push(Request::Command);
+    }
+
     /// Asks for a coroutine, which begins at the end of the step.
     ///
     /// # Errors

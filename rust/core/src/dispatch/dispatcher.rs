@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::account::Account;
 use super::arrival::Arrival;
 use super::desk::Desk;
+use super::external::{Externals, after_externals};
 use super::host::Host;
 use super::snapshot::{Snapshot, Snapshots};
 use super::step::{ErrorRecord, Fill, Pass, RunError, Steps};
@@ -76,6 +77,7 @@ pub struct Dispatcher<H: Host> {
     pub(super) source: Box<dyn Source>,
     pub(super) settings: RunSettings,
     pub(super) steps: Steps<H>,
+    pub(super) externals: Externals,
     pub(super) index: usize,
     /// Where a run by arrival stands; `None`: the records' own times order them.
     pub(super) arrival: Option<Arrival>,
@@ -126,6 +128,7 @@ impl<H: Host> Dispatcher<H> {
             source,
             settings,
             steps,
+            externals: Externals::Closed,
             index: 0,
             arrival,
             pulled: false,
@@ -198,6 +201,10 @@ impl<H: Host> Dispatcher<H> {
             return Outcome::End;
         }
         self.complete_pull();
+        self.take_externals(false);
+        if let Some(outcome) = self.steps.halted() {
+            return outcome;
+        }
         self.answer_questions();
         if self.index >= self.source.current().ticks.len()
             && let Some(outcome) = self.next_slice()
@@ -220,7 +227,10 @@ impl<H: Host> Dispatcher<H> {
                 self.index = 0;
                 None
             }
-            Advance::Pending => Some(Outcome::Idle),
+            Advance::Pending => {
+                let taken = self.take_externals(true);
+                Some(after_externals(self.steps.halted(), taken).unwrap_or(Outcome::Idle))
+            }
             Advance::End if self.steps.until < i64::MAX => {
                 self.index = 0;
                 Some(self.reached())
@@ -233,16 +243,25 @@ impl<H: Host> Dispatcher<H> {
     fn run_on(&mut self) -> Pass {
         let slice = self.source.current();
         loop {
+            let reach = self.externals.reach(self.steps.inputs).min(self.steps.digest.piece());
+            self.steps.heeds = self.externals.heeds();
             let pass = match self.steps.unstamped() {
-                0 => self.steps.stamped_step(&slice, &mut self.index),
-                reach => {
-                    let piece = slice.first(self.index.saturating_add(reach.min(self.steps.digest.piece())));
+                0 if reach > 0 => self.steps.stamped_step(&slice, &mut self.index),
+                unstamped => {
+                    let piece = slice.first(self.index.saturating_add(reach.min(unstamped)));
                     self.steps.run_slice(&piece, &mut self.index)
                 }
             };
             self.steps.enter_inputs(&slice);
-            if !matches!(pass, Pass::Done) || self.index >= slice.ticks.len() {
-                return pass;
+            self.externals.note(self.steps.inputs);
+            match pass {
+                Pass::Done | Pass::Called if self.index < slice.ticks.len() => {
+                    self.externals.take(&mut self.steps, &slice, false);
+                    if self.steps.halted().is_some() {
+                        return Pass::Halted;
+                    }
+                }
+                pass => return pass,
             }
         }
     }
@@ -282,7 +301,7 @@ impl<H: Host> Dispatcher<H> {
     /// The next tick of the pull subscriber, where it follows at once on the last one; `None`: only [`Self::advance`] can
     /// tell.
     pub fn pull_on(&mut self) -> Option<&Tick> {
-        if !self.pulled || self.steps.has_requests() || self.steps.halted().is_some() {
+        if !self.pulled || self.steps.is_disturbed() || self.steps.halted().is_some() || self.is_replaying() {
             return None;
         }
         self.count_pulls();
@@ -325,7 +344,7 @@ impl<H: Host> Dispatcher<H> {
 
     pub(super) fn outcome_of(&mut self, pass: Pass) -> Outcome {
         match pass {
-            Pass::Done => Outcome::Slice,
+            Pass::Done | Pass::Called => Outcome::Slice,
             Pass::Pulled => {
                 self.pulled = true;
                 Outcome::Pulled
@@ -346,6 +365,10 @@ impl<H: Host> Dispatcher<H> {
 
     pub(super) fn end_of_data(&mut self) -> Outcome {
         self.index = 0;
+        self.take_last_externals();
+        if let Some(outcome) = self.steps.halted() {
+            return outcome;
+        }
         self.steps.end_of_data(&self.source.current());
         self.ended = true;
         self.steps.halted().unwrap_or(Outcome::End)
@@ -364,6 +387,7 @@ impl<H: Host> Dispatcher<H> {
     pub fn finish(&mut self) {
         if !std::mem::replace(&mut self.finished, true) {
             self.complete_pull();
+            self.close_lanes();
             self.end_by_arrival();
             self.steps.stop_all(&self.source.current());
             self.steps.leave_slice(&self.source.current());

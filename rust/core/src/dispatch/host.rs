@@ -1,6 +1,7 @@
 //! The host: whoever holds the handlers. The Python binding is one, a Rust program with its own strategies another.
 
 use crate::block::TickBlock;
+use crate::command::{Command, CommandKind, Handled};
 use crate::handler::HandlerError;
 use crate::tick::Tick;
 use crate::timer::Fired;
@@ -79,6 +80,44 @@ pub trait Host {
     /// # Errors
     /// What the handler raised.
     fn order_update(&mut self, strategy: u32, update: &OrderUpdate) -> Result<(), Fault<Self::Failure>>;
+
+    /// Whether a command that could be taken is still wanted: one that was taken back or came too late is none, and gets no
+    /// loop position. Not asked in a replay.
+    ///
+    /// # Errors
+    /// The user wants the run to end.
+    fn admits(&mut self, _command: &Command) -> Result<bool, Fault<Self::Failure>> {
+        Ok(true)
+    }
+
+    /// The oldest command that a handler has sent on the dispatch thread, at the end of that step.
+    ///
+    /// # Errors
+    /// The user wants the run to end; what the command's handler raised is its sender's.
+    fn local_command(&mut self) -> Result<(), Fault<Self::Failure>> {
+        Ok(())
+    }
+
+    /// An external input has its turn: a command from another thread, the result of a coroutine. It has its loop position;
+    /// what is asked for here takes effect at the end of the step. Its attachment is absent in a replay.
+    ///
+    /// # Errors
+    /// What the strategy's handler raised. A failure of an input that concerns no strategy ends the run: whoever handles
+    /// commands answers their senders instead.
+    fn external(&mut self, command: Command, _handled: Handled) -> Result<(), Fault<Self::Failure>> {
+        drop(command);
+        Ok(())
+    }
+
+    /// What the handler of external inputs of `kind` is called in records of errors.
+    fn external_handler(&self, _kind: CommandKind) -> &'static str {
+        "on_command"
+    }
+
+    /// The run ended before this command had its turn.
+    fn abandoned(&mut self, command: Command) {
+        drop(command);
+    }
 
     /// What a handler in machine code could not do, as this host shows it.
     fn handler_failure(&self, strategy: u32, error: HandlerError) -> Self::Failure;

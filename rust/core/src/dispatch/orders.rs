@@ -8,6 +8,9 @@ use crate::source::Slice;
 use crate::tick::Tick;
 use crate::venue::{Amendment, Order, OrderKey, OrderStatus, OrderUpdate, Venue, VenueFill, VenueReport};
 
+/// Times that what was asked for may ask for more within one step.
+const MAX_ROUNDS: u32 = 1_000;
+
 impl<H: Host> Steps<H> {
     #[inline(never)]
     pub(super) fn match_tick(&mut self, slice: &Slice<'_>, tick: &Tick, key: i64) {
@@ -152,9 +155,15 @@ impl<H: Host> Steps<H> {
     #[cold]
     pub(super) fn apply_requests(&mut self) {
         let mut requests = std::mem::take(&mut self.applying);
-        std::mem::swap(&mut requests, &mut self.desk.requests.borrow_mut());
-        for request in requests.drain(..) {
-            self.apply(request);
+        // Commands that are handled here may ask for more; what goes round in circles goes on after the next input.
+        for _ in 0..MAX_ROUNDS {
+            std::mem::swap(&mut requests, &mut self.desk.requests.borrow_mut());
+            if requests.is_empty() {
+                break;
+            }
+            for request in requests.drain(..) {
+                self.apply(request);
+            }
         }
         self.applying = requests;
         self.set_gate();
@@ -169,6 +178,11 @@ impl<H: Host> Steps<H> {
                 self.timer_event(strategy, number, due_ns, interval_ns, end_ns);
             }
             Request::CancelTimer { strategy, number } => self.timer_event(strategy, number, i64::MIN, 0, i64::MAX),
+            Request::Command => {
+                if let Err(fault) = self.host.local_command() {
+                    self.command_fault(fault);
+                }
+            }
             Request::Spawn(key) => self.begin_spawn(key),
             Request::CancelSpawn(key) => self.cancel_spawn(key),
             Request::Subscription { strategy, instrument, wanted } => {

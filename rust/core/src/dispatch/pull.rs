@@ -10,7 +10,7 @@ impl<H: Host> Steps<H> {
     /// Whether something happened since the last step that the next one has to look after.
     #[inline(always)]
     pub(super) fn is_disturbed(&self) -> bool {
-        self.has_requests() || self.stop.is_set()
+        self.has_requests() || self.stop.asks(self.heeds)
     }
 
     /// The step of a record that concerns the pull subscriber alone, up to its delivery; says whose it is. `None`: it is

@@ -68,6 +68,8 @@ pub enum Request {
         /// Whether to deliver it.
         wanted: bool,
     },
+    /// Handle the oldest command that was sent on the dispatch thread and waits at the host.
+    Command,
 }
 
 impl Request {
@@ -79,6 +81,7 @@ impl Request {
             | Self::CancelTimer { strategy, .. }
             | Self::Subscription { strategy, .. } => *strategy,
             Self::Spawn(key) | Self::CancelSpawn(key) => key.strategy,
+            Self::Command => crate::command::NO_STRATEGY,
         }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::account::InputsByFeed;
 use super::desk::Desk;
 use super::dispatcher::{Outcome, RunSettings};
+use super::external::ExternalSink;
 use super::host::Host;
 use super::keys::Keys;
 use super::meter::Meter;
@@ -18,7 +19,7 @@ use crate::digest::{EventKind, RunDigest};
 use crate::handler::{Handler, Out};
 use crate::lifecycle::{Operation, State};
 use crate::source::Slice;
-use crate::stop::StopFlag;
+use crate::stop::{STOP, StopFlag};
 use crate::tick::{Side, Tick};
 use crate::timer::Overdue;
 use crate::venue::{OrderKey, OrderUpdate, Venue, VenueReport};
@@ -96,6 +97,11 @@ pub enum RunError {
     },
     /// The host could not show a tick.
     Host,
+    /// A replay did not come to the place where this external input was recorded: data, configuration or strategies differ.
+    Diverged {
+        /// Where it was recorded.
+        position: u64,
+    },
 }
 
 impl RunError {
@@ -103,7 +109,7 @@ impl RunError {
     pub const fn feed(&self) -> Option<u32> {
         match self {
             Self::Unordered { feed, .. } | Self::UnknownInstrument { feed, .. } => Some(*feed),
-            Self::Host => None,
+            Self::Host | Self::Diverged { .. } => None,
         }
     }
 }
@@ -120,6 +126,11 @@ impl fmt::Display for RunError {
                 write!(f, "input {input} has the instrument number {instrument}, which does not exist")
             }
             Self::Host => write!(f, "a tick could not be shown to Python"),
+            Self::Diverged { position } => write!(
+                f,
+                "the replay does not come to loop position {position} as it was recorded: data, configuration or \
+                 strategies are other ones"
+            ),
         }
     }
 }
@@ -132,6 +143,8 @@ pub(super) enum Pass {
     Pulled,
     /// The next record is later than `Steps::until`.
     Reached,
+    /// A command waits that goes before the next tick.
+    Called,
     Halted,
 }
 
@@ -165,6 +178,12 @@ pub(super) struct Steps<H: Host> {
     pub(super) keys: Keys,
     pub(super) venue: Box<dyn Venue>,
     pub(super) stop: Arc<StopFlag>,
+    /// Which of its bits end a stretch of ticks.
+    pub(super) heeds: u32,
+    pub(super) sink: Option<ExternalSink>,
+    pub(super) externals_taken: u64,
+    /// Slices and moments without one, in a run by arrival.
+    pub(super) turns: u64,
     pub(super) subscribers: Vec<Subscriber>,
     pub(super) routes: Routes,
     /// Per instrument: whether an order waits or a position is open, so that the venue and the mark matter.
@@ -212,6 +231,10 @@ impl<H: Host> Steps<H> {
             keys: Keys::of_records(settings.order),
             venue,
             stop,
+            heeds: STOP,
+            sink: None,
+            externals_taken: 0,
+            turns: 0,
             subscribers: Vec::new(),
             routes: Routes::new(instruments),
             watched: vec![false; instruments],
@@ -265,6 +288,11 @@ impl<H: Host> Steps<H> {
             if taken > 0 {
                 *index += taken;
                 continue;
+            }
+            // Before anything that comes before the tick: an external input follows the last tick's step at once, so
+            // that a replay finds its place again.
+            if self.stop.asks(self.heeds & !STOP) {
+                return Pass::Called;
             }
             if let Some(pass) = self.general_step::<false>(slice, index, tick) {
                 return pass;

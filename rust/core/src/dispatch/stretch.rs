@@ -85,6 +85,7 @@ impl<H: Host> Steps<H> {
         let subscriber = &self.subscribers[strategy as usize];
         let (kinds, state) = (subscriber.kinds, Rc::clone(&subscriber.state));
         let (desk, stop, keys) = (Rc::clone(&self.desk), Arc::clone(&self.stop), self.keys);
+        let heeds = self.heeds;
         let before = desk.position();
         let (mut count, mut delivered, mut skipped) = (0, 0, 0);
         for tick in &slice.ticks[index..] {
@@ -92,7 +93,7 @@ impl<H: Host> Steps<H> {
             let is_due = key > self.gate || key < self.last_key;
             let route = self.routes.sole(tick.instrument);
             let is_wanted = route == Some(strategy);
-            if is_due || !(is_wanted || route == Some(NOBODY)) || stop.is_set() {
+            if is_due || !(is_wanted || route == Some(NOBODY)) || stop.asks(heeds) {
                 break;
             }
             count += 1;

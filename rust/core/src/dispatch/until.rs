@@ -22,6 +22,8 @@ pub enum Step {
     Venue,
     /// The owner of a coroutine was told of its result.
     Result,
+    /// Commands were taken from the lanes.
+    Command,
     /// Nothing is left: no tick, no timer.
     Nothing,
     /// The run has ended, or cannot go on.
@@ -67,13 +69,16 @@ impl<H: Host> Dispatcher<H> {
         if self.is_finished() {
             return Step::Ended(Outcome::End);
         }
+        if self.take_externals(false) > 0 {
+            return self.steps.halted().map_or(Step::Command, Step::Ended);
+        }
         let key = self.next_key();
         let slice = self.source.current();
         if let Some(step) = self.steps.step_between(&slice, key.unwrap_or(i64::MAX)) {
             return step;
         }
         if key.is_none() {
-            return Step::Nothing;
+            return if self.take_externals(true) > 0 { Step::Command } else { Step::Nothing };
         }
         let pass = self.steps.run_slice(&slice.first(self.index + 1), &mut self.index);
         match self.outcome_of(pass) {

@@ -164,6 +164,11 @@ impl<T> CommandConsumer<T> {
         Some(command)
     }
 
+    /// Ends the ring after what has been claimed; idempotent. All of that can still be taken.
+    pub fn close(&self) {
+        self.shared.tail.fetch_or(CLOSED, Ordering::Relaxed);
+    }
+
     /// Whether the ring is closed and every command was taken.
     pub fn is_drained(&self) -> bool {
         // Relaxed: a claimed command that is not yet written keeps the count above `next`.

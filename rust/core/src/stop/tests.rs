@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::waker::Slept;
 use super::*;
+use crate::sync::Ordering;
 
 const LONG: Duration = Duration::from_secs(30);
 

@@ -1,0 +1,201 @@
+"""Commands and events: what can be asked of a run, and what is told of it.
+
+A command is imperative and has exactly one handler; an event is in the past tense and has any number of subscribers.
+Both are frozen: derive a class, annotate its fields.
+
+>>> class Rebalance(Command):
+...     strategy: str
+...     weight: float = 1.0
+>>> Rebalance("ema", weight=0.5)
+Rebalance(strategy='ema', weight=0.5)
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any, ClassVar, Literal
+
+import msgspec
+from typing_extensions import dataclass_transform
+
+__all__ = [
+    "CancelAllOrders",
+    "CancelOrder",
+    "ClosePositions",
+    "Command",
+    "Event",
+    "Halt",
+    "Lane",
+    "ParametersUpdated",
+    "PauseStrategy",
+    "RestartStrategy",
+    "ResumeStrategy",
+    "ResumeTrading",
+    "SetLimits",
+    "Shutdown",
+    "Snapshot",
+    "StopStrategy",
+    "TradingChanged",
+    "UpdateParameters",
+]
+
+
+class Lane(IntEnum):
+    """Which way a command takes to the loop; the first is served first, and each has room of its own."""
+
+    CONTROL = 0
+    NORMAL = 1
+    BACKGROUND = 2
+
+
+# What derives from it is frozen without saying so again; type checkers have to be told.
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
+class Command(msgspec.Struct, frozen=True, tag=True, gc=False, forbid_unknown_fields=True):
+    """What a command derives from. Its name is its name on the wire, so no two classes of a run share one.
+
+    Class attributes:
+        lane: Which way it takes.
+    """
+
+    lane: ClassVar[Lane] = Lane.NORMAL
+
+    def check(self) -> None:
+        """Refuse what the types of the fields do not: raise ``ValueError`` with the reason."""
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
+class Event(msgspec.Struct, frozen=True, tag=True, gc=False, forbid_unknown_fields=True):
+    """What an event derives from."""
+
+
+class PauseStrategy(Command):
+    """Pause a strategy; with ``cancel`` its open orders are taken back too."""
+
+    lane: ClassVar[Lane] = Lane.CONTROL
+
+    strategy: str
+    mode: Literal["no_new_orders", "no_ticks"] = "no_new_orders"
+    cancel: bool = False
+
+
+class ResumeStrategy(Command):
+    """Let a paused strategy go on."""
+
+    lane: ClassVar[Lane] = Lane.CONTROL
+
+    strategy: str
+
+
+class StopStrategy(Command):
+    """Stop one strategy for good."""
+
+    lane: ClassVar[Lane] = Lane.CONTROL
+
+    strategy: str
+
+
+class RestartStrategy(Command):
+    """Stop a strategy and start a new object of its class."""
+
+    lane: ClassVar[Lane] = Lane.CONTROL
+
+    strategy: str
+
+
+class CancelOrder(Command):
+    """Take back one order, by its number within its strategy."""
+
+    lane: ClassVar[Lane] = Lane.CONTROL
+
+    strategy: str
+    order: int
+
+
+class CancelAllOrders(Command):
+    """Take back every open order: of one strategy, of one instrument, of both together, or of the run."""
+
+    lane: ClassVar[Lane] = Lane.CONTROL
+
+    strategy: str | None = None
+    instrument: str | None = None
+
+
+class ClosePositions(Command):
+    """Bring positions to zero: of one strategy, of one instrument, of both together, or of the run."""
+
+    lane: ClassVar[Lane] = Lane.CONTROL
+
+    strategy: str | None = None
+    instrument: str | None = None
+
+
+class UpdateParameters(Command):
+    """Change parameters of a strategy, all or none; it hears of it as ``ParametersUpdated`` in ``on_event``."""
+
+    strategy: str
+    params: dict[str, Any]
+
+    def check(self) -> None:
+        """There is something to change."""
+        if not self.params:
+            raise ValueError("params is empty: name at least one parameter")
+
+
+class SetLimits(Command):
+    """Change what the trading gate lets pass; ``None`` leaves a limit as it is."""
+
+    lane: ClassVar[Lane] = Lane.CONTROL
+
+    max_order_quantity: float | None = None
+
+    def check(self) -> None:
+        """A limit is a positive number."""
+        if self.max_order_quantity is None:
+            raise ValueError("no limit is given")
+        if not self.max_order_quantity > 0.0:
+            raise ValueError(f"max_order_quantity is {self.max_order_quantity}: expected a number above zero")
+
+
+class Halt(Command):
+    """No order leaves any more, open ones are taken back; holds over restarts until ``ResumeTrading``."""
+
+    lane: ClassVar[Lane] = Lane.CONTROL
+
+    reason: str = ""
+    reduce: bool = False
+
+
+class ResumeTrading(Command):
+    """Let orders leave again."""
+
+    lane: ClassVar[Lane] = Lane.CONTROL
+
+    reason: str = ""
+
+
+class Shutdown(Command):
+    """Stop the run gracefully."""
+
+    lane: ClassVar[Lane] = Lane.CONTROL
+
+    reason: str = ""
+
+
+class Snapshot(Command):
+    """Say where everything stands: strategies, positions, open orders, trading, lanes."""
+
+    lane: ClassVar[Lane] = Lane.CONTROL
+
+
+class ParametersUpdated(Event):
+    """Parameters of a strategy were changed."""
+
+    strategy: str
+    params: dict[str, Any]
+
+
+class TradingChanged(Event):
+    """Trading was halted, restricted or resumed."""
+
+    state: Literal["ACTIVE", "REDUCING", "HALTED"]
+    reason: str = ""

@@ -1,0 +1,1 @@
+"""The parts of the command bus: see ``tickrail.orchestration.command_bus``."""

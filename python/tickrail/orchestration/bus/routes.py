@@ -1,0 +1,150 @@
+"""Who handles what: one handler a command type, found by type and by name."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from tickrail.domain.commands import Command, Event
+from tickrail.domain.near import did_you_mean
+from tickrail.errors import CommandInvalid, DuplicateHandler, NoHandler
+
+__all__ = ["Middleware", "Route", "Routes", "encode", "place_of_caller"]
+
+Handler: TypeAlias = Callable[[Any], Any]
+#: Called with the command and what comes after it; returns the result.
+Middleware: TypeAlias = Callable[[Any, Handler], Any]
+
+encode: Final = msgspec.msgpack.Encoder().encode
+
+
+class Route:
+    """One command type and its handler.
+
+    Attributes:
+        type: The class of the command.
+        name: What it is called on the wire.
+        place: Where the handler was registered.
+        call: The handler with the middleware around it.
+    """
+
+    __slots__ = ("call", "check", "decode", "handler", "is_async", "lane", "name", "place", "takes_strategy", "type")
+
+    def __init__(self, cls: type, handler: Handler, place: str) -> None:
+        self.type = cls
+        self.name = tag_of(cls)
+        self.handler = self.call = handler
+        self.place = place
+        self.is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
+            getattr(handler, "__call__", None)  # noqa: B004 - an object whose call is a coroutine function
+        )
+        self.decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(cls).decode
+        self.check: Callable[[Any], None] | None = None
+        if getattr(cls, "check", None) is not Command.check:
+            self.check = getattr(cls, "check", None)
+        self.lane = int(getattr(cls, "lane", 1))
+        self.takes_strategy = "strategy" in cls.__struct_fields__  # type: ignore[attr-defined]
+
+    def validated(self, command: Any) -> bytes:
+        """``command`` as canonical bytes, once its fields have the types that they say.
+
+        Raises:
+            CommandInvalid: Naming the field.
+        """
+        try:
+            payload = encode(command)
+            self.decode(payload)
+            if self.check is not None:
+                self.check(command)
+        except (msgspec.ValidationError, ValueError, TypeError, OverflowError) as error:
+            raise CommandInvalid(f"{self.name}: {error}", command=self.name) from None
+        return payload
+
+
+class Routes:
+    """All routes of a bus. Complete before the run begins; reading needs no lock."""
+
+    def __init__(self) -> None:
+        self.by_type: dict[type, Route] = {}
+        self._by_name: dict[str, Route] = {}
+
+    def add(self, route: Route) -> None:
+        """Add ``route``.
+
+        Raises:
+            DuplicateHandler: Its type has a handler, or another type has its name.
+        """
+        known = self._by_name.get(route.name)
+        if known is not None:
+            same = known.type is route.type
+            what = f"{route.name} has a handler already" if same else f"two command types are called {route.name}"
+            raise DuplicateHandler(
+                f"{what}: the first at {known.place}, the second at {route.place}",
+                command=route.name,
+                first=known.place,
+                second=route.place,
+                hint="a command has exactly one handler; for many, publish an event" if same else "rename one",
+            )
+        self.by_type[route.type] = self._by_name[route.name] = route
+
+    def of(self, command: object) -> Route:
+        """The route of ``command``.
+
+        Raises:
+            NoHandler: Nobody handles its type.
+        """
+        route = self.by_type.get(type(command))
+        if route is None:
+            raise self._missing(type(command).__name__)
+        return route
+
+    def named(self, name: str) -> Route:
+        """The route of the type called ``name``; see ``of``."""
+        route = self._by_name.get(name)
+        if route is None:
+            raise self._missing(name)
+        return route
+
+    def of_payload(self, payload: bytes) -> tuple[Route, Any]:
+        """The route and the command that ``payload`` tells of."""
+        route = self.named(msgspec.msgpack.decode(payload)["type"])
+        return route, route.decode(payload)
+
+    def _missing(self, name: str) -> NoHandler:
+        near = did_you_mean(name, self._by_name)
+        return NoHandler(f"nobody handles {name}{near}", command=name, hint="bus.register(CommandType, handler)")
+
+
+def tag_of(cls: type) -> str:
+    """What ``cls`` is called on the wire.
+
+    Raises:
+        TypeError: It is no command and no event.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, Command | Event) and cls not in (Command, Event)):
+        raise TypeError(f"{cls!r} is no class derived from Command or Event")
+    return str(cls.__struct_config__.tag)
+
+
+def compiled(handler: Handler, middleware: Iterable[Middleware]) -> Handler:
+    """``handler`` with ``middleware`` around it, the first outermost; the handler itself where there is none."""
+    for one in reversed(tuple(middleware)):
+        handler = _around(one, handler)
+    return handler
+
+
+def _around(middleware: Middleware, after: Handler) -> Handler:
+    def call(command: Any) -> Any:
+        return middleware(command, after)
+
+    return call
+
+
+def place_of_caller(depth: int = 2) -> str:
+    """File and line of the code that called ``depth`` frames above."""
+    frame = sys._getframe(depth)
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

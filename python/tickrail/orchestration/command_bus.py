@@ -1,0 +1,449 @@
+"""``CommandBus``: commands to exactly one handler, events to many subscribers, from any thread.
+
+Sync handlers run on the dispatch thread, between two steps, where they may touch whatever strategies may; async ones on
+the I/O thread. A command from another thread takes a lane to the loop (:class:`tickrail.domain.commands.Lane`), gets a
+loop position there and is recorded; one that a handler sends takes effect at the end of its step.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Future
+from contextvars import copy_context
+from typing import Any, Final, Protocol
+
+from tickrail.domain.commands import Command, Event
+from tickrail.errors import (
+    CommandExpired,
+    CommandInvalid,
+    CommandTimeout,
+    LaneFull,
+    NotRunning,
+    ShuttingDown,
+    WouldDeadlock,
+)
+from tickrail.orchestration.bus.bridge import awaited
+from tickrail.orchestration.bus.envelope import Envelope
+from tickrail.orchestration.bus.events import Subscribers, Unsubscribe
+from tickrail.orchestration.bus.letters import Answered, DeadLetter, DeadLetters, Reason
+from tickrail.orchestration.bus.receipt import CANCELLED, DONE, FAILED, Receipt
+from tickrail.orchestration.bus.routes import Handler, Middleware, Route, Routes, compiled, place_of_caller
+from tickrail.orchestration.bus.trace import TRACE, Trace
+from tickrail.orchestration.io_thread import IoThread
+
+__all__ = ["TIMEOUT_S", "CommandBus", "Lanes"]
+
+TIMEOUT_S: Final = 30.0
+"""How long ``execute`` waits where nothing else is said: longer than any step, shorter than a person's patience."""
+DEAD_LETTERS: Final = 1_024
+KEYS: Final = 10_000
+MAX_AWAITED: Final = 4_096
+"""Async handlers at work at once, as many as the NORMAL lane has slots."""
+
+NO_RUN, ON_IT, ELSEWHERE = 0, 1, 2
+
+
+class Lanes(Protocol):
+    """The way to the loop: the native lanes, or a test's."""
+
+    def push(self, lane: int, strategy: int | None, payload: bytes, attachment: object, wait_s: float, /) -> int:
+        """Send; 0: sent, 1: the lane is full, 2: the run is over."""
+        ...
+
+    def later(self, attachment: object, /) -> None:
+        """Call the handler of ``attachment`` at the end of the present step."""
+        ...
+
+    def standing(self) -> int:
+        """Where the caller stands: 0 no run goes on, 1 on the dispatch thread, 2 on another."""
+        ...
+
+
+class CommandBus:
+    """Where commands are sent, and where their handlers are registered.
+
+    Without lanes there is no loop to wait for: handlers run at once, on the caller's thread, as in a unit test.
+
+    Args:
+        lanes: The way to the loop.
+        io: Where async handlers run; one of its own, started when first needed, if not given.
+        strategy_number: The number of a strategy within the run, by its name; ``None`` for none.
+        dead_letters: How many dead letters are kept.
+        keys: How many idempotency keys are known.
+
+    Thread safety: ``register`` and ``use`` before the run begins; all else from any thread.
+    """
+
+    def __init__(
+        self,
+        lanes: Lanes | None = None,
+        *,
+        io: IoThread | None = None,
+        strategy_number: Callable[[str], int | None] = lambda _: None,
+        dead_letters: int = DEAD_LETTERS,
+        keys: int = KEYS,
+    ) -> None:
+        self._lanes = lanes
+        self._io = io if io is not None else IoThread(name="tickrail-commands")
+        self._owns_io = io is None
+        self._strategy_number = strategy_number
+        self._routes = Routes()
+        self._middleware: list[Middleware] = []
+        self._subscribers = Subscribers()
+        self._letters = DeadLetters(dead_letters)
+        self._answered = Answered(keys)
+        self._ids = itertools.count(1)
+        self._awaited = 0
+        self._closed = False
+        self._standing: Callable[[], int] = _here if lanes is None else lanes.standing
+
+    # ---- who handles what --------------------------------------------------------------------------------------
+
+    def register(self, command: type[Command], handler: Handler) -> None:
+        """Let ``handler`` handle commands of the class ``command``: exactly one may.
+
+        Args:
+            command: A class derived from ``Command``.
+            handler: A function of the command, or a coroutine function, which then runs on the I/O thread.
+
+        Raises:
+            DuplicateHandler: There is one already; the message names both places.
+        """
+        route = Route(command, handler, place_of_caller())
+        route.call = compiled(handler, self._middleware)
+        self._routes.add(route)
+
+    def use(self, middleware: Middleware) -> None:
+        """Let ``middleware(command, call_next)`` run around every handler, the first one used outermost.
+
+        It runs where the handler runs; around an async handler ``call_next`` returns an awaitable.
+        """
+        self._middleware.append(middleware)
+        for route in self._routes.by_type.values():
+            route.call = compiled(route.handler, self._middleware)
+
+    def subscribe(self, event: type[Event], subscriber: Callable[[Any], object]) -> Unsubscribe:
+        """Let ``subscriber`` hear of each event of exactly this class, after those who subscribed before."""
+        self._route_of(event)
+        return self._subscribers.add(event, subscriber)
+
+    # ---- sending -----------------------------------------------------------------------------------------------
+
+    def execute(
+        self, command: Command, *, timeout_s: float = TIMEOUT_S, key: str | None = None, expires_s: float | None = None
+    ) -> Any:
+        """Send ``command`` and wait for what its handler returns.
+
+        On the dispatch thread the handler runs at once, within the present step.
+
+        Args:
+            command: What to do.
+            timeout_s: How long to wait; a command that had no turn by then is taken back.
+            key: Of the same key, only the first command is handled; others get its answer.
+            expires_s: How long the command is worth handling; ``None``: as long as the run goes on.
+
+        Raises:
+            WouldDeadlock: This thread is the one that would have to handle it.
+            CommandTimeout: There was no answer in time.
+            CommandExpired: Its turn came too late.
+            NotRunning: No run goes on that could handle it.
+            ShuttingDown: The run ended before its turn.
+            LaneFull: Too many commands wait.
+            Exception: Whatever the handler raises.
+        """
+        route = self._routes.by_type.get(type(command)) or self._routes.of(command)
+        if not route.is_async and key is None and self._standing() == ON_IT:
+            return self._inline(route, command)
+        return self._wait(route, self._send(route, command, key, expires_s), timeout_s)
+
+    async def execute_async(
+        self,
+        command: Command,
+        *,
+        timeout_s: float | None = None,
+        key: str | None = None,
+        expires_s: float | None = None,
+    ) -> Any:
+        """The same for asyncio code, on any loop; cancelling the wait takes the command back if it had no turn yet."""
+        route = self._routes.by_type.get(type(command)) or self._routes.of(command)
+        if route.is_async and key is None and timeout_s is None and self._io.is_current:
+            return await self._coroutine(route, self._envelope(route, command, None, None))
+        if not route.is_async and key is None and self._standing() == ON_IT:
+            return self._inline(route, command)
+        receipt = self._send(route, command, key, expires_s)
+        if timeout_s is None:
+            return await awaited(receipt)
+        import asyncio
+
+        try:
+            return await asyncio.wait_for(awaited(receipt), timeout_s)
+        except TimeoutError as error:
+            if isinstance(error, CommandTimeout):
+                raise
+            raise _late(route, timeout_s) from None
+
+    def submit(
+        self, command: Command, *, key: str | None = None, expires_s: float | None = None, wait_s: float = 0.0
+    ) -> Receipt:
+        """Send ``command`` and return its receipt at once.
+
+        Args:
+            command: What to do.
+            key: See ``execute``.
+            expires_s: See ``execute``.
+            wait_s: How long to wait for room in the lane.
+
+        Raises:
+            LaneFull: There is no room.
+            ShuttingDown: The run is over.
+            CommandInvalid: A field is wrong.
+        """
+        route = self._routes.by_type.get(type(command)) or self._routes.of(command)
+        return self._send(route, command, key, expires_s, wait_s=wait_s)
+
+    def post(self, command: Command, *, expires_s: float | None = None, wait_s: float = 0.0) -> None:
+        """Send ``command`` and want no answer: what goes wrong afterwards becomes a dead letter."""
+        route = self._routes.by_type.get(type(command)) or self._routes.of(command)
+        self._send(route, command, None, expires_s, wanted=False, wait_s=wait_s)
+
+    def publish(self, event: Event) -> None:
+        """Tell all subscribers: at once on the dispatch thread, else in the loop's order, by the NORMAL lane."""
+        if self._standing() == ON_IT:
+            self._subscribers.tell(event)
+            return
+        self._send(self._route_of(type(event)), event, None, None, wanted=False)
+
+    def _route_of(self, event: type[Event]) -> Route:
+        route = self._routes.by_type.get(event)
+        if route is None:
+            route = Route(event, self._subscribers.tell, place_of_caller(3))
+            self._routes.add(route)
+        return route
+
+    # ---- what became of them -----------------------------------------------------------------------------------
+
+    @property
+    def dead_letters(self) -> tuple[DeadLetter, ...]:
+        """Commands that came to nothing, the oldest first (the last 1,024)."""
+        return self._letters.kept()
+
+    @property
+    def dead_letter_counts(self) -> Mapping[Reason, int]:
+        """How many there were in all, by reason."""
+        return dict(self._letters.counts)
+
+    def close(self) -> None:
+        """Take no more commands. Idempotent; what waits in the lanes is told when the loop ends."""
+        self._closed = True
+        if self._owns_io:
+            self._io.close()
+
+    # ---- the way there -----------------------------------------------------------------------------------------
+
+    def _envelope(self, route: Route, command: Any, receipt: Receipt | None, expires_s: float | None) -> Envelope:
+        number, parent = next(self._ids), TRACE.get()
+        trace = Trace(number, parent.correlation or number, parent.id)
+        expires_ns = 0 if expires_s is None else time.monotonic_ns() + int(expires_s * 1e9)
+        return Envelope(route, command, receipt, trace, expires_ns)
+
+    def _send(
+        self,
+        route: Route,
+        command: Any,
+        key: str | None,
+        expires_s: float | None,
+        *,
+        wanted: bool = True,
+        wait_s: float = 0.0,
+    ) -> Receipt:
+        payload = route.validated(command)
+        receipt = Receipt(None if route.is_async else self._forbids) if wanted else None
+        if key is not None and receipt is not None:
+            known = self._answered.first(key, command, receipt)
+            if known is not None:
+                return _same(known, command, key)
+        try:
+            self._go(route, self._envelope(route, command, receipt, expires_s), payload, wait_s)
+        except BaseException:
+            if key is not None:
+                self._answered.forget(key)
+            raise
+        return receipt  # type: ignore[return-value] # only post wants none, and looks at none
+
+    def _go(self, route: Route, envelope: Envelope, payload: bytes, wait_s: float) -> None:
+        if self._closed:
+            raise self._dead(envelope, "shutting_down", _over(route))
+        if route.is_async:
+            self._await(route, envelope)
+        elif self._lanes is None:
+            self.handle(envelope)
+        elif self._standing() == ON_IT:
+            self._lanes.later(envelope)
+        else:
+            number = self._strategy_number(envelope.command.strategy or "") if route.takes_strategy else None
+            sent = self._lanes.push(route.lane, number, payload, envelope, wait_s)
+            if sent == 1:
+                raise self._dead(envelope, "lane_full", _full(route, wait_s))
+            if sent == 2:
+                raise self._dead(envelope, "shutting_down", _over(route))
+
+    def _inline(self, route: Route, command: Any) -> Any:
+        if route.check is not None:
+            _checked(route, command)
+        number, parent = next(self._ids), TRACE.get()
+        token = TRACE.set(Trace(number, parent.correlation or number, parent.id))
+        try:
+            return route.call(command)
+        finally:
+            TRACE.reset(token)
+
+    def _wait(self, route: Route, receipt: Receipt, timeout_s: float) -> Any:
+        if not receipt.done():
+            if route.is_async and self._lanes is not None and self._standing() == ON_IT:
+                receipt.cancel()
+                raise WouldDeadlock(
+                    f"{route.name} has an async handler, which the dispatch thread must not wait for",
+                    hint="submit(...) and add_done_callback, or self.spawn a coroutine that awaits execute_async",
+                )
+            if self._io.is_current:
+                receipt.cancel()
+                raise WouldDeadlock(
+                    f"the I/O thread must not wait for {route.name}", hint="await bus.execute_async(...)"
+                )
+            if not route.is_async and self._standing() == NO_RUN:
+                receipt.cancel()
+                raise NotRunning(
+                    f"no run goes on that could handle {route.name}", hint="submit(...) waits for the run to begin"
+                )
+        try:
+            return receipt.result(timeout_s)
+        except CommandTimeout:
+            if receipt.done():
+                return receipt.result()
+            receipt.cancel()
+            raise _late(route, timeout_s) from None
+
+    def _forbids(self) -> bool:
+        return self._lanes is not None and self._standing() == ON_IT
+
+    # ---- their turn --------------------------------------------------------------------------------------------
+
+    def admits(self, envelope: Envelope) -> bool:
+        """Whether a command that has its turn is still wanted; one that is not becomes no input of the loop."""
+        if envelope.receipt is not None and envelope.receipt.cancelled():
+            self._dead(envelope, "cancelled", None)
+            return False
+        if envelope.expires_ns and time.monotonic_ns() > envelope.expires_ns:
+            name = envelope.route.name
+            self._dead(envelope, "expired", CommandExpired(f"{name} had its turn after it had expired", command=name))
+            return False
+        return True
+
+    def handle(self, envelope: Envelope) -> None:
+        """Call the handler. Ctrl-C and ``sys.exit`` go on to the loop; all else is the sender's."""
+        receipt, token = envelope.receipt, TRACE.set(envelope.trace)
+        try:
+            result = envelope.route.call(envelope.command)
+        except BaseException as error:
+            self._failed(envelope, error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            if receipt is not None:
+                receipt.settle(DONE, result)
+        finally:
+            TRACE.reset(token)
+
+    def replay(self, payload: bytes) -> None:
+        """Call the handler of a recorded command."""
+        route, command = self._routes.of_payload(payload)
+        self.handle(self._envelope(route, command, None, None))
+
+    def abandon(self, envelope: Envelope) -> None:
+        """The run ended before the command's turn."""
+        self._dead(envelope, "shutting_down", _over(envelope.route))
+
+    def _failed(self, envelope: Envelope, error: BaseException) -> None:
+        if envelope.receipt is None:
+            self._letters.add(DeadLetter(envelope.command, envelope.trace.id, "failed", error))
+        else:
+            envelope.receipt.settle(FAILED, error)
+
+    def _dead(self, envelope: Envelope, reason: Any, error: BaseException | None) -> BaseException:
+        self._letters.add(DeadLetter(envelope.command, envelope.trace.id, reason, error))
+        if envelope.receipt is not None:
+            envelope.receipt.settle(*((CANCELLED, None) if error is None else (FAILED, error)))
+        return error if error is not None else RuntimeError(reason)
+
+    # ---- async handlers ----------------------------------------------------------------------------------------
+
+    def _await(self, route: Route, envelope: Envelope) -> None:
+        if self._awaited >= MAX_AWAITED:
+            raise self._dead(envelope, "lane_full", _full(route, 0.0))
+        self._awaited += 1
+        future = copy_context().run(self._io.run, self._guarded(route, envelope))
+        future.add_done_callback(lambda done: self._settled(envelope, done))
+        if envelope.receipt is not None:
+            envelope.receipt.add_done_callback(lambda receipt: receipt.cancelled() and future.cancel())
+
+    async def _guarded(self, route: Route, envelope: Envelope) -> Any:
+        if not self.admits(envelope):
+            return None
+        return await self._coroutine(route, envelope)
+
+    async def _coroutine(self, route: Route, envelope: Envelope) -> Any:
+        token = TRACE.set(envelope.trace)
+        try:
+            made: Coroutine[Any, Any, Any] = route.call(envelope.command)
+            return await made
+        finally:
+            TRACE.reset(token)
+
+    def _settled(self, envelope: Envelope, done: Future[Any]) -> None:
+        self._awaited -= 1
+        if done.cancelled():
+            self._dead(envelope, "shutting_down" if self._io.closed else "cancelled", None)
+        elif (error := done.exception()) is not None:
+            self._failed(envelope, error)
+        elif envelope.receipt is not None:
+            envelope.receipt.settle(DONE, done.result())
+
+
+def _here() -> int:
+    return ON_IT
+
+
+def _same(known: tuple[Any, Receipt], command: Any, key: str) -> Receipt:
+    first, receipt = known
+    if first != command:
+        raise CommandInvalid(
+            f"key {key!r} was used for another command: {first!r}",
+            command=type(command).__name__,
+            hint="a key names one command and its repetitions",
+        )
+    return receipt
+
+
+def _checked(route: Route, command: Any) -> None:
+    assert route.check is not None
+    try:
+        route.check(command)
+    except ValueError as error:
+        raise CommandInvalid(f"{route.name}: {error}", command=route.name) from None
+
+
+def _late(route: Route, timeout_s: float) -> CommandTimeout:
+    return CommandTimeout(f"{route.name}: no answer within {timeout_s:g} s", timeout_s=timeout_s)
+
+
+def _full(route: Route, wait_s: float) -> LaneFull:
+    waited = f" for {wait_s:g} s" if wait_s else ""
+    return LaneFull(
+        f"{route.name}: its lane has had no room{waited}", command=route.name, hint="wait_s=... waits for room"
+    )
+
+
+def _over(route: Route) -> ShuttingDown:
+    return ShuttingDown(f"{route.name}: the run takes no more commands", command=route.name)

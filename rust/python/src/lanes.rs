@@ -1,0 +1,293 @@
+//! The command lanes, as Python sends by them and is called from them.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use tickrail_core::command::{
+    Command, CommandKind, ExternalRecord, Handled, Inbox, Lane, LaneSettings, NO_STRATEGY, Sender, lanes, read_records,
+};
+use tickrail_core::dispatch::{Desk, Dispatcher as Loop, Fault};
+use tickrail_core::ring::NotTaken;
+
+use crate::dispatcher::Dispatcher;
+use crate::gil::{GilBound, thread_mark};
+use crate::host::{PyHost, fault};
+
+/// Longest wait for room in a lane: a day, which no sender means.
+const MAX_WAIT_S: f64 = 86_400.0;
+
+/// How commands come to a run that has not begun.
+#[derive(Default)]
+pub struct Commands {
+    /// The lanes, once somebody has opened them.
+    lanes: Option<(Sender<Command>, Inbox<Command>)>,
+    /// Is shown each external input.
+    sink: Option<Py<PyAny>>,
+    /// External inputs that were recorded, to be taken instead of others.
+    replay: Option<Vec<ExternalRecord>>,
+}
+
+impl Commands {
+    /// Gives all of it to the loop.
+    pub fn equip(self, core: &mut Loop<PyHost>) {
+        if let Some((_, inbox)) = self.lanes {
+            core.adopt_lanes(inbox);
+        }
+        if let Some(records) = self.replay {
+            core.replay(records);
+        }
+        if let Some(sink) = self.sink {
+            core.record_externals(into_sink(sink));
+        }
+    }
+}
+
+/// What the host needs to hand commands to Python.
+#[derive(Default)]
+pub struct Receivers {
+    /// By the kind of command: an object with `admits`, `handle`, `replay` and `abandon`.
+    by_kind: RefCell<Vec<(CommandKind, Py<PyAny>)>>,
+    /// What handlers on the dispatch thread have sent, in the order of the requests that tell of it.
+    local: RefCell<VecDeque<Py<PyAny>>>,
+}
+
+impl Receivers {
+    fn of(&self, py: Python<'_>, kind: CommandKind) -> Option<Py<PyAny>> {
+        self.by_kind.borrow().iter().find(|(known, _)| *known == kind).map(|(_, receiver)| receiver.clone_ref(py))
+    }
+
+    /// Whether the command still wants its turn.
+    pub fn admits(&self, command: &Command) -> Result<bool, Fault<PyErr>> {
+        let Some(attachment) = attachment(command) else { return Ok(true) };
+        Python::attach(|py| {
+            let Some(receiver) = self.of(py, command.kind) else { return Ok(true) };
+            let answer = receiver.call_method1(py, pyo3::intern!(py, "admits"), (attachment,));
+            answer.and_then(|answer| answer.is_truthy(py)).map_err(fault)
+        })
+    }
+
+    /// Calls the receiver of the command's kind.
+    pub fn deliver(&self, command: &Command, _handled: Handled) -> Result<(), Fault<PyErr>> {
+        Python::attach(|py| {
+            let Some(receiver) = self.of(py, command.kind) else { return Ok(()) };
+            let answer = match attachment(command) {
+                Some(envelope) => receiver.call_method1(py, pyo3::intern!(py, "handle"), (envelope,)),
+                None => {
+                    let payload = PyBytes::new(py, &command.payload);
+                    receiver.call_method1(py, pyo3::intern!(py, "replay"), (payload,))
+                }
+            };
+            answer.map(drop).map_err(fault)
+        })
+    }
+
+    /// Tells the sender that the run is over.
+    pub fn abandon(&self, command: &Command) {
+        let Some(envelope) = attachment(command) else { return };
+        Python::attach(|py| {
+            if let Some(receiver) = self.of(py, command.kind)
+                && let Err(error) = receiver.call_method1(py, pyo3::intern!(py, "abandon"), (envelope,))
+            {
+                error.write_unraisable(py, None);
+            }
+        });
+    }
+
+    /// Calls the handler of the oldest command that was sent on the dispatch thread.
+    pub fn deliver_local(&self) -> Result<(), Fault<PyErr>> {
+        Python::attach(|py| {
+            let Some(envelope) = self.local.borrow_mut().pop_front() else { return Ok(()) };
+            let Some(receiver) = self.of(py, CommandKind::HOST) else { return Ok(()) };
+            receiver.call_method1(py, pyo3::intern!(py, "handle"), (envelope,)).map(drop).map_err(fault)
+        })
+    }
+}
+
+fn attachment(command: &Command) -> Option<&Py<PyAny>> {
+    command.attachment.as_ref()?.downcast_ref::<Py<PyAny>>()
+}
+
+/// The way of commands to the loop. Any thread.
+#[pyclass(frozen, module = "tickrail._native")]
+pub struct CommandLanes {
+    sender: Sender<Command>,
+    here: GilBound<Here>,
+}
+
+struct Here {
+    /// The dispatch thread while the loop runs, else 0.
+    thread: Rc<Cell<usize>>,
+    desk: Rc<Desk>,
+    receivers: Rc<Receivers>,
+}
+
+impl CommandLanes {
+    fn lane(number: u8) -> PyResult<Lane> {
+        let lane = Lane::ALL.get(usize::from(number)).copied();
+        lane.ok_or_else(|| PyValueError::new_err(format!("lane is {number}: expected 0 (control), 1 or 2")))
+    }
+}
+
+#[pymethods]
+impl CommandLanes {
+    /// Send: ``payload`` decides, ``attachment`` is what the receiver is called with. 0: sent, 1: full, 2: the run is over.
+    #[pyo3(signature = (lane, strategy, payload, attachment, wait_s=0.0, kind=16))]
+    #[expect(clippy::too_many_arguments, reason = "the parts of one command")]
+    fn push(
+        &self,
+        py: Python<'_>,
+        lane: u8,
+        strategy: Option<u32>,
+        payload: &[u8],
+        attachment: Py<PyAny>,
+        wait_s: f64,
+        kind: u16,
+    ) -> PyResult<u8> {
+        let lane = Self::lane(lane)?;
+        if payload.len() > tickrail_core::command::MAX_PAYLOAD {
+            let most = tickrail_core::command::MAX_PAYLOAD;
+            return Err(PyValueError::new_err(format!("the command takes {} bytes; at most {most}", payload.len())));
+        }
+        let command = Command::new(CommandKind(kind), strategy.unwrap_or(NO_STRATEGY), payload).with(attachment);
+        let sent = match self.sender.push(lane, command) {
+            Err(NotTaken::Full(command)) if wait_s > 0.0 => {
+                let timeout = Duration::from_secs_f64(wait_s.min(MAX_WAIT_S));
+                let mut interrupt = None;
+                let sent = py.detach(|| {
+                    self.sender.push_within(lane, command, timeout, || {
+                        interrupt = Python::attach(|py| py.check_signals()).err();
+                        interrupt.is_none()
+                    })
+                });
+                if let Some(interrupt) = interrupt {
+                    return Err(interrupt);
+                }
+                sent
+            }
+            sent => sent,
+        };
+        Ok(match sent {
+            Ok(()) => 0,
+            Err(NotTaken::Full(_)) => 1,
+            Err(NotTaken::Closed(_)) => 2,
+        })
+    }
+
+    /// Call the receiver with ``attachment`` at the end of the present step. Dispatch thread only.
+    fn later(&self, py: Python<'_>, attachment: Py<PyAny>) -> PyResult<()> {
+        let here = self.here.get(py);
+        if here.thread.get() != thread_mark() {
+            return Err(PyRuntimeError::new_err("only the dispatch thread has a present step"));
+        }
+        here.receivers.local.borrow_mut().push_back(attachment);
+        here.desk.command();
+        Ok(())
+    }
+
+    /// Where the caller stands: 0 no run goes on, 1 on the dispatch thread, 2 on another.
+    fn standing(&self, py: Python<'_>) -> u8 {
+        match self.here.get(py).thread.get() {
+            0 => 0,
+            mark if mark == thread_mark() => 1,
+            _ => 2,
+        }
+    }
+
+    /// Let ``receiver`` be called for commands of ``kind``: ``admits``, ``handle`` and ``abandon`` with the attachment,
+    /// ``replay`` with the payload.
+    #[pyo3(signature = (receiver, kind=16))]
+    fn receive(&self, py: Python<'_>, receiver: Py<PyAny>, kind: u16) {
+        let mut receivers = self.here.get(py).receivers.by_kind.borrow_mut();
+        receivers.retain(|(known, _)| *known != CommandKind(kind));
+        receivers.push((CommandKind(kind), receiver));
+    }
+
+    /// Take no more commands; what was sent still has its turn. Idempotent.
+    fn close(&self) {
+        self.sender.close();
+    }
+
+    /// Per lane, the first served first: how many were taken, refused for want of room, and wait.
+    fn stats(&self) -> Vec<(u64, u64, u64)> {
+        self.sender.stats().iter().map(|lane| (lane.taken, lane.refused, lane.pending)).collect()
+    }
+}
+
+/// Open the lanes of a run that has not begun; opened again, they are the same.
+#[pyfunction]
+#[pyo3(signature = (dispatcher, *, control_slots=256, normal_slots=4096, background_slots=4096))]
+fn open_lanes(
+    py: Python<'_>,
+    dispatcher: &Dispatcher,
+    control_slots: usize,
+    normal_slots: usize,
+    background_slots: usize,
+) -> PyResult<CommandLanes> {
+    let settings = LaneSettings { control_slots, normal_slots, background_slots };
+    let sender = dispatcher.inside.get(py).plan(|plan| {
+        if plan.commands.lanes.is_none() {
+            let opened = lanes(settings, Arc::clone(&dispatcher.stop), Arc::clone(&dispatcher.waker));
+            plan.commands.lanes = Some(opened.map_err(|error| PyValueError::new_err(error.to_string()))?);
+        }
+        let (sender, _) = plan.commands.lanes.as_ref().expect("made above");
+        Ok(sender.clone())
+    })?;
+    let inside = dispatcher.inside.get(py);
+    let (thread, desk) = (Rc::clone(&inside.thread), Rc::clone(&inside.desk));
+    let here = Here { thread, desk, receivers: Rc::clone(&inside.receivers) };
+    Ok(CommandLanes { sender, here: GilBound::new(here) })
+}
+
+/// What a recording of external inputs begins with.
+#[pyfunction]
+fn recording_header(py: Python<'_>) -> Bound<'_, PyBytes> {
+    PyBytes::new(py, &ExternalRecord::header())
+}
+
+/// Show each external input that the loop takes to ``sink``, as the bytes of its record.
+#[pyfunction]
+fn record_commands(py: Python<'_>, dispatcher: &Dispatcher, sink: Py<PyAny>) -> PyResult<()> {
+    dispatcher.inside.get(py).plan(|plan| {
+        plan.commands.sink = Some(sink);
+        Ok(())
+    })
+}
+
+/// Take external inputs from a recording, each at its place, instead of from lanes.
+#[pyfunction]
+fn replay_commands(py: Python<'_>, dispatcher: &Dispatcher, recording: &[u8]) -> PyResult<usize> {
+    let records = read_records(recording).map_err(|error| PyValueError::new_err(error.to_string()))?;
+    let count = records.len();
+    dispatcher.inside.get(py).plan(|plan| {
+        plan.commands.replay = Some(records);
+        Ok(count)
+    })
+}
+
+/// Adds the class and its functions to the module.
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<CommandLanes>()?;
+    m.add_function(wrap_pyfunction!(open_lanes, m)?)?;
+    m.add_function(wrap_pyfunction!(recording_header, m)?)?;
+    m.add_function(wrap_pyfunction!(record_commands, m)?)?;
+    m.add_function(wrap_pyfunction!(replay_commands, m)?)
+}
+
+/// Shows records to `sink`; what it raises is reported, and no concern of the run's.
+pub fn into_sink(sink: Py<PyAny>) -> tickrail_core::dispatch::ExternalSink {
+    Box::new(move |record| {
+        let mut bytes = Vec::new();
+        record.append_to(&mut bytes);
+        Python::attach(|py| {
+            if let Err(error) = sink.call1(py, (PyBytes::new(py, &bytes),)) {
+                error.write_unraisable(py, Some(sink.bind(py)));
+            }
+        });
+    })
+}
