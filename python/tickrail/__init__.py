@@ -40,6 +40,7 @@ if typing.TYPE_CHECKING:
     from tickrail.orchestration.backtest import PullRun, backtest, open_run
     from tickrail.orchestration.bootstrapper import RuntimeBootstrapper
     from tickrail.orchestration.container import Container
+    from tickrail.orchestration.live import open_live
     from tickrail.orchestration.provider import Provider, Scope
     from tickrail.orchestration.runtime import Runtime
     from tickrail.orchestration.tick_dispatcher import TickDispatcher
@@ -86,6 +87,7 @@ __all__ = [  # noqa: RUF022
     "data",
     "errors",
     "injected",
+    "open_live",
     "open_run",
     "read_ticks",
 ]
@@ -108,6 +110,7 @@ _WHERE = {
     "Strategy": "strategy.strategy",
     "TickDispatcher": "orchestration.tick_dispatcher",
     "TickrailError": "errors",
+    "open_live": "orchestration.live",
     "read_ticks": "data.reading",
 }
 _MODULES = ("data", "errors")

@@ -19,11 +19,15 @@ __all__ = [
     "CompiledCode",
     "CsvReader",
     "Dispatcher",
+    "FeedCore",
     "Histogram",
     "InstrumentId",
     "OrderUpdate",
+    "PublisherCore",
     "Pulls",
     "Quote",
+    "Recorder",
+    "Recording",
     "SpawnHandle",
     "SpawnResult",
     "StrategyCore",
@@ -583,10 +587,18 @@ class Dispatcher:
         slice_ticks: int = 4096,
         always_fresh: bool = False,
         sample_every: int = 0,
+        live: str | None = None,
         venues: dict[str, dict[str, Any]] | None = None,
         spawner: object | None = None,
     ) -> Self: ...
     def add_feed(self, name: str, data: TickArray) -> int: ...
+    def open_feed(
+        self, name: str, settings: Mapping[str, Any], instruments: Sequence[InstrumentId | str]
+    ) -> FeedCore: ...
+    def seal(self) -> None: ...
+    def close_feeds(self) -> None: ...
+    def record(self, capacity: int, most: int) -> Recorder: ...
+    def set_recording(self, recording: Recording) -> None: ...
     def register(
         self,
         strategy: object,
@@ -628,6 +640,124 @@ class Dispatcher:
     def errors(self) -> list[dict[str, Any]]: ...
     def interruption(self) -> BaseException | None: ...
     def digest(self) -> str: ...
+
+@final
+class FeedCore:
+    @property
+    def name(self) -> str: ...
+    @property
+    def policy(self) -> str: ...
+    @property
+    def capacity(self) -> int: ...
+    @property
+    def is_closed(self) -> bool: ...
+    def close(self) -> None: ...
+
+@disjoint_base
+class PublisherCore:
+    def __new__(cls, feed: FeedCore) -> Self: ...
+    def publish_quote(
+        self,
+        instrument: InstrumentId | str,
+        bid: float,
+        ask: float,
+        bid_size: float = ...,
+        ask_size: float = ...,
+        *,
+        ts_event: int | None = None,
+        sequence: int = 0,
+        flags: int = 0,
+    ) -> None: ...
+    def publish_trade(
+        self,
+        instrument: InstrumentId | str,
+        price: float,
+        size: float = ...,
+        side: str = "NONE",
+        *,
+        ts_event: int | None = None,
+        sequence: int = 0,
+        flags: int = 0,
+    ) -> None: ...
+    def publish_bar(
+        self,
+        instrument: InstrumentId | str,
+        open: float,
+        high: float,
+        low: float,
+        close: float,
+        volume: float = 0.0,
+        *,
+        ts_event: int | None = None,
+    ) -> None: ...
+    def publish(
+        self,
+        data: Any,
+        *,
+        kind: str | None = None,
+        columns: Mapping[str, str] | None = None,
+        instrument: str | None = None,
+        time_unit: str | None = None,
+    ) -> None: ...
+    def reconnected(self, *, renumbered: bool = True) -> None: ...
+    def release(self) -> None: ...
+    def close(self) -> None: ...
+    @property
+    def is_closed(self) -> bool: ...
+    def _stage_quote(
+        self,
+        instrument: InstrumentId | str,
+        bid: float,
+        ask: float,
+        bid_size: float = ...,
+        ask_size: float = ...,
+        *,
+        ts_event: int | None = None,
+        sequence: int = 0,
+        flags: int = 0,
+    ) -> bool: ...
+    def _stage_trade(
+        self,
+        instrument: InstrumentId | str,
+        price: float,
+        size: float = ...,
+        side: str = "NONE",
+        *,
+        ts_event: int | None = None,
+        sequence: int = 0,
+        flags: int = 0,
+    ) -> bool: ...
+    def _stage(
+        self,
+        data: Any,
+        *,
+        kind: str | None = None,
+        columns: Mapping[str, str] | None = None,
+        instrument: str | None = None,
+        time_unit: str | None = None,
+    ) -> bool: ...
+    def _offer(self) -> bool: ...
+    def _arm(self) -> int: ...
+    def _clear(self) -> None: ...
+    def _patience_s(self) -> float: ...
+    def _waited(self, seconds: float) -> None: ...
+    def _give_up(self) -> None: ...
+
+@final
+class Recorder:
+    def finish(self, timeout_s: float = 10.0) -> Recording: ...
+
+@final
+class Recording:
+    @staticmethod
+    def from_records(records: npt.NDArray[np.void], instruments: Sequence[Any]) -> Recording: ...
+    def records(self) -> npt.NDArray[np.void]: ...
+    def slices(self) -> list[dict[str, int]]: ...
+    @property
+    def is_complete(self) -> bool: ...
+    @property
+    def instrument_table(self) -> list[dict[str, Any]]: ...
+    def __len__(self) -> int: ...
 
 def run_until(dispatcher: Dispatcher, until_ns: int) -> bool: ...
 def step(dispatcher: Dispatcher) -> str | None: ...

@@ -19,6 +19,12 @@ The tree; each class carries its facts as attributes and, where there is one, th
     ├── TimerRefused             a timer that was never set: past, interval, end, name, number (also a ValueError)
     ├── OrderRefused             an order that never left: quantity, instrument, state (also a ValueError)
     ├── IllegalTransition        a lifecycle operation that the present state does not allow
+    ├── FeedError                a live feed that cannot be had
+    │   └── FeedClosed               it takes no more records, or the run no more feeds (also a PublishError)
+    ├── PublishError             records that a publisher could not bring; says how many it did
+    │   ├── RingFull                 no slot is free, under ``policy="reject"``
+    │   └── PublishTimeout           no slot became free in time, under ``policy="block"`` (also a TimeoutError)
+    ├── ForkedProcess            a run's object in a forked child, which has none of its threads (also a RuntimeError)
     ├── WrongThread              a call that belongs to the dispatch thread (also a RuntimeError)
     ├── CommandError             a command that came to nothing
     │   ├── DuplicateHandler         its type has a handler already, or another type has its name
@@ -54,6 +60,9 @@ __all__ = [
     "ContainerClosed",
     "DataError",
     "DuplicateHandler",
+    "FeedClosed",
+    "FeedError",
+    "ForkedProcess",
     "HandlerError",
     "IllegalTransition",
     "ImportFormatError",
@@ -64,6 +73,9 @@ __all__ = [
     "OrderRefused",
     "ParameterError",
     "Problem",
+    "PublishError",
+    "PublishTimeout",
+    "RingFull",
     "RunFailed",
     "RuntimeFault",
     "ShuttingDown",
@@ -337,6 +349,40 @@ class IllegalTransition(TickrailError):
         self.state = state
         self.operation = operation
         self.allowed: tuple[str, ...] = tuple(allowed)
+
+
+class PublishError(TickrailError):
+    """Some of the records that a publisher was given could not be brought.
+
+    Attributes:
+        taken: How many were dealt with, from the first on: published, or rejected and counted.
+        offered: How many there were.
+    """
+
+    def __init__(self, message: str, *, taken: int = 0, offered: int = 0, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.taken = taken
+        self.offered = offered
+
+
+class RingFull(PublishError):
+    """No slot is free, and the feed's policy is to say so."""
+
+
+class PublishTimeout(PublishError, TimeoutError):
+    """No slot became free within the feed's time-out."""
+
+
+class FeedError(TickrailError):
+    """A live feed, or a publisher of it, cannot be had."""
+
+
+class FeedClosed(PublishError, FeedError):
+    """The feed or the publisher is closed, or the run is over: the source may end."""
+
+
+class ForkedProcess(TickrailError, RuntimeError):
+    """The run belongs to the parent process: a forked child has none of its threads."""
 
 
 class WrongThread(TickrailError, RuntimeError):

@@ -9,13 +9,13 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, NamedTuple, Self, TypeAlias
 
-from tickrail._native import InstrumentId, OrderUpdate, SpawnResult, Tick, TickArray, TimerEvent
+from tickrail._native import InstrumentId, OrderUpdate, Recording, SpawnResult, Tick, TickArray, TimerEvent
 from tickrail.domain.instruments import merge_tables
 from tickrail.domain.time import TimeLike
 from tickrail.domain.venue_terms import InstrumentTerms, VenueTerms
-from tickrail.errors import ParameterError
+from tickrail.errors import DataError, ParameterError
 from tickrail.orchestration.sources import Data, named_arrays, order_key
 from tickrail.orchestration.tick_dispatcher import DigestMode, Progress, TickDispatcher
 from tickrail.orchestration.trading import Trading
@@ -23,7 +23,18 @@ from tickrail.report.result import Result, Status
 from tickrail.report.stats import RuntimeStats
 from tickrail.strategy.strategy import Strategy
 
-__all__ = ["PullRun", "PullStrategy", "Strategies", "backtest", "open_run"]
+__all__ = [
+    "Instruments",
+    "PullRun",
+    "PullStrategy",
+    "Strategies",
+    "backtest",
+    "config_digest",
+    "named_strategies",
+    "open_run",
+    "run_settings",
+    "run_to_result",
+]
 
 Strategies: TypeAlias = Strategy | Sequence[Strategy] | Mapping[str, Strategy]
 Instruments: TypeAlias = Sequence[InstrumentId | str] | None
@@ -54,7 +65,8 @@ def backtest(
 
     Args:
         strategies: One, a list (named by their classes), or a dict by name; ticks reach them in this order.
-        data: A path, a ``TickArray``, any Arrow object, a list of these (merged by time), or a dict by instrument.
+        data: A path, a ``TickArray``, any Arrow object, a list of these (merged by time), a dict by instrument, or the
+            ``Recording`` of a live run, which is run again by its own order and clock.
         start: First time that is delivered: ISO text, date, datetime or int ns; UTC where no zone is given.
         end: First time that is delivered no more.
         instruments: What the strategies receive; ``None`` is everything.
@@ -77,14 +89,14 @@ def backtest(
         ParameterError: A strategy cannot be used.
         RunFailed: The run could not go on; ``error.result`` is its partial result.
     """
-    named = _named(strategies)
+    named = named_strategies(strategies)
     batches = {"max_ticks": max_ticks, "window_ns": window_ns}
-    settings = _settings(named, instruments, {"fee_rate": fee_rate, "seed": seed, **batches})
-    arrays = named_arrays(data, start=start, end=end)
-    trading = Trading(fee_rate, venue, terms)
-    dispatcher = _dispatcher(
-        arrays, settings, trading, digest=digest, slice_ticks=slice_ticks, always_fresh=always_fresh
-    )
+    settings = run_settings(named, instruments, {"fee_rate": fee_rate, "seed": seed, **batches})
+    trading, handling = Trading(fee_rate, venue, terms), _Handling(digest, slice_ticks, always_fresh)
+    if isinstance(data, Recording):
+        dispatcher = _replay(data, settings, trading, handling, (start, end))
+    else:
+        dispatcher = _dispatcher(named_arrays(data, start=start, end=end), settings, trading, handling)
     for name, strategy in named.items():
         dispatcher.register(strategy, name, instruments=instruments, **batches)
     return run_to_result(dispatcher, progress, settings)
@@ -114,16 +126,14 @@ def open_run(
     ``run`` owns a strategy of its own, the last in order; ``strategies`` run before it. ``break`` stops the run,
     ``run.result`` is there after the block, whatever ended it. Arguments as for ``backtest``.
     """
-    named = _named(strategies)
+    named = named_strategies(strategies)
     if PULL in named:
         raise ParameterError(f"a strategy has the name '{PULL}', which is that of the run itself", strategy=PULL)
     batches = {"max_ticks": max_ticks, "window_ns": window_ns}
-    settings = _settings(named, instruments, {"fee_rate": fee_rate, "seed": seed, **batches})
+    settings = run_settings(named, instruments, {"fee_rate": fee_rate, "seed": seed, **batches})
     arrays = named_arrays(data, start=start, end=end)
     trading = Trading(fee_rate, venue, terms)
-    dispatcher = _dispatcher(
-        arrays, settings, trading, digest=digest, slice_ticks=slice_ticks, always_fresh=always_fresh
-    )
+    dispatcher = _dispatcher(arrays, settings, trading, _Handling(digest, slice_ticks, always_fresh))
     for name, strategy in named.items():
         dispatcher.register(strategy, name, instruments=instruments, **batches)
     strategy = PullStrategy()
@@ -267,7 +277,12 @@ def _status_after(error: BaseException | None) -> Status | None:
     return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
 
 
-def _named(strategies: Strategies) -> dict[str, Strategy]:
+def named_strategies(strategies: Strategies) -> dict[str, Strategy]:
+    """Strategies by name; a list is named by their classes.
+
+    Raises:
+        ParameterError: Something is no strategy.
+    """
     if isinstance(strategies, Strategy):
         return {type(strategies).__name__: strategies}
     if isinstance(strategies, type) or not isinstance(strategies, Sequence | Mapping):
@@ -286,7 +301,9 @@ def _named(strategies: Strategies) -> dict[str, Strategy]:
     return named
 
 
-def _settings(named: Mapping[str, Strategy], instruments: Instruments, numbers: Mapping[str, float]) -> dict[str, Any]:
+def run_settings(
+    named: Mapping[str, Strategy], instruments: Instruments, numbers: Mapping[str, float]
+) -> dict[str, Any]:
     """What decides the result, as plain values."""
     if isinstance(instruments, str | InstrumentId):
         raise ParameterError(f"instruments is {str(instruments)!r}; expected a list: instruments=['{instruments}']")
@@ -298,27 +315,58 @@ def _settings(named: Mapping[str, Strategy], instruments: Instruments, numbers: 
     return {**numbers, "fee_rate": float(fee_rate), "instruments": ids, "strategies": strategies}
 
 
+class _Handling(NamedTuple):
+    """How ticks are handed over; decides nothing but the digest's tag."""
+
+    digest: DigestMode
+    slice_ticks: int
+    always_fresh: bool
+
+
 def _dispatcher(
-    arrays: Mapping[str, TickArray],
-    settings: dict[str, Any],
-    trading: Trading,
-    *,
-    digest: DigestMode,
-    slice_ticks: int,
-    always_fresh: bool,
+    arrays: Mapping[str, TickArray], settings: dict[str, Any], trading: Trading, handling: _Handling
 ) -> TickDispatcher:
-    rows = trading.rows(merge_tables((name, array.instrument_table) for name, array in arrays.items()))
-    settings |= trading.settings()
-    dispatcher = TickDispatcher(
-        rows,
-        order_by=order_key(arrays),
-        digest=digest,
-        seed=settings["seed"],
-        config_digest=hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).digest(),
-        slice_ticks=slice_ticks,
-        always_fresh=always_fresh,
-        venues=trading.venues,
-    )
+    table = merge_tables((name, array.instrument_table) for name, array in arrays.items())
+    dispatcher = _over(table, settings, trading, handling, order_key(arrays))
     for name, array in arrays.items():
         dispatcher.feed(name, array)
     return dispatcher
+
+
+def _replay(
+    recording: Recording,
+    settings: dict[str, Any],
+    trading: Trading,
+    handling: _Handling,
+    span: tuple[TimeLike | None, TimeLike | None],
+) -> TickDispatcher:
+    if span != (None, None):
+        raise DataError("a recording is run again as a whole; expected neither start nor end")
+    table = {str(row["id"]): row for row in recording.instrument_table}
+    dispatcher = _over(table, settings, trading, handling)
+    dispatcher.replay(recording)
+    return dispatcher
+
+
+def _over(
+    table: Mapping[str, Mapping[str, Any]],
+    settings: dict[str, Any],
+    trading: Trading,
+    handling: _Handling,
+    order_by: str = "ts_event",
+) -> TickDispatcher:
+    rows = trading.rows(table)
+    settings |= trading.settings()
+    return TickDispatcher(
+        rows,
+        order_by=order_by,
+        seed=settings["seed"],
+        config_digest=config_digest(settings),
+        venues=trading.venues,
+        **handling._asdict(),
+    )
+
+
+def config_digest(settings: Mapping[str, Any]) -> bytes:
+    """What decides the result, as a hash."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).digest()

@@ -12,6 +12,8 @@ import numpy as np
 from tickrail._native import (
     Dispatcher,
     InstrumentId,
+    Recorder,
+    Recording,
     Tick,
     TickArray,
     meters,
@@ -28,6 +30,7 @@ from tickrail.domain.positions import Position
 from tickrail.domain.time import TimeLike, parse_ns
 from tickrail.domain.venue_terms import VenueTerms
 from tickrail.errors import DataError, HandlerError, ParameterError
+from tickrail.orchestration.feeds import Backwards, Feed, Numbering, Policy, Trades, feed_settings
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.spawner import SPAWN_TIMEOUT_S, Spawner
 from tickrail.report.accounts import Accounts, StrategyAccount
@@ -63,6 +66,7 @@ class TickDispatcher:
         slice_ticks: Ticks that a source hands the loop at once; never changes a result.
         always_fresh: Hand out a new object for each tick, kept or not; never changes a result.
         sample_every: Measure handlers on each so-manyth tick, rounded up to a power of two; 0 measures nothing.
+        live: Makes a live run, over feeds that are published into; how its loop waits, as in ``open_live``.
         venues: How simulated venues behave, by name; one that is not named behaves as ``VenueTerms()`` says.
         io: Where coroutines of ``Strategy.spawn`` run; ``None`` makes a thread of the run's own, which ends with it.
         spawn_timeout_s: How long a simulation waits for one such coroutine before its strategy is FAILED.
@@ -81,6 +85,7 @@ class TickDispatcher:
         slice_ticks: int = 4_096,
         always_fresh: bool = False,
         sample_every: int = 0,
+        live: str | None = None,
         venues: Mapping[str, VenueTerms] | None = None,
         io: IoThread | None = None,
         spawn_timeout_s: float = SPAWN_TIMEOUT_S,
@@ -106,6 +111,7 @@ class TickDispatcher:
             slice_ticks=slice_ticks,
             always_fresh=always_fresh,
             sample_every=sample_every,
+            live=live,
             venues={name: terms.native() for name, terms in (venues or {}).items()},
             spawner=spawner,
         )
@@ -113,6 +119,74 @@ class TickDispatcher:
     def feed(self, name: str, ticks: TickArray) -> int:
         """Add a feed; at equal times, earlier feeds come first. Returns its number."""
         return self._native.add_feed(name, ticks)
+
+    def live_feed(
+        self,
+        name: str,
+        *,
+        policy: Policy = "block",
+        capacity: int = 8_192,
+        timeout_s: float = 5.0,
+        trades: Trades = "keep",
+        backwards: Backwards = "pass",
+        reorder_ns: int = 0,
+        numbering: Numbering = "ignored",
+        stale_after_ns: int = 0,
+        rate_limit: int = 0,
+        instruments: Sequence[InstrumentId | str] = (),
+    ) -> Feed:
+        """Open a feed of a live run. Any thread, before the run or while it goes on.
+
+        Args:
+            name: Its name in accounts and messages.
+            policy: What happens to a record for which there is no slot: the publisher waits (``block``) or is told
+                (``reject``); or it goes (``drop_newest``), the oldest go (``drop_oldest``), or only the latest quote of
+                each instrument waits (``conflate``).
+            capacity: Slots of each publisher's ring, a power of two.
+            timeout_s: How long ``block`` waits.
+            trades: Of ``conflate``: trades are kept, summed by instrument and side where there is no slot, or dropped.
+            backwards: A record before the last one of its publisher passes, is rejected, or is put in order
+                (``reorder``).
+            reorder_ns: How long records wait for earlier ones, in ns of ``ts_event``.
+            numbering: Within what the source's ``sequence`` counts: a jump becomes a GAP record, a repetition goes.
+            stale_after_ns: After this long without a record strategies are told, by a STALE record an instrument;
+                0: never.
+            rate_limit: Most records a second; what is above is rejected. 0: no limit.
+            instruments: What it is about, for STALE before anything has come; what comes is added.
+
+        Raises:
+            FeedError: There is one of that name, or the run is a backtest.
+            FeedClosed: The run is ending.
+            ValueError: A value is none of those above.
+        """
+        settings = feed_settings(
+            policy=policy,
+            capacity=capacity,
+            timeout_s=timeout_s,
+            trades=trades,
+            backwards=backwards,
+            reorder_ns=reorder_ns,
+            numbering=numbering,
+            stale_after_ns=stale_after_ns,
+            rate_limit=rate_limit,
+        )
+        return Feed(self._native.open_feed(name, settings, list(instruments)))
+
+    def seal(self) -> None:
+        """Open no more live feeds and publishers; the run ends once those that there are have closed. Any thread."""
+        self._native.seal()
+
+    def close_feeds(self) -> None:
+        """Close all live feeds; what was published still arrives. Any thread."""
+        self._native.close_feeds()
+
+    def record(self, capacity: int, most: int) -> Recorder:
+        """Keep what a live run takes; before it begins."""
+        return self._native.record(capacity, most)
+
+    def replay(self, recording: Recording) -> None:
+        """Run a recording in the place of feeds."""
+        self._native.set_recording(recording)
 
     def register(
         self,

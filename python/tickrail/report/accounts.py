@@ -35,7 +35,9 @@ class FeedAccount:
         high_water: Most records that ever waited when the loop looked.
         backwards: Accepted records whose time ran backwards.
         crossed: Accepted crossed quotes.
-        gaps: Jumps in the source's numbers.
+        gaps: Jumps in the source's numbers, and reconnections.
+        stale: How often it was silent for too long.
+        abandoned: Publishers that were in a call when the feed was closed, and did not come out of it.
         waits: How often publishers waited for a slot.
         waited_ns: How long, ns.
     """
@@ -59,6 +61,8 @@ class FeedAccount:
     backwards: int
     crossed: int
     gaps: int
+    stale: int
+    abandoned: int
     waits: int
     waited_ns: int
 

@@ -6,7 +6,10 @@
 ``on_quote(self, tick)``       each quote: ``bid``, ``ask``, ``bid_size``, ``ask_size``, ``mid``, ``spread``
 ``on_trade(self, tick)``       each trade: ``price``, ``size``, ``side``
 ``on_bar(self, tick)``         each bar, at its close: ``open``, ``high``, ``low``, ``close``, ``volume``
-``ticks(self)``                a generator, ``while True: tick = yield``, in place of the four above: the fastest plain
+``on_gap(self, tick)``         records are missing before the next one: ``values`` are the first and the last number,
+                               how many (0: unknown), and why (0: a jump, 1: a reconnection)
+``on_stale(self, tick)``       the feed is silent: since ``sequence``, ns UTC, for ``values[0]`` ns
+``ticks(self)``                a generator, ``while True: tick = yield``, in place of the six above: the fastest plain
                                Python; opened after ``on_start``, and its return stops the strategy
 ``on_batch(self, batch)``      ticks by the batch, in place of all of these
 ``on_timer(self, event)``      a timer that was set without a callable of its own
@@ -34,7 +37,7 @@ __all__ = ["HANDLERS", "PER_TICK", "TICKS", "check_handlers"]
 
 TICKS: Final = "ticks"
 
-PER_TICK: Final = ("on_tick", "on_quote", "on_trade", "on_bar")
+PER_TICK: Final = ("on_tick", "on_quote", "on_trade", "on_bar", "on_gap", "on_stale")
 HANDLERS: Final[dict[str, int]] = {
     **dict.fromkeys(PER_TICK, 1),
     **dict.fromkeys(("on_batch", "on_timer", "on_order_update", "on_event"), 1),

@@ -79,6 +79,8 @@ fn feed_row<'py>(py: Python<'py>, feed: &FeedAccount) -> PyResult<Bound<'py, PyD
         ("backwards", feed.backwards),
         ("crossed", feed.crossed),
         ("gaps", feed.gaps),
+        ("stale", feed.stale),
+        ("abandoned", feed.abandoned),
         ("waits", feed.waits),
         ("waited_ns", feed.waited_ns),
         ("publishers", feed.publishers),

@@ -7,7 +7,8 @@ use arrow_array::{RecordBatch, RecordBatchReader};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyCapsuleMethods};
-use tickrail_core::file::{Intake, RecordSink};
+use tickrail_core::Tick;
+use tickrail_core::file::{InstrumentTable, Intake, RecordSink};
 
 use crate::data_errors::DataFault;
 use crate::export::{STREAM, arrow_error};
@@ -34,6 +35,29 @@ pub fn reader(stream: &Bound<'_, PyAny>) -> PyResult<StreamReader> {
     // SAFETY: a capsule of that name holds a stream by the protocol; it is moved out, which leaves the capsule empty.
     let stream = unsafe { FFI_ArrowArrayStream::from_raw(pointer.as_ptr()) };
     StreamReader::try_new(stream).map_err(arrow_error)
+}
+
+/// Names of its columns.
+pub fn names(reader: &StreamReader) -> Vec<String> {
+    reader.schema().fields().iter().map(|field| field.name().clone()).collect()
+}
+
+/// Packs all of `reader` and checks nothing; symbols that are new join `table`.
+///
+/// Called without the GIL: producers that need it take it themselves.
+pub fn pack_all(reader: StreamReader, mapping: &Mapping, table: &mut InstrumentTable) -> Result<Vec<Tick>, DataFault> {
+    let fixed = mapping.instrument.as_ref().map(|id| table.resolve(id)).transpose()?;
+    let schema = reader.schema();
+    let mut packer = Packer::new(mapping, &schema, fixed)?;
+    let mut ticks = Vec::new();
+    for batch in reader {
+        let batch = batch.map_err(|error| DataFault::Layout(error.to_string()))?;
+        for piece in cut(&batch) {
+            packer.pack(&piece, table)?;
+            ticks.append(&mut packer.ticks);
+        }
+    }
+    Ok(ticks)
 }
 
 /// Packs all of `reader` into `intake`; rows count from `first_row`. Returns the rows read.

@@ -28,7 +28,7 @@ impl Dispatcher {
         if inside.end.get().is_some() {
             return Ok(Came::Ended(Outcome::End));
         }
-        let result = inside.drive(py, &self.stop, |core| {
+        let result = inside.drive(py, self, |core| {
             let outcome = match check(core) {
                 Err(error) => return Ok(Err(error)),
                 Ok(()) if inside.is_begun.replace(true) => Outcome::Slice,

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use tickrail_core::digest::DigestMode;
 use tickrail_core::dispatch::{
-    Delivery, Desk, Dispatcher as Core, Kinds, Meters, RunSettings, Snapshots, Subscription,
+    Delivery, Desk, Dispatcher as Core, Kinds, Meters, Outcome, RunSettings, Snapshots, Subscription,
 };
 use tickrail_core::lifecycle::{Operation, Transition};
 use tickrail_core::order::MergeInput;
@@ -21,15 +21,15 @@ use tickrail_core::tick::OrderBy;
 use crate::accounts;
 use crate::array::TickArray;
 use crate::detached;
-use crate::driving::{Pulled, ended, pull_next};
+use crate::driving::ended;
 use crate::errors::hinted;
+use crate::feed::{Birthplace, LiveFeeds, check_fork, wait_from};
 use crate::forms::compiled::CompiledCode;
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::host::{Handlers, PyHost, Registered, attach};
 use crate::lanes::{Commands, Receivers};
 use crate::pace::{PROGRESS, Pace};
-use crate::plan::{Plan, delivery_of, edges_of, merged, named};
-use crate::pulls::Pulls;
+use crate::plan::{Plan, delivery_of, edges_of, named, source};
 use crate::report;
 use crate::strategy::{Face, StrategyCore};
 use crate::table::RunTable;
@@ -55,32 +55,40 @@ pub struct Dispatcher {
     snapshots: Arc<Snapshots>,
     /// What was measured, for any thread.
     pub(crate) meters: Arc<Meters>,
+    /// In which process it was made.
+    pub(crate) born: Birthplace,
+    /// Of a live run.
+    pub(crate) live: Option<LiveFeeds>,
+    /// Everything that belongs to the dispatch thread.
     pub(crate) inside: GilBound<Inside>,
 }
 
+/// What a run consists of.
 pub(crate) struct Inside {
     phase: RefCell<Phase>,
+    /// What handlers reach.
     pub(crate) desk: Rc<Desk>,
-    table: Rc<RunTable>,
+    /// The run's instruments.
+    pub(crate) table: Rc<RunTable>,
+    /// The dispatch thread while the loop runs, else 0.
     pub(crate) thread: Rc<Cell<usize>>,
     callbacks: Rc<Callbacks>,
     pub(crate) receivers: Rc<Receivers>,
     names: RefCell<Vec<String>>,
     /// Name and file of each feed.
-    pub(crate) feeds: RefCell<Vec<String>>,
+    pub feeds: RefCell<Vec<String>>,
     /// Whether the first pull has started the strategies.
-    pub(crate) is_begun: Cell<bool>,
+    pub is_begun: Cell<bool>,
     /// How the run ended, once it did.
-    pub(crate) end: Cell<Option<&'static str>>,
+    pub end: Cell<Option<&'static str>>,
     /// Who runs the coroutines of strategies.
     spawner: Option<Py<PyAny>>,
     /// Where the loop answers whoever asks for accounts.
     snapshots: Arc<Snapshots>,
-    /// What was measured, for any thread.
-    meters: Arc<Meters>,
 }
 
 impl Inside {
+    /// Acts before the run begins.
     pub(crate) fn plan<R>(&self, act: impl FnOnce(&mut Plan) -> PyResult<R>) -> PyResult<R> {
         match &mut *self.phase.try_borrow_mut().map_err(|_| busy())? {
             Phase::Plan(plan) => act(plan),
@@ -109,17 +117,18 @@ impl Inside {
     }
 
     /// Drives the loop, on this thread, building it first if need be.
-    pub(crate) fn drive<R>(
+    pub fn drive<R>(
         &self,
         py: Python<'_>,
-        stop: &Arc<StopFlag>,
+        run: &Dispatcher,
         act: impl FnOnce(&mut Core<PyHost>) -> PyResult<R>,
     ) -> PyResult<R> {
+        check_fork(py, run.born)?;
         let mut phase = self.phase.try_borrow_mut().map_err(|_| busy())?;
         let before = self.thread.replace(thread_mark());
         let result = guard(|| {
             if matches!(&*phase, Phase::Plan(_)) {
-                *phase = self.build(py, &mut phase, stop)?;
+                *phase = self.build(py, &mut phase, run)?;
             }
             match &mut *phase {
                 Phase::Loop(core) => act(core),
@@ -130,15 +139,26 @@ impl Inside {
         result
     }
 
-    fn build(&self, py: Python<'_>, phase: &mut Phase, stop: &Arc<StopFlag>) -> PyResult<Phase> {
+    /// Builds the loop if need be, and acts on it: no strategy may be added any more.
+    pub fn prepare<R>(
+        &self,
+        py: Python<'_>,
+        run: &Dispatcher,
+        act: impl FnOnce(&mut Core<PyHost>) -> PyResult<R>,
+    ) -> PyResult<R> {
+        self.drive(py, run, act)
+    }
+
+    fn build(&self, py: Python<'_>, phase: &mut Phase, run: &Dispatcher) -> PyResult<Phase> {
         let Phase::Plan(plan) = std::mem::replace(phase, Phase::Spent) else { return Ok(Phase::Spent) };
-        let source = merged(plan.inputs, plan.settings.order)?;
+        let source = source(run.live.as_ref(), plan.recording, plan.inputs, plan.settings.order)?;
         let venue = Box::new(plan.venue);
         let host = PyHost::new(Rc::clone(&self.table), plan.always_fresh, Rc::clone(&self.receivers));
-        let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(stop), host);
+        let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(&run.stop), host);
         core.report_to(Arc::clone(&self.snapshots));
         if plan.sample_every > 0 {
-            core.measure(Arc::clone(&self.meters), plan.sample_every, None);
+            let clock = run.live.as_ref().map(|live| Arc::clone(live.hub.clock()));
+            core.measure(Arc::clone(&run.meters), plan.sample_every, clock);
         }
         for (registered, subscription) in plan.strategies {
             let handler = registered.compiled.as_ref().map(|code| code.get().handler(py)).transpose()?;
@@ -178,7 +198,7 @@ impl Dispatcher {
 impl Dispatcher {
     #[new]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one call from the Python face")]
-    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, sample_every=0, venues=None, spawner=None))]
+    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, sample_every=0, live=None, venues=None, spawner=None))]
     fn new(
         py: Python<'_>,
         instruments: Vec<Bound<'_, PyDict>>,
@@ -189,6 +209,7 @@ impl Dispatcher {
         slice_ticks: usize,
         always_fresh: bool,
         sample_every: u32,
+        live: Option<&str>,
         venues: Option<&Bound<'_, PyDict>>,
         spawner: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
@@ -213,22 +234,20 @@ impl Dispatcher {
             fingerprints: Vec::new(),
             slice_ticks,
         };
+        let waker = Arc::new(Waker::new());
+        let feeds = |wait: &str| Ok::<_, PyErr>(LiveFeeds::new(&table, &waker, wait_from(wait)?));
+        let live = live.map(feeds).transpose()?;
         let snapshots = Arc::new(Snapshots::default());
-        let plan = Plan {
-            settings,
-            venue,
-            inputs: Vec::new(),
-            strategies: Vec::new(),
-            always_fresh,
-            sample_every,
-            commands: Commands::default(),
-        };
-        let meters = Arc::new(Meters::default());
+        let (inputs, recording, strategies) = (Vec::new(), None, Vec::new());
+        let commands = Commands::default();
+        let plan = Plan { settings, venue, inputs, recording, strategies, always_fresh, sample_every, commands };
         Ok(Self {
             stop: Arc::new(StopFlag::new()),
-            waker: Arc::new(Waker::new()),
+            waker,
             snapshots: Arc::clone(&snapshots),
-            meters: Arc::clone(&meters),
+            meters: Arc::default(),
+            born: Birthplace::here(),
+            live,
             inside: GilBound::new(Inside {
                 table: Rc::new(RunTable::new(py, &table)?),
                 desk: Desk::specified(table, rules),
@@ -242,7 +261,6 @@ impl Dispatcher {
                 end: Cell::new(None),
                 spawner,
                 snapshots,
-                meters,
             }),
         })
     }
@@ -331,7 +349,7 @@ impl Dispatcher {
     fn run(&self, py: Python<'_>, progress: Option<Bound<'_, PyAny>>) -> PyResult<&'static str> {
         let inside = self.inside.get(py);
         let mut report = Pace::every(PROGRESS);
-        let result = inside.drive(py, &self.stop, |core| {
+        let result = inside.drive(py, self, |core| {
             let total = core.remaining();
             let mut outcome = if inside.is_begun.replace(true) { core.advance() } else { core.start() };
             loop {
@@ -339,6 +357,7 @@ impl Dispatcher {
                     core.finish();
                     return Ok(end);
                 }
+                self.await_feeds(py, core, outcome);
                 turn::offer(py)?;
                 if let Some(progress) = progress.as_ref().filter(|_| report.is_due()) {
                     progress.call1((core.input_count(), total))?;
@@ -349,35 +368,10 @@ impl Dispatcher {
         self.settle(py, result)
     }
 
-    /// The ticks of the pull strategy, until the run has ended; the loop goes on by one input each time.
-    fn pulls(slf: Py<Self>) -> Pulls {
-        Pulls::of(slf)
-    }
-
-    /// The next tick of the pull strategy, or ``None`` when the run has ended.
-    pub fn pull(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let inside = self.inside.get(py);
-        if inside.end.get().is_some() {
-            return Ok(None);
-        }
-        let result = inside.drive(py, &self.stop, |core| pull_next(py, inside, core));
-        let settled = match result {
-            Ok(Pulled::Tick(tick)) => {
-                // Whoever pulls acts between two pulls: this thread stays the dispatch thread until the run ends.
-                inside.thread.set(thread_mark());
-                return Ok(Some(tick));
-            }
-            Ok(Pulled::End(end)) => self.settle(py, Ok(end)),
-            Err(error) => self.settle(py, Err(error)),
-        };
-        inside.thread.set(0);
-        settled.map(|_| None)
-    }
-
     /// End the run if it has not ended: batches are flushed, ``on_stop`` runs, the digest is final. Idempotent.
     fn finish(&self, py: Python<'_>) -> PyResult<()> {
         let inside = self.inside.get(py);
-        inside.drive(py, &self.stop, |core| {
+        inside.drive(py, self, |core| {
             core.finish();
             Ok(())
         })?;
@@ -448,8 +442,10 @@ impl Dispatcher {
         }
         let is_inside = inside.thread.get() == thread_mark();
         let patience = if is_inside { Duration::ZERO } else { accounts::patience(patience_s) };
+        let question = self.snapshots.ask();
+        self.waker.wake();
         let snapshots = Arc::clone(&self.snapshots);
-        let taken = py.detach(move || snapshots.wait(snapshots.ask(), patience));
+        let taken = py.detach(move || snapshots.wait(question, patience));
         accounts::snapshot(py, &taken)
     }
 
@@ -483,6 +479,15 @@ impl Dispatcher {
 }
 
 impl Dispatcher {
+    /// Where a live run has nothing to do, it waits; without the GIL.
+    pub fn await_feeds(&self, py: Python<'_>, core: &Core<PyHost>, outcome: Outcome) {
+        if outcome == Outcome::Idle
+            && let Some(feeds) = &self.live
+        {
+            feeds.wait(py, core.next_due_ns());
+        }
+    }
+
     #[expect(clippy::too_many_arguments, reason = "what three ways to register a strategy have in common")]
     fn enter(
         &self,
@@ -530,7 +535,7 @@ impl Dispatcher {
     }
 
     fn operate(&self, py: Python<'_>, strategy: u32, operation: Operation) -> PyResult<bool> {
-        self.inside.get(py).drive(py, &self.stop, |core| {
+        self.inside.get(py).drive(py, self, |core| {
             if strategy as usize >= core.accounts().len() {
                 return Err(PyValueError::new_err(format!("no strategy number {strategy}")));
             }
@@ -547,20 +552,20 @@ impl Dispatcher {
     }
 
     /// Notes how the run ended; a KeyboardInterrupt between handlers is an interruption like one inside.
-    pub(crate) fn settle(&self, py: Python<'_>, result: PyResult<&'static str>) -> PyResult<&'static str> {
+    pub fn settle(&self, py: Python<'_>, result: PyResult<&'static str>) -> PyResult<&'static str> {
         let inside = self.inside.get(py);
         let end = match result {
             Ok(end) => Ok(end),
             Err(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => {
                 self.stop.request_stop();
-                inside.drive(py, &self.stop, |core| {
+                inside.drive(py, self, |core| {
                     core.finish();
                     Ok("interrupted")
                 })
             }
             Err(error) => {
                 self.stop.request_stop();
-                let finished = inside.drive(py, &self.stop, |core| {
+                let finished = inside.drive(py, self, |core| {
                     core.finish();
                     Ok(())
                 });

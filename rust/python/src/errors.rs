@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tickrail_core::dispatch::{Refusal, RunError};
+use tickrail_core::feed::{FeedShared, NotPublished};
 use tickrail_core::timer::TimerError;
 
 pyo3::import_exception!(tickrail.errors, HandlerError);
@@ -70,4 +71,32 @@ pub fn run_failed(py: Python<'_>, error: &RunError, feeds: &[String]) -> PyErr {
         ),
         _ => RunFailed::new_err(message),
     }
+}
+
+/// The exception for records that a publisher could not bring: `taken` of `offered` were dealt with.
+pub fn not_published(py: Python<'_>, refusal: &NotPublished, feed: &FeedShared, taken: usize, offered: usize) -> PyErr {
+    let (class, why, hint) = match refusal {
+        NotPublished::Full { .. } => {
+            ("RingFull", "the ring is full", "publish the rest later, or declare a policy that waits or drops")
+        }
+        NotPublished::TimedOut { .. } => (
+            "PublishTimeout",
+            "the ring stayed full for the feed's time-out",
+            "the strategies are slower than the feed: see docs/backpressure.md",
+        ),
+        NotPublished::Closed { .. } => {
+            ("FeedClosed", "it is closed, or the run is over", "end the source's loop on this")
+        }
+        _ => ("PublishError", "the wait was interrupted", "publish the rest"),
+    };
+    let message = format!("feed {}: {why}; {taken} of {offered} records were taken", feed.name);
+    let make = || -> PyResult<PyErr> {
+        let keywords = PyDict::new(py);
+        keywords.set_item("hint", hint)?;
+        keywords.set_item("taken", taken)?;
+        keywords.set_item("offered", offered)?;
+        let class = py.import("tickrail.errors")?.getattr(class)?;
+        Ok(PyErr::from_value(class.call((message,), Some(&keywords))?))
+    };
+    make().unwrap_or_else(|error| error)
 }

@@ -41,6 +41,15 @@ pub struct Handlers {
     stop: Option<Py<PyAny>>,
 }
 
+/// Handlers of one kind each, which come before `on_tick`.
+const BY_KIND: [(&str, Kind); 5] = [
+    ("on_quote", Kind::Quote),
+    ("on_trade", Kind::Trade),
+    ("on_bar", Kind::Bar),
+    ("on_gap", Kind::Gap),
+    ("on_stale", Kind::Stale),
+];
+
 impl Handlers {
     /// Finds what `strategy` defines; the base class defines none of them.
     pub fn of(strategy: &Bound<'_, PyAny>) -> PyResult<Self> {
@@ -53,7 +62,7 @@ impl Handlers {
             by_kind.fill_with(|| Some(Rc::clone(&any)));
         }
         let mut names = ["on_tick"; 8];
-        for (name, kind) in [("on_quote", Kind::Quote), ("on_trade", Kind::Trade), ("on_bar", Kind::Bar)] {
+        for (name, kind) in BY_KIND {
             if let Some(own) = method(name)? {
                 by_kind[kind as usize] = Some(Rc::new(own));
                 names[kind as usize] = name;

@@ -17,6 +17,7 @@ mod driving;
 mod errors;
 mod events;
 mod export;
+mod feed;
 mod forms;
 mod generator;
 mod gil;
@@ -33,6 +34,7 @@ mod pace;
 mod pack;
 mod plan;
 mod pulls;
+mod recording;
 mod records;
 mod report;
 mod spawns;
@@ -64,5 +66,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     lanes::register(m)?;
     meters::register(m)?;
     by_hand::register(m)?;
+    feed::register(m)?;
+    recording::register(m)?;
     dispatcher::register(m)
 }

@@ -70,6 +70,27 @@ impl Mapping {
         Ok(mapping)
     }
 
+    /// Those of `columns` that have a record's own names.
+    pub fn by_name(kind: &str, columns: &[String]) -> BTreeMap<String, String> {
+        let prices =
+            values(Kind::ALL.into_iter().find(|one| one.name().eq_ignore_ascii_case(kind)).unwrap_or(Kind::Quote));
+        let prices = prices.into_iter().map(|(name, _)| name);
+        let extra = match kind {
+            "trade" => "side",
+            "bar" => "volume",
+            _ => "",
+        };
+        let known: Vec<&str> = SHARED
+            .into_iter()
+            .filter(|name| kind != "bar" || *name != "sequence")
+            .chain(prices)
+            .chain([extra])
+            .filter(|name| !name.is_empty())
+            .collect();
+        let ours = columns.iter().filter(|name| known.contains(&name.as_str()));
+        ours.map(|name| (name.clone(), name.clone())).collect()
+    }
+
     fn known(&self) -> Vec<&'static str> {
         let extra = match self.kind {
             Kind::Trade => Some("side"),

@@ -1,14 +1,18 @@
 //! What is known of a run before its loop is built, and what is refused of it.
 
+use std::sync::Arc;
+
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use tickrail_core::Kind;
 use tickrail_core::dispatch::{BatchEdges, Delivery, Kinds, RunSettings, Subscription};
 use tickrail_core::order::{Merge, MergeInput};
+use tickrail_core::replay::{Recording, Replay};
 use tickrail_core::source::Source;
 use tickrail_core::tick::OrderBy;
 use tickrail_core::venue::SimulatedVenue;
 
+use crate::feed::LiveFeeds;
 use crate::host::{Handlers, Registered};
 use crate::lanes::Commands;
 
@@ -23,6 +27,8 @@ pub struct Plan {
     pub venue: SimulatedVenue,
     /// In feed order.
     pub inputs: Vec<MergeInput>,
+    /// Of a live run that is run again.
+    pub recording: Option<Arc<Recording>>,
     /// In order of registration.
     pub strategies: Vec<(Registered, Subscription)>,
     /// Whether every tick is a new object.
@@ -38,8 +44,21 @@ pub fn named<T>(what: &str, value: &str, expected: &str, found: Option<T>) -> Py
     found.ok_or_else(|| PyValueError::new_err(format!("{what} is {value:?}: expected {expected}")))
 }
 
-/// The feeds as one source.
-pub fn merged(inputs: Vec<MergeInput>, order: OrderBy) -> PyResult<Box<dyn Source>> {
+/// The data as one source: live feeds, a recording, or recorded feeds.
+pub fn source(
+    live: Option<&LiveFeeds>,
+    recording: Option<Arc<Recording>>,
+    inputs: Vec<MergeInput>,
+    order: OrderBy,
+) -> PyResult<Box<dyn Source>> {
+    match (live, recording) {
+        (Some(feeds), _) => Ok(Box::new(feeds.hub.arrivals())),
+        (None, Some(recording)) => Ok(Box::new(Replay::new(recording))),
+        (None, None) => merged(inputs, order),
+    }
+}
+
+fn merged(inputs: Vec<MergeInput>, order: OrderBy) -> PyResult<Box<dyn Source>> {
     Merge::new(inputs, order)
         .map(|merge| Box::new(merge) as Box<dyn Source>)
         .map_err(|error| PyValueError::new_err(error.to_string()))

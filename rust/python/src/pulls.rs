@@ -3,8 +3,14 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use tickrail_core::Tick;
+use tickrail_core::dispatch::Dispatcher as Core;
+
 use crate::dispatcher::Dispatcher;
-use crate::gil::guard;
+use crate::driving::ended;
+use crate::gil::{guard, thread_mark};
+use crate::host::PyHost;
+use crate::turn;
 
 /// The ticks of the pull strategy, until the run has ended.
 #[pyclass(frozen, module = "tickrail._native")]
@@ -64,6 +70,66 @@ unsafe fn next_slowly(iterator: *mut ffi::PyObject) -> *mut ffi::PyObject {
             }
         }
     })
+}
+
+enum Pulled {
+    Tick(Py<PyAny>),
+    End(&'static str),
+}
+
+#[pymethods]
+impl Dispatcher {
+    /// The ticks of the pull strategy, until the run has ended; the loop goes on by one input each time.
+    fn pulls(slf: Py<Self>) -> Pulls {
+        Pulls::of(slf)
+    }
+
+    /// The next tick of the pull strategy, or ``None`` when the run has ended.
+    pub fn pull(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let inside = self.inside.get(py);
+        if inside.end.get().is_some() {
+            return Ok(None);
+        }
+        let result = inside.drive(py, self, |core| self.pull_next(py, core));
+        let settled = match result {
+            Ok(Pulled::Tick(tick)) => {
+                // Whoever pulls acts between two pulls: this thread stays the dispatch thread until the run ends.
+                inside.thread.set(thread_mark());
+                return Ok(Some(tick));
+            }
+            Ok(Pulled::End(end)) => self.settle(py, Ok(end)),
+            Err(error) => self.settle(py, Err(error)),
+        };
+        inside.thread.set(0);
+        settled.map(|_| None)
+    }
+}
+
+impl Dispatcher {
+    fn pull_next(&self, py: Python<'_>, core: &mut Core<PyHost>) -> PyResult<Pulled> {
+        let inside = self.inside.get(py);
+        let shown = |core: &mut Core<PyHost>, tick: Tick| -> PyResult<Pulled> {
+            let object = core.host_mut().pulled(py, &tick)?;
+            // SAFETY: `pulled` returns a new reference.
+            Ok(Pulled::Tick(unsafe { Bound::from_owned_ptr(py, object) }.unbind()))
+        };
+        if let Some(tick) = core.pull_on().copied() {
+            return shown(core, tick);
+        }
+        let mut outcome = if inside.is_begun.replace(true) { core.advance() } else { core.start() };
+        loop {
+            if let Some(tick) = core.pulled().copied() {
+                return shown(core, tick);
+            }
+            if let Some(end) = ended(py, inside, core, outcome)? {
+                core.finish();
+                return Ok(Pulled::End(end));
+            }
+            self.await_feeds(py, core, outcome);
+            turn::offer(py)?;
+            outcome = core.advance();
+        }
+    }
 }
 
 /// Adds the class to the module, with its own way to the next tick.

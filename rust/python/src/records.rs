@@ -101,7 +101,8 @@ fn check_dtype(dtype: &Bound<'_, PyArrayDescr>) -> PyResult<()> {
     )))
 }
 
-fn address_of(array: &Bound<'_, PyUntypedArray>) -> usize {
+/// Where its data begins.
+pub fn address_of(array: &Bound<'_, PyUntypedArray>) -> usize {
     // SAFETY: the array is alive; reading its data pointer has no further condition.
     unsafe { (*array.as_array_ptr()).fields.data as usize }
 }

@@ -23,6 +23,13 @@ impl RunTable {
         Ok(Self { ids: ids(py, table)?, indexes })
     }
 
+    /// Names, by row.
+    pub fn names(&self) -> Vec<String> {
+        let mut rows: Vec<(&u32, &String)> = self.indexes.iter().map(|(id, row)| (row, id)).collect();
+        rows.sort_unstable();
+        rows.into_iter().map(|(_, id)| id.clone()).collect()
+    }
+
     /// The object of row `index`.
     #[inline(always)]
     pub fn id(&self, index: u32) -> &Py<InstrumentId> {

@@ -391,6 +391,7 @@ impl<H: Host> Dispatcher<H> {
             self.end_by_arrival();
             self.steps.stop_all(&self.source.current());
             self.steps.leave_slice(&self.source.current());
+            self.source.finish();
             self.answer(self.snapshots.asked(), true);
         }
     }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use super::counters::Counters;
 use super::policy::{Backwards, Numbering};
+use super::seen::Seen;
+use super::shared::FeedShared;
 use crate::check::check_record;
 use crate::instrument::InstrumentInfo;
 use crate::tick::{Kind, Tick};
@@ -16,8 +18,12 @@ pub const MAX_HELD: usize = 4_096;
 /// Looks at the records of one publisher, one after the other.
 pub(super) struct Admission {
     instruments: Arc<[InstrumentInfo]>,
+    feed: Arc<FeedShared>,
     backwards: Backwards,
     numbering: Numbering,
+    /// Instruments that came by this publisher, the last one apart.
+    seen: Seen,
+    last_seen: u32,
     /// The latest time of a record that left; with a window, none before it may leave any more.
     last_ns: i64,
     newest_ns: i64,
@@ -47,11 +53,14 @@ impl PartialOrd for Held {
 }
 
 impl Admission {
-    pub fn new(instruments: Arc<[InstrumentInfo]>, backwards: Backwards, numbering: Numbering) -> Self {
+    pub fn new(instruments: Arc<[InstrumentInfo]>, feed: Arc<FeedShared>) -> Self {
         Self {
+            seen: Seen::new(instruments.len()),
+            last_seen: u32::MAX,
+            backwards: feed.settings.backwards,
+            numbering: feed.settings.numbering,
             instruments,
-            backwards,
-            numbering,
+            feed,
             last_ns: i64::MIN,
             newest_ns: i64::MIN,
             held: BinaryHeap::new(),
@@ -79,10 +88,22 @@ impl Admission {
             }
             Err(offence) => return counters.invalid[offence.problem as usize].add(1),
         }
+        if tick.instrument != self.last_seen {
+            self.see(tick.instrument);
+        }
         if self.numbering != Numbering::Ignored && tick.kind != Kind::Bar as u8 && tick.sequence != 0 {
             self.number(tick, counters, out);
         } else {
             self.order(tick, counters, out);
+        }
+    }
+
+    /// Which is new: most records have the instrument of the one before, or one that is known.
+    fn see(&mut self, instrument: u32) {
+        self.last_seen = instrument;
+        if !self.seen.contains(instrument) {
+            self.seen.add(instrument);
+            self.feed.seen.add(instrument);
         }
     }
 
@@ -161,9 +182,37 @@ impl Admission {
         counters.held.set(0);
     }
 
-    /// The source counts anew.
-    pub fn forget_numbers(&mut self) {
-        self.numbers.clear();
+    /// The source was gone: the records that say so. `renumbered`: it counts anew.
+    pub fn reconnected(&mut self, now_ns: i64, renumbered: bool) -> Vec<Tick> {
+        let by_instrument = self.numbering == Numbering::ByInstrument;
+        let last = |instrument: u32| {
+            let key = if by_instrument { instrument } else { u32::MAX };
+            self.numbers.get(&key).copied().unwrap_or(0)
+        };
+        let marks =
+            self.seen.numbers().into_iter().map(|instrument| gone(instrument, last(instrument), now_ns)).collect();
+        if renumbered {
+            self.numbers.clear();
+        }
+        marks
+    }
+}
+
+/// The third value of a GAP record: how many are missing is not known. The fourth: why.
+const UNKNOWN: f64 = 0.0;
+const RECONNECTED: f64 = 1.0;
+
+/// A record that says that the source was gone: what is missing is not known, only the last number before it.
+fn gone(instrument: u32, last: u64, now_ns: i64) -> Tick {
+    Tick {
+        ts_event: now_ns,
+        ts_init: now_ns,
+        sequence: last,
+        instrument,
+        kind: Kind::Gap as u8,
+        side: 0,
+        flags: 0,
+        values: [0.0, 0.0, UNKNOWN, RECONNECTED],
     }
 }
 

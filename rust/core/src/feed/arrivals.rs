@@ -9,11 +9,26 @@ use std::sync::Arc;
 use super::counters::FeedAccount;
 use super::hub::FeedHub;
 use super::inlet::Inlet;
+use super::stale::StaleWatch;
 use crate::clock::Clock as _;
 use crate::source::{Advance, Feeds, Slice, Source, Taken};
+use crate::tick::Tick;
 
 /// How long a publisher that is at work is waited for when its feed is closed: a call takes microseconds.
 const PATIENCE_NS: i64 = 1_000_000_000;
+
+/// Whose slice the current one is.
+#[derive(Clone, Copy)]
+enum Current {
+    Nothing,
+    /// That of an inlet, by its place.
+    Inlet(usize),
+    /// Records that the loop itself has made, about this feed.
+    Made(u32),
+}
+
+/// In the place of a publisher's number: records that the loop itself has made.
+pub const MADE: u32 = u32::MAX;
 
 /// The records of all publishers, by arrival.
 pub struct Arrivals {
@@ -22,10 +37,12 @@ pub struct Arrivals {
     inlets: Vec<Inlet>,
     /// Of publishers whose stream has ended and that are still there.
     ghosts: Vec<Inlet>,
-    /// Whose slice is the current one.
-    current: Option<usize>,
+    current: Current,
     /// Who is asked first.
     turn: usize,
+    stale: StaleWatch,
+    /// Records of the loop itself: STALE.
+    made: Vec<Tick>,
     /// What publishers that are gone have left in their feeds' accounts.
     feeds: Vec<FeedAccount>,
     is_sealed: bool,
@@ -34,22 +51,26 @@ pub struct Arrivals {
 impl Arrivals {
     pub(super) fn new(hub: Arc<FeedHub>) -> Self {
         Self {
-            hub,
             inlets: Vec::new(),
             ghosts: Vec::new(),
-            current: None,
+            current: Current::Nothing,
             turn: 0,
+            stale: StaleWatch::new(hub.instrument_count()),
+            made: Vec::new(),
             feeds: Vec::new(),
             is_sealed: false,
+            hub,
         }
     }
 
     #[cold]
     fn let_in(&mut self) {
+        let now_ns = self.hub.clock().now_ns();
         let mut door = self.hub.open_door();
         self.inlets.append(&mut door.inlets);
         for feed in &door.feeds[door.known..] {
             self.feeds.push(FeedAccount { name: feed.name.clone(), ..FeedAccount::default() });
+            self.stale.add(feed, now_ns);
         }
         door.known = door.feeds.len();
         self.is_sealed = door.is_sealed;
@@ -76,6 +97,20 @@ impl Arrivals {
         Advance::End
     }
 
+    /// Whether a feed has been silent for too long: then the current slice says so.
+    fn tell_silence(&mut self) -> bool {
+        let Some((feed, records)) = self.stale.overdue(self.hub.clock().now_ns()) else { return false };
+        let account = &mut self.feeds[feed as usize];
+        let count = records.len() as u64;
+        account.made += count;
+        account.published += count;
+        account.taken += count;
+        account.stale += 1;
+        self.made = records;
+        self.current = Current::Made(feed);
+        true
+    }
+
     /// A publisher has closed and everything of it was taken.
     #[cold]
     fn bury(&mut self, index: usize) {
@@ -98,7 +133,7 @@ impl Arrivals {
 
     /// How many records of the current slice's publisher wait, the slice among them.
     pub fn lag_records(&self) -> u64 {
-        self.current.map_or(0, |index| self.inlets[index].waiting())
+        if let Current::Inlet(index) = self.current { self.inlets[index].waiting() } else { 0 }
     }
 }
 
@@ -107,7 +142,10 @@ impl Source for Arrivals {
         if self.hub.has_knocked() {
             self.let_in();
         }
-        self.current = None;
+        self.current = Current::Nothing;
+        if !self.stale.is_empty() && self.tell_silence() {
+            return Advance::Ready;
+        }
         let mut left = self.inlets.len();
         while left > 0 {
             left -= 1;
@@ -116,7 +154,7 @@ impl Source for Arrivals {
             }
             match self.ask(self.turn, max) {
                 Advance::Ready => {
-                    self.current = Some(self.turn);
+                    self.current = Current::Inlet(self.turn);
                     self.turn += 1;
                     return Advance::Ready;
                 }
@@ -129,11 +167,12 @@ impl Source for Arrivals {
 
     fn current(&self) -> Slice<'_> {
         match self.current {
-            Some(index) => {
+            Current::Inlet(index) => {
                 let inlet = &self.inlets[index];
                 Slice { ticks: inlet.ticks(), feeds: Feeds::One(inlet.feed()), block: None }
             }
-            None => Slice { ticks: &[], feeds: Feeds::One(0), block: None },
+            Current::Made(feed) => Slice { ticks: &self.made, feeds: Feeds::One(feed), block: None },
+            Current::Nothing => Slice { ticks: &[], feeds: Feeds::One(0), block: None },
         }
     }
 
@@ -142,8 +181,28 @@ impl Source for Arrivals {
     }
 
     fn taken(&mut self) -> Option<Taken> {
-        let publisher = self.current.map_or(0, |index| self.inlets[index].publisher);
-        Some(Taken { now_ns: self.hub.clock().now_ns(), publisher })
+        let now_ns = self.hub.clock().now_ns();
+        let publisher = match self.current {
+            Current::Inlet(index) => {
+                if !self.stale.is_empty() {
+                    self.stale.heard(self.inlets[index].feed(), now_ns);
+                }
+                self.inlets[index].publisher
+            }
+            Current::Made(_) => MADE,
+            Current::Nothing => 0,
+        };
+        Some(Taken { now_ns, publisher })
+    }
+
+    fn next_due_ns(&self) -> i64 {
+        self.stale.next_ns()
+    }
+
+    fn finish(&mut self) {
+        self.hub.close();
+        self.let_in();
+        self.inlets.iter().for_each(Inlet::farewell);
     }
 
     fn accounts(&mut self) -> Vec<FeedAccount> {

@@ -41,7 +41,7 @@ pub(super) struct Counters {
     pub backwards: Count,
     /// Crossed quotes, which pass.
     pub crossed: Count,
-    /// Jumps in the source's numbers.
+    /// Jumps in the source's numbers, and reconnections.
     pub gaps: Count,
     /// Records that the feed itself made: GAP.
     pub made: Count,
@@ -93,8 +93,10 @@ pub struct FeedAccount {
     pub backwards: u64,
     /// Accepted crossed quotes.
     pub crossed: u64,
-    /// Jumps in the source's numbers.
+    /// Jumps in the source's numbers, and reconnections.
     pub gaps: u64,
+    /// How often it was silent for too long.
+    pub stale: u64,
     /// Publishers that were in the middle of a call when their feed was closed, and did not come out of it.
     pub abandoned: u64,
     /// How often publishers waited for a slot.

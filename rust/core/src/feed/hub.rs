@@ -100,6 +100,7 @@ impl FeedHub {
                 name.to_owned(),
                 number,
                 settings,
+                self.instruments.len(),
                 Arc::clone(&self.clock),
                 Arc::clone(&self.waker),
             ));
@@ -119,7 +120,6 @@ impl FeedHub {
         if self.publishers.load(Ordering::Relaxed) >= MAX_PUBLISHERS {
             return Err(OpenError::TooManyPublishers);
         }
-        let settings = feed.settings;
         let (outlet, half) = self.halves(feed)?;
         let ends = Ends::of(feed);
         let mut inlet = Inlet::new(half, ends.clone());
@@ -133,7 +133,7 @@ impl FeedHub {
             Ok(())
         })?;
         self.publishers.fetch_add(1, Ordering::Relaxed);
-        let admission = Admission::new(Arc::clone(&self.instruments), settings.backwards, settings.numbering);
+        let admission = Admission::new(Arc::clone(&self.instruments), Arc::clone(feed));
         Ok(Publisher::new(outlet, admission, ends))
     }
 
@@ -174,6 +174,11 @@ impl FeedHub {
             door.is_sealed = true;
             door.feeds.iter().for_each(|feed| feed.close());
         });
+    }
+
+    /// How many instruments the run has.
+    pub(super) fn instrument_count(&self) -> usize {
+        self.instruments.len()
     }
 
     /// The run's clock.

@@ -50,6 +50,11 @@ impl Inlet {
         Self { publisher: 0, half, ends, shut_since_ns, waits, copied, summed: 0, high_water: 0, space }
     }
 
+    /// Tells the publisher to look up, if it waits: nothing is read any more.
+    pub fn farewell(&self) {
+        self.space.0.announce();
+    }
+
     /// Whether the publisher is gone.
     pub fn is_sole(&self) -> bool {
         let is_sole = Arc::strong_count(&self.ends.counters) == 1;

@@ -17,8 +17,10 @@ mod latch;
 mod outlet;
 mod policy;
 mod publisher;
+mod seen;
 mod shared;
 mod space;
+mod stale;
 mod sums;
 
 use thiserror::Error;

@@ -65,6 +65,8 @@ pub struct Publisher {
     latch: Arc<Latch>,
     feed: Arc<FeedShared>,
     staged: Vec<Tick>,
+    /// Records of the feed itself that have found no slot yet, and go before all others.
+    marks: Vec<Tick>,
     is_closed: bool,
 }
 
@@ -79,6 +81,7 @@ impl Publisher {
             latch,
             feed,
             staged: Vec::with_capacity(2 * CHUNK),
+            marks: Vec::new(),
             is_closed: false,
         }
     }
@@ -113,6 +116,9 @@ impl Publisher {
 
     fn bring(&mut self, ticks: &[Tick]) -> usize {
         let mut done = 0;
+        if !self.marks.is_empty() && !self.bring_marks() {
+            return 0;
+        }
         while done < ticks.len() && !self.is_closed() {
             let room = self.outlet.room();
             let allowed = self.feed.allowance(ticks.len() - done);
@@ -158,9 +164,44 @@ impl Publisher {
         }
     }
 
-    /// The source begins anew: its numbers are not compared with those before.
-    pub fn reconnected(&mut self) {
-        self.admission.forget_numbers();
+    /// The source was gone for a while: before the next record come GAP records, one for each instrument that this
+    /// publisher has brought. `renumbered`: its numbers begin anew, and are not compared with those before.
+    pub fn reconnected(&mut self, renumbered: bool) {
+        let marks = self.admission.reconnected(self.feed.clock.now_ns(), renumbered);
+        if !marks.is_empty() && self.latch.enter() {
+            // Those of an earlier time that found no slot yet say the same.
+            self.marks = marks;
+            self.counters.gaps.add(1);
+            self.bring_marks();
+            self.latch.leave();
+        }
+    }
+
+    /// Whether all records that the feed itself has made are in.
+    #[cold]
+    fn bring_marks(&mut self) -> bool {
+        while !self.marks.is_empty() {
+            let count = self.outlet.room().min(self.marks.len());
+            if count == 0 {
+                return false;
+            }
+            self.counters.made.add(count as u64);
+            self.outlet.push(&self.marks[..count], &self.counters);
+            self.marks.drain(..count);
+        }
+        self.feed.waker.wake();
+        true
+    }
+
+    /// The run's clock, ns UTC.
+    pub fn now_ns(&self) -> i64 {
+        self.feed.clock.now_ns()
+    }
+
+    /// Counts a wait for slots that the caller made by itself.
+    pub fn count_wait(&mut self, waited: Duration) {
+        self.counters.waits.add(1);
+        self.counters.waited_ns.add(u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX));
     }
 
     /// Ends this publisher's stream after what has been published; idempotent. What waits in a reorder window goes first,

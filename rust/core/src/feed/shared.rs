@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::policy::FeedSettings;
+use super::seen::Seen;
 use crate::clock::{Clock as _, LiveClock};
 use crate::stop::Waker;
 use crate::sync::{AtomicBool, AtomicI64, Ordering};
@@ -21,6 +22,8 @@ pub struct FeedShared {
     /// What was declared of it.
     pub settings: FeedSettings,
     pub(super) clock: Arc<LiveClock>,
+    /// Its instruments, as far as they are known.
+    pub(super) seen: Seen,
     /// Wakes the loop.
     pub(super) waker: Arc<Waker>,
     /// Relaxed: it stops later records, and orders nothing.
@@ -35,11 +38,17 @@ impl FeedShared {
         name: String,
         number: u32,
         settings: FeedSettings,
+        instruments: usize,
         clock: Arc<LiveClock>,
         waker: Arc<Waker>,
     ) -> Self {
         let (closed, spent_until_ns) = (AtomicBool::new(false), AtomicI64::new(i64::MIN));
-        Self { name, number, settings, clock, waker, closed, spent_until_ns }
+        Self { name, number, settings, clock, seen: Seen::new(instruments), waker, closed, spent_until_ns }
+    }
+
+    /// Says which instruments it is about, before any of them has come: whom to tell of its silence.
+    pub fn expect(&self, instruments: &[u32]) {
+        instruments.iter().for_each(|&instrument| self.seen.add(instrument));
     }
 
     /// No publisher brings anything from now on; what is there still arrives. Idempotent, any thread.

@@ -15,6 +15,9 @@ use crate::tick::{Kind, Side, Tick};
 
 const INSTRUMENTS: u32 = 4;
 
+/// One GAP for each instrument that has come.
+const GONE: [(u8, u32); 3] = [(4, 0), (4, 2), (4, 3)];
+
 fn hub() -> Arc<FeedHub> {
     let instruments = (0..INSTRUMENTS).map(|number| InstrumentInfo::named(format!("I{number}.SIM"))).collect();
     FeedHub::new(Arc::new(LiveClock::new()), instruments, Arc::new(Waker::new()))
@@ -231,9 +234,55 @@ fn a_jump_in_the_sources_numbers_is_a_record_in_its_place_and_what_comes_again_g
     assert_eq!((all[2].kind, all[2].values), (Kind::Gap as u8, [6.0, 7.0, 2.0, 0.0]));
     let before = account(&mut arrivals);
     assert_eq!((before.duplicates, before.gaps, before.made, before.offered()), (2, 1, 1, 6));
-    publisher.reconnected();
+    publisher.reconnected(true);
     publisher.publish(&[quote(0)], || true).unwrap();
-    assert_eq!(numbers(&drain(&mut arrivals)), [0]);
+    let all = drain(&mut arrivals);
+    assert_eq!(all[..3].iter().map(|tick| (tick.kind, tick.instrument)).collect::<Vec<_>>(), GONE);
+    assert_eq!(all[0].values[3], 1.0, "why: a reconnection");
+    assert_eq!(numbers(&all[3..]), [0]);
+    assert_eq!((account(&mut arrivals).gaps, account(&mut arrivals).made), (2, 4));
+}
+
+#[test]
+fn what_a_reconnected_source_repeats_goes_and_its_gap_waits_for_a_slot() {
+    let numbering = Numbering::ByPublisher;
+    let (mut publisher, mut arrivals) = open(FeedSettings { numbering, ..settings(Policy::Reject, 4) });
+    publisher.publish(&[quote(4), quote(5), quote(6)], || true).unwrap();
+    publisher.reconnected(false);
+    let kinds = |ticks: Vec<Tick>| ticks.iter().map(|tick| tick.kind).collect::<Vec<_>>();
+    assert_eq!(kinds(drain(&mut arrivals)), [1, 1, 1, 4], "as many as there are slots");
+    // The numbers go on: 5 and 6 were there, 7 follows, and what is left of the gap goes before it.
+    publisher.publish(&[quote(5), quote(6), quote(7)], || true).unwrap();
+    assert_eq!(kinds(drain(&mut arrivals)), [4, 4, 1]);
+    assert_eq!((account(&mut arrivals).duplicates, account(&mut arrivals).made), (2, 3));
+}
+
+#[test]
+fn a_feed_that_is_silent_for_too_long_is_told_once_and_again_after_it_was_heard() {
+    const LIMIT_NS: i64 = 2_000_000;
+    let hub = hub();
+    let feed = hub.open("feed", FeedSettings { stale_after_ns: LIMIT_NS, ..settings(Policy::Block, 8) }).unwrap();
+    let mut publisher = hub.publisher(&feed).unwrap();
+    let mut arrivals = hub.arrivals();
+    let silence = |arrivals: &mut Arrivals| {
+        while arrivals.advance(64) != Advance::Ready {
+            assert!(arrivals.next_due_ns() < i64::MAX);
+        }
+        arrivals.taken();
+        let ticks = arrivals.current().ticks.to_vec();
+        assert!(ticks.iter().all(|tick| tick.kind == Kind::Stale as u8 && tick.values[0] >= LIMIT_NS as f64));
+        ticks.iter().map(|tick| tick.instrument).collect::<Vec<_>>()
+    };
+    assert_eq!(silence(&mut arrivals), [0, 1, 2, 3], "nothing has come: it may be about any");
+    assert_eq!((arrivals.advance(64), arrivals.next_due_ns()), (Advance::Pending, i64::MAX));
+    publisher.publish(&[quote(2), quote(1)], || true).unwrap();
+    assert_eq!(arrivals.advance(64), Advance::Ready);
+    arrivals.taken();
+    assert_eq!(silence(&mut arrivals), [1, 2]);
+    let account = account(&mut arrivals);
+    assert_eq!((account.stale, account.made, account.offered(), account.taken), (2, 6, 2, 8));
+    feed.close();
+    assert_eq!((arrivals.advance(64), arrivals.next_due_ns()), (Advance::Pending, i64::MAX));
 }
 
 #[test]

@@ -87,6 +87,9 @@ impl Recording {
             && taken < last.count
         {
             last.count = taken;
+            if let Mark::Taken { count, .. } = &mut last.entry.mark {
+                *count = taken as u32;
+            }
             ticks.truncate(last.start + taken);
         }
         pieces.iter_mut().for_each(|piece| piece.start = piece.start.min(ticks.len()));
@@ -113,11 +116,7 @@ impl Recording {
     pub fn to_records(&self) -> Vec<Tick> {
         let mut records = Vec::with_capacity(self.pieces.len() + self.ticks.len());
         for piece in &self.pieces {
-            let mut entry = piece.entry;
-            if let Mark::Taken { count, .. } = &mut entry.mark {
-                *count = piece.count as u32;
-            }
-            records.push(entry.to_record());
+            records.push(piece.entry.to_record());
             records.extend_from_slice(&self.ticks[piece.start..piece.start + piece.count]);
         }
         records

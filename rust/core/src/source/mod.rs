@@ -104,6 +104,9 @@ pub trait Source: Send {
         self.taken().map(|taken| taken.now_ns)
     }
 
+    /// The run is over: whoever brings it records is told. Called once.
+    fn finish(&mut self) {}
+
     /// When it has something of its own to bring where nothing arrives; ns UTC, `i64::MAX`: never.
     fn next_due_ns(&self) -> i64 {
         i64::MAX

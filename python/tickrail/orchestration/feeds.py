@@ -1,0 +1,272 @@
+"""Feeds of a live run, and the publishers that bring records into them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Final, Literal, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tickrail._native import FeedCore, InstrumentId, PublisherCore
+from tickrail.domain.near import did_you_mean
+from tickrail.domain.ticks import BAR_DTYPE, QUOTE_DTYPE, TRADE_DTYPE
+from tickrail.errors import DataError, PublishError
+
+__all__ = ["Backwards", "Feed", "Numbering", "Policy", "Publisher", "Trades", "feed_settings", "records_of_columns"]
+
+Policy: TypeAlias = Literal["block", "reject", "drop_newest", "drop_oldest", "conflate"]
+Trades: TypeAlias = Literal["keep", "sum", "drop"]
+Backwards: TypeAlias = Literal["pass", "reject", "reorder"]
+Numbering: TypeAlias = Literal["ignored", "by_instrument", "by_publisher"]
+
+CODES: Final = {"quote": (1, QUOTE_DTYPE), "trade": (2, TRADE_DTYPE), "bar": (3, BAR_DTYPE)}
+SIDES: Final = {"NONE": 0, "BUY": 1, "SELL": 2}
+NO_SIZE: Final = 1
+SIZES: Final = {"quote": ("bid_size", "ask_size"), "trade": ("size",), "bar": ()}
+
+
+class Feed:
+    """A feed of a live run; opened by ``LiveRun.feed`` or ``Runtime.feed``.
+
+    Thread safety: any thread.
+    """
+
+    def __init__(self, core: FeedCore) -> None:
+        self._core = core
+
+    def publisher(self) -> Publisher:
+        """Open a publisher: a stream of records with a ring of its own, for one thread or one event loop.
+
+        Raises:
+            FeedClosed: The feed is closed, or the run is over.
+            FeedError: The run has as many publishers as it takes.
+        """
+        return Publisher(self._core)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._core.name
+
+    @property
+    def policy(self) -> str:
+        """What happens to a record for which there is no slot."""
+        return self._core.policy
+
+    @property
+    def capacity(self) -> int:
+        """Slots of each publisher's ring."""
+        return self._core.capacity
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be published any more."""
+        return self._core.is_closed
+
+    def close(self) -> None:
+        """Take no more records; what was published still arrives. Idempotent."""
+        self._core.close()
+
+    def __repr__(self) -> str:
+        return f"Feed({self.name!r}, policy={self.policy!r}, capacity={self.capacity})"
+
+
+class Publisher(PublisherCore):
+    """Brings records into a feed; ``with feed.publisher() as publisher`` closes it at the end.
+
+    Belongs to the first thread that publishes, until ``release``; elsewhere calls raise ``WrongThread``. In a coroutine
+    the asynchronous twins wait without keeping the event loop from anything else.
+    """
+
+    def __init__(self, feed: FeedCore) -> None:
+        del feed  # which the native part has
+        self._turn: asyncio.Lock | None = None
+
+    async def publish_async(
+        self,
+        data: Any,
+        *,
+        kind: str | None = None,
+        columns: Mapping[str, str] | None = None,
+        instrument: str | None = None,
+        time_unit: str | None = None,
+    ) -> None:
+        """Publish many records; as ``publish``, for a coroutine. Several calls at once follow one another."""
+        async with self._one_by_one():
+            if not self._stage(data, kind=kind, columns=columns, instrument=instrument, time_unit=time_unit):
+                await self._bring()
+
+    async def publish_quote_async(
+        self,
+        instrument: InstrumentId | str,
+        bid: float,
+        ask: float,
+        bid_size: float = float("nan"),
+        ask_size: float = float("nan"),
+        *,
+        ts_event: int | None = None,
+        sequence: int = 0,
+        flags: int = 0,
+    ) -> None:
+        """Publish one quote; as ``publish_quote``, for a coroutine."""
+        async with self._one_by_one():
+            is_in = self._stage_quote(
+                instrument, bid, ask, bid_size, ask_size, ts_event=ts_event, sequence=sequence, flags=flags
+            )
+            if not is_in:
+                await self._bring()
+
+    async def publish_trade_async(
+        self,
+        instrument: InstrumentId | str,
+        price: float,
+        size: float = float("nan"),
+        side: str = "NONE",
+        *,
+        ts_event: int | None = None,
+        sequence: int = 0,
+        flags: int = 0,
+    ) -> None:
+        """Publish one trade; as ``publish_trade``, for a coroutine."""
+        async with self._one_by_one():
+            is_in = self._stage_trade(instrument, price, size, side, ts_event=ts_event, sequence=sequence, flags=flags)
+            if not is_in:
+                await self._bring()
+
+    def _one_by_one(self) -> asyncio.Lock:
+        if self._turn is None:
+            self._turn = asyncio.Lock()
+        return self._turn
+
+    async def _bring(self) -> None:
+        """Wait for slots, and bring what is staged; a wait that is cancelled gives up what is not in."""
+        begun = time.monotonic()
+        end = begun + self._patience_s()
+        try:
+            while not self._offer():
+                if self.is_closed or time.monotonic() >= end:
+                    self._give_up()  # raises
+                await self._free(end)
+        except asyncio.CancelledError:
+            with suppress(PublishError):
+                self._give_up()
+            raise
+        finally:
+            self._waited(time.monotonic() - begun)
+
+    async def _free(self, end: float) -> None:
+        """Wait until there may be slots, for a while."""
+        loop = asyncio.get_running_loop()
+        free = loop.create_future()
+        descriptor = self._arm()
+        loop.add_reader(descriptor, _settle, free)
+        try:
+            # Between the last look and the arming slots may have become free.
+            if not self._offer():
+                await asyncio.wait([free], timeout=max(0.0, min(end - time.monotonic(), LONGEST_S)))
+        finally:
+            loop.remove_reader(descriptor)
+            free.cancel()
+            self._clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.close()
+
+
+def feed_settings(
+    *,
+    policy: Policy,
+    capacity: int,
+    timeout_s: float,
+    trades: Trades,
+    backwards: Backwards,
+    reorder_ns: int,
+    numbering: Numbering,
+    stale_after_ns: int,
+    rate_limit: int,
+) -> dict[str, Any]:
+    """What the native feed is opened with."""
+    return dict(locals())
+
+
+def records_of_columns(
+    columns: Mapping[str, Any], kind: str | None, instrument: str | None, instruments: Sequence[str]
+) -> npt.NDArray[np.void]:
+    """Columns by the record's names as records of the run.
+
+    Args:
+        columns: Arrays or lists of equal length; ``ts_event`` and the kind's prices at least. ``instrument`` holds ids.
+        kind: ``quote``, ``trade`` or ``bar``; not given: what the columns are.
+        instrument: Of all rows, where there is no such column.
+        instruments: The run's table.
+
+    Raises:
+        DataError: A column is absent, unknown, or of another length.
+    """
+    kind = kind or _kind_of(columns)
+    if kind not in CODES:
+        raise DataError(f"kind is {kind!r}; expected 'quote', 'trade' or 'bar'")
+    code, dtype = CODES[kind]
+    _check_names(columns, kind, dtype)
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) != 1:
+        raise DataError(f"columns differ in length: {lengths}")
+    records = np.zeros(next(iter(lengths.values())), dtype)
+    records["kind"] = code
+    for size in SIZES[kind]:
+        records[size] = np.nan
+    for name, column in columns.items():
+        records[name] = _coded(name, column, instruments)
+    if instrument is not None:
+        records["instrument"] = _numbers([instrument], instruments)[0]
+    for size in SIZES[kind]:
+        records["flags"][np.isnan(records[size])] |= NO_SIZE
+    return records
+
+
+#: Longest wait without a look at whether the feed was closed.
+LONGEST_S: Final = 0.1
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _kind_of(columns: Mapping[str, Any]) -> str:
+    marks = {"bid": "quote", "price": "trade", "close": "bar"}
+    return next((kind for mark, kind in marks.items() if mark in columns), "quote")
+
+
+def _check_names(columns: Mapping[str, Any], kind: str, dtype: np.dtype[np.void]) -> None:
+    prices = {"quote": ("bid", "ask"), "trade": ("price",), "bar": ("open", "high", "low", "close")}[kind]
+    for name in ("ts_event", *prices):
+        if name not in columns:
+            raise DataError(f"a {kind} needs a column '{name}'; there are {', '.join(map(repr, columns)) or 'none'}")
+    known = [name for name in dtype.names or () if name != "kind"]
+    for name in columns:
+        if name not in known:
+            raise DataError(f"a {kind} has no column '{name}'{did_you_mean(str(name), known)}")
+
+
+def _coded(name: str, column: Any, instruments: Sequence[str]) -> Any:
+    if name == "instrument":
+        return _numbers(column, instruments)
+    if name == "side":
+        # What is no side gets a number that the feed rejects and counts.
+        return [SIDES.get(str(side), 255) for side in column]
+    return column
+
+
+def _numbers(names: Any, instruments: Sequence[str]) -> list[int]:
+    """What is no instrument of the run gets a number that the feed rejects and counts."""
+    places = {name: place for place, name in enumerate(instruments)}
+    return [places.get(str(name), 2**32 - 1) for name in names]

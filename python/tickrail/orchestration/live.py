@@ -1,0 +1,230 @@
+"""``open_live``: runs over feeds that are published into, without configuration files."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Final, Literal, Self, TypeAlias
+
+from tickrail._native import InstrumentId, Recorder
+from tickrail.domain.venue_terms import InstrumentTerms, VenueTerms
+from tickrail.orchestration.backtest import (
+    Instruments,
+    Strategies,
+    config_digest,
+    named_strategies,
+    run_settings,
+    run_to_result,
+)
+from tickrail.orchestration.feeds import Backwards, Feed, Numbering, Policy, Trades
+from tickrail.orchestration.tick_dispatcher import DigestMode, Progress, TickDispatcher
+from tickrail.orchestration.trading import Trading
+from tickrail.report.accounts import Accounts
+from tickrail.report.result import Result
+
+__all__ = ["LiveRun", "Wait", "open_live", "switch_interval"]
+
+Wait: TypeAlias = Literal["spin_then_park", "park", "yield", "spin", "spin_held"]
+
+#: Records that the loop takes from one publisher at once.
+SLICE_TICKS: Final = 256
+#: How soon a thread that wants the GIL asks for it, in a live run: with the interpreter's 5 ms a loop that wakes up
+#: waits 5.1 ms for it while one other thread computes, with this 0.15 ms.
+SWITCH_INTERVAL_S: Final = 5e-5
+#: Slots of the ring from which a recording is taken.
+RECORDING_SLOTS: Final = 65_536
+#: Most records of a recording: 4 GiB.
+RECORDING_MOST: Final = 1 << 26
+
+
+def open_live(
+    strategies: Strategies,
+    instruments: Iterable[InstrumentId | str | Mapping[str, Any]],
+    *,
+    subscribed: Instruments = None,
+    fee_rate: float = 0.0,
+    venue: VenueTerms | Mapping[str, VenueTerms] | None = None,
+    terms: Mapping[str, InstrumentTerms] | None = None,
+    seed: int = 0,
+    digest: DigestMode = "events",
+    wait: Wait = "spin_then_park",
+    slice_ticks: int = SLICE_TICKS,
+    max_ticks: int = 4_096,
+    window_ns: int = 0,
+    switch_interval_s: float | None = SWITCH_INTERVAL_S,
+    always_fresh: bool = False,
+) -> LiveRun:
+    """Open a run over feeds that threads, coroutines and sockets publish into.
+
+    Args:
+        strategies: One, a list (named by their classes), or a dict by name; ticks reach them in this order.
+        instruments: The run's table: ids, or mappings with ``id`` and what else is known.
+        subscribed: What the strategies receive; ``None`` is everything.
+        fee_rate: Fee of the simulated venue as a fraction of the notional.
+        venue: How the simulated venue behaves, or a dict by venue; has its own fees.
+        terms: What orders of an instrument are held to, by instrument.
+        seed: Enters the run digest.
+        digest: ``events`` covers the order taken, ``full`` every record.
+        wait: How the loop waits for records. ``spin_then_park`` looks for 20 us and then sleeps (waking it takes
+            15-30 us); ``spin`` and ``yield`` never sleep and want a processor of their own; ``spin_held`` looks for
+            50 us with the GIL held, for feeds that are native threads. With one processor all sleep at once.
+        slice_ticks: Most records that are taken from one publisher before the next has its turn.
+        max_ticks: Most ticks of a batch, for classes with ``on_batch``; it also ends when nothing more has arrived.
+        window_ns: Time span of a batch, aligned to the epoch; 0 is none.
+        switch_interval_s: ``sys.setswitchinterval`` while the run goes on; ``None`` leaves it as it is.
+        always_fresh: Hand out a new object for each tick, kept or not; never changes a result.
+
+    Returns:
+        A run with no feed yet: ``run.feed(...)`` opens one, ``run.run()`` runs until all have ended or it is stopped.
+    """
+    named = named_strategies(strategies)
+    batches = {"max_ticks": max_ticks, "window_ns": window_ns}
+    settings = run_settings(named, subscribed, {"fee_rate": fee_rate, "seed": seed, **batches})
+    trading = Trading(fee_rate, venue, terms)
+    rows = trading.rows({str(row["id"]): row for row in _rows(instruments)})
+    settings |= trading.settings()
+    dispatcher = TickDispatcher(
+        rows,
+        digest=digest,
+        seed=seed,
+        config_digest=config_digest(settings),
+        slice_ticks=slice_ticks,
+        always_fresh=always_fresh,
+        live=wait,
+        venues=trading.venues,
+    )
+    for name, strategy in named.items():
+        dispatcher.register(strategy, name, instruments=subscribed, **batches)
+    return LiveRun(dispatcher, settings, switch_interval_s)
+
+
+def _rows(instruments: Iterable[InstrumentId | str | Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [dict(row) if isinstance(row, Mapping) else {"id": str(row)} for row in instruments]
+
+
+class LiveRun:
+    """A run over live feeds; made by ``open_live``. A context manager that closes all feeds at its end.
+
+    Thread safety: ``feed``, ``seal`` and ``request_stop`` from any thread; ``run`` on one.
+    """
+
+    def __init__(
+        self, dispatcher: TickDispatcher, settings: Mapping[str, Any], switch_interval_s: float | None
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._settings = settings
+        self._switch_interval_s = switch_interval_s
+
+    @property
+    def instruments(self) -> tuple[str, ...]:
+        """Ids of the run's instruments; arrays that are published count through them."""
+        return self._dispatcher.instruments
+
+    def feed(
+        self,
+        name: str,
+        *,
+        policy: Policy = "block",
+        capacity: int = 8_192,
+        timeout_s: float = 5.0,
+        trades: Trades = "keep",
+        backwards: Backwards = "pass",
+        reorder_ns: int = 0,
+        numbering: Numbering = "ignored",
+        stale_after_ns: int = 0,
+        rate_limit: int = 0,
+        instruments: Sequence[InstrumentId | str] = (),
+    ) -> Feed:
+        """Open a feed; see ``TickDispatcher.live_feed``."""
+        return self._dispatcher.live_feed(
+            name,
+            policy=policy,
+            capacity=capacity,
+            timeout_s=timeout_s,
+            trades=trades,
+            backwards=backwards,
+            reorder_ns=reorder_ns,
+            numbering=numbering,
+            stale_after_ns=stale_after_ns,
+            rate_limit=rate_limit,
+            instruments=instruments,
+        )
+
+    def accounts(self) -> Accounts:
+        """What became of every record, at one moment: by feed and by strategy. Any thread, at any time."""
+        return self._dispatcher.accounts()
+
+    def record(self, *, capacity: int = RECORDING_SLOTS, most: int = RECORDING_MOST) -> Recorder:
+        """Keep what the run takes from now on; before ``run``. Its ``finish()`` gives a ``Recording``.
+
+        Args:
+            capacity: Slots of the ring between loop and recorder, a power of two; the loop waits while it is full.
+            most: Most records that are kept.
+        """
+        return self._dispatcher.record(capacity, most)
+
+    def run(self, progress: Progress | None = None) -> Result:
+        """Run until every feed has ended (after ``seal``) or somebody asks for a stop, on this thread.
+
+        Args:
+            progress: Called with ticks done and ``None``, at most 20 times a second.
+
+        Returns:
+            The result; Ctrl-C gives a partial one.
+
+        Raises:
+            RunFailed: The run could not go on; ``error.result`` is its partial result.
+        """
+        with switch_interval(self._switch_interval_s):
+            return run_to_result(self._dispatcher, progress, self._settings)
+
+    def seal(self) -> None:
+        """Open no more feeds and publishers: the run ends once those that there are have closed. Idempotent."""
+        self._dispatcher.seal()
+
+    def request_stop(self) -> None:
+        """Ask the run to stop after the present step; publishers that wait are let go."""
+        self._dispatcher.request_stop()
+
+    def close(self) -> None:
+        """Close all feeds: what was published still arrives, nothing else does. Idempotent."""
+        self._dispatcher.close_feeds()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.close()
+
+
+class _SwitchInterval:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.runs = 0
+        self.before = 0.0
+
+
+_interval: Final = _SwitchInterval()
+
+
+@contextmanager
+def switch_interval(seconds: float | None) -> Iterator[None]:
+    """Let threads ask for the GIL after ``seconds``; what was before returns with the last run that wanted one."""
+    if seconds is None:
+        yield
+        return
+    with _interval.lock:
+        if _interval.runs == 0:
+            _interval.before = sys.getswitchinterval()
+        _interval.runs += 1
+        sys.setswitchinterval(min(seconds, sys.getswitchinterval()))
+    try:
+        yield
+    finally:
+        with _interval.lock:
+            _interval.runs -= 1
+            if _interval.runs == 0:
+                sys.setswitchinterval(_interval.before)

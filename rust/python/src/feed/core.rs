@@ -1,0 +1,99 @@
+//! `FeedCore`: one feed of a live run.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use tickrail_core::feed::{FeedHub, FeedShared, OpenError, Publisher};
+
+use super::fork::{Birthplace, check_fork};
+use super::settings::Said;
+use crate::errors::hinted;
+use crate::gil::GilBound;
+use crate::table::RunTable;
+
+/// What a ``Feed`` holds: opened by a live run, closed by whoever wants no more of it.
+///
+/// Thread safety: any thread.
+#[pyclass(frozen, module = "tickrail._native")]
+pub struct FeedCore {
+    shared: Arc<FeedShared>,
+    hub: Arc<FeedHub>,
+    table: GilBound<Rc<RunTable>>,
+    born: Birthplace,
+}
+
+impl FeedCore {
+    /// Opens a feed.
+    ///
+    /// # Errors
+    /// There is one of that name, a setting is out of its range, or the run takes no more.
+    pub fn open(
+        py: Python<'_>,
+        hub: &Arc<FeedHub>,
+        table: &Rc<RunTable>,
+        name: &str,
+        said: &Said,
+        instruments: &[u32],
+    ) -> PyResult<Self> {
+        let shared = hub.open(name, said.settings()?).map_err(|error| not_opened(py, &error))?;
+        shared.expect(instruments);
+        let table = GilBound::new(Rc::clone(table));
+        Ok(Self { shared, hub: Arc::clone(hub), table, born: Birthplace::here() })
+    }
+
+    /// A ring of its own, and what its instruments are called.
+    ///
+    /// # Errors
+    /// The feed is closed, or the run takes no more publishers.
+    pub fn publisher(&self, py: Python<'_>) -> PyResult<(Publisher, Rc<RunTable>)> {
+        check_fork(py, self.born)?;
+        let publisher = self.hub.publisher(&self.shared).map_err(|error| not_opened(py, &error))?;
+        Ok((publisher, Rc::clone(self.table.get(py))))
+    }
+}
+
+fn not_opened(py: Python<'_>, error: &OpenError) -> PyErr {
+    let message = error.to_string();
+    match error {
+        OpenError::Capacity(_) | OpenError::Keys(_) => PyValueError::new_err(message),
+        OpenError::Taken { .. } => hinted(py, "FeedError", &message, "a feed may have many publishers: open it once"),
+        OpenError::TooManyPublishers => {
+            hinted(py, "FeedError", &message, "close those that are done; one publisher may bring many instruments")
+        }
+        _ => hinted(py, "FeedClosed", &message, "open feeds and publishers before the run ends"),
+    }
+}
+
+#[pymethods]
+impl FeedCore {
+    /// Its name.
+    #[getter]
+    fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// What happens to a record for which there is no slot.
+    #[getter]
+    fn policy(&self) -> &'static str {
+        self.shared.settings.policy.name()
+    }
+
+    /// Slots of each publisher's ring.
+    #[getter]
+    fn capacity(&self) -> usize {
+        self.shared.settings.capacity_slots
+    }
+
+    /// Whether nothing can be published any more.
+    #[getter]
+    fn is_closed(&self) -> bool {
+        self.shared.is_closed()
+    }
+
+    /// Take no more records; what was published still arrives. Idempotent, any thread.
+    fn close(&self) {
+        self.shared.close();
+    }
+}

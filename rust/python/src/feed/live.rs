@@ -1,0 +1,38 @@
+//! A live run's feeds, and how its loop waits for them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use tickrail_core::InstrumentInfo;
+use tickrail_core::clock::LiveClock;
+use tickrail_core::dispatch::LiveWait;
+use tickrail_core::feed::FeedHub;
+use tickrail_core::stop::{WaitStrategy, Waker};
+
+/// What a live run has that a backtest has not.
+#[derive(Clone)]
+pub struct LiveFeeds {
+    /// Where feeds are opened.
+    pub hub: Arc<FeedHub>,
+    wait: LiveWait,
+    /// How long the loop looks for something to do before it lets go of the GIL.
+    held: Duration,
+}
+
+impl LiveFeeds {
+    /// For a run over `instruments`, whose dispatch thread `waker` wakes.
+    pub fn new(instruments: &[InstrumentInfo], waker: &Arc<Waker>, (strategy, held): (WaitStrategy, Duration)) -> Self {
+        let hub = FeedHub::new(Arc::new(LiveClock::new()), instruments.into(), Arc::clone(waker));
+        let wait = LiveWait::new(&hub, strategy);
+        Self { hub, wait, held }
+    }
+
+    /// Waits until there is something to do, at most a slice; without the GIL, so that publishers have it.
+    pub fn wait(&self, py: Python<'_>, due_ns: i64) {
+        let found = !self.held.is_zero() && self.wait.spin(due_ns, self.held);
+        if !found {
+            py.detach(|| self.wait.wait(due_ns));
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Feeds of a live run, as Python opens them and publishes into them.
+
+mod batch;
+mod core;
+mod face;
+mod fork;
+mod live;
+mod publisher;
+mod ready;
+mod settings;
+
+use pyo3::prelude::*;
+
+pub use fork::{Birthplace, check_fork};
+pub use live::LiveFeeds;
+pub use settings::wait_from;
+
+/// Adds the classes to the module.
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    fork::watch();
+    m.add_class::<core::FeedCore>()?;
+    m.add_class::<publisher::PublisherCore>()
+}

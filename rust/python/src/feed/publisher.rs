@@ -1,0 +1,462 @@
+//! `PublisherCore`: brings records from Python into a live run.
+//!
+//! The quick way, one record for which there is a slot, holds the GIL throughout and takes no lock. Whoever has to wait
+//! waits without the GIL.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::collections::BTreeMap;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::prelude::*;
+use tickrail_core::feed::{NotPublished, Policy, Publisher};
+use tickrail_core::tick::NO_SIZE;
+use tickrail_core::{Kind, Side, Tick};
+
+use super::batch::{Batch, Columns, PIECE};
+use super::core::FeedCore;
+use super::fork::{Birthplace, check_fork};
+use super::ready::Ready;
+use crate::errors::{hinted, not_published};
+use crate::gil::{GilBound, guard, thread_mark};
+use crate::table::RunTable;
+use crate::turn;
+
+/// Pieces of a large batch between two turns of other threads with the GIL: some 0.2 ms.
+const PIECES_A_TURN: usize = 64;
+
+/// Native base of ``Publisher``: one stream of records into a feed, with a ring of its own.
+///
+/// Belongs to one thread: the first that publishes, until ``release``. Elsewhere calls raise ``WrongThread``; only
+/// ``close`` may come from any.
+#[pyclass(subclass, frozen, module = "tickrail._native")]
+pub struct PublisherCore {
+    inside: GilBound<Inside>,
+    born: Birthplace,
+}
+
+struct Inside {
+    state: RefCell<State>,
+    /// The thread that publishes; 0: none yet.
+    owner: Cell<usize>,
+    table: Rc<RunTable>,
+}
+
+struct State {
+    core: Publisher,
+    /// A piece of a batch, or one record.
+    piece: Vec<Tick>,
+    /// What an asynchronous call has not brought yet: from `brought` on.
+    staged: Vec<Tick>,
+    brought: usize,
+    ready: Option<Arc<Ready>>,
+}
+
+/// The values that a record begins with.
+struct Stamp {
+    kind: Kind,
+    side: u8,
+    ts_event: Option<i64>,
+    sequence: u64,
+    flags: u16,
+}
+
+impl PublisherCore {
+    /// Its state, for the thread that it belongs to.
+    #[inline(always)]
+    fn enter<'a>(&'a self, py: Python<'a>) -> PyResult<RefMut<'a, State>> {
+        check_fork(py, self.born)?;
+        let inside = self.inside.get(py);
+        if inside.owner.get() != thread_mark() {
+            self.take_over(py)?;
+        }
+        inside.state.try_borrow_mut().map_err(|_| busy())
+    }
+
+    #[cold]
+    fn take_over(&self, py: Python<'_>) -> PyResult<()> {
+        let owner = &self.inside.get(py).owner;
+        if owner.get() != 0 {
+            return Err(hinted(
+                py,
+                "WrongThread",
+                "this publisher belongs to another thread, the first that published with it",
+                "give each thread a publisher of its own (feed.publisher()), or call release() there first",
+            ));
+        }
+        owner.set(thread_mark());
+        Ok(())
+    }
+
+    /// The record of one call. An instrument that the run does not have is counted by the feed, and then told.
+    #[inline(always)]
+    fn tick(
+        &self,
+        state: &mut State,
+        instrument: &Bound<'_, PyAny>,
+        stamp: &Stamp,
+        values: [f64; 4],
+    ) -> PyResult<Tick> {
+        let py = instrument.py();
+        let found = self.inside.get(py).table.resolve(instrument);
+        let tick = Tick {
+            ts_event: stamp.ts_event.unwrap_or_else(|| state.core.now_ns()),
+            ts_init: 0,
+            sequence: stamp.sequence,
+            instrument: *found.as_ref().unwrap_or(&u32::MAX),
+            kind: stamp.kind as u8,
+            side: stamp.side,
+            flags: stamp.flags,
+            values,
+        };
+        if let Err(error) = found {
+            state.core.offer(&[tick]);
+            return Err(error);
+        }
+        Ok(tick)
+    }
+
+    #[inline(always)]
+    fn publish_one(&self, instrument: &Bound<'_, PyAny>, stamp: &Stamp, values: [f64; 4]) -> PyResult<()> {
+        let py = instrument.py();
+        let mut state = self.enter(py)?;
+        let tick = self.tick(&mut state, instrument, stamp, values)?;
+        if state.core.offer(&[tick]) == 1 {
+            return Ok(());
+        }
+        wait_for(py, &mut state, &[tick], 0, 1)
+    }
+
+    fn stage_one(&self, instrument: &Bound<'_, PyAny>, stamp: &Stamp, values: [f64; 4]) -> PyResult<bool> {
+        let mut state = self.enter(instrument.py())?;
+        let tick = self.tick(&mut state, instrument, stamp, values)?;
+        state.staged.push(tick);
+        offer_staged(&mut state)
+    }
+}
+
+/// Waits, without the GIL, until the records are in; says how far it came, of all `offered`.
+#[cold]
+fn wait_for(py: Python<'_>, state: &mut State, ticks: &[Tick], done: usize, offered: usize) -> PyResult<()> {
+    let core = &mut state.core;
+    let mut signal = None;
+    let result = guard(|| {
+        Ok(py.detach(|| {
+            core.publish(ticks, || {
+                signal = Python::attach(|py| py.check_signals()).err();
+                signal.is_none()
+            })
+        }))
+    })?;
+    let Err(refusal) = result else { return Ok(()) };
+    let taken = done + refusal.taken();
+    core.give_up(offered - done - ticks.len());
+    Err(signal.unwrap_or_else(|| not_published(py, &refusal, core.feed(), taken, offered)))
+}
+
+fn bring(py: Python<'_>, state: &mut State, batch: &Batch<'_>) -> PyResult<()> {
+    let mut piece = std::mem::take(&mut state.piece);
+    let mut result = Ok(());
+    for (number, from) in (0..batch.len()).step_by(PIECE).enumerate() {
+        piece.clear();
+        batch.copy(from, PIECE, &mut piece);
+        let taken = state.core.offer(&piece);
+        if taken < piece.len() {
+            // What is not in after this was given up, with all that would have followed.
+            result = wait_for(py, state, &piece[taken..], from + taken, batch.len());
+            if result.is_err() {
+                break;
+            }
+        }
+        if number % PIECES_A_TURN == PIECES_A_TURN - 1 {
+            turn::offer(py)?;
+        }
+    }
+    state.piece = piece;
+    result
+}
+
+/// Brings what is staged, as far as there are slots; whether it is all in.
+fn offer_staged(state: &mut State) -> PyResult<bool> {
+    state.brought += state.core.offer(&state.staged[state.brought..]);
+    let is_done = state.brought == state.staged.len();
+    if is_done {
+        state.staged.clear();
+        state.brought = 0;
+    }
+    Ok(is_done)
+}
+
+fn busy() -> PyErr {
+    PyRuntimeError::new_err("a call of this publisher is still going on: calls follow one another")
+}
+
+fn side_from(name: &str) -> u8 {
+    match name {
+        "BUY" => Side::Buy as u8,
+        "SELL" => Side::Sell as u8,
+        "NONE" => Side::None as u8,
+        // What the feed rejects and counts.
+        _ => u8::MAX,
+    }
+}
+
+#[inline(always)]
+const fn sized(flags: u16, first: f64, second: f64) -> u16 {
+    if first.is_nan() || second.is_nan() { flags | NO_SIZE } else { flags }
+}
+
+fn quote(bid_size: f64, ask_size: f64, ts_event: Option<i64>, sequence: u64, flags: u16) -> Stamp {
+    Stamp { kind: Kind::Quote, side: 0, ts_event, sequence, flags: sized(flags, bid_size, ask_size) }
+}
+
+fn trade(size: f64, side: &str, ts_event: Option<i64>, sequence: u64, flags: u16) -> Stamp {
+    Stamp { kind: Kind::Trade, side: side_from(side), ts_event, sequence, flags: sized(flags, size, size) }
+}
+
+#[pymethods]
+impl PublisherCore {
+    #[new]
+    fn new(py: Python<'_>, feed: &Bound<'_, FeedCore>) -> PyResult<Self> {
+        let (core, table) = feed.get().publisher(py)?;
+        let state = State { core, piece: Vec::new(), staged: Vec::new(), brought: 0, ready: None };
+        let inside = Inside { state: RefCell::new(state), owner: Cell::new(0), table };
+        Ok(Self { inside: GilBound::new(inside), born: Birthplace::here() })
+    }
+
+    /// Publish one quote.
+    ///
+    /// Sizes that are not given are NaN, which a venue takes for unlimited. ``ts_event`` is the venue's time, int ns UTC;
+    /// not given: now. ``sequence`` is the source's own number, for feeds that look at it.
+    ///
+    /// A record that breaks a rule is counted by the feed and goes no further. Where the ring is full the feed's policy
+    /// decides: ``block`` waits without the GIL.
+    ///
+    /// Raises:
+    ///     RingFull: The feed's policy is ``reject``, and there is no slot.
+    ///     PublishTimeout: Under ``block`` no slot became free in time.
+    ///     FeedClosed: The feed or the publisher is closed, or the run is over.
+    ///     WrongThread: The publisher belongs to another thread.
+    #[expect(clippy::too_many_arguments, reason = "arguments of one call from Python")]
+    #[pyo3(signature = (instrument, bid, ask, bid_size=f64::NAN, ask_size=f64::NAN, *, ts_event=None, sequence=0, flags=0))]
+    fn publish_quote(
+        &self,
+        instrument: &Bound<'_, PyAny>,
+        bid: f64,
+        ask: f64,
+        bid_size: f64,
+        ask_size: f64,
+        ts_event: Option<i64>,
+        sequence: u64,
+        flags: u16,
+    ) -> PyResult<()> {
+        let stamp = quote(bid_size, ask_size, ts_event, sequence, flags);
+        self.publish_one(instrument, &stamp, [bid, ask, bid_size, ask_size])
+    }
+
+    /// Publish one trade; ``side`` is the aggressor: ``"BUY"``, ``"SELL"`` or ``"NONE"``. Otherwise as ``publish_quote``.
+    #[expect(clippy::too_many_arguments, reason = "arguments of one call from Python")]
+    #[pyo3(signature = (instrument, price, size=f64::NAN, side="NONE", *, ts_event=None, sequence=0, flags=0))]
+    fn publish_trade(
+        &self,
+        instrument: &Bound<'_, PyAny>,
+        price: f64,
+        size: f64,
+        side: &str,
+        ts_event: Option<i64>,
+        sequence: u64,
+        flags: u16,
+    ) -> PyResult<()> {
+        self.publish_one(instrument, &trade(size, side, ts_event, sequence, flags), [price, 0.0, size, 0.0])
+    }
+
+    /// Publish one bar, which closes at ``ts_event``. Otherwise as ``publish_quote``.
+    #[expect(clippy::too_many_arguments, reason = "arguments of one call from Python")]
+    #[pyo3(signature = (instrument, open, high, low, close, volume=0.0, *, ts_event=None))]
+    fn publish_bar(
+        &self,
+        instrument: &Bound<'_, PyAny>,
+        open: f64,
+        high: f64,
+        low: f64,
+        close: f64,
+        volume: f64,
+        ts_event: Option<i64>,
+    ) -> PyResult<()> {
+        let stamp = Stamp { kind: Kind::Bar, side: 0, ts_event, sequence: volume.to_bits(), flags: 0 };
+        self.publish_one(instrument, &stamp, [open, high, low, close])
+    }
+
+    /// Publish many records, in their order: a structured array (its ``instrument`` counts through the run's table), a
+    /// ``TickArray``, any Arrow data, a dict of columns, or one tick.
+    ///
+    /// Args:
+    ///     data: The records; they are copied before the call returns.
+    ///     kind: ``"quote"``, ``"trade"`` or ``"bar"``, of columns and Arrow data.
+    ///     columns: Names of the record to columns of Arrow data; not given: those that have the record's own names.
+    ///     instrument: Of columns and Arrow data without such a column.
+    ///     time_unit: Of integer times in Arrow data: ``"s"``, ``"ms"``, ``"us"`` or ``"ns"`` (default).
+    ///
+    /// Raises:
+    ///     RingFull: The feed's policy is ``reject``; ``error.taken`` says how many were dealt with.
+    ///     PublishTimeout: Under ``block`` the ring stayed full; the same.
+    ///     FeedClosed: The feed or the publisher is closed, or the run is over; the same.
+    ///     WrongThread: The publisher belongs to another thread.
+    #[pyo3(signature = (data, *, kind=None, columns=None, instrument=None, time_unit=None))]
+    fn publish(
+        &self,
+        data: &Bound<'_, PyAny>,
+        kind: Option<String>,
+        columns: Option<BTreeMap<String, String>>,
+        instrument: Option<String>,
+        time_unit: Option<String>,
+    ) -> PyResult<()> {
+        let py = data.py();
+        let mut state = self.enter(py)?;
+        let how = Columns { kind, columns, instrument, time_unit };
+        let batch = Batch::of(data, &self.inside.get(py).table, how)?;
+        bring(py, &mut state, &batch)
+    }
+
+    /// Tell the strategies that the source was gone for a while: a GAP record for each instrument that this publisher has
+    /// brought. ``renumbered``: its numbers begin anew, and are not compared with those before.
+    #[pyo3(signature = (*, renumbered=true))]
+    fn reconnected(&self, py: Python<'_>, renumbered: bool) -> PyResult<()> {
+        self.enter(py)?.core.reconnected(renumbered);
+        Ok(())
+    }
+
+    /// Let another thread publish: the next one that does.
+    fn release(&self, py: Python<'_>) -> PyResult<()> {
+        drop(self.enter(py)?);
+        self.inside.get(py).owner.set(0);
+        Ok(())
+    }
+
+    /// End this stream after what was published. Idempotent, any thread.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        check_fork(py, self.born)?;
+        self.inside.get(py).state.try_borrow_mut().map_err(|_| busy())?.core.close();
+        Ok(())
+    }
+
+    /// Whether nothing can be published any more.
+    #[getter]
+    fn is_closed(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.inside.get(py).state.try_borrow().map_err(|_| busy())?.core.is_closed())
+    }
+
+    // ---- for the asynchronous twins, which are in Python ---------------------------------------------------------
+
+    /// Stage a quote; whether it is in already.
+    #[expect(clippy::too_many_arguments, reason = "arguments of one call from Python")]
+    #[pyo3(signature = (instrument, bid, ask, bid_size=f64::NAN, ask_size=f64::NAN, *, ts_event=None, sequence=0, flags=0))]
+    fn _stage_quote(
+        &self,
+        instrument: &Bound<'_, PyAny>,
+        bid: f64,
+        ask: f64,
+        bid_size: f64,
+        ask_size: f64,
+        ts_event: Option<i64>,
+        sequence: u64,
+        flags: u16,
+    ) -> PyResult<bool> {
+        let stamp = quote(bid_size, ask_size, ts_event, sequence, flags);
+        self.stage_one(instrument, &stamp, [bid, ask, bid_size, ask_size])
+    }
+
+    /// Stage a trade; whether it is in already.
+    #[expect(clippy::too_many_arguments, reason = "arguments of one call from Python")]
+    #[pyo3(signature = (instrument, price, size=f64::NAN, side="NONE", *, ts_event=None, sequence=0, flags=0))]
+    fn _stage_trade(
+        &self,
+        instrument: &Bound<'_, PyAny>,
+        price: f64,
+        size: f64,
+        side: &str,
+        ts_event: Option<i64>,
+        sequence: u64,
+        flags: u16,
+    ) -> PyResult<bool> {
+        self.stage_one(instrument, &trade(size, side, ts_event, sequence, flags), [price, 0.0, size, 0.0])
+    }
+
+    /// Stage many records; whether they are in already.
+    #[pyo3(signature = (data, *, kind=None, columns=None, instrument=None, time_unit=None))]
+    fn _stage(
+        &self,
+        data: &Bound<'_, PyAny>,
+        kind: Option<String>,
+        columns: Option<BTreeMap<String, String>>,
+        instrument: Option<String>,
+        time_unit: Option<String>,
+    ) -> PyResult<bool> {
+        let py = data.py();
+        let mut state = self.enter(py)?;
+        let how = Columns { kind, columns, instrument, time_unit };
+        let batch = Batch::of(data, &self.inside.get(py).table, how)?;
+        batch.copy(0, batch.len(), &mut state.staged);
+        offer_staged(&mut state)
+    }
+
+    /// Bring what is staged, as far as there are slots; whether it is all in.
+    fn _offer(&self, py: Python<'_>) -> PyResult<bool> {
+        offer_staged(&mut *self.enter(py)?)
+    }
+
+    /// A descriptor that can be read when slots are free. Look for slots after this, then wait.
+    fn _arm(&self, py: Python<'_>) -> PyResult<RawFd> {
+        let mut state = self.enter(py)?;
+        if state.ready.is_none() {
+            let ready = Ready::new().map_err(PyOSError::new_err)?;
+            let call = Arc::clone(&ready);
+            state.core.space().on_free(move || call.set());
+            state.ready = Some(ready);
+        }
+        state.core.space().arm();
+        Ok(state.ready.as_ref().map_or(-1, |ready| ready.descriptor()))
+    }
+
+    /// Take note of the descriptor.
+    fn _clear(&self, py: Python<'_>) -> PyResult<()> {
+        if let Some(ready) = &self.enter(py)?.ready {
+            ready.clear();
+        }
+        Ok(())
+    }
+
+    /// How long to wait: under ``block`` the feed's time-out, else not at all.
+    fn _patience_s(&self, py: Python<'_>) -> PyResult<f64> {
+        let state = self.enter(py)?;
+        let settings = &state.core.feed().settings;
+        let waits = settings.policy == Policy::Block && !state.core.is_closed();
+        Ok(if waits { settings.block_timeout.as_secs_f64() } else { 0.0 })
+    }
+
+    /// Count a wait.
+    fn _waited(&self, py: Python<'_>, seconds: f64) -> PyResult<()> {
+        self.enter(py)?.core.count_wait(Duration::try_from_secs_f64(seconds).unwrap_or_default());
+        Ok(())
+    }
+
+    /// Give up what is staged and not in, and raise why it is not.
+    fn _give_up(&self, py: Python<'_>) -> PyResult<()> {
+        let mut state = self.enter(py)?;
+        let (taken, offered) = (state.brought, state.staged.len());
+        state.core.give_up(offered - taken);
+        state.staged.clear();
+        state.brought = 0;
+        let refusal = if state.core.is_closed() {
+            NotPublished::Closed { taken, offered }
+        } else if state.core.feed().settings.policy == Policy::Block {
+            NotPublished::TimedOut { taken, offered }
+        } else {
+            NotPublished::Full { taken, offered }
+        };
+        Err(not_published(py, &refusal, state.core.feed(), taken, offered))
+    }
+}
