@@ -118,6 +118,8 @@ class RuntimeStats:
         ticks: Ticks that the loop had taken.
         strategies: In order of registration.
         feeds: In the order opened; empty in a backtest, whose files wait for the loop.
+        drift_ns: How far the wall clock is ahead of the run's, which it set once; ``None`` in a simulation.
+        wall_jumps: How often the wall clock was found to have been set meanwhile; ``None`` in a simulation.
     """
 
     position: int
@@ -125,6 +127,8 @@ class RuntimeStats:
     ticks: int
     strategies: tuple[StrategyStats, ...]
     feeds: tuple[FeedStats, ...] = ()
+    drift_ns: int | None = None
+    wall_jumps: int | None = None
 
     @classmethod
     def of(cls, accounts: Accounts, measured: Mapping[str, Any]) -> Self:
@@ -152,6 +156,8 @@ class RuntimeStats:
             ticks=accounts.inputs,
             strategies=tuple(strategies),
             feeds=tuple(feeds),
+            drift_ns=measured["drift_ns"],
+            wall_jumps=measured["wall_jumps"],
         )
 
     def strategy(self, name: str) -> StrategyStats:
@@ -178,6 +184,8 @@ class RuntimeStats:
             "ticks": self.ticks,
             "strategies": [one.to_dict() for one in self.strategies],
             "feeds": [one.to_dict() for one in self.feeds],
+            "drift_ns": self.drift_ns,
+            "wall_jumps": self.wall_jumps,
         }
 
     def to_arrow(self) -> pa.Table:

@@ -51,6 +51,9 @@ fn meters<'py>(py: Python<'py>, dispatcher: &Dispatcher) -> PyResult<Bound<'py, 
         row.set_item("lateness", of(&meter.lateness_ns)?)?;
         strategies.append(row)?;
     }
+    let clock = dispatcher.live.as_ref().map(|live| live.hub.clock());
+    all.set_item("drift_ns", clock.map(|clock| clock.drift_ns()))?;
+    all.set_item("wall_jumps", clock.map(|clock| clock.jumps()))?;
     all.set_item("strategies", strategies)?;
     all.set_item("feeds", meters.feeds().iter().map(|wait| of(wait)).collect::<PyResult<Vec<_>>>()?)?;
     Ok(all)
