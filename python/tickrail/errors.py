@@ -16,9 +16,16 @@ The tree; each class carries its facts as attributes and, where there is one, th
     │   ├── TickFileError            not a tick file, or a damaged one
     │   ├── BadRecord                records that break the rules of the record, under ``on_bad="reject"``
     │   └── ImportFormatError        the source does not have the layout that was named
+    ├── BootstrapFailed          a start that could not be completed; what was started has been undone
+    ├── ExecutionError           what an execution adapter may raise
+    │   ├── OrderRejected            the venue said no; final
+    │   ├── Throttled                not sent: too many requests
+    │   ├── ConnectivityError        not known whether it arrived
+    │   └── Unsupported              not sent: the adapter lacks the capability
     ├── TimerRefused             a timer that was never set: past, interval, end, name, number (also a ValueError)
     ├── OrderRefused             an order that never left: quantity, instrument, state (also a ValueError)
     ├── IllegalTransition        a lifecycle operation that the present state does not allow
+    ├── StateError               what a strategy keeps between two lives cannot be read or written
     ├── FeedError                a live feed that cannot be had
     │   └── FeedClosed               it takes no more records, or the run no more feeds (also a PublishError)
     ├── PublishError             records that a publisher could not bring; says how many it did
@@ -50,6 +57,7 @@ from typing import ClassVar
 
 __all__ = [
     "BadRecord",
+    "BootstrapFailed",
     "CommandError",
     "CommandExpired",
     "CommandInvalid",
@@ -57,9 +65,11 @@ __all__ = [
     "CommandTimeout",
     "ConfigError",
     "ConfigProblems",
+    "ConnectivityError",
     "ContainerClosed",
     "DataError",
     "DuplicateHandler",
+    "ExecutionError",
     "FeedClosed",
     "FeedError",
     "ForkedProcess",
@@ -71,6 +81,7 @@ __all__ = [
     "NotInjected",
     "NotRunning",
     "OrderRefused",
+    "OrderRejected",
     "ParameterError",
     "Problem",
     "PublishError",
@@ -80,11 +91,14 @@ __all__ = [
     "RuntimeFault",
     "ShuttingDown",
     "SpawnTimedOut",
+    "StateError",
     "StrategyImportError",
+    "Throttled",
     "TickFileError",
     "TickrailError",
     "TimerRefused",
     "UnknownEnvironment",
+    "Unsupported",
     "WiringError",
     "WouldDeadlock",
     "WrongThread",
@@ -99,9 +113,11 @@ class TickrailError(Exception):
         hint: The likely fix, or ``None``.
         exit_code: What a command ends with that fails by it: 1, or 78 (``EX_CONFIG``) where the configuration or the
             user's code is wrong and a restart would not help.
+        phase: The phase of a start in which it arose, or ``None``.
     """
 
     exit_code: ClassVar[int] = 1
+    phase: str | None = None
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -319,6 +335,54 @@ class ImportFormatError(DataError):
     """The source does not have the layout that was named."""
 
 
+class BootstrapFailed(TickrailError):
+    """A start could not be completed; what was started has been undone, the last first."""
+
+
+class ExecutionError(TickrailError):
+    """What an execution adapter may raise."""
+
+
+class OrderRejected(ExecutionError):
+    """The venue said no, and that is final.
+
+    Attributes:
+        reason: In the venue's words.
+    """
+
+    def __init__(self, message: str, *, reason: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
+
+
+class Throttled(ExecutionError):
+    """The request was not sent: there were too many.
+
+    Attributes:
+        retry_after_ns: When it is worth trying again, from now.
+    """
+
+    def __init__(self, message: str, *, retry_after_ns: int = 0, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_ns = retry_after_ns
+
+
+class ConnectivityError(ExecutionError):
+    """The connection is down: whether the last request arrived is not known."""
+
+
+class Unsupported(ExecutionError):
+    """The request was not sent: the adapter cannot do that.
+
+    Attributes:
+        capability: What it lacks.
+    """
+
+    def __init__(self, message: str, *, capability: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.capability = capability
+
+
 class OrderRefused(TickrailError, ValueError):
     """The order was refused before it left the strategy."""
 
@@ -349,6 +413,10 @@ class IllegalTransition(TickrailError):
         self.state = state
         self.operation = operation
         self.allowed: tuple[str, ...] = tuple(allowed)
+
+
+class StateError(TickrailError):
+    """What a strategy keeps from one life to the next cannot be read or written."""
 
 
 class PublishError(TickrailError):

@@ -15,7 +15,7 @@ import pytest
 
 import tickrail
 from tickrail import Provider, RuntimeBootstrapper
-from tickrail.errors import ConfigError, ConfigProblems, IllegalTransition, WiringError
+from tickrail.errors import BootstrapFailed, ConfigError, ConfigProblems, IllegalTransition, WiringError
 
 RUNTIME = """
 [feeds.eurusd]
@@ -36,7 +36,7 @@ instruments = ["EURUSD.SIM"]
 """
 MODULE = """
 from tickrail import Inject, Provider, Strategy
-from tickrail.ports import Telemetry
+from tickrail.ports import TelemetryPort
 
 class Prices:
     log = []
@@ -53,13 +53,13 @@ calls = []
 class Mock(Strategy):
     every: int = 20
     quantity: float = 1.0
-    telemetry: Inject[Telemetry]
+    telemetry: Inject[TelemetryPort]
     def on_start(self):
         self.count = 0
         calls.append((self.name, "start"))
     def on_quote(self, tick):
         self.count += 1
-        self.telemetry.count("quotes")
+        self.telemetry.metric("quotes")
         if self.count % self.every == 0:
             self.target(tick.instrument, self.quantity - self.position(tick.instrument))
     def on_stop(self):
@@ -290,11 +290,12 @@ def test_a_module_that_does_not_import(project: Path, body: str, said: str) -> N
 def test_nothing_is_left_behind_when_bootstrapping_fails(project: Path) -> None:
     (project / "mock_strategies.py").write_text(MODULE + BOOM)
     before = list(sys.path)
-    with pytest.raises(RuntimeError, match="boom"):
+    with pytest.raises(BootstrapFailed, match=r"making Boom for first.boom raised RuntimeError: boom") as caught:
         bootstrapper(
             project, "strategies.first.class=mock_strategies:NeedsBoom", modules=("mock_strategies:services",)
         ).bootstrap()
     assert sys.path == before
+    assert caught.value.phase == "initialise"
     assert sys.modules["mock_strategies"].Prices.log == ["made", "closed"]
 
 

@@ -530,14 +530,17 @@ def test_pausing_between_pulls() -> None:
     run.register_pull(_native.StrategyCore(), "me")
     while (tick := run.pull()) is not None:
         if tick.ts_event == 3:
-            assert run.pause(number)
-            assert not run.pause(number)
+            assert run.operate(number, "pause", "no_ticks")
+            assert not run.operate(number, "pause", "no_ticks")
         if tick.ts_event == 6:
-            assert run.resume(number)
-    assert [tick.ts_event for tick in recorder.kept] == [1, 2, 3, 7, 8, 9, 10]
+            assert run.operate(number, "resume")
+    assert [tick.ts_event for tick in recorder.kept] == [1, 2, 3, 6, 7, 8, 9, 10]
+    assert (recorder.kept[3].kind, recorder.kept[3].values) == ("GAP", (0.0, 0.0, 3.0, 0.0))
     assert run.strategies()[0]["skipped"] == 3
-    with pytest.raises(errors.IllegalTransition, match="cannot pause strategy number 0: it is STOPPED"):
-        run.pause(number)
+    with pytest.raises(
+        errors.IllegalTransition, match=r"cannot pause strategy .*: it is STOPPED; allowed here: restart"
+    ):
+        run.operate(number, "pause", "no_ticks")
 
 
 def test_memory_and_references_stay_flat() -> None:

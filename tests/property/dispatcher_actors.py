@@ -31,6 +31,12 @@ class Actor(_native.StrategyCore):
     def on_stop(self) -> None:
         self.act("on_stop", ())
 
+    def on_pause(self) -> None:
+        self.act("on_pause", ())
+
+    def on_resume(self) -> None:
+        self.act("on_resume", ())
+
     def act(self, handler: str, ticks: Sequence[_native.Tick]) -> bool:
         """True: the generator returns."""
         records = tuple(record_of(tick) for tick in ticks)
@@ -53,6 +59,12 @@ class Actor(_native.StrategyCore):
                 self.unsubscribe(action.instrument)
             case "probe":
                 self.cancel(self.buy(action.instrument, 1.0))
+            case "pause":
+                self.pause()
+            case "sleep":
+                self.pause(mode="no_ticks")
+            case "wake":
+                self.resume()
             case "stop":
                 self.request_stop()
             case _ if ends(action.what, self.spec.form, handler):

@@ -7,11 +7,13 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-EVERY_KIND = frozenset({"QUOTE", "TRADE", "BAR"})
+EVERY_KIND = frozenset({"QUOTE", "TRADE", "BAR", "GAP"})
 KINDS = {"on_quote": frozenset({"QUOTE"}), "on_quote, on_bar": frozenset({"QUOTE", "BAR"})}  # all others: every kind
 ALIVE = {"RUNNING", "PAUSED"}
 TABLE = {("pause", "RUNNING"): "PAUSED", ("resume", "PAUSED"): "RUNNING"}
 ALREADY = {("pause", "PAUSED"), ("resume", "RUNNING")}
+LIVES = {"pause": ("pause", "no_new_orders"), "sleep": ("pause", "no_ticks"), "wake": ("resume", "no_new_orders")}
+"""What a script calls the operations that a handler asks for of its own strategy."""
 
 
 class Record(NamedTuple):
@@ -56,6 +58,10 @@ class Model:
         self.batches: list[list[Record]] = [[] for _ in specs]
         self.window_ends = [math.inf for _ in specs]
         self.requests: list[tuple[int, Action]] = []
+        self.asked: list[tuple[int, str, str]] = []
+        self.modes = ["no_new_orders" for _ in specs]
+        self.missed: list[dict[str, int] | None] = [None for _ in specs]  # by instrument, since a pause without ticks
+        self.is_told = [False for _ in specs]  # whether ticks flow again, and gaps are told of
         self.now, self.position, self.inputs, self.updates = ticks[0].ts_event, 0, 0, 0
         self.is_interrupted = self.is_stopped = False
         self.end: str | None = None
@@ -74,6 +80,8 @@ class Model:
                 self.apply()
         for tick in self.ticks:
             self.before(tick.ts_event)
+            while not self.is_halted and (yield from self.gaps(tick)):
+                self.before(tick.ts_event)
             if self.is_halted:
                 break
             yield from self.step(tick)
@@ -95,8 +103,10 @@ class Model:
             form = self.specs[one].form
             if tick.instrument not in self.wanted[one] or tick.kind not in KINDS.get(form, EVERY_KIND):
                 continue
-            if self.states[one] != "RUNNING":
+            if not self.takes_ticks(one):
                 self.skipped[one] += 1
+                if (missed := self.missed[one]) is not None:
+                    missed[tick.instrument] = missed.get(tick.instrument, 0) + 1
             elif form == "on_batch":
                 self.collect(one, tick)
             else:
@@ -106,9 +116,43 @@ class Model:
                     yield tick
         self.apply()
 
+    def takes_ticks(self, one: int) -> bool:
+        return self.states[one] == "RUNNING" or (self.states[one] == "PAUSED" and self.modes[one] == "no_new_orders")
+
+    def gaps(self, tick: Record) -> Generator[Record, None, bool]:
+        """A record for each strategy that has missed ticks of this instrument, each in a step; whether one was."""
+        told = False
+        for one in self.each:
+            missed, form = self.missed[one], self.specs[one].form
+            if missed is None or not self.is_told[one] or tick.instrument not in self.wanted[one]:
+                continue
+            count = missed.pop(tick.instrument, 0)
+            self.settle(one)
+            if not count or form in KINDS or not self.takes_ticks(one):
+                continue
+            told, self.position = True, self.position + 1
+            gap = Record(self.now, 0, tick.instrument, "GAP", 0.0)
+            if form == "on_batch":
+                self.batches[one].append(gap)
+                if len(self.batches[one]) >= self.specs[one].max_ticks:
+                    self.flush(one)
+            else:
+                self.call(one, form, (gap,))
+                if form == "pull":
+                    yield gap
+            self.apply()
+        return told
+
+    def settle(self, one: int) -> None:
+        if self.is_told[one] and not self.missed[one]:
+            self.missed[one], self.is_told[one] = None, False
+
     def before(self, key: int) -> None:
-        """Updates, each a step of its own, then windows that have ended by ``key``, oldest strategy first."""
+        """What lives were asked, updates, each a step, then windows that ended by ``key``, oldest strategy first."""
         while not self.is_halted:
+            if self.asked:
+                self.operate(*self.asked.pop(0))
+                continue
             self.position, self.updates = self.position + self.updates, 0
             ended = [one for one in self.each if self.window_ends[one] <= key]
             if not ended:
@@ -118,7 +162,7 @@ class Model:
 
     def collect(self, one: int, tick: Record) -> None:
         spec, batch = self.specs[one], self.batches[one]
-        if not batch and spec.window_ns:
+        if self.window_ends[one] == math.inf and spec.window_ns:
             self.window_ends[one] = (tick.ts_event // spec.window_ns + 1) * spec.window_ns
         batch.append(tick)
         if len(batch) >= spec.max_ticks:
@@ -127,7 +171,7 @@ class Model:
     def flush(self, one: int) -> None:
         if batch := self.batches[one]:
             self.batches[one], self.window_ends[one] = [], math.inf
-            self.delivered[one] += len(batch)
+            self.delivered[one] += sum(tick.kind != "GAP" for tick in batch)
             self.call(one, "on_batch", tuple(batch))
 
     def call(self, one: int, handler: str, ticks: tuple[Record, ...]) -> None:
@@ -136,8 +180,9 @@ class Model:
         for action in self.script.get((one, number), ()):
             if action.what == "probe":
                 self.probes.append((one, self.position, self.now))
-            if action.what in {"subscribe", "unsubscribe", "probe"}:
-                self.requests.append((one, action))
+            if action.what in {"subscribe", "unsubscribe", "probe", *LIVES}:
+                held_back = action.what == "probe" and self.states[one] == "PAUSED"
+                self.requests.append((one, Action("held back") if held_back else action))
             elif action.what == "stop":
                 self.is_stopped = True
             elif ends(action.what, self.specs[one].form, handler):
@@ -151,31 +196,55 @@ class Model:
         elif what == "raise":
             self.states[one] = "FAILED"
             self.errors.append((one, handler, self.position, self.now, ticks[-1] if ticks else None))
-            self.updates += sum(who == one and action.what == "probe" for who, action in self.requests)
+            self.missed[one], self.is_told[one] = None, False
+            self.asked = [asked for asked in self.asked if asked[0] != one]
+            self.updates += sum(who == one and action.what in {"probe", "held back"} for who, action in self.requests)
             self.requests = [(who, action) for who, action in self.requests if who != one]
         else:
             self.call(one, "on_stop", ())
             if self.states[one] == "RUNNING":
                 self.states[one] = "STOPPED"
+                self.missed[one], self.is_told[one] = None, False
 
     def apply(self) -> None:
-        """A probe is an order and its cancel: two updates."""
+        """A probe is an order and its cancel: two updates; one where a paused strategy may not have the order."""
         requests, self.requests = self.requests, []
         for one, action in requests:
             if action.what == "subscribe":
                 self.wanted[one].add(action.instrument)
             elif action.what == "unsubscribe":
                 self.wanted[one].discard(action.instrument)
+            elif action.what in LIVES:
+                self.asked.append((one, *LIVES[action.what]))
             else:
-                self.updates += 2
+                self.updates += 2 if action.what == "probe" else 1
 
-    def operate(self, one: int, operation: str) -> bool | None:
-        """Between two pulls; None: refused."""
-        self.flush(one)
+    def operate(self, one: int, operation: str, mode: str = "no_new_orders") -> bool | None:
+        """Between two steps; None: refused."""
         asked = (operation, self.states[one])
-        self.states[one] = TABLE.get(asked, self.states[one])
-        self.apply()
+        if asked in TABLE or (asked == ("pause", "PAUSED") and mode != self.modes[one]):
+            self.flush(one)
+            if self.states[one] == asked[1]:
+                self.move(one, operation, mode)
+            self.apply()
         return True if asked in TABLE else False if asked in ALREADY else None
+
+    def move(self, one: int, operation: str, mode: str) -> None:
+        was, hook = self.states[one], f"on_{operation}"
+        if operation == "resume":
+            self.states[one] = "RUNNING"
+        if TABLE.get((operation, was)):
+            self.call(one, hook, ())
+            if self.states[one] not in ALIVE:
+                return
+            self.apply()
+        if operation == "pause":
+            self.states[one], self.modes[one] = "PAUSED", mode
+        if operation == "pause" and mode == "no_ticks":
+            self.missed[one], self.is_told[one] = self.missed[one] or {}, False
+        elif self.missed[one] is not None:
+            self.is_told[one] = True
+            self.settle(one)
 
     def break_off(self) -> None:
         """End the run from outside, wherever it stands."""
@@ -209,5 +278,5 @@ def ends(what: str, form: str, handler: str) -> bool:
     """Whether ``what`` ends the call: a pull is no call of ours, only a generator's return means something, and when
     ``on_stop`` runs there is nothing left to interrupt."""
     if what == "return":
-        return form == "ticks" and handler != "on_stop"
+        return form == "ticks" and handler in ("on_start", "ticks")
     return handler != "pull" and (what == "raise" or (what == "interrupt" and handler != "on_stop"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,11 @@ specs = st.builds(
     window_ns=st.sampled_from([0, 0, 1, 10, 1_000]),
     keep_every=st.sampled_from([0, 1, 2, 3, 50]),
 )
-mild = st.builds(Action, st.sampled_from(["subscribe", "unsubscribe", "probe"]), st.sampled_from(INSTRUMENTS))
+mild = st.builds(
+    Action,
+    st.sampled_from(["subscribe", "unsubscribe", "probe", "pause", "sleep", "wake", "wake"]),
+    st.sampled_from(INSTRUMENTS),
+)
 fatal = st.builds(Action, st.sampled_from([*["raise", "return"] * 6, "stop", "interrupt"]))
 many = st.lists(mild, min_size=1, max_size=20)
 several = st.lists(mild, min_size=1, max_size=3)
@@ -159,17 +163,29 @@ class DispatcherMachine(RuleBasedStateMachine):
         self.compare()
 
     @precondition(lambda self: self.is_pulled)
-    @rule(strategy=who, operation=st.sampled_from(["pause", "resume", "resume"]))
-    def operate(self, strategy: int, operation: str) -> None:
+    @rule(
+        strategy=who,
+        operation=st.sampled_from(["pause", "resume", "resume"]),
+        mode=st.sampled_from(["no_new_orders", "no_ticks"]),
+    )
+    def operate(self, strategy: int, operation: str, mode: str) -> None:
         strategy %= len(self.specs)
-        expected = self.model.operate(strategy, operation)
-        act: Callable[[int], bool] = getattr(self.dispatcher, operation)
+        expected = self.model.operate(strategy, operation, mode)
         if expected is None:
             with pytest.raises(errors.IllegalTransition):
-                act(strategy)
+                self.dispatcher.operate(strategy, operation, mode)
         else:
-            assert act(strategy) == expected
+            assert self.dispatcher.operate(strategy, operation, mode) == expected
         self.compare()
+
+    @precondition(lambda self: self.is_pulled)
+    @rule(strategy=who, asleep=st.sampled_from([1, 5, 20]), awake=st.sampled_from([1, 5, 20]))
+    def nap(self, strategy: int, asleep: int, awake: int) -> None:
+        """A sleeping strategy cannot wake itself."""
+        self.operate(strategy, "pause", "no_ticks")
+        self.pull(asleep)
+        self.operate(strategy, "resume", "no_new_orders")
+        self.pull(awake)
 
     @precondition(lambda self: self.is_pulled)
     @rule(sure=st.integers(0, 7))
@@ -271,9 +287,9 @@ class RequestsActAStepLate(Model):
 
 
 class PausingLosesTheBatch(Model):
-    def operate(self, one: int, operation: str) -> bool | None:
+    def operate(self, one: int, operation: str, mode: str = "no_new_orders") -> bool | None:
         self.batches[one], self.window_ends[one] = [], math.inf
-        return super().operate(one, operation)
+        return super().operate(one, operation, mode)
 
 
 class TheFirstStopsFirst(Model):
@@ -296,7 +312,23 @@ class TheTickThatFailedCountsNot(Model):
         self.delivered[one] -= len(ticks) if what == "raise" else 0
 
 
+class PausingForgetsTheGap(Model):
+    def gaps(self, tick: Record) -> Generator[Record, None, bool]:
+        yield from ()
+        return False
+
+
+class PausedStrategiesOrderFreely(Model):
+    def call(self, one: int, handler: str, ticks: tuple[Record, ...]) -> None:
+        before = self.states[one]
+        self.states[one] = "RUNNING" if before == "PAUSED" else before
+        super().call(one, handler, ticks)
+        self.states[one] = before if self.states[one] == "RUNNING" else self.states[one]
+
+
 WRONG = (
+    PausingForgetsTheGap,
+    PausedStrategiesOrderFreely,
     WindowsBeginWithTheirFirstTick,
     RequestsActAStepLate,
     PausingLosesTheBatch,

@@ -14,7 +14,10 @@ from tickrail.config.models import RuntimeConfig
 
 __all__ = ["decision_digest", "decision_part"]
 
-SETTINGS_WITHOUT_EFFECT: Final = {"run_dir", "slice_ticks", "always_fresh", "sample_every"}
+SETTINGS_WITHOUT_EFFECT: Final = {
+    *("run_dir", "slice_ticks", "always_fresh", "sample_every", "state_dir", "log"),
+    *("checks", "adapter_prefixes", "phase_deadline_ns", "hook_deadline_ns"),
+}
 WITH_SECRETS: Final = ("feeds", "venues", "strategies")
 
 

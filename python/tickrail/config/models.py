@@ -12,12 +12,14 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from tickrail.config.values import (
+    AdapterName,
     ClassPath,
     FrozenTable,
     Id,
     IdList,
     InstrumentKey,
     InstrumentList,
+    ModulePath,
     Options,
     Params,
     PathList,
@@ -58,6 +60,12 @@ class RuntimeSettings(_Table):
         always_fresh: Hand out a new tick object for every tick, kept or not; never changes a result.
         sample_every: Measure handlers on each so-manyth tick, rounded up to a power of two; 0 measures nothing.
         modules: Providers of services, each as ``module:attribute``.
+        checks: Functions that are asked before the start, each as ``module:function``.
+        adapter_prefixes: Packages that adapters may come from which are named as ``module:Class``.
+        phase_deadline_ns: What each phase of the start may take.
+        hook_deadline_ns: How long a hook of a strategy may run before it is reported.
+        state_dir: Folder of the states of strategies; without one they live as long as the process.
+        log: Whether log records go to standard error, as ``text`` or ``json``.
     """
 
     seed: Annotated[int, Field(ge=0, le=INT64_MAX)] = 0
@@ -68,6 +76,12 @@ class RuntimeSettings(_Table):
     always_fresh: bool = False
     sample_every: Annotated[int, Field(ge=0, le=MAX_SAMPLE_EVERY)] = 0
     modules: Annotated[tuple[ClassPath, ...], PathList] = ()
+    checks: Annotated[tuple[ClassPath, ...], PathList] = ()
+    adapter_prefixes: Annotated[tuple[ModulePath, ...], PathList] = ()
+    phase_deadline_ns: Annotated[int, Field(ge=1_000_000, le=INT64_MAX)] = 60_000_000_000
+    hook_deadline_ns: Annotated[int, Field(ge=1_000_000, le=INT64_MAX)] = 5_000_000_000
+    state_dir: PathText | None = None
+    log: Literal["none", "text", "json"] = "none"
 
 
 class InstrumentConfig(_Table):
@@ -90,7 +104,7 @@ class FeedConfig(_Table):
     """Table ``[feeds.ID]``: one source of ticks.
 
     Attributes:
-        adapter: Name of the adapter; ``ticks`` maps a tick file.
+        adapter: Name of the adapter, or ``module:Class``; ``ticks`` maps a tick file.
         path: The file; a relative one starts at the parent of the configuration root. Absolute once it is loaded.
         start: First time that is delivered, int ns UTC; ``None`` is the beginning.
         end: First time that is delivered no more, int ns UTC; ``None`` is the end.
@@ -98,7 +112,7 @@ class FeedConfig(_Table):
         secrets: What the adapter takes and nobody may see, each passed as a ``SecretStr``.
     """
 
-    adapter: Id = "ticks"
+    adapter: AdapterName = "ticks"
     path: PathText | None = None
     start: TimeNs = None
     end: TimeNs = None
@@ -110,13 +124,13 @@ class VenueConfig(_Table):
     """Table ``[venues.ID]``: where orders go; the id is the part of an instrument's id after its last dot.
 
     Attributes:
-        adapter: Name of the adapter; ``simulated`` fills from the ticks.
+        adapter: Name of the adapter, or ``module:Class``; ``simulated`` fills from the ticks.
         fee_rate: Fee as a fraction of the notional: 0.00002 is 0.2 basis points.
         options: Whatever else the adapter takes; text under a name that says secret is one.
         secrets: What the adapter takes and nobody may see, each passed as a ``SecretStr``.
     """
 
-    adapter: Id = "simulated"
+    adapter: AdapterName = "simulated"
     fee_rate: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     options: Options = Field(default_factory=FrozenTable)
     secrets: Secrets = Field(default_factory=FrozenTable)
@@ -131,6 +145,7 @@ class StrategyConfig(_Table):
         params: Values for the class's parameters, checked against the class when it is built.
         secrets: Values for parameters of type ``SecretStr``.
         enabled: Whether the strategy takes part.
+        after: Ids of strategies that start before this one, and are called before it.
         max_ticks: Most ticks in a batch (classes with ``on_batch``).
         window_ns: Time span of a batch, aligned to the epoch; 0 is none.
     """
@@ -140,6 +155,7 @@ class StrategyConfig(_Table):
     params: Params = Field(default_factory=FrozenTable)
     secrets: Secrets = Field(default_factory=FrozenTable)
     enabled: bool = True
+    after: Annotated[tuple[Id, ...], PathList] = ()
     max_ticks: Annotated[int, Field(ge=1, le=UINT32_MAX)] = 4_096
     window_ns: Annotated[int, Field(ge=0, le=INT64_MAX)] = 0
 

@@ -51,7 +51,7 @@ def _nothing_to_run(loaded: LoadedConfig) -> Iterator[Problem]:
 
 def _feeds(loaded: LoadedConfig, adapters: Collection[str]) -> Iterator[Problem]:
     for name, feed in loaded.config.feeds.items():
-        if feed.adapter not in adapters:
+        if feed.adapter not in adapters and ":" not in feed.adapter:
             yield _unknown_adapter(loaded, ("feeds", name, "adapter"), feed.adapter, adapters)
         elif feed.adapter == "ticks" and feed.path is None:
             yield loaded.problem(format_path(("feeds", name, "path")), "missing", expected="the path of a tick file")
@@ -74,7 +74,7 @@ def _neighbour(path: Path) -> str | None:
 
 def _venues(loaded: LoadedConfig, adapters: Collection[str]) -> Iterator[Problem]:
     for name, venue in loaded.config.venues.items():
-        if venue.adapter not in adapters:
+        if venue.adapter not in adapters and ":" not in venue.adapter:
             yield _unknown_adapter(loaded, ("venues", name, "adapter"), venue.adapter, adapters)
 
 

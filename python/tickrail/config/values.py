@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJson
 from pydantic_core import PydanticCustomError
 
 __all__ = [
+    "AdapterName",
     "ClassPath",
     "FrozenList",
     "FrozenTable",
@@ -18,6 +19,7 @@ __all__ = [
     "IdList",
     "InstrumentKey",
     "InstrumentList",
+    "ModulePath",
     "Options",
     "Params",
     "PathList",
@@ -30,6 +32,8 @@ __all__ = [
 
 ID_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 CLASS_PATTERN: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+ADAPTER_PATTERN: Final = re.compile(f"{ID_PATTERN.pattern}|{CLASS_PATTERN.pattern}")
+MODULE_PATTERN: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 INSTRUMENT_PATTERN: Final = re.compile(r"[^\s.][^\s]*\.[^\s.]+")
 TIME_PATTERN: Final = re.compile(r"(?P<seconds>[^.,]*?)(?:\.(?P<fraction>\d{1,9}))?(?P<zone>Z|z|[+-]\d{2}:?\d{2})?")
 #: Names that say by themselves that their text is a secret. ``token`` alone does so for a feed or a venue; among the
@@ -203,6 +207,12 @@ ClassPath = Annotated[
 Id = Annotated[
     str, _matching(ID_PATTERN, "an id of at most 64 letters, digits, '.', '_' and '-'"), _text_schema(ID_PATTERN)
 ]
+AdapterName = Annotated[
+    str,
+    _matching(ADAPTER_PATTERN, "the name of an adapter, or module:Class"),
+    _text_schema(ADAPTER_PATTERN),
+]
+ModulePath = Annotated[str, _matching(MODULE_PATTERN, "the name of a package"), _text_schema(MODULE_PATTERN)]
 InstrumentKey = Annotated[
     str,
     _matching(INSTRUMENT_PATTERN, "an instrument id of the form SYMBOL.VENUE, as EURUSD.SIM"),

@@ -1,71 +1,111 @@
-"""Adapters, found by name: those that come with tickrail, and those that an installed package announces.
+"""Adapters, found by name and never imported by anybody else.
 
-A package announces one by an entry point of the group ``tickrail.feeds`` or ``tickrail.venues``; nothing is imported
-before a configuration names it.
+A name is one of ours, one that an installed package announces by an entry point of the group ``tickrail.adapters``
+(as ``feed.NAME`` or ``venue.NAME``), or ``module:Class`` below a prefix that the configuration allows. Nothing is
+imported before a configuration names it, and a module from elsewhere is refused before any of it runs.
 """
 
 from __future__ import annotations
 
-import importlib
 import inspect
-from collections.abc import Mapping
+import logging
+import threading
+from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any, Final, Literal, TypeAlias
 
 from tickrail.domain.near import did_you_mean
 from tickrail.errors import WiringError
+from tickrail.orchestration.guarded_import import IMPORT_TIMEOUT_S, guarded_import, require_allowed
+from tickrail.orchestration.port_check import check_port
 from tickrail.ports.execution import Venue
-from tickrail.ports.market_data import MarketData
+from tickrail.ports.market_data import FeedPort
 
-__all__ = ["Kind", "adapter_names", "make_adapter"]
+__all__ = ["GROUP", "Kind", "adapter_names", "make_adapter"]
 
 Kind: TypeAlias = Literal["feed", "venue"]
 
+GROUP: Final = "tickrail.adapters"
 OURS: Final[dict[Kind, dict[str, str]]] = {
     "feed": {"ticks": "tickrail.adapters.backtest.ticks:TickFileFeed"},
     "venue": {"simulated": "tickrail.adapters.backtest.simulated:SimulatedVenue"},
 }
-PORTS: Final[dict[Kind, Any]] = {"feed": MarketData, "venue": Venue}
+PORTS: Final[dict[Kind, Any]] = {"feed": FeedPort, "venue": Venue}
+
+logger = logging.getLogger(__name__)
 
 
 def adapter_names(kind: Kind) -> tuple[str, ...]:
     """Names of the adapters of this installation, sorted."""
-    return tuple(sorted({*OURS[kind], *(found.name for found in entry_points(group=f"tickrail.{kind}s"))}))
+    prefix = f"{kind}."
+    announced = (found.name for found in entry_points(group=GROUP) if found.name.startswith(prefix))
+    return tuple(sorted({*OURS[kind], *(name.removeprefix(prefix) for name in announced)}))
 
 
-def make_adapter(kind: Kind, adapter: str, *, name: str, settings: Mapping[str, Any]) -> Any:
+def make_adapter(
+    kind: Kind,
+    adapter: str,
+    *,
+    name: str,
+    settings: Mapping[str, Any],
+    prefixes: Sequence[str] = (),
+    timeout_s: float = IMPORT_TIMEOUT_S,
+) -> Any:
     """Construct the adapter of a table and check that it is what its port asks for.
 
     Args:
         kind: ``feed`` or ``venue``.
-        adapter: Its name.
+        adapter: Its name, or ``module:Class``.
         name: Id of the table, passed as ``name``.
         settings: Passed as keywords.
+        prefixes: Where ``module:Class`` may come from, beside tickrail itself.
+        timeout_s: How long importing it may take.
 
     Raises:
-        WiringError: There is none of that name, it takes no such keyword, or it lacks methods of its port.
+        WiringError: There is none of that name, it may not be imported or cannot be in time, it takes no such
+        keyword, or it
+            is not what its port says: all of that at once.
     """
-    factory = _find(kind, adapter)
+    factory = _find(kind, adapter, prefixes, timeout_s)
     _check_settings(factory, adapter, {"name": name, **settings})
     made = factory(name=name, **settings)
-    missing = [member for member in _members(PORTS[kind]) if not callable(getattr(made, member, None))]
-    if missing:
-        port = PORTS[kind].__name__
-        raise WiringError(f"adapter '{adapter}' is no {port}: it lacks {', '.join(missing)}")
+    problems = check_port(made, PORTS[kind])
+    if problems:
+        raise WiringError(f"adapter '{adapter}' is no {PORTS[kind].__name__}: {'; '.join(problems)}", problems=problems)
     return made
 
 
-def _find(kind: Kind, adapter: str) -> Any:
+def _find(kind: Kind, adapter: str, prefixes: Sequence[str], timeout_s: float) -> Any:
+    if ":" in adapter:
+        module = adapter.partition(":")[0]
+        require_allowed(module, prefixes)
+        return _load(adapter, adapter, timeout_s)
     if adapter in OURS[kind]:
-        module, _, attribute = OURS[kind][adapter].partition(":")
-        return getattr(importlib.import_module(module), attribute)
-    for found in entry_points(group=f"tickrail.{kind}s", name=adapter):
-        try:
-            return found.load()
-        except Exception as error:
-            raise WiringError(f"adapter '{adapter}' ({found.value}) cannot be imported: {error}") from error
+        return _load(adapter, OURS[kind][adapter], timeout_s)
+    for found in entry_points(group=GROUP, name=f"{kind}.{adapter}"):
+        return _load(adapter, found.value, timeout_s)
     known = adapter_names(kind)
     raise WiringError(f"no adapter '{adapter}' in this installation{did_you_mean(adapter, known)}; there are {known}")
+
+
+def _load(adapter: str, path: str, timeout_s: float) -> Any:
+    name, _, attribute = path.partition(":")
+    before = set(threading.enumerate())
+    try:
+        module = guarded_import(name, timeout_s)
+    except WiringError:
+        raise
+    except (Exception, SystemExit) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise WiringError(f"adapter '{adapter}' ({path}) cannot be imported: {said}") from error
+    started = [thread.name for thread in threading.enumerate() if thread not in before]
+    if started:
+        logger.warning("importing adapter '%s' has started threads: %s", adapter, ", ".join(sorted(started)))
+    try:
+        return getattr(module, attribute)
+    except AttributeError:
+        near = did_you_mean(attribute, vars(module))
+        raise WiringError(f"adapter '{adapter}': module '{name}' has no '{attribute}'{near}") from None
 
 
 def _check_settings(factory: Any, adapter: str, settings: Mapping[str, Any]) -> None:
@@ -79,7 +119,3 @@ def _check_settings(factory: Any, adapter: str, settings: Mapping[str, Any]) -> 
         signature.bind(**settings)
     except TypeError as error:
         raise WiringError(f"adapter '{adapter}': {error}") from None
-
-
-def _members(port: Any) -> list[str]:
-    return [name for name, value in vars(port).items() if not name.startswith("_") and callable(value)]

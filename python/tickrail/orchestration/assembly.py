@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import partial
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from tickrail.config.presence import presence_problems
 from tickrail.domain.instruments import merge_tables
 from tickrail.domain.near import near_miss
 from tickrail.errors import (
+    BootstrapFailed,
     ConfigProblems,
     DataError,
     HandlerError,
@@ -30,13 +32,18 @@ from tickrail.errors import (
     WiringError,
 )
 from tickrail.orchestration.adapters import adapter_names, make_adapter
+from tickrail.orchestration.checks import Check, PreStart, findings
 from tickrail.orchestration.container import Container, Provider, Scope
+from tickrail.orchestration.phases import Phase, Phases, attribute
+from tickrail.orchestration.port_check import check_capabilities
 from tickrail.orchestration.provider import key_name
 from tickrail.orchestration.runtime import Runtime
 from tickrail.orchestration.services import default_services
+from tickrail.orchestration.start_order import Circle, start_order
 from tickrail.orchestration.strategy_classes import import_strategy
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
 from tickrail.ports.execution import Venue
+from tickrail.ports.state_store import StateStorePort
 from tickrail.strategy.strategy import Strategy, inject, schema
 
 __all__ = ["Assembly", "Parts"]
@@ -62,29 +69,51 @@ class Parts:
     table: Mapping[str, Mapping[str, Any]]
 
 
+class Rank(IntEnum):
+    """Where problems stand among the others, whenever they were found."""
+
+    PRESENCE = 0
+    FEEDS = 1
+    STRATEGIES = 2
+    SERVICES = 3
+    CHECKS = 4
+
+
 class Assembly:
     """One bootstrap.
 
     Args:
         loaded: The configuration.
         undo: Where each step puts what undoes it.
+
+    Attributes:
+        made: What the runtime was put together from, once it is built.
     """
+
+    made: Parts
 
     def __init__(self, loaded: LoadedConfig, undo: ExitStack) -> None:
         self.loaded = loaded
         self.config = loaded.config
         self.undo = undo
-        self.problems: list[Problem] = []
+        self.phases = Phases(self.config.runtime.phase_deadline_ns)
+        self._told: list[tuple[int, Problem, Phase]] = []
+        self._place_of_problem = (Rank.PRESENCE, Phase.VALIDATION)
+        self._scopes: dict[str, Container] = {}
+        self._venues_made: dict[str, Venue] = {}
         self._wiring: WiringError | None = None
         self._absent: set[str] = set()
         self._opened: frozenset[str] = frozenset()
 
-    def build(self, modules: Sequence[Provider | str]) -> Runtime:
+    def build(self, modules: Sequence[Provider | str], checks: Sequence[Check | str] = ()) -> Runtime:
         """The runtime, with services in its strategies."""
-        parts = self.parts(modules)
-        self._inject(parts.strategies, parts.container)
-        dispatcher = self._dispatcher(parts)
-        return Runtime(self.loaded, parts.container, dispatcher, self._handed_over())
+        parts = self.made = self.parts(modules)
+        with self.phases.enter(Phase.CHECKS):
+            self._ask(checks, parts)
+        with self.phases.enter(Phase.INITIALISE):
+            self._inject(parts.strategies, parts.container)
+            dispatcher = self._dispatcher(parts)
+        return Runtime(self.loaded, parts.container, dispatcher, self._handed_over(), phases=self.phases)
 
     def parts(self, modules: Sequence[Provider | str]) -> Parts:
         """Everything short of making services and starting.
@@ -93,19 +122,36 @@ class Assembly:
             ConfigError: Whatever is wrong, all of it.
             WiringError: Nothing else is wrong, but the providers make no sound graph.
         """
-        self.problems += presence_problems(
+        for problem in presence_problems(
             self.loaded, feed_adapters=adapter_names("feed"), venue_adapters=adapter_names("venue")
-        )
-        self._absent = {problem.path for problem in self.problems}
+        ):
+            self._told.append((Rank.PRESENCE, problem, Phase.VALIDATION))
+            self._absent.add(problem.path)
         self._import_path()
-        arrays = self._open_feeds()
-        table = self._table(arrays)
-        strategies = self._strategies(self._classes(), table)
-        container = self._container(modules)
-        self._check_services(strategies, container)
-        self._refuse()
+        with self._stage(Rank.SERVICES, Phase.CONTAINER):
+            container = self._container(modules)
+        with self._stage(Rank.STRATEGIES, Phase.STRATEGIES):
+            strategies = self._strategies(self._classes())
+        with self.phases.enter(Phase.VALIDATION):
+            self._place_of_problem = (Rank.FEEDS, Phase.VALIDATION)
+            arrays = self._open_feeds()
+            table = self._table(arrays)
+            self._place_of_problem = (Rank.STRATEGIES, Phase.VALIDATION)
+            for name in strategies:
+                self._check_instruments(name, self.config.strategies[name], table)
+            self._check_capabilities(strategies)
+            self._place_of_problem = (Rank.SERVICES, Phase.VALIDATION)
+            self._check_services(strategies, container)
+            self._refuse()
         assert container is not None, "a graph that cannot be built is a problem"
         return Parts(container, strategies, arrays, table)
+
+    @contextmanager
+    def _stage(self, rank: Rank, phase: Phase) -> Iterator[None]:
+        """A phase whose problems are told with those of the others, at ``rank`` among them."""
+        self._place_of_problem = (rank, phase)
+        with self.phases.enter(phase):
+            yield
 
     def _handed_over(self) -> ExitStack:
         """What undoes the bootstrap, now in the hands of the runtime."""
@@ -131,7 +177,7 @@ class Assembly:
             }
             adapter = self._try(
                 _place("feeds", name, feed.options),
-                partial(make_adapter, "feed", feed.adapter, name=name, settings=settings),
+                partial(make_adapter, "feed", feed.adapter, name=name, settings=settings, prefixes=self._prefixes),
             )
             if adapter is not None:
                 self.undo.callback(adapter.close)
@@ -167,10 +213,15 @@ class Assembly:
             settings = {"fee_rate": venue.fee_rate, **venue.options, **venue.secrets}
             made = self._try(
                 _place("venues", name, venue.options),
-                partial(make_adapter, "venue", venue.adapter, name=name, settings=settings),
+                partial(make_adapter, "venue", venue.adapter, name=name, settings=settings, prefixes=self._prefixes),
             )
             venues.update({} if made is None else {name: made})
+        self._venues_made = venues
         return venues
+
+    @property
+    def _prefixes(self) -> tuple[str, ...]:
+        return self.config.runtime.adapter_prefixes
 
     def _classes(self) -> dict[str, type[Strategy]]:
         classes: dict[str, type[Strategy]] = {}
@@ -181,14 +232,51 @@ class Assembly:
                 classes.update({} if found is None else {name: found})
         return classes
 
-    def _strategies(self, classes: Mapping[str, type[Strategy]], table: Mapping[str, Any]) -> dict[str, Strategy]:
-        strategies: dict[str, Strategy] = {}
-        for name, cls in classes.items():
-            settings = self.config.strategies[name]
-            self._check_instruments(name, settings, table)
-            strategy = self._make(name, cls, settings)
-            strategies.update({} if strategy is None else {name: strategy})
-        return strategies
+    def _strategies(self, classes: Mapping[str, type[Strategy]]) -> dict[str, Strategy]:
+        made = {name: self._make(name, cls, self.config.strategies[name]) for name, cls in classes.items()}
+        strategies = {name: strategy for name, strategy in made.items() if strategy is not None}
+        return {name: strategies[name] for name in self._start_order(strategies)}
+
+    def _start_order(self, names: Iterable[str]) -> tuple[str, ...]:
+        """As declared, but each after those that it names."""
+        known = self.config.strategies
+        after = {name: known[name].after for name in names}
+        for name, wanted in after.items():
+            for one in wanted:
+                if one not in known:
+                    path = ("strategies", name, "after")
+                    self._say(path, f"no strategy '{one}'", "an id of [strategies]", near_miss(one, known))
+        try:
+            return start_order(after)
+        except Circle as circle:
+            self._say(("strategies", circle.path[0], "after"), f"strategies wait for each other: {circle}")
+            return tuple(after)
+
+    def _check_capabilities(self, strategies: Mapping[str, Strategy]) -> None:
+        """What the classes of strategies require of the venues of their instruments."""
+        for venue, adapter in self._venues_made.items():
+            wanted = {
+                name: type(strategy).requires
+                for name, strategy in strategies.items()
+                if self._trades_at(name, venue) and type(strategy).requires
+            }
+            for problem in check_capabilities(adapter, wanted):
+                self._say(("venues", venue, "adapter"), f"adapter '{self.config.venues[venue].adapter}' {problem}")
+
+    def _trades_at(self, strategy: str, venue: str) -> bool:
+        wanted = self.config.strategies[strategy].instruments
+        return wanted == "*" or any(one.rpartition(".")[2] == venue for one in wanted)
+
+    def _ask(self, checks: Sequence[Check | str], parts: Parts) -> None:
+        """Whatever the user's checks find, all of them together."""
+        self._place_of_problem = (Rank.CHECKS, Phase.CHECKS)
+        start = PreStart(self.config, parts.container, parts.strategies, parts.table)
+        for given in (*self.config.runtime.checks, *checks):
+            shown = given if isinstance(given, str) else getattr(given, "__qualname__", repr(given))
+            check = self._try(("runtime", "checks"), partial(_attribute, given)) if isinstance(given, str) else given
+            for said in findings(check, start) if check is not None else ():
+                self._say(("runtime", "checks"), f"{shown}: {said}")
+        self._refuse()
 
     def _make(self, name: str, cls: type[Strategy], settings: StrategyConfig) -> Strategy | None:
         given = {**dict.fromkeys(settings.params, "params"), **dict.fromkeys(settings.secrets, "secrets")}
@@ -220,7 +308,7 @@ class Assembly:
     def _container(self, modules: Sequence[Provider | str]) -> Container | None:
         try:
             given = [_provider(module) for module in (*self.config.runtime.modules, *modules)]
-            container = Container.build(*given, default_services(given))
+            container = Container.build(*given, default_services(given, self.config.runtime))
         except WiringError as error:
             self._wiring = error
             return None
@@ -236,11 +324,8 @@ class Assembly:
                     self._say(("strategies", name, "class"), message, expected)
 
     def _inject(self, strategies: Mapping[str, Strategy], container: Container) -> None:
-        for strategy in strategies.values():
-            if wanted := schema(type(strategy)).services:
-                scope = container.enter(Scope.STRATEGY)
-                scope.resolve_async(wanted.values())
-                inject(strategy, {field: scope.get(key) for field, key in wanted.items()})
+        for name, strategy in strategies.items():
+            _inject_into(strategy, name, container, self._scopes)
 
     def _dispatcher(self, parts: Parts) -> TickDispatcher:
         runtime = self.config.runtime
@@ -256,8 +341,10 @@ class Assembly:
         )
         for name, array in parts.arrays.items():
             dispatcher.feed(name, array)
+        store = parts.container.get(StateStorePort)
         for name, strategy in parts.strategies.items():
             settings = self.config.strategies[name]
+            values = {**settings.params, **settings.secrets}
             register = partial(
                 dispatcher.register,
                 strategy,
@@ -265,6 +352,8 @@ class Assembly:
                 instruments=None if settings.instruments == "*" else settings.instruments,
                 max_ticks=settings.max_ticks,
                 window_ns=settings.window_ns,
+                renew=partial(_renewed, type(strategy), name, values, parts.container, self._scopes),
+                store=store,
             )
             self._try(("strategies", name, "class"), register)
         self._refuse()
@@ -283,18 +372,57 @@ class Assembly:
         return None
 
     def _say(self, path: tuple[str, ...], message: str, expected: str | None = None, near: str | None = None) -> None:
-        self.problems.append(self.loaded.problem(format_path(path), message, expected=expected, near_miss=near))
+        problem = self.loaded.problem(format_path(path), message, expected=expected, near_miss=near)
+        rank, phase = self._place_of_problem
+        self._told.append((rank, problem, phase))
 
     def _lacks_data(self) -> bool:
         return any(path.endswith(".path") for path in self._absent)
 
     def _refuse(self) -> None:
-        if self._wiring is not None and not self.problems:
+        if self._wiring is not None and not self._told:
+            attribute(self._wiring, Phase.CONTAINER)
             raise self._wiring
         if self._wiring is not None:
-            self.problems += [_wiring_problem(line) for line in self._wiring.problems or [self._wiring.message]]
-        if self.problems:
-            raise ConfigProblems(self.problems, hint=DATA_HINT if self._lacks_data() else None)
+            lines = self._wiring.problems or [self._wiring.message]
+            self._told += [(Rank.SERVICES, _wiring_problem(line), Phase.CONTAINER) for line in lines]
+        if self._told:
+            ordered = sorted(self._told, key=lambda told: told[0])
+            error = ConfigProblems(
+                [problem for _, problem, _ in ordered], hint=DATA_HINT if self._lacks_data() else None
+            )
+            attribute(error, min((phase for _, _, phase in self._told), key=list(Phase).index))
+            raise error
+
+
+def _inject_into(strategy: Strategy, name: str, container: Container, scopes: dict[str, Container]) -> None:
+    """Fill the service fields of ``strategy`` from a scope of its own, noted in ``scopes``."""
+    if wanted := schema(type(strategy)).services:
+        scope = scopes[name] = container.enter(Scope.STRATEGY)
+        scope.resolve_async(wanted.values())
+        inject(strategy, {field: _service(scope, key, f"{name}.{field}") for field, key in wanted.items()})
+
+
+def _service(scope: Container, key: Any, wanted_by: str) -> Any:
+    try:
+        return scope.get(key)
+    except WiringError:
+        raise
+    except Exception as error:
+        raise BootstrapFailed(
+            f"making {key_name(key)} for {wanted_by} raised {type(error).__name__}: {error}"
+        ) from error
+
+
+def _renewed(
+    cls: type[Strategy], name: str, values: Mapping[str, Any], container: Container, scopes: dict[str, Container]
+) -> Strategy:
+    """Another object for a restart, in a scope of its own; what the old one used is finalised first."""
+    if name in scopes:
+        scopes.pop(name).close()
+    strategy = cls(**values)
+    _inject_into(strategy, name, container, scopes)
+    return strategy
 
 
 def _wiring_problem(line: str) -> Problem:
@@ -306,6 +434,14 @@ def _wiring_problem(line: str) -> Problem:
 def _place(section: str, name: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     """Where an adapter that cannot be made was most likely set wrong."""
     return (section, name, "options") if options else (section, name)
+
+
+def _attribute(path: str) -> Any:
+    name, _, attribute_name = path.partition(":")
+    try:
+        return getattr(importlib.import_module(name), attribute_name)
+    except (ImportError, AttributeError) as error:
+        raise WiringError(f"'{path}' cannot be had: {error}", hint="module:function") from None
 
 
 def _provider(module: Provider | str) -> Provider:

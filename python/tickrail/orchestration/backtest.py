@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self, TypeAlias
+from typing import Any, Final, NamedTuple, Self, TypeAlias, TypedDict
 
 from tickrail._native import InstrumentId, OrderUpdate, Recording, SpawnResult, Tick, TickArray, TimerEvent
 from tickrail.domain.instruments import merge_tables
@@ -39,6 +39,15 @@ __all__ = [
 Strategies: TypeAlias = Strategy | Sequence[Strategy] | Mapping[str, Strategy]
 Instruments: TypeAlias = Sequence[InstrumentId | str] | None
 PULL: Final = "pull"
+
+
+class Batches(TypedDict):
+    """Where the batches of ``on_batch`` end."""
+
+    max_ticks: int
+    window_ns: int
+
+
 #: Order updates and timers that wait for whoever pulls; older ones go first, for a loop that never looks at them.
 KEPT_EVENTS: Final = 65_536
 
@@ -90,8 +99,9 @@ def backtest(
         RunFailed: The run could not go on; ``error.result`` is its partial result.
     """
     named = named_strategies(strategies)
-    batches = {"max_ticks": max_ticks, "window_ns": window_ns}
-    settings = run_settings(named, instruments, {"fee_rate": fee_rate, "seed": seed, **batches})
+    batches: Batches = {"max_ticks": max_ticks, "window_ns": window_ns}
+    numbers = {"fee_rate": fee_rate, "seed": seed, "max_ticks": max_ticks, "window_ns": window_ns}
+    settings = run_settings(named, instruments, numbers)
     trading, handling = Trading(fee_rate, venue, terms), _Handling(digest, slice_ticks, always_fresh)
     if isinstance(data, Recording):
         dispatcher = _replay(data, settings, trading, handling, (start, end))
@@ -129,8 +139,9 @@ def open_run(
     named = named_strategies(strategies)
     if PULL in named:
         raise ParameterError(f"a strategy has the name '{PULL}', which is that of the run itself", strategy=PULL)
-    batches = {"max_ticks": max_ticks, "window_ns": window_ns}
-    settings = run_settings(named, instruments, {"fee_rate": fee_rate, "seed": seed, **batches})
+    batches: Batches = {"max_ticks": max_ticks, "window_ns": window_ns}
+    numbers = {"fee_rate": fee_rate, "seed": seed, "max_ticks": max_ticks, "window_ns": window_ns}
+    settings = run_settings(named, instruments, numbers)
     arrays = named_arrays(data, start=start, end=end)
     trading = Trading(fee_rate, venue, terms)
     dispatcher = _dispatcher(arrays, settings, trading, _Handling(digest, slice_ticks, always_fresh))

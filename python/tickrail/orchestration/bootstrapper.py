@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import logging
 import os
 import sys
@@ -15,8 +16,11 @@ from tickrail.config import LoadedConfig, load_config
 from tickrail.config.loader import try_config
 from tickrail.errors import ConfigProblems, Problem, TickrailError
 from tickrail.orchestration.assembly import Assembly
+from tickrail.orchestration.checks import Check
+from tickrail.orchestration.phases import Phase, attribute
 from tickrail.orchestration.provider import Provider
 from tickrail.orchestration.runtime import Runtime
+from tickrail.orchestration.tracing import span
 from tickrail.orchestration.wiring import Wiring, wiring_of
 
 __all__ = ["RuntimeBootstrapper", "main"]
@@ -35,6 +39,7 @@ class RuntimeBootstrapper:
         secrets_dir: Folder of secrets; ``None`` takes the variable ``TICKRAIL_SECRETS_DIR``.
         environ: Variables; ``None`` takes those of the process.
         modules: Providers of services, or ``module:attribute`` where one is found.
+        checks: Functions that are asked before the start, beside those of ``runtime.checks``.
     """
 
     def __init__(
@@ -46,6 +51,7 @@ class RuntimeBootstrapper:
         secrets_dir: str | Path | None = None,
         environ: Mapping[str, str] | None = None,
         modules: Sequence[Provider | str] = (),
+        checks: Sequence[Check | str] = (),
     ) -> None:
         self.env = env
         self.root = Path(root)
@@ -53,6 +59,7 @@ class RuntimeBootstrapper:
         self.secrets_dir = secrets_dir
         self.environ = environ
         self.modules = tuple(modules)
+        self.checks = tuple(checks)
         self._loaded: LoadedConfig | None = None
 
     @classmethod
@@ -117,10 +124,25 @@ class RuntimeBootstrapper:
                 instrument): all of it, each with its place.
             WiringError: The providers make no sound graph.
         """
-        loaded = self.load()
+        try:
+            loaded = self.load()
+        except BaseException as error:
+            attribute(error, Phase.CONFIGURATION)
+            raise
         LOG.info("configuration of environment %s: digest %s", loaded.env, loaded.digest.hex())
         with ExitStack() as undo:
-            return Assembly(loaded, undo).build(self.modules)
+            self._log_to(loaded, undo)
+            with span("tickrail.bootstrap", environment=loaded.env):
+                assembly = Assembly(loaded, undo)
+                runtime = assembly.build(self.modules, self.checks)
+                runtime.graph_hash = wiring_of(loaded, assembly.made).digest
+                return runtime
+
+    def _log_to(self, loaded: LoadedConfig, undo: ExitStack) -> None:
+        """Log records go where ``runtime.log`` says, as long as the runtime is open."""
+        if loaded.config.runtime.log != "none":
+            logs = importlib.import_module("tickrail.adapters.observability.logs")
+            undo.callback(logs.remove, logs.install(loaded.config.runtime.log))
 
 
 def _related(one: Problem, other: Problem) -> bool:

@@ -87,8 +87,8 @@ def open_live(
         A run with no feed yet: ``run.feed(...)`` opens one, ``run.run()`` runs until all have ended or it is stopped.
     """
     named = named_strategies(strategies)
-    batches = {"max_ticks": max_ticks, "window_ns": window_ns}
-    settings = run_settings(named, subscribed, {"fee_rate": fee_rate, "seed": seed, **batches})
+    edges = {"max_ticks": max_ticks, "window_ns": window_ns}
+    settings = run_settings(named, subscribed, {"fee_rate": fee_rate, "seed": seed, **edges})
     trading = Trading(fee_rate, venue, terms)
     rows = trading.rows({str(row["id"]): row for row in _rows(instruments)})
     settings |= trading.settings()
@@ -104,7 +104,7 @@ def open_live(
         venues=trading.venues,
     )
     for name, strategy in named.items():
-        dispatcher.register(strategy, name, instruments=subscribed, **batches)
+        dispatcher.register(strategy, name, instruments=subscribed, max_ticks=max_ticks, window_ns=window_ns)
     return LiveRun(dispatcher, settings, switch_interval_s)
 
 

@@ -9,10 +9,13 @@ from typing import Self
 
 from tickrail.config import LoadedConfig, RuntimeConfig
 from tickrail.domain.time import TimeLike
-from tickrail.errors import IllegalTransition
+from tickrail.errors import IllegalTransition, RunFailed
 from tickrail.orchestration.backtest import run_to_result
 from tickrail.orchestration.command_bus import CommandBus
 from tickrail.orchestration.container import Container
+from tickrail.orchestration.hook_watch import watched_hooks
+from tickrail.orchestration.lives import Lives, PauseMode, Receipt
+from tickrail.orchestration.phases import Phase, Phases
 from tickrail.orchestration.tick_dispatcher import Progress, Step, TickDispatcher
 from tickrail.report.result import Result
 from tickrail.report.stats import RuntimeStats
@@ -29,18 +32,56 @@ class Runtime:
         loaded: The configuration with its origins.
         container: Shared services, of the scope ``RUNTIME``.
         dispatcher: The loop.
+        phases: How long each phase of the start took.
+        graph_hash: SHA-256 over all parts and their order: equal where the same would be started.
 
-    Thread safety: one thread at a time; ``request_stop`` from any.
+    Thread safety: one thread at a time; ``request_stop``, ``pause``, ``resume``, ``stop`` and ``restart`` from any.
     """
 
-    def __init__(self, loaded: LoadedConfig, container: Container, dispatcher: TickDispatcher, undo: ExitStack) -> None:
+    def __init__(
+        self,
+        loaded: LoadedConfig,
+        container: Container,
+        dispatcher: TickDispatcher,
+        undo: ExitStack,
+        *,
+        phases: Phases | None = None,
+    ) -> None:
         self.loaded = loaded
+        self.phases = phases or Phases()
         self.container = container
         self.dispatcher = dispatcher
+        self.graph_hash = ""
         self._undo = undo
         self._began = False
         self._by_hand = False
         self._closed = False
+
+    @property
+    def lives(self) -> Lives:
+        """The lives of the strategies: where each stands, every change, listeners."""
+        return self.dispatcher.lives
+
+    def pause(self, name: str, *, mode: PauseMode = "no_new_orders") -> Receipt:
+        """Pause a strategy, between two steps. Any thread; see ``Lives.pause``."""
+        return self.lives.pause(name, mode=mode)
+
+    def resume(self, name: str) -> Receipt:
+        """Let a paused strategy go on. Any thread."""
+        return self.lives.resume(name)
+
+    def stop(self, name: str) -> Receipt:
+        """Stop one strategy; ``request_stop`` stops the run. Any thread."""
+        return self.lives.stop(name)
+
+    def restart(self, name: str) -> Receipt:
+        """Stop a strategy and start a new object of its class. Any thread; see ``Lives.restart``."""
+        return self.lives.restart(name)
+
+    @property
+    def start_order(self) -> tuple[str, ...]:
+        """Names of the strategies in the order in which they start, and receive each tick; they stop in reverse."""
+        return tuple(self.dispatcher.strategies)
 
     @property
     def config(self) -> RuntimeConfig:
@@ -58,7 +99,13 @@ class Runtime:
             RunFailed: The run could not go on; ``error.result`` is its partial result.
         """
         self._begin()
-        return run_to_result(self.dispatcher, progress, self.config.model_dump(mode="json", by_alias=True))
+        settings = self.config.runtime
+        self.lives.hook_deadline_ns = settings.hook_deadline_ns
+        with self.lives.whole_start(self.request_stop) as started, watched_hooks(self.lives):
+            result = run_to_result(self.dispatcher, progress, self.config.model_dump(mode="json", by_alias=True))
+        if started.failed is not None:
+            raise _not_started(started.failed, result)
+        return result
 
     def run_until(self, until: TimeLike) -> bool:
         """Take everything up to ``until``, ticks and then timers of that time too; the clock then stands there.
@@ -174,3 +221,15 @@ class Runtime:
             loop.call_soon_threadsafe(done.set_exception, error)
         else:
             loop.call_soon_threadsafe(done.set_result, result)
+
+
+def _not_started(strategy: str, result: Result) -> RunFailed:
+    error = next((one for one in result.errors if one.strategy == strategy), None)
+    said = "" if error is None else f" raised {error.type}: {error.message}"
+    failed = RunFailed(
+        f"strategy {strategy}: on_start{said}; those that had started were stopped again, the last first",
+        result=result,
+        hint="a start is all or nothing; set enabled = false to go without it",
+    )
+    failed.phase = str(Phase.START)
+    return failed

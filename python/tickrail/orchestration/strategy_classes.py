@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import traceback
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +9,7 @@ from typing import Final
 
 from tickrail.domain.near import near_miss
 from tickrail.errors import StrategyImportError, TickrailError
+from tickrail.orchestration.guarded_import import ImportHangs, guarded_import
 from tickrail.strategy.strategy import Strategy
 
 __all__ = ["import_strategy"]
@@ -42,7 +41,9 @@ def import_strategy(path: str, project: Path) -> type[Strategy]:
 
 def _import(name: str, project: Path) -> ModuleType:
     try:
-        return importlib.import_module(name)
+        return guarded_import(name)
+    except ImportHangs as error:
+        raise StrategyImportError(error.message, hint=error.hint) from None
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise _no_module(name, error.name, project) from None

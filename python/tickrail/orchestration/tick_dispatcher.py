@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 import numpy as np
 
 from tickrail._native import (
+    CompiledCode,
     Dispatcher,
     InstrumentId,
     Recorder,
@@ -25,6 +28,7 @@ from tickrail._native import (
     run_until,
     step,
 )
+from tickrail.domain.changes import StateChange
 from tickrail.domain.near import did_you_mean
 from tickrail.domain.positions import Position
 from tickrail.domain.time import TimeLike, parse_ns
@@ -32,7 +36,10 @@ from tickrail.domain.venue_terms import VenueTerms
 from tickrail.errors import DataError, HandlerError, ParameterError
 from tickrail.orchestration.feeds import Backwards, Feed, Numbering, Policy, Trades, feed_settings
 from tickrail.orchestration.io_thread import IoThread
+from tickrail.orchestration.keeper import Keeper
+from tickrail.orchestration.lives import Lives
 from tickrail.orchestration.spawner import SPAWN_TIMEOUT_S, Spawner
+from tickrail.ports.state_store import StateStorePort
 from tickrail.report.accounts import Accounts, StrategyAccount
 from tickrail.report.result import Result, Status, StrategyError, StrategyResult
 from tickrail.report.stats import RuntimeStats
@@ -71,7 +78,12 @@ class TickDispatcher:
         io: Where coroutines of ``Strategy.spawn`` run; ``None`` makes a thread of the run's own, which ends with it.
         spawn_timeout_s: How long a simulation waits for one such coroutine before its strategy is FAILED.
 
-    Thread safety: one thread at a time; ``request_stop`` from any.
+    Attributes:
+        instruments: Ids of the run's instruments, in the order of the table.
+        strategies: The strategies by name, in the order of registration.
+        lives: Pauses, resumes, stops and restarts them, from any thread.
+
+    Thread safety: one thread at a time; ``request_stop`` and ``lives`` from any.
     """
 
     def __init__(
@@ -101,8 +113,8 @@ class TickDispatcher:
         self._compile_s: dict[str, float] = {}
         self.io = io or IoThread()
         self._owns_io = io is None
-        spawner = Spawner(self.io, timeout_s=spawn_timeout_s, stopping=lambda: self._native.stop_requested)
-        self._native = Dispatcher(
+        spawner = Spawner(self.io, timeout_s=spawn_timeout_s, stopping=_stopping(self))
+        native = Dispatcher(
             instruments=rows,
             order_by=order_by,
             digest=digest,
@@ -115,6 +127,9 @@ class TickDispatcher:
             venues={name: terms.native() for name, terms in (venues or {}).items()},
             spawner=spawner,
         )
+        self._native = native
+        self.lives = Lives(native.lives, self.strategies)
+        native.watch(self.lives.watcher)
 
     def feed(self, name: str, ticks: TickArray) -> int:
         """Add a feed; at equal times, earlier feeds come first. Returns its number."""
@@ -196,6 +211,8 @@ class TickDispatcher:
         instruments: Sequence[InstrumentId | str] | None = None,
         max_ticks: int = 4_096,
         window_ns: int = 0,
+        renew: Callable[[], Strategy] | None = None,
+        store: StateStorePort | None = None,
     ) -> int:
         """Add a strategy; each tick reaches strategies in this order. Returns its number.
 
@@ -205,14 +222,19 @@ class TickDispatcher:
             instruments: What it receives; ``None`` is everything.
             max_ticks: Most ticks of a batch, for classes with ``on_batch``.
             window_ns: Time span of a batch, aligned to the epoch; 0 is none.
+            renew: Makes another object of the class, for a restart; without it the object lives once.
+            store: Where its state is kept from one life to the next.
         """
         self._admit(strategy, name, instruments)
+        keeper = Keeper(name, self.strategies, renew, store, partial(_compile, self._compiled, self._compile_s))
         edges = {"max_ticks": max_ticks, "window_ns": window_ns}
         if is_compiled(type(strategy)):
-            number = self._register_compiled(strategy, name, instruments, edges)
+            number = self._register_compiled(strategy, name, instruments, edges, keeper)
         else:
-            number = self._native.register(strategy, name, instruments=instruments, **edges)
+            number = self._native.register(strategy, name, instruments=instruments, **edges, keeper=keeper)
         self.strategies[name] = strategy
+        if renew is not None:
+            self.lives.watcher.renewable.add(name)
         return number
 
     def register_pull(
@@ -235,7 +257,7 @@ class TickDispatcher:
             RunFailed: The run could not go on.
         """
         try:
-            with self._timed():
+            with self._timed(), self.lives.dispatching():
                 return ENDS[self._native.run(progress)]
         finally:
             self._leave_io()
@@ -387,6 +409,7 @@ class TickDispatcher:
             instruments=self.instruments,
             stats=stats,
             configuration=configuration or {},
+            changes=tuple(StateChange(**row) for row in self._native.changes()),
             configuration_digest=self._config_digest.hex(),
         )
 
@@ -396,16 +419,15 @@ class TickDispatcher:
             self._abandoned = self.io.close()
 
     def _register_compiled(
-        self, strategy: Strategy, name: str, instruments: Sequence[InstrumentId | str] | None, edges: Mapping[str, int]
+        self,
+        strategy: Strategy,
+        name: str,
+        instruments: Sequence[InstrumentId | str] | None,
+        edges: Mapping[str, int],
+        keeper: Keeper,
     ) -> int:
-        from tickrail.strategy.compiled.code import compile_strategy  # late: numba takes a second to import
-
-        begun = time.perf_counter()
-        compiled = compile_strategy(type(strategy), parameters_of(strategy))
-        self._compile_s[name] = time.perf_counter() - begun
-        strategy.__dict__.update(state=compiled.state[0], _compiled=compiled)
-        self._compiled[name] = compiled
-        return self._native.register_compiled(strategy, name, compiled.code, instruments=instruments, **edges)
+        code = _compile(self._compiled, self._compile_s, name, strategy)
+        return self._native.register_compiled(strategy, name, code, instruments=instruments, **edges, keeper=keeper)
 
     def _explained(self, error: StrategyError) -> StrategyError:
         compiled = self._compiled.get(error.strategy)
@@ -435,6 +457,28 @@ class TickDispatcher:
                     f"{name}: no feed has the instrument '{wanted}'{near}",
                     hint=f"there are: {', '.join(self.instruments)}",
                 )
+
+
+def _compile(compiled: dict[str, Compiled], seconds: dict[str, float], name: str, strategy: Strategy) -> CompiledCode:
+    from tickrail.strategy.compiled.code import compile_strategy  # late: numba takes a second to import
+
+    begun = time.perf_counter()
+    made = compile_strategy(type(strategy), parameters_of(strategy))
+    seconds[name] = time.perf_counter() - begun
+    strategy.__dict__.update(state=made.state[0], _compiled=made)
+    compiled[name] = made
+    return made.code
+
+
+def _stopping(dispatcher: TickDispatcher) -> Callable[[], bool]:
+    """Whether it is to stop, or is gone; without holding it, as the native loop holds whoever asks."""
+    found = weakref.ref(dispatcher)
+
+    def stopping() -> bool:
+        alive = found()
+        return alive is None or alive._native.stop_requested
+
+    return stopping
 
 
 class _Stopwatch:

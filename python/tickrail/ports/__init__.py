@@ -1,10 +1,30 @@
-"""Ports: what a strategy or the loop needs of the world, as Protocols; adapters implement them, found by name."""
+"""Ports: what a strategy or the loop needs of the world, as Protocols; adapters implement them, found by name.
+
+Each says in its docstring which threads call it, in which order, what it may raise, and whose time it tells. The
+suites of ``tickrail.testing.conformance`` hold adapters to that.
+"""
 
 from tickrail.ports.clock import Clock
-from tickrail.ports.execution import Execution, Venue
-from tickrail.ports.market_data import MarketData
-from tickrail.ports.portfolio import Portfolio
-from tickrail.ports.state_store import StateStore
-from tickrail.ports.telemetry import Telemetry
+from tickrail.ports.execution import AsyncExecutionPort, Execution, ExecutionPort, Venue
+from tickrail.ports.market_data import FeedPort, MarketDataPort, MarketView
+from tickrail.ports.portfolio import Portfolio, PortfolioPort
+from tickrail.ports.state_store import StateStorePort
+from tickrail.ports.telemetry import TelemetryPort
 
-__all__ = ["Clock", "Execution", "MarketData", "Portfolio", "StateStore", "Telemetry", "Venue"]
+ClockPort = Clock
+
+__all__ = [
+    "AsyncExecutionPort",
+    "Clock",
+    "ClockPort",
+    "Execution",
+    "ExecutionPort",
+    "FeedPort",
+    "MarketDataPort",
+    "MarketView",
+    "Portfolio",
+    "PortfolioPort",
+    "StateStorePort",
+    "TelemetryPort",
+    "Venue",
+]

@@ -1,12 +1,17 @@
-"""Where orders go: the side of the strategy, and that of the venue."""
+"""Where orders go: the side of the strategy, that of the venue, and the terms of a simulated one."""
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from tickrail._native import InstrumentId
+from tickrail.domain.orders import Acknowledgement, OrderReport, OrderRequest
 
-__all__ = ["Execution", "Venue"]
+__all__ = ["AsyncExecutionPort", "Execution", "ExecutionPort", "OnReport", "Venue"]
+
+OnReport: TypeAlias = Callable[[OrderReport], object]
+"""What is called with each report, in the order in which the venue sent them."""
 
 
 @runtime_checkable
@@ -38,8 +43,98 @@ class Execution(Protocol):
 
 
 @runtime_checkable
+class ExecutionPort(Protocol):
+    """A venue that takes orders, with calls that return when the request was handed over.
+
+    Order: requests reach the venue in the order of the calls. Reports of one order come in the order in which the
+    venue made them; the acknowledgement of a request comes before any report of it. After a final report no more
+    come.
+
+    Names: ``client_id`` names an order for good. A ``submit`` under a name that is known makes no second order, and
+    returns what the first has become; so a request whose outcome is unknown may be sent again.
+
+    Errors: ``OrderRejected`` (the venue said no; final), ``Throttled`` (not sent; try again after
+    ``retry_after_ns``), ``ConnectivityError`` (not known whether it arrived: ask ``status``), ``Unsupported`` (the
+    adapter lacks the capability; not sent). Nothing else is raised.
+
+    Time: ``ts_ns`` of a report is the venue's; the adapter does not invent times.
+
+    Threads: calls come from one thread at a time, not always the same. Listeners may be called on any thread, one
+    call at a time, and never from within ``submit``, ``amend`` or ``cancel``.
+    """
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What it can do, of ``tickrail.domain.orders.CAPABILITIES``; the same for the adapter's whole life."""
+        ...
+
+    def submit(self, order: OrderRequest) -> Acknowledgement:
+        """Send an order. Raises ``OrderRejected``, ``Throttled``, ``ConnectivityError``, ``Unsupported``."""
+        ...
+
+    def amend(self, client_id: str, *, quantity: float | None = None, limit: float | None = None) -> Acknowledgement:
+        """Change an order that is not done; what is ``None`` stays. Same errors as ``submit``."""
+        ...
+
+    def cancel(self, client_id: str) -> Acknowledgement:
+        """Take an order back; one that is done stays as it is. Same errors as ``submit``."""
+        ...
+
+    def status(self, client_id: str) -> OrderReport:
+        """Where an order stands by the venue's books. Raises ``OrderRejected`` where the venue has no such order."""
+        ...
+
+    def subscribe(self, listener: OnReport) -> None:
+        """Call ``listener`` with each report from now on."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the venue; orders stay where they are. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class AsyncExecutionPort(Protocol):
+    """The same for an adapter whose calls are coroutines; they run on the runtime's I/O thread.
+
+    All four or none: an adapter that mixes is refused. Listeners are called on the I/O thread.
+    """
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """See ``ExecutionPort``."""
+        ...
+
+    async def submit(self, order: OrderRequest) -> Acknowledgement:
+        """See ``ExecutionPort``."""
+        ...
+
+    async def amend(
+        self, client_id: str, *, quantity: float | None = None, limit: float | None = None
+    ) -> Acknowledgement:
+        """See ``ExecutionPort``."""
+        ...
+
+    async def cancel(self, client_id: str) -> Acknowledgement:
+        """See ``ExecutionPort``."""
+        ...
+
+    async def status(self, client_id: str) -> OrderReport:
+        """See ``ExecutionPort``."""
+        ...
+
+    def subscribe(self, listener: OnReport) -> None:
+        """See ``ExecutionPort``."""
+        ...
+
+    def close(self) -> None:
+        """See ``ExecutionPort``."""
+        ...
+
+
+@runtime_checkable
 class Venue(Protocol):
-    """A venue's terms. In a backtest the native loop matches; the adapter says on which terms.
+    """The terms of a simulated venue: the native loop matches, the adapter says on which terms.
 
     Threads: called from the thread that bootstraps.
     """

@@ -1,18 +1,23 @@
-"""What a strategy keeps from one run to the next."""
+"""What a strategy keeps from one life to the next."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
-__all__ = ["StateStore"]
+__all__ = ["StateStorePort"]
 
 
 @runtime_checkable
-class StateStore(Protocol):
-    """One table of plain values a strategy, by the strategy's name. ``Inject[StateStore]`` in a strategy.
+class StateStorePort(Protocol):
+    """One table of plain values a strategy, by the strategy's name.
 
-    Threads: any; calls for one name are made one after the other.
+    What is loaded equals what was saved last; values are those that JSON knows. A save is there whole or not at all,
+    also when the process dies in it.
+
+    Errors: ``StateError`` where a state cannot be read or written; what was there before stays.
+
+    Order: calls for one name are made one after the other. Threads: any.
     """
 
     def load(self, strategy: str) -> Mapping[str, Any]:
@@ -20,5 +25,5 @@ class StateStore(Protocol):
         ...
 
     def save(self, strategy: str, state: Mapping[str, Any]) -> None:
-        """Keep ``state`` in place of what was there; whole or not at all."""
+        """Keep ``state`` in place of what was there; an empty one forgets it."""
         ...

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tickrail.domain.changes import StateChange
 from tickrail.domain.positions import Money, Position, by_currency
 from tickrail.report.equity import equity_by_currency
 from tickrail.report.folder import write_folder
@@ -132,6 +133,7 @@ class Result:
         instruments: Ids by their number in ``orders`` and ``fills``.
         stats: Counters of the loop.
         configuration: The resolved configuration, plain values.
+        changes: Every step of every strategy's life, in the order taken (the last 65,536).
         configuration_digest: SHA-256 over what of it decides results, in hexadecimal.
     """
 
@@ -146,6 +148,7 @@ class Result:
     instruments: tuple[str, ...]
     stats: Mapping[str, Any]
     configuration: Mapping[str, Any] = field(default_factory=dict)
+    changes: tuple[StateChange, ...] = ()
     configuration_digest: str = ""
 
     @property
@@ -201,6 +204,7 @@ class Result:
             "pnl": plain(self.pnl),
             "strategies": [_plain_strategy(one) for one in self.strategies],
             "errors": [error.to_dict() for error in self.errors],
+            "changes": [change.to_dict() for change in self.changes],
             "instruments": list(self.instruments),
             "stats": plain(dict(self.stats)),
         }

@@ -25,7 +25,7 @@ class State(IntEnum):
 
 
 class Operation(Enum):
-    """What can be asked of a strategy's life; a restart is a stop and a new object."""
+    """What can be asked of a strategy's life; a restart is a stop and a new object in the same place."""
 
     INITIALISE = "initialise"
     START = "start"
@@ -33,6 +33,7 @@ class Operation(Enum):
     RESUME = "resume"
     STOP = "stop"
     FAIL = "fail"
+    RESTART = "restart"
 
 
 _ALIVE: Final = (State.CREATED, State.INITIALISED, State.RUNNING, State.PAUSED)
@@ -44,6 +45,7 @@ TRANSITIONS: Final[dict[Operation, tuple[tuple[State, ...], State]]] = {
     Operation.RESUME: ((State.PAUSED,), State.RUNNING),
     Operation.STOP: ((*_ALIVE, State.FAILED), State.STOPPED),
     Operation.FAIL: (_ALIVE, State.FAILED),
+    Operation.RESTART: (tuple(State), State.CREATED),
 }
 """For each operation, the states it leads from and the one it leads to; already there, nothing happens."""
 

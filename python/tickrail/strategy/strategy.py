@@ -19,6 +19,20 @@ from tickrail.strategy.parameters import Parameter, Schema, schema_of
 __all__ = ["Strategy", "check_ready", "inject", "parameters_of", "schema"]
 
 
+class KeptState:
+    """``self.state``: a dict that is kept from one life to the next; made when it is first asked for.
+
+    No data descriptor: a strategy may have an attribute ``state`` of its own, and then keeps nothing by itself.
+    """
+
+    def __get__(self, strategy: object | None, owner: type) -> dict[str, Any]:
+        if strategy is None:
+            return {}
+        state: dict[str, Any] = {}
+        strategy.state = state  # type: ignore[attr-defined]
+        return state
+
+
 # No field specifiers: to a checker the call of one is no default, while any other value is (see ``injected``).
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 class Strategy(StrategyCore):
@@ -38,6 +52,11 @@ class Strategy(StrategyCore):
     Breakout(level=1.1, quantity=1.0)
     """
 
+    state_version: ClassVar[int] = 1
+    """Raised where ``save_state`` changes its shape; ``migrate_state(self, state, version)`` takes older ones."""
+    requires: ClassVar[frozenset[str]] = frozenset()
+    """What it needs its venues to be able to do; checked before the start against the adapters' ``capabilities``."""
+    state = KeptState()
     _fields: ClassVar[Mapping[str, Field]] = {}
     _schema: ClassVar[Schema | None] = None
 
@@ -82,6 +101,18 @@ class Strategy(StrategyCore):
             )
         record: np.void = np.frombuffer(compiled.code.snapshot(), compiled.state.dtype)[0].copy()
         return record
+
+    def save_state(self) -> Mapping[str, Any]:
+        """What the next object of this strategy begins with: ``self.state`` by default. Called after ``on_stop``.
+
+        Plain values that JSON knows, where the run keeps states in files.
+        """
+        kept = self.__dict__.get("state")
+        return dict(kept) if isinstance(kept, dict) else {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take what the object before has saved. Called before ``on_start``, if anything was saved."""
+        self.state.update(state)
 
     def on_start(self) -> None:
         """Called once, before the first tick."""

@@ -10,7 +10,7 @@ use tickrail_core::dispatch::{
     BatchEdges, Delivery, Desk, Dispatcher, Fault, Hook, Host, Kinds, Outcome, RunError, RunSettings, Subscription,
 };
 use tickrail_core::handler::HandlerError;
-use tickrail_core::lifecycle::{Operation, State, Transition};
+use tickrail_core::lifecycle::{Ask, Operation, PauseMode, State, Transition, by_run};
 use tickrail_core::order::{Merge, MergeInput};
 use tickrail_core::stop::StopFlag;
 use tickrail_core::tick::OrderBy;
@@ -27,6 +27,8 @@ enum Event {
     Update { number: u32, status: OrderStatus, price: f64 },
     Start,
     Stop,
+    Pause,
+    Resume,
 }
 
 type Answer = Result<(), Fault<String>>;
@@ -75,7 +77,12 @@ impl Host for Scripted {
     }
 
     fn hook(&mut self, strategy: u32, hook: Hook) -> Answer {
-        let event = if hook == Hook::Start { Event::Start } else { Event::Stop };
+        let event = match hook {
+            Hook::Start => Event::Start,
+            Hook::Stop => Event::Stop,
+            Hook::Pause => Event::Pause,
+            Hook::Resume => Event::Resume,
+        };
         self.call(strategy, &event)
     }
 }
@@ -303,8 +310,10 @@ fn paused_strategies_skip_ticks_and_the_accounts_add_up() {
     while !matches!(outcome, Outcome::End) {
         outcome = dispatcher.advance();
         match dispatcher.pulled().map(|tick| tick.ts_event) {
-            Some(4) => drop(dispatcher.apply(0, Operation::Pause)),
-            Some(7) => assert_eq!(dispatcher.apply(0, Operation::Resume), Transition::To(State::Running)),
+            Some(4) => drop(dispatcher.apply(0, Ask::pause(PauseMode::NoTicks), by_run())),
+            Some(7) => {
+                assert_eq!(dispatcher.apply(0, Ask::new(Operation::Resume), by_run()), Transition::To(State::Running))
+            }
             _ => {}
         }
     }
@@ -352,7 +361,7 @@ fn pulls_in_quiet_are_in_the_accounts_between_any_two_of_them() {
             (pulls as u64, 0, pulls as u64)
         );
         if pulls == 300 {
-            assert_eq!(dispatcher.apply(1, Operation::Pause), Transition::To(State::Paused));
+            assert_eq!(dispatcher.apply(1, Ask::pause(PauseMode::NoTicks), by_run()), Transition::To(State::Paused));
         }
     }
     dispatcher.finish();

@@ -5,9 +5,9 @@ use pyo3::prelude::*;
 use tickrail_core::dispatch::{Dispatcher as Core, Outcome, Step};
 
 use crate::dispatcher::Dispatcher;
-use crate::driving::ended;
 use crate::gil::thread_mark;
 use crate::host::PyHost;
+use crate::report::ended;
 use crate::turn;
 
 /// Where a stretch by hand came to.
@@ -34,7 +34,7 @@ impl Dispatcher {
                 Ok(()) if inside.is_begun.replace(true) => Outcome::Slice,
                 Ok(()) => core.start(),
             };
-            let came = match ended(py, inside, core, outcome)? {
+            let came = match ended(py, core, outcome, &inside.feeds.borrow())? {
                 Some(_) => Came::Ended(outcome),
                 None => match act(core) {
                     Ok(came) => came,
@@ -42,7 +42,7 @@ impl Dispatcher {
                 },
             };
             if let Came::Ended(outcome) = came {
-                let end = ended(py, inside, core, outcome)?.unwrap_or("stopped");
+                let end = ended(py, core, outcome, &inside.feeds.borrow())?.unwrap_or("stopped");
                 core.finish();
                 inside.end.set(Some(end));
             }

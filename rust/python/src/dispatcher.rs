@@ -13,7 +13,6 @@ use tickrail_core::digest::DigestMode;
 use tickrail_core::dispatch::{
     Delivery, Desk, Dispatcher as Core, Kinds, Meters, Outcome, RunSettings, Snapshots, Subscription,
 };
-use tickrail_core::lifecycle::{Operation, Transition};
 use tickrail_core::order::MergeInput;
 use tickrail_core::stop::{StopFlag, Waker};
 use tickrail_core::tick::OrderBy;
@@ -21,13 +20,13 @@ use tickrail_core::tick::OrderBy;
 use crate::accounts;
 use crate::array::TickArray;
 use crate::detached;
-use crate::driving::ended;
 use crate::errors::hinted;
 use crate::feed::{Birthplace, LiveFeeds, check_fork, wait_from};
 use crate::forms::compiled::CompiledCode;
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::host::{Handlers, PyHost, Registered, attach};
 use crate::lanes::{Commands, Receivers};
+use crate::lives::{self, Lives, Watch, ask_of};
 use crate::pace::{PROGRESS, Pace};
 use crate::plan::{Plan, delivery_of, edges_of, named, source};
 use crate::report;
@@ -81,6 +80,8 @@ pub(crate) struct Inside {
     pub is_begun: Cell<bool>,
     /// How the run ended, once it did.
     pub end: Cell<Option<&'static str>>,
+    /// Who hears of what becomes of strategies.
+    watch: Watch,
     /// Who runs the coroutines of strategies.
     spawner: Option<Py<PyAny>>,
     /// Where the loop answers whoever asks for accounts.
@@ -153,7 +154,9 @@ impl Inside {
         let Phase::Plan(plan) = std::mem::replace(phase, Phase::Spent) else { return Ok(Phase::Spent) };
         let source = source(run.live.as_ref(), plan.recording, plan.inputs, plan.settings.order)?;
         let venue = Box::new(plan.venue);
-        let host = PyHost::new(Rc::clone(&self.table), plan.always_fresh, Rc::clone(&self.receivers));
+        self.desk.inbox().wake_by(Arc::clone(&run.waker));
+        let table = Rc::clone(&self.table);
+        let host = PyHost::new(table, plan.always_fresh, Rc::clone(&self.receivers), self.watch.clone());
         let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(&run.stop), host);
         core.report_to(Arc::clone(&self.snapshots));
         if plan.sample_every > 0 {
@@ -259,6 +262,7 @@ impl Dispatcher {
                 feeds: RefCell::default(),
                 is_begun: Cell::new(false),
                 end: Cell::new(None),
+                watch: Watch::default(),
                 spawner,
                 snapshots,
             }),
@@ -296,7 +300,9 @@ impl Dispatcher {
     /// Add a strategy; ticks reach strategies in this order. Its handlers are found by name.
     ///
     /// ``instruments``: ids, or ``None`` for all. ``max_ticks`` and ``window_ns`` are the edges of batches.
-    #[pyo3(signature = (strategy, name, *, instruments=None, max_ticks=4096, window_ns=0))]
+    /// ``keeper.load()`` is called before ``on_start`` and ``keeper.save()`` after ``on_stop``; if it is
+    /// ``keeper.renewable``, ``keeper.renew()`` makes a new object for a restart.
+    #[pyo3(signature = (strategy, name, *, instruments=None, max_ticks=4096, window_ns=0, keeper=None))]
     fn register(
         &self,
         strategy: &Bound<'_, PyAny>,
@@ -304,15 +310,17 @@ impl Dispatcher {
         instruments: Option<Vec<Bound<'_, PyAny>>>,
         max_ticks: usize,
         window_ns: i64,
+        keeper: Option<Py<PyAny>>,
     ) -> PyResult<usize> {
         let handlers = Handlers::of(strategy)?;
         let edges = edges_of(name, max_ticks, window_ns)?;
         let (delivery, kinds) = delivery_of(&handlers, edges);
-        self.enter(strategy, name, handlers, None, instruments, delivery, kinds)
+        self.enter(strategy, name, handlers, None, instruments, (delivery, kinds), keeper)
     }
 
     /// Add a strategy whose handlers are compiled; the loop calls them without Python.
-    #[pyo3(signature = (strategy, name, code, *, instruments=None, max_ticks=4096, window_ns=0))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of one call from the Python face")]
+    #[pyo3(signature = (strategy, name, code, *, instruments=None, max_ticks=4096, window_ns=0, keeper=None))]
     fn register_compiled(
         &self,
         strategy: &Bound<'_, PyAny>,
@@ -321,13 +329,14 @@ impl Dispatcher {
         instruments: Option<Vec<Bound<'_, PyAny>>>,
         max_ticks: usize,
         window_ns: i64,
+        keeper: Option<Py<PyAny>>,
     ) -> PyResult<usize> {
         let handlers = Handlers::of_compiled(strategy, code.get())?;
         let edges = edges_of(name, max_ticks, window_ns)?;
         let delivery = if code.get().takes_batches() { Delivery::Batches(edges) } else { Delivery::Records };
         let all = code.get().defines("on_tick") || code.get().takes_batches();
         let wanted = if all { Kinds::ALL } else { code.get().wants() };
-        self.enter(strategy, name, handlers, Some(code.clone().unbind()), instruments, delivery, wanted)
+        self.enter(strategy, name, handlers, Some(code.clone().unbind()), instruments, (delivery, wanted), keeper)
     }
 
     /// Add the strategy whose ticks ``pull`` returns; it is the last.
@@ -339,7 +348,7 @@ impl Dispatcher {
         instruments: Option<Vec<Bound<'_, PyAny>>>,
     ) -> PyResult<usize> {
         let handlers = Handlers::of(strategy)?;
-        self.enter(strategy, name, handlers, None, instruments, Delivery::Pull, Kinds::ALL)
+        self.enter(strategy, name, handlers, None, instruments, (Delivery::Pull, Kinds::ALL), None)
     }
 
     /// Run to the end of the data; returns ``"end"``, ``"stopped"`` or ``"interrupted"``.
@@ -353,7 +362,7 @@ impl Dispatcher {
             let total = core.remaining();
             let mut outcome = if inside.is_begun.replace(true) { core.advance() } else { core.start() };
             loop {
-                if let Some(end) = ended(py, inside, core, outcome)? {
+                if let Some(end) = report::ended(py, core, outcome, &inside.feeds.borrow())? {
                     core.finish();
                     return Ok(end);
                 }
@@ -400,14 +409,31 @@ impl Dispatcher {
         self.inside.get(py).end.get()
     }
 
-    /// Pause a strategy (no ticks), between two pulls; returns whether its state changed.
-    fn pause(&self, py: Python<'_>, strategy: u32) -> PyResult<bool> {
-        self.operate(py, strategy, Operation::Pause)
+    /// Move a strategy's life on, between two pulls; returns whether its state changed.
+    #[pyo3(signature = (strategy, operation, mode="no_new_orders"))]
+    fn operate(&self, py: Python<'_>, strategy: u32, operation: &str, mode: &str) -> PyResult<bool> {
+        let inside = self.inside.get(py);
+        let ask = ask_of(operation, mode)?;
+        inside.drive(py, self, |core| lives::apply(py, core, &inside.names.borrow(), strategy, ask))
     }
 
-    /// Let a paused strategy go on, between two pulls; returns whether its state changed.
-    fn resume(&self, py: Python<'_>, strategy: u32) -> PyResult<bool> {
-        self.operate(py, strategy, Operation::Resume)
+    /// What other threads ask of strategies.
+    #[getter]
+    fn lives(&self, py: Python<'_>) -> Lives {
+        let inside = self.inside.get(py);
+        Lives::of(Arc::clone(inside.desk.inbox()), Arc::clone(&inside.watch.hooks))
+    }
+
+    /// Tell ``watcher`` what becomes of strategies, on the dispatch thread: its methods ``changed``, ``settled`` and
+    /// ``hook_took``.
+    fn watch(&self, py: Python<'_>, watcher: Py<PyAny>) {
+        self.inside.get(py).watch.watcher.set(watcher);
+    }
+
+    /// The steps of all lives: one dict each, the last 65,536.
+    fn changes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let inside = self.inside.get(py);
+        inside.look(|core| report::changes(py, core, &inside.names.borrow()))
     }
 
     /// Counters of the run: ticks, timers, events, remaining.
@@ -496,11 +522,12 @@ impl Dispatcher {
         handlers: Handlers,
         compiled: Option<Py<CompiledCode>>,
         instruments: Option<Vec<Bound<'_, PyAny>>>,
-        delivery: Delivery,
-        kinds: Kinds,
+        (delivery, kinds): (Delivery, Kinds),
+        keeper: Option<Py<PyAny>>,
     ) -> PyResult<usize> {
         let py = strategy.py();
         let inside = self.inside.get(py);
+        let renewable = keeper.as_ref().map_or(Ok(false), |keeper| keeper.getattr(py, "renewable")?.is_truthy(py))?;
         if strategy.cast::<StrategyCore>().is_ok_and(|core| core.get().is_attached(py)) {
             let message = format!("strategy {name}: this object was in a run before");
             return Err(hinted(py, "IllegalTransition", &message, "make a new object for each run"));
@@ -526,28 +553,14 @@ impl Dispatcher {
                 spawned: RefCell::default(),
                 spawner: inside.spawner.as_ref().map(|spawner| spawner.clone_ref(py)),
                 compiled: compiled.is_some(),
+                renewable,
+                retired: Cell::new(false),
             });
             attach(strategy, &face);
             inside.names.borrow_mut().push(name.to_owned());
-            plan.strategies.push((Registered { handlers, face, generator: None, compiled }, subscription));
+            inside.desk.inbox().promise();
+            plan.strategies.push((Registered { handlers, face, generator: None, compiled, keeper }, subscription));
             Ok(index)
-        })
-    }
-
-    fn operate(&self, py: Python<'_>, strategy: u32, operation: Operation) -> PyResult<bool> {
-        self.inside.get(py).drive(py, self, |core| {
-            if strategy as usize >= core.accounts().len() {
-                return Err(PyValueError::new_err(format!("no strategy number {strategy}")));
-            }
-            match core.apply(strategy, operation) {
-                Transition::To(_) => Ok(true),
-                Transition::Already => Ok(false),
-                Transition::Refused => {
-                    let state = core.accounts()[strategy as usize].state.name();
-                    let message = format!("cannot {} strategy number {strategy}: it is {state}", operation.name());
-                    Err(hinted(py, "IllegalTransition", &message, "only RUNNING pauses, only PAUSED resumes"))
-                }
-            }
         })
     }
 

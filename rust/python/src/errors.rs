@@ -4,7 +4,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tickrail_core::dispatch::{Refusal, RunError};
 use tickrail_core::feed::{FeedShared, NotPublished};
+use tickrail_core::lifecycle::{Operation, State};
 use tickrail_core::timer::TimerError;
+
+use crate::lives::allowed_names;
 
 pyo3::import_exception!(tickrail.errors, HandlerError);
 pyo3::import_exception!(tickrail.errors, OrderRefused);
@@ -23,6 +26,24 @@ pub fn hinted(py: Python<'_>, name: &str, message: &str, hint: &str) -> PyErr {
     make().unwrap_or_else(|error| error)
 }
 
+/// The exception for a step of a life that the table does not have.
+pub fn illegal(py: Python<'_>, strategy: &str, state: State, operation: Operation, hint: &str) -> PyErr {
+    let make = || -> PyResult<PyErr> {
+        let allowed = allowed_names(state);
+        let shown = if allowed.is_empty() { "nothing".to_owned() } else { allowed.join(", ") };
+        let (verb, state) = (operation.name(), state.name());
+        let message = format!("cannot {verb} strategy {strategy}: it is {state}; allowed here: {shown}");
+        let keywords = PyDict::new(py);
+        keywords.set_item("state", state)?;
+        keywords.set_item("operation", verb)?;
+        keywords.set_item("allowed", allowed)?;
+        keywords.set_item("hint", (!hint.is_empty()).then_some(hint))?;
+        let class = py.import("tickrail.errors")?.getattr("IllegalTransition")?;
+        Ok(PyErr::from_value(class.call((message,), Some(&keywords))?))
+    };
+    make().unwrap_or_else(|error| error)
+}
+
 /// The exception for a request that was refused on the spot.
 pub fn refused(py: Python<'_>, strategy: &str, refusal: &Refusal) -> PyErr {
     let message = format!("strategy {strategy}: {refusal}");
@@ -33,6 +54,7 @@ pub fn refused(py: Python<'_>, strategy: &str, refusal: &Refusal) -> PyErr {
             &message,
             "sell() and buy() take a positive quantity; target() takes a signed one",
         ),
+        Refusal::Illegal(state, operation) => illegal(py, strategy, *state, *operation, ""),
         Refusal::State(_) => hinted(py, "OrderRefused", &message, "act from handlers, on_start or on_stop"),
         Refusal::Timer(error) => timer_refused(py, &message, error),
         Refusal::OffGrid(_) => hinted(

@@ -1,28 +1,35 @@
 //! The host of Python strategies: hands ticks, batches, timers and order updates to their methods.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use tickrail_core::command::{Command, Handled};
-use tickrail_core::dispatch::{Fault, Hook, Host, Settled, SpawnKey};
-use tickrail_core::handler::HandlerError;
+use tickrail_core::dispatch::{Fault, Hook, Host, LifeAnswer, Settled, SpawnKey};
+use tickrail_core::handler::{Handler, HandlerError};
+use tickrail_core::lifecycle::{StateChange, Ticket};
 use tickrail_core::timer::Fired;
 use tickrail_core::venue::OrderUpdate as CoreUpdate;
 use tickrail_core::{Kind, Tick, TickBlock};
 
 use crate::batch::TickBatch;
+use crate::errors::hinted;
 use crate::events::OrderUpdate;
 use crate::forms::compiled::{self, CompiledCode};
 use crate::forms::generator;
 use crate::lanes::Receivers;
+use crate::lives::{Watch, not_renewable, renewed};
 use crate::method::Method;
 use crate::spawns;
 use crate::strategy::{Face, StrategyCore};
 use crate::table::RunTable;
 use crate::tick::TickObjects;
 use crate::timers;
+
+/// Hooks that take longer are told of; whoever watches has deadlines of its own.
+const REMARKABLE_HOOK_NS: u64 = 100_000_000;
 
 /// The handlers that a strategy's class defines.
 pub struct Handlers {
@@ -37,8 +44,17 @@ pub struct Handlers {
     names: [&'static str; 8],
     timer: Option<Method>,
     event: Option<Method>,
-    start: Option<Py<PyAny>>,
-    stop: Option<Py<PyAny>>,
+    /// Of the life, in the order of [`Hook`].
+    hooks: [Option<Py<PyAny>>; Hook::ALL.len()],
+}
+
+/// The hooks that the class of `strategy` defines, in the order of [`Hook`].
+fn hooks_of(strategy: &Bound<'_, PyAny>) -> PyResult<[Option<Py<PyAny>>; Hook::ALL.len()]> {
+    let mut hooks = [const { None }; Hook::ALL.len()];
+    for hook in Hook::ALL {
+        hooks[hook as usize] = strategy.getattr_opt(hook.name())?.map(Bound::unbind);
+    }
+    Ok(hooks)
 }
 
 /// Handlers of one kind each, which come before `on_tick`.
@@ -68,7 +84,6 @@ impl Handlers {
                 names[kind as usize] = name;
             }
         }
-        let hook = |name: &str| -> PyResult<Option<Py<PyAny>>> { Ok(strategy.getattr_opt(name)?.map(Bound::unbind)) };
         Ok(Self {
             by_kind,
             batch: method("on_batch")?,
@@ -77,14 +92,12 @@ impl Handlers {
             names,
             timer: method("on_timer")?,
             event: method("on_event")?,
-            start: hook("on_start")?,
-            stop: hook("on_stop")?,
+            hooks: hooks_of(strategy)?,
         })
     }
 
     /// Those of a compiled strategy: the loop calls its machine code, and only the hooks are Python's.
     pub fn of_compiled(strategy: &Bound<'_, PyAny>, code: &CompiledCode) -> PyResult<Self> {
-        let hook = |name: &str| -> PyResult<Option<Py<PyAny>>> { Ok(strategy.getattr_opt(name)?.map(Bound::unbind)) };
         let mut names = ["on_tick"; 8];
         for (name, kind) in [("on_quote", Kind::Quote), ("on_trade", Kind::Trade), ("on_bar", Kind::Bar)] {
             if code.defines(name) {
@@ -99,9 +112,13 @@ impl Handlers {
             names,
             timer: None,
             event: None,
-            start: hook("on_start")?,
-            stop: hook("on_stop")?,
+            hooks: hooks_of(strategy)?,
         })
+    }
+
+    /// Whether a strategy with the handlers `other` takes its ticks in the same form.
+    pub fn has_form_of(&self, other: &Self) -> bool {
+        self.batch.is_some() == other.batch.is_some() && self.ticks.is_some() == other.ticks.is_some()
     }
 
     /// `on_event`.
@@ -130,6 +147,8 @@ pub struct Registered {
     pub generator: Option<Py<PyAny>>,
     /// The machine code of a compiled strategy, which the loop calls by itself.
     pub compiled: Option<Py<CompiledCode>>,
+    /// Keeps its state and makes a new object for a restart; `None`: it was handed over and lives once.
+    pub keeper: Option<Py<PyAny>>,
 }
 
 /// Holds the strategies of a run. Only ever used with the GIL held, on the dispatch thread.
@@ -142,11 +161,12 @@ pub struct PyHost {
     pulled: TickObjects,
     presented: *mut ffi::PyObject,
     receivers: Rc<Receivers>,
+    watch: Watch,
 }
 
 impl PyHost {
     /// No strategies yet.
-    pub fn new(table: Rc<RunTable>, always_fresh: bool, receivers: Rc<Receivers>) -> Self {
+    pub fn new(table: Rc<RunTable>, always_fresh: bool, receivers: Rc<Receivers>, watch: Watch) -> Self {
         Self {
             strategies: Vec::new(),
             table,
@@ -154,6 +174,7 @@ impl PyHost {
             pulled: TickObjects::new(always_fresh),
             presented: std::ptr::null_mut(),
             receivers,
+            watch,
         }
     }
 
@@ -285,7 +306,29 @@ impl Host for PyHost {
 
     fn hook(&mut self, strategy: u32, hook: Hook) -> Result<(), Fault<PyErr>> {
         // A compiled strategy may end where the loop has let go of the GIL.
-        Python::attach(|py| self.hook_attached(py, strategy, hook))
+        let clock = Arc::clone(&self.watch.hooks);
+        let call = || Python::attach(|py| self.hook_attached(py, strategy, hook));
+        let (result, took_ns) = clock.measure(strategy, hook, call);
+        if took_ns > REMARKABLE_HOOK_NS {
+            self.watch.watcher.hook_took(strategy, hook, took_ns);
+        }
+        result
+    }
+
+    fn is_renewable(&self, strategy: u32) -> bool {
+        self.strategies[strategy as usize].face.renewable
+    }
+
+    fn renew(&mut self, strategy: u32) -> Result<Option<Box<dyn Handler>>, Fault<PyErr>> {
+        Python::attach(|py| self.renew_attached(py, strategy).map_err(fault))
+    }
+
+    fn changed(&mut self, change: &StateChange) {
+        self.watch.watcher.changed(change);
+    }
+
+    fn settled(&mut self, ticket: Ticket, strategy: u32, outcome: LifeAnswer) {
+        self.watch.watcher.settled(ticket, strategy, outcome);
     }
 }
 
@@ -302,14 +345,42 @@ impl PyHost {
         }
     }
 
+    /// A new object in the place of one that is over, with its handler where it is compiled.
+    fn renew_attached(&mut self, py: Python<'_>, strategy: u32) -> PyResult<Option<Box<dyn Handler>>> {
+        let registered = &mut self.strategies[strategy as usize];
+        let Some(keeper) = &registered.keeper else { return Err(not_renewable(py, &registered.face.name)) };
+        let (object, code) = renewed(&keeper.call_method0(py, "renew")?.into_bound(py))?;
+        let code = code.map(|code| code.cast_into::<CompiledCode>()).transpose()?;
+        let handlers = match &code {
+            Some(code) => Handlers::of_compiled(&object, code.get())?,
+            None => Handlers::of(&object)?,
+        };
+        if !handlers.has_form_of(&registered.handlers) || code.is_some() != registered.compiled.is_some() {
+            let message = format!("strategy {}: the new object takes its ticks in another form", registered.face.name);
+            return Err(hinted(py, "HandlerError", &message, "renew() returns an object of the same class"));
+        }
+        registered.face.retired.set(true);
+        let face = Rc::new(registered.face.successor(py));
+        attach(&object, &face);
+        let handler = code.as_ref().map(|code| code.get().handler(py)).transpose()?;
+        (registered.handlers, registered.face, registered.generator) = (handlers, face, None);
+        registered.compiled = code.map(Bound::unbind);
+        Ok(handler.map(|handler| Box::new(handler) as Box<dyn Handler>))
+    }
+
     fn hook_attached(&mut self, py: Python<'_>, strategy: u32, hook: Hook) -> Result<(), Fault<PyErr>> {
         let registered = &mut self.strategies[strategy as usize];
-        let call = |callable: &Option<Py<PyAny>>| -> Result<(), Fault<PyErr>> {
-            callable.as_ref().map_or(Ok(()), |callable| callable.call0(py).map(drop).map_err(fault))
+        let hooks = &registered.handlers.hooks;
+        let call = || -> Result<(), Fault<PyErr>> {
+            hooks[hook as usize].as_ref().map_or(Ok(()), |callable| callable.call0(py).map(drop).map_err(fault))
+        };
+        let keep = |method: &str| -> Result<(), Fault<PyErr>> {
+            registered.keeper.as_ref().map_or(Ok(()), |keeper| keeper.call_method0(py, method).map(drop).map_err(fault))
         };
         match hook {
             Hook::Start => {
-                call(&registered.handlers.start)?;
+                keep("load")?;
+                call()?;
                 if let Some(code) = &registered.compiled {
                     code.get().dry_run(py).map_err(fault)?;
                 }
@@ -320,8 +391,9 @@ impl PyHost {
             }
             Hook::Stop => {
                 let closed = registered.generator.take().map_or(Ok(()), |ticks| generator::close(py, &ticks));
-                closed.and(call(&registered.handlers.stop))
+                closed.and(call()).and_then(|()| keep("save"))
             }
+            Hook::Pause | Hook::Resume => call(),
         }
     }
 }

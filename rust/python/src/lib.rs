@@ -13,7 +13,6 @@ mod csv;
 mod data_errors;
 mod detached;
 mod dispatcher;
-mod driving;
 mod errors;
 mod events;
 mod export;
@@ -26,6 +25,7 @@ mod info;
 mod infos;
 mod instrument;
 mod lanes;
+mod lives;
 mod meters;
 mod method;
 mod order_terms;
@@ -66,6 +66,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     lanes::register(m)?;
     meters::register(m)?;
     by_hand::register(m)?;
+    lives::register(m)?;
     feed::register(m)?;
     recording::register(m)?;
     dispatcher::register(m)

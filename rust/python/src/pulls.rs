@@ -7,9 +7,9 @@ use tickrail_core::Tick;
 use tickrail_core::dispatch::Dispatcher as Core;
 
 use crate::dispatcher::Dispatcher;
-use crate::driving::ended;
 use crate::gil::{guard, thread_mark};
 use crate::host::PyHost;
+use crate::report;
 use crate::turn;
 
 /// The ticks of the pull strategy, until the run has ended.
@@ -121,7 +121,7 @@ impl Dispatcher {
             if let Some(tick) = core.pulled().copied() {
                 return shown(core, tick);
             }
-            if let Some(end) = ended(py, inside, core, outcome)? {
+            if let Some(end) = report::ended(py, core, outcome, &inside.feeds.borrow())? {
                 core.finish();
                 return Ok(Pulled::End(end));
             }

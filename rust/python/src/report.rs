@@ -2,10 +2,12 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
-use tickrail_core::dispatch::Dispatcher;
+use tickrail_core::dispatch::{Dispatcher, Outcome};
+use tickrail_core::lifecycle::State;
 use tickrail_core::venue::Position;
 
 use crate::accounts::add_account;
+use crate::errors::run_failed;
 use crate::host::PyHost;
 use crate::table::RunTable;
 
@@ -149,6 +151,43 @@ fn positions<'py>(py: Python<'py>, core: &Dispatcher<PyHost>, strategy: u32) -> 
     })
 }
 
+/// How the run ended by `outcome`, if it did; `feeds` are the feeds by number, as a user knows them.
+pub fn ended(
+    py: Python<'_>,
+    core: &Dispatcher<PyHost>,
+    outcome: Outcome,
+    feeds: &[String],
+) -> PyResult<Option<&'static str>> {
+    match outcome {
+        Outcome::Slice | Outcome::Pulled | Outcome::Idle => Ok(None),
+        Outcome::End => Ok(Some("end")),
+        Outcome::Stopped => Ok(Some("stopped")),
+        Outcome::Interrupted => Ok(Some("interrupted")),
+        Outcome::Failed(error) => match core.host_failure() {
+            Some(failure) => Err(failure.clone_ref(py)),
+            None => Err(run_failed(py, &error, feeds)),
+        },
+    }
+}
+
+/// The steps of lives, in the order taken.
+pub fn changes<'py>(py: Python<'py>, core: &Dispatcher<PyHost>, names: &[String]) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for change in core.changes() {
+        let row = PyDict::new(py);
+        row.set_item("strategy", names.get(change.strategy as usize))?;
+        row.set_item("position", change.position)?;
+        row.set_item("ts_ns", change.now_ns)?;
+        row.set_item("operation", change.ask.operation.name())?;
+        row.set_item("before", change.from.name())?;
+        row.set_item("after", change.to.name())?;
+        row.set_item("mode", (change.to == State::Paused).then(|| change.ask.mode.name()))?;
+        row.set_item("cause", &*change.cause)?;
+        list.append(row)?;
+    }
+    Ok(list)
+}
+
 /// What strategies raised, with the input that caused it.
 pub fn errors<'py>(
     py: Python<'py>,
@@ -177,8 +216,8 @@ pub fn errors<'py>(
                 row.set_item("exception", value)?;
             }
             None => {
-                row.set_item("type", "NoProgress")?;
-                row.set_item("message", "the strategy kept the clock from moving for 100000 steps")?;
+                row.set_item("type", if error.handler == "loop" { "NoProgress" } else { "Failed" })?;
+                row.set_item("message", &*error.reason)?;
                 row.set_item("traceback", "")?;
                 row.set_item("exception", py.None())?;
             }

@@ -9,11 +9,13 @@ use std::rc::Rc;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use tickrail_core::dispatch::{Desk, Refusal};
+use tickrail_core::lifecycle::{Ask, Operation, by_strategy};
 use tickrail_core::tick::Side;
 use tickrail_core::timer::Schedule;
 
 use crate::errors::{OrderRefused, WrongThread, refused};
 use crate::gil::{GilBound, thread_mark};
+use crate::lives::{mode_of, not_renewable};
 use crate::order_terms::Keywords;
 use crate::spawns::{self, SpawnHandle, Spawned};
 use crate::table::RunTable;
@@ -39,6 +41,10 @@ pub struct Face {
     pub spawner: Option<Py<PyAny>>,
     /// Whether its handlers are compiled, so that its timers cannot call Python.
     pub compiled: bool,
+    /// Whether a restart can make a new object.
+    pub renewable: bool,
+    /// Whether a restart has put another object in the place of this one.
+    pub retired: Cell<bool>,
 }
 
 impl Face {
@@ -47,14 +53,41 @@ impl Face {
         self.thread.get() != 0
     }
 
-    /// Refuses a call that belongs to the dispatch thread.
+    /// What ties the object that takes this one's place.
+    pub fn successor(&self, py: Python<'_>) -> Self {
+        Self {
+            desk: Rc::clone(&self.desk),
+            table: Rc::clone(&self.table),
+            thread: Rc::clone(&self.thread),
+            strategy: self.strategy,
+            name: self.name.clone(),
+            callbacks: Rc::clone(&self.callbacks),
+            spawned: RefCell::default(),
+            spawner: self.spawner.as_ref().map(|spawner| spawner.clone_ref(py)),
+            compiled: self.compiled,
+            renewable: self.renewable,
+            retired: Cell::new(false),
+        }
+    }
+
+    /// Whether this is the dispatch thread, and the object still the one that runs.
+    #[inline(always)]
     pub fn check_thread(&self) -> PyResult<()> {
-        if self.thread.get() == thread_mark() {
+        if self.thread.get() == thread_mark() && !self.retired.get() {
             return Ok(());
+        }
+        Err(self.refuse_thread())
+    }
+
+    #[cold]
+    fn refuse_thread(&self) -> PyErr {
+        if self.retired.get() {
+            let message = format!("strategy {}: a restart has put a new object in the place of this one", self.name);
+            return OrderRefused::new_err(message);
         }
         let why =
             if self.thread.get() == 0 { "the run is not going on" } else { "this is not the run's dispatch thread" };
-        Err(WrongThread::new_err(format!("strategy {}: {why}; act from handlers of the strategy", self.name)))
+        WrongThread::new_err(format!("strategy {}: {why}; act from handlers of the strategy", self.name))
     }
 
     /// `result`, or the exception for its refusal.
@@ -312,6 +345,29 @@ impl StrategyCore {
         self.subscription(instrument, false)
     }
 
+    /// Be paused from the end of the step on: ``mode="no_new_orders"`` (ticks flow, and orders may only reduce positions)
+    /// or ``"no_ticks"`` (timers are held too, and a GAP record precedes the first tick afterwards).
+    #[pyo3(signature = (*, mode="no_new_orders"))]
+    fn pause(&self, py: Python<'_>, mode: &str) -> PyResult<()> {
+        self.ask(py, Ask::pause(mode_of(mode)?))
+    }
+
+    /// Go on after a pause, from the end of the step on.
+    fn resume(&self, py: Python<'_>) -> PyResult<()> {
+        self.ask(py, Ask::new(Operation::Resume))
+    }
+
+    /// Be stopped at the end of the step: ``on_stop`` runs, and once the orders in flight are done, it is over.
+    fn stop(&self, py: Python<'_>) -> PyResult<()> {
+        self.ask(py, Ask::new(Operation::Stop))
+    }
+
+    /// Be stopped and put aside for a new object of the class, which starts with the state that was saved.
+    fn restart(&self, py: Python<'_>) -> PyResult<()> {
+        self.with_face(py, |face| if face.renewable { Ok(()) } else { Err(not_renewable(py, &face.name)) })?;
+        self.ask(py, Ask::new(Operation::Restart))
+    }
+
     /// The clock of the step, ns UTC.
     #[getter]
     fn now_ns(&self, py: Python<'_>) -> PyResult<i64> {
@@ -329,6 +385,10 @@ impl StrategyCore {
 }
 
 impl StrategyCore {
+    fn ask(&self, py: Python<'_>, ask: Ask) -> PyResult<()> {
+        self.with_face(py, |face| face.answer(py, face.desk.ask(face.strategy, ask, by_strategy())))
+    }
+
     fn subscription(&self, instrument: &Bound<'_, PyAny>, wanted: bool) -> PyResult<()> {
         let py = instrument.py();
         self.with_face(py, |face| {

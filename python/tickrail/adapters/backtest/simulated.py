@@ -19,6 +19,13 @@ class SimulatedVenue:
         self.name = name
         self._fee_rate = fee_rate
 
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What the native loop does."""
+        return frozenset(
+            {"market", "limit", "stop", "amend", "cancel", "status", "good_till_time", "post_only", "reduce_only"}
+        )
+
     def fee_rate(self, instrument: InstrumentId) -> float:  # noqa: ARG002  (the port knows venues that distinguish)
         """The same for each instrument."""
         return self._fee_rate

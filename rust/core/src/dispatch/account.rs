@@ -263,14 +263,14 @@ impl Subscriber {
     /// Its account of `taken` records, all feeds together.
     pub fn account(&self, taken: u64) -> Account {
         let mut account = Account::new(self.state.get());
-        account.add_taken(taken, &self.tallies.sum(), self.batcher.len() as u64);
+        account.add_taken(taken, &self.tallies.sum(), self.batcher.input_count() as u64);
         account
     }
 
     /// Its account of the `taken` records of `feed`.
     pub fn account_of(&self, feed: usize, taken: u64) -> Account {
         let mut account = Account::new(self.state.get());
-        let pending = self.tallies.collected_of(feed, self.batcher.len() as u64);
+        let pending = self.tallies.collected_of(feed, self.batcher.input_count() as u64);
         account.add_taken(taken, &self.tallies.read(feed), pending);
         account
     }

@@ -24,13 +24,15 @@ pub struct Batcher {
     edges: BatchEdges,
     run: Range<usize>,
     copied: Vec<Tick>,
+    /// How many of them the loop made itself: they are in no account.
+    made: usize,
     window_end: i64,
 }
 
 impl Batcher {
     /// Nothing collected.
     pub fn new(edges: BatchEdges) -> Self {
-        Self { edges, run: 0..0, copied: Vec::new(), window_end: i64::MAX }
+        Self { edges, run: 0..0, copied: Vec::new(), made: 0, window_end: i64::MAX }
     }
 
     /// How many ticks are collected.
@@ -59,7 +61,20 @@ impl Batcher {
     /// Whether the next tick cannot open a window: there are none, or one is open.
     #[inline]
     pub fn is_open(&self) -> bool {
-        self.edges.window_ns == 0 || self.len() > 0
+        self.edges.window_ns == 0 || self.window_end < i64::MAX
+    }
+
+    /// How many of the ticks collected came by a feed.
+    pub fn input_count(&self) -> usize {
+        self.len() - self.made
+    }
+
+    /// Takes a record that the loop made, with the time of its input before. `true`: the batch is full.
+    pub fn push_made(&mut self, slice: &Slice<'_>, tick: &Tick) -> bool {
+        self.leave_slice(slice);
+        self.copied.push(*tick);
+        self.made += 1;
+        self.len() >= self.edges.max_ticks
     }
 
     /// How many ticks fill the batch.
@@ -80,7 +95,7 @@ impl Batcher {
     }
 
     fn begin_run(&mut self, slice: &Slice<'_>, index: usize, key: i64) {
-        if self.len() == 0 && self.edges.window_ns > 0 {
+        if self.window_end == i64::MAX && self.edges.window_ns > 0 {
             let start = key.div_euclid(self.edges.window_ns).saturating_mul(self.edges.window_ns);
             self.window_end = start.saturating_add(self.edges.window_ns);
         }
@@ -99,6 +114,7 @@ impl Batcher {
     /// Hands over what is collected, `slice` being the present one, and begins anew.
     pub fn take(&mut self, slice: &Slice<'_>) -> TickBlock {
         self.window_end = i64::MAX;
+        self.made = 0;
         if let (true, Some(block)) = (self.copied.is_empty(), slice.block) {
             return block.slice(std::mem::replace(&mut self.run, 0..0));
         }
@@ -106,10 +122,10 @@ impl Batcher {
         TickBlock::from_vec(std::mem::take(&mut self.copied))
     }
 
-    /// Drops what is collected and says how much that was.
+    /// Drops what is collected and says how much of it came by a feed.
     pub fn discard(&mut self) -> usize {
-        let count = self.len();
-        (self.run, self.window_end) = (0..0, i64::MAX);
+        let count = self.input_count();
+        (self.run, self.window_end, self.made) = (0..0, i64::MAX, 0);
         self.copied.clear();
         count
     }

@@ -5,12 +5,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::request::{MAX_ORDERS, MAX_QUANTITY, MAX_SPAWNS, Refusal, Request, SpawnKey};
 use super::timers::Timers;
 use crate::clock::{Clock as _, SimClock};
 use crate::instrument::InstrumentInfo;
-use crate::lifecycle::{State, StateByte};
+use crate::lifecycle::{Ask, Cause, Inbox, State, StateByte, Transition, transition};
 use crate::tick::Side;
 use crate::venue::{Amendment, Order, OrderKey, OrderKind, OrderStatus, Portfolio, Position, Specification, Terms};
 
@@ -19,6 +20,8 @@ use crate::venue::{Amendment, Order, OrderKey, OrderKind, OrderStatus, Portfolio
 pub struct OrderBook {
     orders: Vec<Order>,
     places: Vec<Vec<u32>>,
+    /// A strategy: how many of its orders are not done.
+    open: Vec<u32>,
 }
 
 impl OrderBook {
@@ -37,14 +40,22 @@ impl OrderBook {
     pub(super) fn update(&mut self, key: OrderKey, change: impl FnOnce(&mut Order)) -> Order {
         let place = self.places[key.strategy as usize][key.number as usize - 1];
         let order = &mut self.orders[place as usize];
+        let was_open = !order.status.is_final();
         change(order);
+        self.open[key.strategy as usize] -= u32::from(was_open && order.status.is_final());
         *order
     }
 
     fn open(&mut self, order: Order) {
         let place = u32::try_from(self.orders.len()).expect("bounded by MAX_ORDERS a strategy");
         self.places[order.key.strategy as usize].push(place);
+        self.open[order.key.strategy as usize] += 1;
         self.orders.push(order);
+    }
+
+    /// How many orders of `strategy` are not done.
+    pub fn open_count(&self, strategy: u32) -> u32 {
+        self.open[strategy as usize]
     }
 
     fn count(&self, strategy: u32) -> u32 {
@@ -61,8 +72,9 @@ pub struct Desk {
     pub(super) requests: RefCell<Vec<Request>>,
     pub(super) portfolio: RefCell<Portfolio>,
     pub(super) book: RefCell<OrderBook>,
-    states: RefCell<Vec<Rc<StateByte>>>,
+    states: RefCell<Vec<Arc<StateByte>>>,
     pub(super) timers: RefCell<Timers>,
+    inbox: Arc<Inbox>,
     /// Per strategy: how many coroutines it has asked for, and how many of them have not ended.
     spawns: RefCell<Vec<(u32, u32)>>,
 }
@@ -96,18 +108,26 @@ impl Desk {
             book: RefCell::default(),
             states: RefCell::default(),
             timers: RefCell::default(),
+            inbox: Arc::default(),
             spawns: RefCell::default(),
         })
     }
 
-    pub(super) fn add_strategy(&self) -> Rc<StateByte> {
-        let state = Rc::new(StateByte::new(State::Created));
+    pub(super) fn add_strategy(&self) -> Arc<StateByte> {
+        let state = Arc::new(StateByte::new(State::Created));
         self.portfolio.borrow_mut().add_strategy();
         self.book.borrow_mut().places.push(Vec::new());
+        self.book.borrow_mut().open.push(0);
         self.timers.borrow_mut().add_strategy();
         self.spawns.borrow_mut().push((0, 0));
-        self.states.borrow_mut().push(Rc::clone(&state));
+        self.states.borrow_mut().push(Arc::clone(&state));
+        self.inbox.add_strategy(Arc::clone(&state));
         state
+    }
+
+    /// What other threads ask of lives.
+    pub fn inbox(&self) -> &Arc<Inbox> {
+        &self.inbox
     }
 
     /// The run's instrument table.
@@ -198,6 +218,9 @@ impl Desk {
         if terms != Terms::MARKET {
             self.check_terms(&terms, rules)?;
         }
+        if self.only_reduces(strategy) && !self.reduces(strategy, instrument, side.sign() * quantity) {
+            return self.hold_back(strategy, instrument, side, quantity, terms);
+        }
         self.place(strategy, instrument, side, quantity, terms)
     }
 
@@ -206,7 +229,8 @@ impl Desk {
         check_prices(rules, terms.limit, terms.stop)
     }
 
-    /// Asks to change an order; `None` leaves what it is. Quantities are in all, what is filled among them.
+    /// Asks to change an order; `None` leaves what it is. Quantities are in all, what is filled among them. While the strategy
+    /// may only reduce, an order does not grow.
     ///
     /// # Errors
     /// The refusal; nothing has changed then.
@@ -230,7 +254,10 @@ impl Desk {
             return Err(Refusal::NoPrice(number));
         }
         let rules = self.specification(order.instrument)?;
-        let quantity = quantity.unwrap_or(order.quantity);
+        let mut quantity = quantity.unwrap_or(order.quantity);
+        if self.only_reduces(strategy) {
+            quantity = quantity.min(order.quantity);
+        }
         if !(f64::MIN_POSITIVE..=MAX_QUANTITY).contains(&quantity) {
             return Err(Refusal::Quantity(quantity));
         }
@@ -244,8 +271,45 @@ impl Desk {
         Ok(())
     }
 
+    fn only_reduces(&self, strategy: u32) -> bool {
+        self.states.borrow()[strategy as usize].only_reduces()
+    }
+
+    fn reduces(&self, strategy: u32, instrument: u32, signed: f64) -> bool {
+        let most = self.portfolio.borrow().position(strategy, instrument).reducible();
+        signed * most > 0.0 && signed.abs() <= most.abs()
+    }
+
+    /// Notes an order that a paused strategy may not have: it is in the book, and rejected at the end of the step.
+    fn hold_back(
+        &self,
+        strategy: u32,
+        instrument: u32,
+        side: Side,
+        quantity: f64,
+        terms: Terms,
+    ) -> Result<OrderKey, Refusal> {
+        let key = self.enter(strategy, instrument, side, quantity, terms)?;
+        self.requests.borrow_mut().push(Request::HoldBack(key));
+        Ok(key)
+    }
+
     /// Notes an order whose facts were checked.
     fn place(
+        &self,
+        strategy: u32,
+        instrument: u32,
+        side: Side,
+        quantity: f64,
+        terms: Terms,
+    ) -> Result<OrderKey, Refusal> {
+        let key = self.enter(strategy, instrument, side, quantity, terms)?;
+        self.portfolio.borrow_mut().position_mut(strategy, instrument).send(side.sign() * quantity);
+        self.requests.borrow_mut().push(Request::Order(key));
+        Ok(key)
+    }
+
+    fn enter(
         &self,
         strategy: u32,
         instrument: u32,
@@ -258,10 +322,7 @@ impl Desk {
             return Err(Refusal::TooManyOrders);
         }
         let key = OrderKey { strategy, number: book.count(strategy) + 1 };
-        let order = self.pending(key, instrument, side, quantity, terms);
-        book.open(order);
-        self.portfolio.borrow_mut().position_mut(strategy, instrument).in_flight += order.signed_left();
-        self.requests.borrow_mut().push(Request::Order(key));
+        book.open(self.pending(key, instrument, side, quantity, terms));
         Ok(key)
     }
 
@@ -284,7 +345,7 @@ impl Desk {
     }
 
     /// Asks for the market order that brings the position, orders in flight counted, to `quantity`; `None`: it is there, as
-    /// near as the instrument's grid of quantities allows.
+    /// near as the instrument's grid of quantities allows. While the strategy may only reduce, for as much as reduces.
     ///
     /// # Errors
     /// The refusal; nothing has changed then.
@@ -298,7 +359,10 @@ impl Desk {
         let missing = {
             let portfolio = self.portfolio.borrow();
             let position = portfolio.position(strategy, instrument);
-            rules.round_quantity(quantity - (position.net + position.in_flight))
+            let missing = quantity - (position.net + position.in_flight);
+            let allowed =
+                if self.only_reduces(strategy) { reducing_part(missing, position.reducible()) } else { missing };
+            rules.round_quantity(allowed)
         };
         if missing == 0.0 || missing.abs() < rules.min_quantity {
             return Ok(None);
@@ -362,6 +426,20 @@ impl Desk {
         Ok(())
     }
 
+    /// Asks for a step of a life, from within the loop: it is taken when the present step is over.
+    ///
+    /// # Errors
+    /// There is no such strategy, or the table has no such step from where it stands.
+    pub fn ask(&self, strategy: u32, ask: Ask, cause: Cause) -> Result<(), Refusal> {
+        let state = self.states.borrow().get(strategy as usize).map(|byte| byte.get());
+        let state = state.ok_or(Refusal::Strategy(strategy))?;
+        if transition(state, ask.operation) == Transition::Refused {
+            return Err(Refusal::Illegal(state, ask.operation));
+        }
+        self.requests.borrow_mut().push(Request::Life { strategy, ask, cause });
+        Ok(())
+    }
+
     #[inline]
     pub(super) fn acting(&self, strategy: u32) -> Result<(), Refusal> {
         match self.state(strategy) {
@@ -379,4 +457,9 @@ impl Desk {
 fn check_prices(rules: &Specification, limit: f64, stop: f64) -> Result<(), Refusal> {
     let mut given = [limit, stop].into_iter().filter(|price| !price.is_nan());
     given.try_for_each(|price| rules.check_price(price)).map_err(Refusal::OffGrid)
+}
+
+/// As much of `missing` as `most` allows, in whose direction it has to go.
+fn reducing_part(missing: f64, most: f64) -> f64 {
+    if missing * most > 0.0 { missing.abs().min(most.abs()).copysign(missing) } else { 0.0 }
 }

@@ -14,7 +14,7 @@ use super::subscriber::Subscription;
 use crate::block::TickBlock;
 use crate::digest::{DigestMode, RunFacts};
 use crate::handler::Handler;
-use crate::lifecycle::{Operation, Transition};
+use crate::lifecycle::{Ask, Cause, Inbox, StateChange, Transition};
 use crate::source::{Advance, Source};
 use crate::stop::StopFlag;
 use crate::tick::{OrderBy, Tick};
@@ -82,6 +82,8 @@ pub struct Dispatcher<H: Host> {
     /// Where a run by arrival stands; `None`: the records' own times order them.
     pub(super) arrival: Option<Arrival>,
     pulled: bool,
+    /// What the pull subscriber was given, where that is no record of the source.
+    gap: Option<Tick>,
     ahead: Ahead,
     finished: bool,
     pub(super) ended: bool,
@@ -132,6 +134,7 @@ impl<H: Host> Dispatcher<H> {
             index: 0,
             arrival,
             pulled: false,
+            gap: None,
             ahead: Ahead::default(),
             finished: false,
             ended: false,
@@ -176,7 +179,7 @@ impl<H: Host> Dispatcher<H> {
         if !self.start_by_arrival() {
             self.look_at_first();
         }
-        self.steps.start();
+        self.steps.start(&self.source.current());
         // From now on whoever looks finds something.
         self.answer(self.snapshots.asked(), false);
         self.steps.halted().unwrap_or(Outcome::Slice)
@@ -201,6 +204,7 @@ impl<H: Host> Dispatcher<H> {
             return Outcome::End;
         }
         self.complete_pull();
+        self.steps.serve_inbox(&self.source.current());
         self.take_externals(false);
         if let Some(outcome) = self.steps.halted() {
             return outcome;
@@ -256,6 +260,7 @@ impl<H: Host> Dispatcher<H> {
             self.externals.note(self.steps.inputs);
             match pass {
                 Pass::Done | Pass::Called if self.index < slice.ticks.len() => {
+                    self.steps.serve_inbox(&slice);
                     self.externals.take(&mut self.steps, &slice, false);
                     if self.steps.halted().is_some() {
                         return Pass::Halted;
@@ -301,7 +306,8 @@ impl<H: Host> Dispatcher<H> {
     /// The next tick of the pull subscriber, where it follows at once on the last one; `None`: only [`Self::advance`] can
     /// tell.
     pub fn pull_on(&mut self) -> Option<&Tick> {
-        if !self.pulled || self.steps.is_disturbed() || self.steps.halted().is_some() || self.is_replaying() {
+        let is_free = self.pulled && self.gap.is_none() && !self.is_replaying();
+        if !is_free || self.steps.is_disturbed() || self.steps.halted().is_some() {
             return None;
         }
         self.count_pulls();
@@ -350,7 +356,12 @@ impl<H: Host> Dispatcher<H> {
                 Outcome::Pulled
             }
             Pass::Reached => self.reached(),
-            Pass::Halted => self.steps.halted().unwrap_or(Outcome::Stopped),
+            Pass::Gap(gap) => {
+                (self.pulled, self.gap) = (true, Some(gap));
+                Outcome::Pulled
+            }
+            // Without a reason to stop, it is the inbox that asked for attention.
+            Pass::Halted => self.steps.halted().unwrap_or(Outcome::Slice),
         }
     }
 
@@ -359,7 +370,7 @@ impl<H: Host> Dispatcher<H> {
         self.ahead.until = 0;
         if std::mem::take(&mut self.pulled) {
             self.steps.end_tick();
-            self.index += 1;
+            self.index += usize::from(self.gap.take().is_none());
         }
     }
 
@@ -376,7 +387,7 @@ impl<H: Host> Dispatcher<H> {
 
     /// The tick that the pull subscriber was given; `None` outside [`Outcome::Pulled`].
     pub fn pulled(&self) -> Option<&Tick> {
-        self.pulled.then(|| &self.source.current().ticks[self.index])
+        self.pulled.then(|| self.gap.as_ref().unwrap_or_else(|| &self.source.current().ticks[self.index]))
     }
 
     pub(super) fn is_finished(&self) -> bool {
@@ -397,10 +408,25 @@ impl<H: Host> Dispatcher<H> {
     }
 
     /// Moves a strategy along the transition table, between two steps.
-    pub fn apply(&mut self, strategy: u32, operation: Operation) -> Transition {
+    pub fn apply(&mut self, strategy: u32, ask: Ask, cause: Cause) -> Transition {
         self.count_pulls();
         self.ahead.until = 0;
-        self.steps.apply_operation(strategy, operation, &self.source.current())
+        self.steps.apply_ask(strategy, ask, cause, &self.source.current())
+    }
+
+    /// Takes what other threads ask of lives.
+    pub fn inbox(&self) -> &Arc<Inbox> {
+        &self.steps.inbox
+    }
+
+    /// The steps of all lives, in the order taken; the last [`MAX_CHANGES`](super::MAX_CHANGES) of them.
+    pub fn changes(&self) -> impl Iterator<Item = &StateChange> {
+        self.steps.changes.iter()
+    }
+
+    /// How many steps of lives came before those.
+    pub fn changes_forgotten(&self) -> u64 {
+        self.steps.changes_forgotten
     }
 
     /// How many ticks the loop has taken.

@@ -9,6 +9,7 @@ use crate::command::{
     Command, ExternalRecord, Handled, Inbox, Lane, LaneSettings, NO_STRATEGY, QUANTUM, Sender, lanes,
 };
 use crate::digest::{EventKind, fingerprint_bytes};
+use crate::lifecycle::{Ask, Cause};
 use crate::ring::CapacityError;
 use crate::source::Slice;
 use crate::stop::{CONTROL, STOP, Waker};
@@ -239,7 +240,10 @@ impl<H: Host> Steps<H> {
         self.digest.event(position, strategy, EventKind::External, &digest_payload(&command));
         self.record_external(position, lane, &command);
         let handled = match command.kind.operation() {
-            Some(operation) if is_known => Handled::Operation(self.apply_operation(strategy, operation, slice)),
+            Some(operation) if is_known => {
+                let ask = Ask::new(operation);
+                Handled::Operation(self.apply_ask(strategy, ask, Cause::Borrowed("a command"), slice))
+            }
             None if is_known || strategy == NO_STRATEGY => Handled::ByHost,
             Some(_) | None => Handled::UnknownStrategy,
         };

@@ -2,7 +2,8 @@
 
 use crate::block::TickBlock;
 use crate::command::{Command, CommandKind, Handled};
-use crate::handler::HandlerError;
+use crate::handler::{Handler, HandlerError};
+use crate::lifecycle::{State, StateChange, Ticket};
 use crate::tick::Tick;
 use crate::timer::Fired;
 use crate::venue::OrderUpdate;
@@ -25,8 +26,38 @@ pub enum Fault<F> {
 pub enum Hook {
     /// The run begins.
     Start,
-    /// The run is over.
+    /// The strategy, or the run, is over.
     Stop,
+    /// The strategy is about to be paused.
+    Pause,
+    /// The strategy runs again.
+    Resume,
+}
+
+impl Hook {
+    /// All hooks, in the order of their discriminants.
+    pub const ALL: [Hook; 4] = [Hook::Start, Hook::Stop, Hook::Pause, Hook::Resume];
+
+    /// The hook's name as users see it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Start => "on_start",
+            Self::Stop => "on_stop",
+            Self::Pause => "on_pause",
+            Self::Resume => "on_resume",
+        }
+    }
+}
+
+/// What became of a request of the inbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LifeAnswer {
+    /// It was done; the strategy stands there now, which is `FAILED` where a hook raised.
+    Done(State),
+    /// The table has no such step from this state.
+    Refused(State),
+    /// The run ended before.
+    Over(State),
 }
 
 /// How a coroutine stands.
@@ -154,6 +185,25 @@ pub trait Host {
     /// # Errors
     /// What the hook raised.
     fn hook(&mut self, strategy: u32, hook: Hook) -> Result<(), Fault<Self::Failure>>;
+
+    /// Whether [`Self::renew`] can make a new object for `strategy`.
+    fn is_renewable(&self, _strategy: u32) -> bool {
+        false
+    }
+
+    /// Makes a new object in the place of `strategy`, which is over; with its handler, where that is machine code.
+    ///
+    /// # Errors
+    /// What making it raised: the strategy is FAILED then.
+    fn renew(&mut self, _strategy: u32) -> Result<Option<Box<dyn Handler>>, Fault<Self::Failure>> {
+        Ok(None)
+    }
+
+    /// A life went on.
+    fn changed(&mut self, _change: &StateChange) {}
+
+    /// The request `ticket` of the inbox is done with.
+    fn settled(&mut self, _ticket: Ticket, _strategy: u32, _outcome: LifeAnswer) {}
 }
 
 /// The host of programs whose strategies are all handlers in machine code: it has nothing to call.

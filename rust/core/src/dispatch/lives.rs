@@ -1,56 +1,266 @@
-//! The lives of strategies within the loop: starting, stopping, failing, and their accounts.
+//! The lives of strategies within the loop: each step of them, what waits for it, and their accounts.
 
 use super::account::Account;
-use super::host::{Fault, Hook, Host};
+use super::host::{Fault, Hook, Host, LifeAnswer};
 use super::request::Request;
 use super::step::{ErrorRecord, Steps};
 use crate::digest::EventKind;
-use crate::lifecycle::{Operation, State, Transition};
+use crate::lifecycle::{
+    Ask, Asked, Cause, Operation, PauseMode, State, StateChange, Ticket, Transition, by_run, by_strategy, transition,
+};
 use crate::source::Slice;
+use crate::stop::LIVES;
 use crate::tick::Tick;
-use crate::venue::{Order, OrderKey, OrderStatus};
+use crate::venue::{Order, OrderKey, OrderKind, OrderStatus, OrderUpdate};
+
+/// Steps of lives that are kept: a run has a handful a strategy; one that pauses at each tick keeps the last.
+pub const MAX_CHANGES: usize = 65_536;
+
+/// What becomes of a strategy once its orders have ended.
+#[derive(Debug)]
+pub(super) struct Pending {
+    /// A stop, or a restart.
+    ask: Ask,
+    cause: Cause,
+    /// Requests that are settled then.
+    tickets: Vec<Ticket>,
+}
 
 impl<H: Host> Steps<H> {
-    pub(super) fn operate(&mut self, strategy: u32, operation: Operation) -> Transition {
-        let subscriber = &self.subscribers[strategy as usize];
-        let from = subscriber.state.get();
-        let answer = subscriber.state.apply(operation);
+    /// One step of a life, by the table.
+    pub(super) fn operate(&mut self, strategy: u32, ask: Ask, cause: Cause) -> Transition {
+        let from = self.subscribers[strategy as usize].state.get();
+        let answer = transition(from, ask.operation);
         if let Transition::To(to) = answer {
-            self.digest.event(self.desk.position(), strategy, EventKind::State, &[from as u8, to as u8]);
+            self.enter_state(strategy, ask, from, to, cause);
         }
         answer
     }
 
-    pub(super) fn apply_operation(&mut self, strategy: u32, operation: Operation, slice: &Slice<'_>) -> Transition {
-        self.flush(slice, strategy);
-        let answer = match operation {
+    fn enter_state(&mut self, strategy: u32, ask: Ask, from: State, to: State, cause: Cause) {
+        self.subscribers[strategy as usize].state.set(to, ask.mode);
+        let (position, now_ns) = (self.desk.position(), self.desk.now_ns());
+        let payload = [from as u8, to as u8, ask.mode as u8];
+        let length = if to == State::Paused { 3 } else { 2 };
+        self.digest.event(position, strategy, EventKind::State, &payload[..length]);
+        if self.changes.len() == MAX_CHANGES {
+            self.changes.pop_front();
+            self.changes_forgotten += 1;
+        }
+        let change = StateChange { strategy, position, now_ns, ask, from, to, cause };
+        self.host.changed(&change);
+        self.changes.push_back(change);
+    }
+
+    /// Takes what other threads have asked for, each in a step of its own.
+    #[inline]
+    pub(super) fn serve_inbox(&mut self, slice: &Slice<'_>) {
+        if self.stop.asks(LIVES) && self.stop.answer(LIVES) != 0 {
+            self.serve_all(slice);
+        }
+    }
+
+    #[cold]
+    fn serve_all(&mut self, slice: &Slice<'_>) {
+        while self.halted().is_none()
+            && let Some(asked) = self.inbox.take()
+        {
+            self.next_position();
+            self.serve(asked, slice);
+        }
+        self.set_gate();
+    }
+
+    /// Does what was asked for, and says so to whoever asked.
+    pub(super) fn serve(&mut self, asked: Asked, slice: &Slice<'_>) {
+        let Asked { strategy, ask, cause, ticket } = asked;
+        let answer = self.apply_ask(strategy, ask, cause, slice);
+        let subscriber = &mut self.subscribers[strategy as usize];
+        let state = subscriber.state.get();
+        let ends = matches!(ask.operation, Operation::Stop | Operation::Restart);
+        match &mut subscriber.pending {
+            _ if ticket == 0 => {}
+            Some(pending) if ends => pending.tickets.push(ticket),
+            _ if answer == Transition::Refused => self.host.settled(ticket, strategy, LifeAnswer::Refused(state)),
+            _ => self.host.settled(ticket, strategy, LifeAnswer::Done(state)),
+        }
+    }
+
+    /// Moves a strategy as `ask` says, between two steps; a stop or a restart may have to wait for its orders.
+    pub(super) fn apply_ask(&mut self, strategy: u32, ask: Ask, cause: Cause, slice: &Slice<'_>) -> Transition {
+        let state = &self.subscribers[strategy as usize].state;
+        let (from, is_stopping) = (state.get(), state.is_stopping());
+        let answer = transition(from, ask.operation);
+        let is_new_mode = ask.operation == Operation::Pause && state.pause_mode().is_some_and(|mode| mode != ask.mode);
+        match ask.operation {
+            _ if answer == Transition::Refused => return answer,
+            Operation::Pause | Operation::Resume if is_stopping => return Transition::Refused,
+            Operation::Restart if !self.host.is_renewable(strategy) => return Transition::Refused,
+            Operation::Pause if is_new_mode => self.change_mode(strategy, ask, cause, slice),
+            _ if answer == Transition::Already => return answer,
+            Operation::Initialise | Operation::Start => drop(self.operate(strategy, ask, cause)),
+            Operation::Pause => self.pause(strategy, ask, cause, slice),
+            Operation::Resume => self.resume(strategy, ask, cause, slice),
             Operation::Fail => {
-                self.fail(strategy);
-                Transition::To(State::Failed)
+                self.record_error_because(strategy, cause.clone());
+                self.fail(strategy, cause);
             }
-            _ => self.operate(strategy, operation),
-        };
-        if answer == Transition::To(State::Stopped) {
-            self.forget_spawns(strategy);
+            Operation::Stop | Operation::Restart => self.end(strategy, ask, cause, slice),
         }
         self.apply_requests();
         answer
     }
 
-    pub(super) fn start(&mut self) {
+    fn pause(&mut self, strategy: u32, ask: Ask, cause: Cause, slice: &Slice<'_>) {
+        self.flush(slice, strategy);
+        // The hook comes before the state, so that it may still act freely.
+        if self.is_alive(strategy) && self.call_hook(strategy, Hook::Pause) {
+            self.apply_requests();
+            self.operate(strategy, ask, cause);
+            if ask.mode == PauseMode::NoTicks {
+                self.hold(strategy);
+            }
+        }
+    }
+
+    fn change_mode(&mut self, strategy: u32, ask: Ask, cause: Cause, slice: &Slice<'_>) {
+        self.flush(slice, strategy);
+        if self.subscribers[strategy as usize].state.get() == State::Paused {
+            self.enter_state(strategy, ask, State::Paused, State::Paused, cause);
+            match ask.mode {
+                PauseMode::NoTicks => self.hold(strategy),
+                PauseMode::NoNewOrders => self.release(strategy, slice),
+            }
+        }
+    }
+
+    fn resume(&mut self, strategy: u32, ask: Ask, cause: Cause, slice: &Slice<'_>) {
+        self.flush(slice, strategy);
+        if self.subscribers[strategy as usize].state.get() != State::Paused {
+            return; // the batch made it fail
+        }
+        self.operate(strategy, ask, cause);
+        if self.call_hook(strategy, Hook::Resume) {
+            self.apply_requests();
+            self.release(strategy, slice);
+        }
+    }
+
+    /// Stops a strategy, or stops and renews it; one that acts is told, and keeps its order updates until its orders end.
+    fn end(&mut self, strategy: u32, ask: Ask, cause: Cause, slice: &Slice<'_>) {
+        if let Some(pending) = &mut self.subscribers[strategy as usize].pending {
+            pending.ask = ask;
+            return;
+        }
+        if self.is_alive(strategy) {
+            self.flush(slice, strategy);
+            self.apply_requests();
+        }
+        if self.is_alive(strategy) {
+            if !self.call_hook(strategy, Hook::Stop) {
+                if ask.operation == Operation::Restart {
+                    self.renew(strategy, cause);
+                }
+                return;
+            }
+            self.apply_requests();
+            self.desk.forget_timers(strategy);
+            self.forget_absence(strategy);
+            self.forget_spawns(strategy);
+            self.cancel_resting(strategy);
+            self.subscribers[strategy as usize].state.set_stopping();
+        }
+        self.subscribers[strategy as usize].pending = Some(Box::new(Pending { ask, cause, tickets: Vec::new() }));
+        self.look_at_end(strategy);
+    }
+
+    /// Completes the end of a strategy that was waiting for its orders, once they are done.
+    #[inline]
+    pub(super) fn look_at_end(&mut self, strategy: u32) {
+        if self.subscribers[strategy as usize].pending.is_some() {
+            self.complete_end(strategy);
+        }
+    }
+
+    #[cold]
+    fn complete_end(&mut self, strategy: u32) {
+        self.apply_requests();
+        let waits = self.is_alive(strategy) && self.desk.book.borrow().open_count(strategy) > 0;
+        let told = self.updates.iter().all(|update| update.order.key.strategy != strategy);
+        if waits || !told {
+            return;
+        }
+        let Some(pending) = self.subscribers[strategy as usize].pending.take() else { return };
+        let Pending { ask, cause, tickets } = *pending;
+        self.operate(strategy, Ask::new(Operation::Stop), cause.clone());
+        if ask.operation == Operation::Restart {
+            self.renew(strategy, cause);
+        }
+        self.settle_tickets(strategy, &tickets);
+        self.set_gate();
+    }
+
+    fn settle_tickets(&mut self, strategy: u32, tickets: &[Ticket]) {
+        let state = self.subscribers[strategy as usize].state.get();
+        tickets.iter().for_each(|&ticket| self.host.settled(ticket, strategy, LifeAnswer::Done(state)));
+    }
+
+    /// A new object takes the place of one that is over, and starts.
+    fn renew(&mut self, strategy: u32, cause: Cause) {
+        self.operate(strategy, Ask::new(Operation::Restart), cause.clone());
+        match self.host.renew(strategy) {
+            Ok(handler) => {
+                let subscriber = &mut self.subscribers[strategy as usize];
+                subscriber.handler = handler;
+                subscriber.tags.clear();
+                self.routes.reset(strategy, subscriber.instruments.as_deref());
+                self.operate(strategy, Ask::new(Operation::Initialise), cause.clone());
+                self.start_one(strategy, cause);
+            }
+            Err(fault) => self.fault(strategy, "restart", None, fault),
+        }
+    }
+
+    fn is_alive(&self, strategy: u32) -> bool {
+        self.subscribers[strategy as usize].state.takes_updates()
+    }
+
+    /// Calls a hook of the handler in machine code, where there is one, and of the host; says whether the strategy is none
+    /// the worse for it.
+    fn call_hook(&mut self, strategy: u32, hook: Hook) -> bool {
+        let is_first = matches!(hook, Hook::Start | Hook::Resume);
+        let has_handler = self.subscribers[strategy as usize].handler.is_some();
+        if has_handler && !is_first {
+            self.machine_hook(strategy, hook);
+        }
+        if self.is_alive(strategy)
+            && let Err(fault) = self.host.hook(strategy, hook)
+        {
+            self.fault(strategy, hook.name(), None, fault);
+        }
+        if has_handler && is_first && self.is_alive(strategy) {
+            self.machine_hook(strategy, hook);
+        }
+        self.is_alive(strategy)
+    }
+
+    pub(super) fn start(&mut self, slice: &Slice<'_>) {
+        self.serve_inbox(slice);
         for strategy in 0..self.subscribers.len() as u32 {
             if self.halted().is_some() || self.desk.position() >= self.limit {
                 return;
             }
-            self.next_position();
-            self.operate(strategy, Operation::Start);
-            if let Err(fault) = self.host.hook(strategy, Hook::Start) {
-                self.fault(strategy, "on_start", None, fault);
-            } else if self.subscribers[strategy as usize].handler.is_some() {
-                self.machine_hook(strategy, Hook::Start);
+            if self.subscribers[strategy as usize].state.get() == State::Initialised {
+                self.next_position();
+                self.start_one(strategy, by_run());
             }
-            self.apply_requests();
         }
+    }
+
+    fn start_one(&mut self, strategy: u32, cause: Cause) {
+        self.operate(strategy, Ask::new(Operation::Start), cause);
+        self.call_hook(strategy, Hook::Start);
+        self.apply_requests();
     }
 
     /// Timers that are due by now still fire, updates arrive, batches are flushed.
@@ -63,28 +273,50 @@ impl<H: Host> Steps<H> {
 
     pub(super) fn stop_all(&mut self, slice: &Slice<'_>) {
         for strategy in (0..self.subscribers.len() as u32).rev() {
-            if matches!(self.subscribers[strategy as usize].state.get(), State::Running | State::Paused) {
+            let is_stopping = self.subscribers[strategy as usize].state.is_stopping();
+            if self.is_alive(strategy) && !is_stopping {
                 self.next_position();
                 self.flush(slice, strategy);
                 self.apply_requests();
-            }
-            if matches!(self.subscribers[strategy as usize].state.get(), State::Running | State::Paused) {
-                if self.subscribers[strategy as usize].handler.is_some() {
-                    self.machine_hook(strategy, Hook::Stop);
+                if self.is_alive(strategy) {
+                    self.call_hook(strategy, Hook::Stop);
+                    self.apply_requests();
                 }
-                if let Err(fault) = self.host.hook(strategy, Hook::Stop) {
-                    self.fault(strategy, "on_stop", None, fault);
-                }
-                self.apply_requests();
             }
+            self.tell_rest(slice, strategy);
             if self.subscribers[strategy as usize].state.get() != State::Failed {
-                self.operate(strategy, Operation::Stop);
+                self.operate(strategy, Ask::new(Operation::Stop), by_run());
             }
         }
         while let Some(update) = self.updates.pop_front() {
             self.tell(slice, &update);
         }
+        self.close_inbox();
         self.forget_all_spawns();
+    }
+
+    /// What has happened to the orders of a strategy by the end of its life.
+    fn tell_rest(&mut self, slice: &Slice<'_>, strategy: u32) {
+        let is_mine = |update: &OrderUpdate| update.order.key.strategy == strategy;
+        let mine: Vec<OrderUpdate> = self.updates.iter().copied().filter(is_mine).collect();
+        self.updates.retain(|update| !is_mine(update));
+        for update in &mine {
+            self.tell(slice, update);
+        }
+    }
+
+    /// Whoever still waits for an answer gets one.
+    fn close_inbox(&mut self) {
+        self.inbox.close();
+        while let Some(asked) = self.inbox.take() {
+            let state = self.subscribers[asked.strategy as usize].state.get();
+            self.host.settled(asked.ticket, asked.strategy, LifeAnswer::Over(state));
+        }
+        for strategy in 0..self.subscribers.len() as u32 {
+            if let Some(pending) = self.subscribers[strategy as usize].pending.take() {
+                self.settle_tickets(strategy, &pending.tickets);
+            }
+        }
     }
 
     #[cold]
@@ -98,7 +330,7 @@ impl<H: Host> Steps<H> {
         match fault {
             Fault::Failed(failure) => {
                 self.record_error(strategy, handler, input, Some(failure));
-                self.fail(strategy);
+                self.fail(strategy, Cause::Owned(format!("{handler} raised")));
             }
             Fault::Interrupted(failure) => self.interruption = Some(failure),
             Fault::Ended => self.end_life(strategy),
@@ -109,25 +341,14 @@ impl<H: Host> Steps<H> {
     fn end_life(&mut self, strategy: u32) {
         match self.host.hook(strategy, Hook::Stop) {
             Ok(()) | Err(Fault::Ended) => {
-                self.operate(strategy, Operation::Stop);
+                self.operate(strategy, Ask::new(Operation::Stop), by_strategy());
                 self.desk.forget_timers(strategy);
+                self.forget_absence(strategy);
                 self.forget_spawns(strategy);
                 self.set_gate();
             }
             Err(fault) => self.fault(strategy, "on_stop", None, fault),
         }
-    }
-
-    fn void_requests(&mut self, strategy: u32) {
-        let mut void = Vec::new();
-        self.desk.requests.borrow_mut().retain(|request| {
-            let is_mine = request.strategy() == strategy;
-            if let (true, Request::Spawn(key)) = (is_mine, request) {
-                void.push(*key);
-            }
-            !is_mine
-        });
-        void.into_iter().for_each(|key| self.void_spawn(key));
     }
 
     pub(super) fn record_error(
@@ -138,12 +359,22 @@ impl<H: Host> Steps<H> {
         failure: Option<H::Failure>,
     ) {
         let (position, now_ns) = (self.desk.position(), self.desk.now_ns());
-        self.errors.push(ErrorRecord { strategy, position, now_ns, handler, input, failure });
+        let nothing = failure.is_none();
+        let reason = if nothing { "the strategy kept the clock from moving for 100000 steps" } else { "" };
+        let reason = Cause::Borrowed(reason);
+        self.errors.push(ErrorRecord { strategy, position, now_ns, handler, input, failure, reason });
+    }
+
+    /// An error that nobody raised: somebody said that the strategy has failed.
+    fn record_error_because(&mut self, strategy: u32, reason: Cause) {
+        let (position, now_ns) = (self.desk.position(), self.desk.now_ns());
+        let (handler, input, failure) = ("fail", None, None);
+        self.errors.push(ErrorRecord { strategy, position, now_ns, handler, input, failure, reason });
     }
 
     /// Stops a strategy: what it asked for in this step is void, its orders are canceled, its timers forgotten.
-    pub(super) fn fail(&mut self, strategy: u32) {
-        self.operate(strategy, Operation::Fail);
+    pub(super) fn fail(&mut self, strategy: u32, cause: Cause) {
+        self.operate(strategy, Ask::new(Operation::Fail), cause);
         self.void_requests(strategy);
         self.forget_spawns(strategy);
         let open: Vec<OrderKey> = {
@@ -155,10 +386,34 @@ impl<H: Host> Steps<H> {
             self.drop_order(key);
         }
         self.desk.forget_timers(strategy);
+        self.forget_absence(strategy);
         let subscriber = &mut self.subscribers[strategy as usize];
         let discarded = subscriber.batcher.discard() as u64;
         subscriber.tallies.settle(discarded, |tally, count| tally.failed += count);
+        if let Some(pending) = subscriber.pending.take() {
+            self.settle_tickets(strategy, &pending.tickets);
+        }
         self.set_gate();
+    }
+
+    fn keep_request(&self, request: Request) {
+        self.desk.requests.borrow_mut().push(request);
+    }
+
+    /// What a strategy asked for in this step is void; what others ask of it is not.
+    fn void_requests(&mut self, strategy: u32) {
+        let requests = std::mem::take(&mut *self.desk.requests.borrow_mut());
+        for request in requests {
+            match request {
+                // In the book, but in no position: rejecting it is all there is to do.
+                Request::HoldBack(key) if key.strategy == strategy => self.hold_back(key),
+                Request::Spawn(key) if key.strategy == strategy => self.void_spawn(key),
+                Request::Life { ref cause, .. } if *cause != by_strategy() => self.keep_request(request),
+                _ if request.strategy() == strategy => {}
+                _ => self.keep_request(request),
+            }
+        }
+        self.asked.retain(|asked| asked.strategy != strategy || asked.cause != by_strategy());
     }
 
     /// An order of a failed strategy: taken back where it stands, void where it has not left.
@@ -170,6 +425,18 @@ impl<H: Host> Steps<H> {
         } else {
             self.cancel_order(key);
         }
+    }
+
+    /// Orders that may wait for ever are taken back: a strategy that stops is told of the end of each.
+    fn cancel_resting(&mut self, strategy: u32) {
+        let resting: Vec<OrderKey> = {
+            let book = self.desk.book.borrow();
+            let rests = |order: &&Order| {
+                order.key.strategy == strategy && !order.status.is_final() && order.terms.kind != OrderKind::Market
+            };
+            book.all().iter().filter(rests).map(|order| order.key).collect()
+        };
+        resting.into_iter().for_each(|key| self.cancel_order(key));
     }
 
     pub(super) fn accounts(&self) -> Vec<Account> {

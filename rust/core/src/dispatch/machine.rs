@@ -17,7 +17,7 @@ impl<H: Host> Steps<H> {
     /// with the first that makes it ask for something. One step each, as everywhere.
     pub(super) fn record_stretch(&mut self, slice: &Slice<'_>, index: usize, strategy: u32) -> usize {
         let subscriber = &self.subscribers[strategy as usize];
-        if !subscriber.state.is_running() {
+        if !subscriber.state.takes_ticks() {
             return 0;
         }
         let offered = subscriber.reach.min(slice.ticks.len() - index);
@@ -77,6 +77,8 @@ impl<H: Host> Steps<H> {
         let (name, result) = match hook {
             Hook::Start => ("on_start", self.call(strategy, |handler, out| handler.on_start(out))),
             Hook::Stop => ("on_stop", self.call(strategy, |handler, out| handler.on_stop(out))),
+            Hook::Pause => ("on_pause", self.call(strategy, |handler, out| handler.on_pause(out))),
+            Hook::Resume => ("on_resume", self.call(strategy, |handler, out| handler.on_resume(out))),
         };
         self.settle(strategy, name, None, result);
     }

@@ -4,6 +4,7 @@
 //! orders, calls the handlers in order of registration and then applies what they asked for, in the order made.
 //! [`Dispatcher`] drives, [`Desk`] is what handlers reach, [`Host`] is who calls them.
 
+mod absence;
 mod account;
 mod arrival;
 mod batcher;
@@ -34,8 +35,9 @@ pub use batcher::BatchEdges;
 pub use desk::{Desk, OrderBook};
 pub use dispatcher::{Dispatcher, Outcome, RunSettings};
 pub use external::ExternalSink;
-pub use host::{Fault, Hook, Host, NoHost, Settled};
+pub use host::{Fault, Hook, Host, LifeAnswer, NoHost, Settled};
 pub use live::{LiveWait, run_live};
+pub use lives::MAX_CHANGES;
 pub use meter::{Meters, SAMPLE_EVERY, StrategyMeter};
 pub use request::{MAX_ORDERS, MAX_QUANTITY, MAX_SPAWNS, Refusal, Request, SpawnKey, TimerKey};
 pub use snapshot::{Snapshot, Snapshots};

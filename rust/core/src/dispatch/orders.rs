@@ -4,6 +4,7 @@ use super::host::Host;
 use super::request::Request;
 use super::step::{Fill, Steps};
 use crate::digest::EventKind;
+use crate::lifecycle::Asked;
 use crate::source::Slice;
 use crate::tick::Tick;
 use crate::venue::{Amendment, Order, OrderKey, OrderStatus, OrderUpdate, Venue, VenueFill, VenueReport};
@@ -61,7 +62,7 @@ impl<H: Host> Steps<H> {
     /// A batch that an update ends is handed over at the clock of its last tick, before the clock moves on.
     pub(super) fn flush_before_update(&mut self, slice: &Slice<'_>, update: &OrderUpdate) {
         let subscriber = &self.subscribers[update.order.key.strategy as usize];
-        if subscriber.order_updates && subscriber.state.is_running() {
+        if subscriber.order_updates && subscriber.state.takes_ticks() {
             self.flush(slice, update.order.key.strategy);
         }
     }
@@ -133,7 +134,8 @@ impl<H: Host> Steps<H> {
             (order.terms.limit, order.terms.stop) = (change.limit, change.stop);
         });
         let mut portfolio = self.desk.portfolio.borrow_mut();
-        portfolio.position_mut(key.strategy, order.instrument).in_flight += order.signed_left() - before;
+        let row = portfolio.position_mut(key.strategy, order.instrument);
+        row.change_in_flight(order.signed_left() - before, order.side);
         OrderUpdate::of(order, "")
     }
 
@@ -147,7 +149,7 @@ impl<H: Host> Steps<H> {
         let update = self.change(key, status, reason, now_ns);
         let left = update.order.signed_left();
         let mut portfolio = self.desk.portfolio.borrow_mut();
-        portfolio.position_mut(key.strategy, update.order.instrument).in_flight -= left;
+        portfolio.position_mut(key.strategy, update.order.instrument).change_in_flight(-left, update.order.side);
         update
     }
 
@@ -172,6 +174,8 @@ impl<H: Host> Steps<H> {
     pub(super) fn apply(&mut self, request: Request) {
         match request {
             Request::Order(key) => self.send_order(key),
+            Request::HoldBack(key) => self.hold_back(key),
+            Request::Life { strategy, ask, cause } => self.asked.push_back(Asked { strategy, ask, cause, ticket: 0 }),
             Request::Cancel(key) => self.cancel_order(key),
             Request::Amend(key, change) => self.amend_order(key, change),
             Request::SetTimer { strategy, number, due_ns, interval_ns, end_ns } => {
@@ -200,15 +204,27 @@ impl<H: Host> Steps<H> {
         if order.status != OrderStatus::Pending {
             return;
         }
+        self.enter_order(&order);
+        self.watched[order.instrument as usize] = true;
+        self.ask_venue(|venue, now_ns, out| venue.submit(&order, now_ns, out));
+    }
+
+    fn enter_order(&mut self, order: &Order) {
         let mut payload = [0; 45];
-        payload[..4].copy_from_slice(&key.number.to_le_bytes());
+        payload[..4].copy_from_slice(&order.key.number.to_le_bytes());
         payload[4..8].copy_from_slice(&order.instrument.to_le_bytes());
         payload[8] = order.side as u8;
         payload[9..17].copy_from_slice(&order.quantity.to_bits().to_le_bytes());
         payload[17..].copy_from_slice(&order.terms.payload());
-        self.digest.event(self.desk.position(), key.strategy, EventKind::Order, &payload);
-        self.watched[order.instrument as usize] = true;
-        self.ask_venue(|venue, now_ns, out| venue.submit(&order, now_ns, out));
+        self.digest.event(self.desk.position(), order.key.strategy, EventKind::Order, &payload);
+    }
+
+    /// Rejects an order that was never counted as in flight.
+    pub(super) fn hold_back(&mut self, key: OrderKey) {
+        let reason = "the strategy is paused: it may only reduce positions";
+        let update = self.change(key, OrderStatus::Rejected, reason, self.desk.now_ns());
+        self.enter_order(&update.order);
+        self.updates.push_back(update);
     }
 
     /// What the venue answers at once is told in steps of its own, after this one.

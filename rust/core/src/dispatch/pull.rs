@@ -4,13 +4,14 @@ use super::host::Host;
 use super::step::Steps;
 use super::subscriber::Delivery;
 use crate::source::Slice;
+use crate::stop::LIVES;
 use crate::tick::Tick;
 
 impl<H: Host> Steps<H> {
     /// Whether something happened since the last step that the next one has to look after.
     #[inline(always)]
     pub(super) fn is_disturbed(&self) -> bool {
-        self.has_requests() || self.stop.asks(self.heeds)
+        self.has_requests() || self.stop.asks(self.heeds | LIVES)
     }
 
     /// The step of a record that concerns the pull subscriber alone, up to its delivery; says whose it is. `None`: it is
@@ -21,7 +22,7 @@ impl<H: Host> Steps<H> {
         let subscriber = self.subscribers.get_mut(strategy as usize)?;
         let is_for_it = matches!(subscriber.delivery, Delivery::Pull)
             && subscriber.kinds.wants(tick.kind)
-            && subscriber.state.is_running();
+            && subscriber.state.takes_ticks();
         if !is_for_it || key > self.gate || key < self.last_key {
             return None;
         }

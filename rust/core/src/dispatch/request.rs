@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::lifecycle::State;
+use crate::lifecycle::{Ask, Cause, Operation, State};
 use crate::timer::{TimerError, TimerId};
 use crate::venue::{Amendment, OffGrid, OrderKey, TermsError};
 
@@ -27,10 +27,12 @@ pub struct SpawnKey {
 }
 
 /// Made by a handler; takes effect at the end of the step, in the order made. Never passes through the external lanes.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Request {
     /// Send this order, which stands in the book as pending.
     Order(OrderKey),
+    /// Reject this order of the book: its strategy may only reduce positions.
+    HoldBack(OrderKey),
     /// Take this order back.
     Cancel(OrderKey),
     /// Let this order stand on other terms.
@@ -68,6 +70,15 @@ pub enum Request {
         /// Whether to deliver it.
         wanted: bool,
     },
+    /// Move a life on, once the step is over.
+    Life {
+        /// Whose.
+        strategy: u32,
+        /// How.
+        ask: Ask,
+        /// Who asks.
+        cause: Cause,
+    },
     /// Handle the oldest command that was sent on the dispatch thread and waits at the host.
     Command,
 }
@@ -76,10 +87,11 @@ impl Request {
     /// Who made it.
     pub const fn strategy(&self) -> u32 {
         match self {
-            Self::Order(key) | Self::Cancel(key) | Self::Amend(key, _) => key.strategy,
+            Self::Order(key) | Self::HoldBack(key) | Self::Cancel(key) | Self::Amend(key, _) => key.strategy,
             Self::SetTimer { strategy, .. }
             | Self::CancelTimer { strategy, .. }
-            | Self::Subscription { strategy, .. } => *strategy,
+            | Self::Subscription { strategy, .. }
+            | Self::Life { strategy, .. } => *strategy,
             Self::Spawn(key) | Self::CancelSpawn(key) => key.strategy,
             Self::Command => crate::command::NO_STRATEGY,
         }
@@ -94,6 +106,10 @@ pub enum Refusal {
     Quantity(f64),
     /// The run has no such instrument.
     Instrument(u32),
+    /// The run has no such strategy.
+    Strategy(u32),
+    /// The lifecycle has no such step from this state.
+    Illegal(State, Operation),
     /// The strategy is in a state in which it may not act.
     State(State),
     /// The strategy never made such an order.
@@ -131,6 +147,8 @@ impl fmt::Display for Refusal {
                 write!(f, "quantity is {quantity}: expected a number above zero and at most 1e15")
             }
             Self::Instrument(index) => write!(f, "instrument number {index} is not in the run's table"),
+            Self::Strategy(index) => write!(f, "the run has no strategy number {index}"),
+            Self::Illegal(state, operation) => write!(f, "cannot {}: it is {}", operation.name(), state.name()),
             Self::State(state) => write!(f, "the strategy is {}: it may act while RUNNING or PAUSED", state.name()),
             Self::Order(number) => write!(f, "the strategy has no order number {number}"),
             Self::Timer(error) => write!(f, "{error}"),

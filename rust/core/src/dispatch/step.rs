@@ -5,6 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::absence::Gaps;
 use super::account::InputsByFeed;
 use super::desk::Desk;
 use super::dispatcher::{Outcome, RunSettings};
@@ -17,9 +18,9 @@ use super::spawns::Spawns;
 use super::subscriber::{Delivery, Routes, Subscriber, Subscription};
 use crate::digest::{EventKind, RunDigest};
 use crate::handler::{Handler, Out};
-use crate::lifecycle::{Operation, State};
+use crate::lifecycle::{Ask, Asked, Cause, Inbox, Operation, StateChange, by_run};
 use crate::source::Slice;
-use crate::stop::{STOP, StopFlag};
+use crate::stop::{LIVES, STOP, StopFlag};
 use crate::tick::{Side, Tick};
 use crate::timer::Overdue;
 use crate::venue::{OrderKey, OrderUpdate, Venue, VenueReport};
@@ -40,8 +41,10 @@ pub struct ErrorRecord<F> {
     pub handler: &'static str,
     /// The tick that it was given; the last of a batch; `None` where the input was no tick.
     pub input: Option<Tick>,
-    /// What it raised; `None`: the loop itself stopped the strategy.
+    /// What it raised; `None`: nothing was raised.
     pub failure: Option<F>,
+    /// Why it failed, where nothing was raised.
+    pub reason: Cause,
 }
 
 /// A fill as the result tells it.
@@ -143,13 +146,17 @@ pub(super) enum Pass {
     Pulled,
     /// The next record is later than `Steps::until`.
     Reached,
-    /// A command waits that goes before the next tick.
+    /// A command or a request for a life waits that goes before the next tick.
     Called,
+    /// The pull subscriber has a record that the loop made.
+    Gap(Tick),
     Halted,
 }
 
 /// What comes between two ticks.
 pub(super) enum Between {
+    /// A step of a strategy's life.
+    Life,
     OrderUpdate,
     /// Of a coroutine.
     Result,
@@ -168,6 +175,15 @@ pub(super) struct Steps<H: Host> {
     pub(super) host: H,
     pub(super) digest: RunDigest,
     pub(super) errors: Vec<ErrorRecord<H::Failure>>,
+    /// The last steps of lives, and how many more there were before.
+    pub(super) changes: VecDeque<StateChange>,
+    pub(super) changes_forgotten: u64,
+    /// What others ask of lives.
+    pub(super) inbox: Arc<Inbox>,
+    /// What is to be done with lives before the next input.
+    pub(super) asked: VecDeque<Asked>,
+    /// How many strategies have ticks again and were not told of all that they missed.
+    pub(super) returning: u32,
     pub(super) interruption: Option<H::Failure>,
     pub(super) host_failure: Option<H::Failure>,
     pub(super) fills: Vec<Fill>,
@@ -218,10 +234,16 @@ pub(super) struct Steps<H: Host> {
 impl<H: Host> Steps<H> {
     pub fn new(settings: &RunSettings, desk: Rc<Desk>, venue: Box<dyn Venue>, stop: Arc<StopFlag>, host: H) -> Self {
         let instruments = desk.instruments().len();
+        desk.inbox().serve_by(Arc::clone(&stop));
         Self {
             host,
             digest: RunDigest::new(settings.digest),
             errors: Vec::new(),
+            changes: VecDeque::new(),
+            changes_forgotten: 0,
+            inbox: Arc::clone(desk.inbox()),
+            asked: VecDeque::new(),
+            returning: 0,
             interruption: None,
             host_failure: None,
             fills: Vec::new(),
@@ -263,7 +285,7 @@ impl<H: Host> Steps<H> {
         let state = self.desk.add_strategy();
         self.subscribers.push(Subscriber::new(state, subscription, handler));
         self.routes.add(strategy, subscription.instruments.as_deref());
-        self.operate(strategy, Operation::Initialise);
+        self.operate(strategy, Ask::new(Operation::Initialise), by_run());
         strategy
     }
 
@@ -291,7 +313,7 @@ impl<H: Host> Steps<H> {
             }
             // Before anything that comes before the tick: an external input follows the last tick's step at once, so
             // that a replay finds its place again.
-            if self.stop.asks(self.heeds & !STOP) {
+            if self.stop.asks((self.heeds & !STOP) | LIVES) {
                 return Pass::Called;
             }
             if let Some(pass) = self.general_step::<false>(slice, index, tick) {
@@ -323,6 +345,13 @@ impl<H: Host> Steps<H> {
         if key < self.last_key || tick.instrument as usize >= self.watched.len() {
             self.run_error = Some(self.refuse(slice, *index, key));
             return Some(Pass::Halted);
+        }
+        if self.returning > 0 {
+            match self.tell_gaps(slice, tick) {
+                Gaps::None => {}
+                Gaps::Told => return None,
+                Gaps::Pulled(gap) => return Some(Pass::Gap(gap)),
+            }
         }
         self.last_key = key;
         self.taken = *index + 1;
@@ -369,8 +398,8 @@ impl<H: Host> Steps<H> {
             if !subscriber.kinds.wants(tick.kind) {
                 continue;
             }
-            if !subscriber.state.is_running() {
-                subscriber.tallies.now.skip(subscriber.state.get(), 1);
+            if !subscriber.state.takes_ticks() {
+                self.miss(strategy, tick.instrument);
                 continue;
             }
             match subscriber.delivery {
@@ -443,8 +472,9 @@ impl<H: Host> Steps<H> {
         if subscriber.batcher.len() == 0 {
             return;
         }
+        let collected = subscriber.batcher.input_count() as u64;
         let batch = subscriber.batcher.take(slice);
-        subscriber.tallies.settle(batch.len() as u64, |tally, count| tally.delivered += count);
+        subscriber.tallies.settle(collected, |tally, count| tally.delivered += count);
         let last = batch.as_slice().last().copied();
         let is_machine = subscriber.handler.is_some();
         let stamp = self.stamp_batch(strategy, batch.as_slice());
@@ -486,7 +516,7 @@ impl<H: Host> Steps<H> {
         (self.entered, self.taken) = (0, 0);
         for subscriber in &mut self.subscribers {
             subscriber.batcher.leave_slice(slice);
-            subscriber.tallies.carry(subscriber.batcher.len() as u64);
+            subscriber.tallies.carry(subscriber.batcher.input_count() as u64);
         }
     }
 
@@ -506,7 +536,10 @@ impl<H: Host> Steps<H> {
     /// The first of it, and what that was.
     pub(super) fn between(&mut self, slice: &Slice<'_>, key: i64) -> Option<Between> {
         let (timer_ns, venue_ns) = (self.desk.next_timer(), self.venue.next_due_ns());
-        if let Some(update) = self.updates.pop_front() {
+        if let Some(asked) = self.asked.pop_front() {
+            self.serve(asked, slice);
+            Some(Between::Life)
+        } else if let Some(update) = self.updates.pop_front() {
             self.update_step(slice, &update);
             Some(Between::OrderUpdate)
         } else if self.spawns.is_due() {
@@ -528,7 +561,8 @@ impl<H: Host> Steps<H> {
         let windows = self.subscribers.iter().map(|subscriber| subscriber.batcher.window_end().saturating_sub(1));
         let due = windows.min().unwrap_or(self.until).min(self.until);
         let due = due.min(self.desk.next_timer()).min(self.venue.next_due_ns());
-        self.gate = if self.updates.is_empty() && !self.spawns.is_due() { due } else { i64::MIN };
+        let is_quiet = self.updates.is_empty() && self.asked.is_empty() && !self.spawns.is_due();
+        self.gate = if is_quiet { due } else { i64::MIN };
     }
 
     pub(super) fn next_position(&mut self) -> u64 {
@@ -550,7 +584,7 @@ impl<H: Host> Steps<H> {
         if self.steps_at_one_time > MAX_STEPS_AT_ONE_TIME {
             self.steps_at_one_time = 0;
             self.record_error(strategy, "loop", None, None);
-            self.fail(strategy);
+            self.fail(strategy, Cause::Borrowed("no progress"));
         }
     }
 
@@ -558,8 +592,14 @@ impl<H: Host> Steps<H> {
     pub(super) fn tell(&mut self, slice: &Slice<'_>, update: &OrderUpdate) {
         let strategy = update.order.key.strategy;
         self.digest.event(self.desk.position(), strategy, EventKind::OrderUpdate, &update.payload());
+        self.tell_owner(slice, update);
+        self.look_at_end(strategy);
+    }
+
+    fn tell_owner(&mut self, slice: &Slice<'_>, update: &OrderUpdate) {
+        let strategy = update.order.key.strategy;
         let subscriber = &self.subscribers[strategy as usize];
-        if !subscriber.order_updates || !matches!(subscriber.state.get(), State::Running | State::Paused) {
+        if !subscriber.order_updates || !subscriber.state.takes_updates() {
             return;
         }
         self.flush(slice, strategy);

@@ -15,6 +15,7 @@ use super::step::Steps;
 use super::subscriber::{Delivery, NOBODY};
 use crate::prefetch::streamed;
 use crate::source::Slice;
+use crate::stop::LIVES;
 use crate::tick::Tick;
 
 /// Instrument and kind of no record: no table is that long.
@@ -50,7 +51,8 @@ impl<H: Host> Steps<H> {
     /// says how many. 0: the next record needs the general step.
     #[inline]
     pub(super) fn stretch(&mut self, slice: &Slice<'_>, index: usize) -> usize {
-        if self.halted().is_some() {
+        // Whoever has missed ticks is told before the next one, in the general step.
+        if self.halted().is_some() || self.returning > 0 {
             return 0;
         }
         let Some(strategy) = self.routes.sole(slice.ticks[index].instrument) else { return 0 };
@@ -83,11 +85,11 @@ impl<H: Host> Steps<H> {
 
     fn tick_stretch(&mut self, slice: &Slice<'_>, index: usize, strategy: u32) -> usize {
         let subscriber = &self.subscribers[strategy as usize];
-        let (kinds, state) = (subscriber.kinds, Rc::clone(&subscriber.state));
+        let (kinds, state) = (subscriber.kinds, Arc::clone(&subscriber.state));
         let (desk, stop, keys) = (Rc::clone(&self.desk), Arc::clone(&self.stop), self.keys);
-        let heeds = self.heeds;
+        let heeds = self.heeds | LIVES;
         let before = desk.position();
-        let (mut count, mut delivered, mut skipped) = (0, 0, 0);
+        let (mut count, mut delivered) = (0, 0);
         for tick in &slice.ticks[index..] {
             let key = keys.of(tick);
             let is_due = key > self.gate || key < self.last_key;
@@ -104,7 +106,7 @@ impl<H: Host> Steps<H> {
             }
             desk.advance_clock(key);
             if is_wanted && kinds.wants(tick.kind) {
-                if state.is_running() {
+                if state.takes_ticks() {
                     delivered += 1;
                     if let Err(failure) = self.host.present(tick) {
                         self.cannot_show(failure);
@@ -113,7 +115,7 @@ impl<H: Host> Steps<H> {
                         self.fault(strategy, handler, Some(*tick), fault);
                     }
                 } else {
-                    skipped += 1;
+                    self.miss(strategy, tick.instrument);
                 }
             }
             if self.has_requests() {
@@ -124,18 +126,13 @@ impl<H: Host> Steps<H> {
             }
         }
         self.count_stretch(index, count);
-        let subscriber = &mut self.subscribers[strategy as usize];
-        subscriber.tallies.now.delivered += delivered;
-        if skipped > 0 {
-            // Nothing but its own failure or end changes its state in between, and then all that was skipped came after.
-            subscriber.tallies.now.skip(subscriber.state.get(), skipped);
-        }
+        self.subscribers[strategy as usize].tallies.now.delivered += delivered;
         count as usize
     }
 
     fn batch_stretch(&mut self, slice: &Slice<'_>, index: usize, strategy: u32) -> usize {
         let subscriber = &self.subscribers[strategy as usize];
-        if !subscriber.state.is_running() || !subscriber.batcher.is_open() {
+        if !subscriber.state.takes_ticks() || !subscriber.batcher.is_open() {
             return 0;
         }
         let most = subscriber.batcher.room().min(slice.ticks.len() - index);

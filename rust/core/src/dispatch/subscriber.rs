@@ -1,10 +1,12 @@
 //! Who receives what: the subscribers of a run and the routes of each instrument.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
+use super::absence::Absence;
 use super::account::Tallies;
 use super::batcher::{BatchEdges, Batcher};
+use super::lives::Pending;
 use super::request::TimerKey;
 use crate::handler::Handler;
 use crate::lifecycle::StateByte;
@@ -61,7 +63,7 @@ pub struct Subscription {
 
 /// One strategy as the loop sees it.
 pub(super) struct Subscriber {
-    pub state: Rc<StateByte>,
+    pub state: Arc<StateByte>,
     pub delivery: Delivery,
     pub kinds: Kinds,
     pub order_updates: bool,
@@ -73,10 +75,16 @@ pub(super) struct Subscriber {
     pub tags: BTreeMap<u32, (i64, TimerKey)>,
     /// How many records it is offered at once; grows while it takes them all.
     pub reach: usize,
+    /// What it misses, or has missed, while paused without ticks.
+    pub absence: Option<Box<Absence>>,
+    /// What its end waits for, while it is stopping.
+    pub pending: Option<Box<Pending>>,
+    /// What it registered for: a restart begins with it again.
+    pub instruments: Option<Vec<u32>>,
 }
 
 impl Subscriber {
-    pub fn new(state: Rc<StateByte>, subscription: &Subscription, handler: Option<Box<dyn Handler>>) -> Self {
+    pub fn new(state: Arc<StateByte>, subscription: &Subscription, handler: Option<Box<dyn Handler>>) -> Self {
         let edges = match subscription.delivery {
             Delivery::Batches(edges) => edges,
             Delivery::Ticks | Delivery::Records | Delivery::Pull => BatchEdges { max_ticks: 1, window_ns: 0 },
@@ -91,6 +99,9 @@ impl Subscriber {
             handler,
             tags: BTreeMap::new(),
             reach: 1,
+            absence: None,
+            pending: None,
+            instruments: subscription.instruments.clone(),
         }
     }
 }
@@ -136,6 +147,13 @@ impl Routes {
             [only] => only,
             _ => SEVERAL,
         };
+    }
+
+    /// Lets `strategy` receive what it registered for, and nothing else.
+    pub fn reset(&mut self, strategy: u32, instruments: Option<&[u32]>) {
+        for instrument in 0..self.routes.len() as u32 {
+            self.set(strategy, instrument, instruments.is_none_or(|list| list.contains(&instrument)));
+        }
     }
 
     pub fn add(&mut self, strategy: u32, instruments: Option<&[u32]>) {

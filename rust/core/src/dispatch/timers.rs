@@ -7,7 +7,7 @@ use super::step::Steps;
 use crate::clock::{Clock, ClockPort};
 use crate::digest::EventKind;
 use crate::source::Slice;
-use crate::timer::{Fired, Schedule, TimerInfo, TimerQueue};
+use crate::timer::{Fired, Schedule, TimerId, TimerInfo, TimerQueue};
 
 /// The timers of a run, and how many each strategy has asked for.
 ///
@@ -17,11 +17,20 @@ use crate::timer::{Fired, Schedule, TimerInfo, TimerQueue};
 pub(super) struct Timers {
     queue: TimerQueue,
     asked: Vec<u32>,
+    /// Firings that wait until their strategies, which are paused, go on: of each timer the latest.
+    held: Vec<Fired>,
 }
 
 impl Timers {
     pub fn add_strategy(&mut self) {
         self.asked.push(0);
+    }
+
+    /// Whether it was set, or its last firing still waits.
+    fn cancel(&mut self, id: TimerId) -> bool {
+        let waiting = self.held.len();
+        self.held.retain(|fired| fired.id != id);
+        self.queue.cancel(id) || self.held.len() < waiting
     }
 }
 
@@ -44,7 +53,7 @@ impl Desk {
 
     /// Takes a timer away; false if it is gone already, by firing or by an earlier call.
     pub fn cancel_timer(&self, timer: TimerKey) -> bool {
-        let is_set = self.timers.borrow_mut().queue.cancel(timer.id);
+        let is_set = self.timers.borrow_mut().cancel(timer.id);
         if is_set {
             let TimerKey { strategy, number, .. } = timer;
             self.requests.borrow_mut().push(Request::CancelTimer { strategy, number });
@@ -84,8 +93,27 @@ impl Desk {
         !self.timers.borrow().queue.is_empty()
     }
 
+    /// Keeps a firing for when its strategy goes on, in the place of an earlier one of its timer.
+    pub(super) fn hold_timer(&self, fired: &Fired) {
+        let held = &mut self.timers.borrow_mut().held;
+        match held.iter_mut().find(|known| known.id == fired.id) {
+            Some(known) => known.clone_from(fired),
+            None => held.push(fired.clone()),
+        }
+    }
+
+    /// Takes the first firing that was kept for `strategy`.
+    pub(super) fn next_held(&self, strategy: u32) -> Option<Fired> {
+        let held = &mut self.timers.borrow_mut().held;
+        let mine = held.iter().enumerate().filter(|(_, fired)| fired.owner == strategy);
+        let (place, _) = mine.min_by_key(|(_, fired)| (fired.due_ns, fired.id.rank()))?;
+        Some(held.remove(place))
+    }
+
     pub(super) fn forget_timers(&self, strategy: u32) {
-        self.timers.borrow_mut().queue.cancel_owner(strategy);
+        let mut timers = self.timers.borrow_mut();
+        timers.queue.cancel_owner(strategy);
+        timers.held.retain(|fired| fired.owner != strategy);
     }
 }
 
@@ -125,6 +153,13 @@ impl<H: Host> Steps<H> {
     pub(super) fn timer_step(&mut self, slice: &Slice<'_>, key: i64) {
         let popped = self.desk.timers.borrow_mut().queue.pop_due(key.saturating_sub(1), self.overdue);
         let Some(fired) = popped else { return };
+        if !self.hold_timer(&fired) {
+            self.fire(slice, &fired);
+        }
+    }
+
+    /// Hands a firing to its strategy, in a step of its own.
+    pub(super) fn fire(&mut self, slice: &Slice<'_>, fired: &Fired) {
         let strategy = fired.owner;
         self.flush(slice, strategy);
         let position = self.next_position();
@@ -137,7 +172,7 @@ impl<H: Host> Steps<H> {
         payload[..4].copy_from_slice(&fired.number.to_le_bytes());
         payload[4..].copy_from_slice(&fired.due_ns.to_le_bytes());
         self.digest.event(position, strategy, EventKind::Timer, &payload);
-        self.hand_over(strategy, &fired);
+        self.hand_over(strategy, fired);
         self.apply_requests();
         self.count_step(strategy);
     }
@@ -147,7 +182,7 @@ impl<H: Host> Steps<H> {
             meter.timer(strategy, fired.due_ns);
         }
         let subscriber = &self.subscribers[strategy as usize];
-        if !subscriber.state.is_running() {
+        if !subscriber.state.takes_timers() {
         } else if subscriber.handler.is_some() {
             self.machine_timer(strategy, fired);
         } else if let Err(fault) = self.host.timer(strategy, fired) {

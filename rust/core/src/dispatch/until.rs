@@ -22,7 +22,7 @@ pub enum Step {
     Venue,
     /// The owner of a coroutine was told of its result.
     Result,
-    /// Commands were taken from the lanes.
+    /// Commands were taken from the lanes, or a step of a strategy's life.
     Command,
     /// Nothing is left: no tick, no timer.
     Nothing,
@@ -69,6 +69,7 @@ impl<H: Host> Dispatcher<H> {
         if self.is_finished() {
             return Step::Ended(Outcome::End);
         }
+        self.steps.serve_inbox(&self.source.current());
         if self.take_externals(false) > 0 {
             return self.steps.halted().map_or(Step::Command, Step::Ended);
         }
@@ -115,6 +116,7 @@ impl<H: Host> Steps<H> {
             let Some(between) = self.between(slice, key) else { break None };
             break match between {
                 Between::Window => continue,
+                Between::Life => Some(Step::Command),
                 Between::OrderUpdate => Some(Step::OrderUpdate),
                 Between::Result => Some(Step::Result),
                 Between::Stopped => Some(Step::Ended(self.halted().unwrap_or(Outcome::Stopped))),

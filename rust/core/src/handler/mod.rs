@@ -151,6 +151,22 @@ pub trait Handler {
         Ok(())
     }
 
+    /// The strategy is about to be paused.
+    ///
+    /// # Errors
+    /// See [`Self::on_tick`].
+    fn on_pause(&mut self, _out: &mut Out) -> Result<(), HandlerError> {
+        Ok(())
+    }
+
+    /// The strategy runs again after a pause.
+    ///
+    /// # Errors
+    /// See [`Self::on_tick`].
+    fn on_resume(&mut self, _out: &mut Out) -> Result<(), HandlerError> {
+        Ok(())
+    }
+
     /// Takes ticks one after the other until one makes it ask for something or fails; says how many it took.
     fn take(&mut self, ticks: &[Tick], out: &mut Out) -> (usize, Result<(), HandlerError>) {
         for (index, tick) in ticks.iter().enumerate() {

@@ -10,6 +10,8 @@ pub(crate) const STOP: u32 = 1;
 pub(crate) const CONTROL: u32 = 2;
 /// A command of another lane waits: the loop looks after it before the next slice.
 pub(crate) const OTHERS: u32 = 4;
+/// Something is asked of a strategy's life: the loop looks after it before the next tick.
+pub(crate) const LIVES: u32 = 8;
 
 /// A request to stop that stays: any thread or signal handler makes it, the loop looks at it between steps.
 ///

@@ -9,7 +9,7 @@ mod wait;
 mod waker;
 
 pub use flag::StopFlag;
-pub(crate) use flag::{CONTROL, OTHERS, STOP};
+pub(crate) use flag::{CONTROL, LIVES, OTHERS, STOP};
 pub use wait::WaitStrategy;
 pub use waker::{MAX_SLICE, WakeReason, Waker};
 

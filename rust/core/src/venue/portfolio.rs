@@ -1,5 +1,7 @@
 //! Positions, money made and money paid, by strategy and instrument.
 
+use crate::tick::Side;
+
 /// What one strategy has of one instrument.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Position {
@@ -7,6 +9,8 @@ pub struct Position {
     pub net: f64,
     /// Signed units of orders that were asked for and are not done.
     pub in_flight: f64,
+    /// Units of those orders that sell.
+    pub selling: f64,
     /// Average price of what is held; 0 when flat.
     pub average_price: f64,
     /// Made by closing, fees apart, in the currency of the price.
@@ -51,13 +55,49 @@ impl Position {
         self.net = after;
     }
 
+    /// Notes an order of `signed` units that was asked for.
+    pub fn send(&mut self, signed: f64) {
+        self.in_flight += signed;
+        self.selling += (-signed).max(0.0);
+    }
+
+    /// What is in flight on `side` has become `signed` units more, or less.
+    pub(crate) fn change_in_flight(&mut self, signed: f64, side: Side) {
+        self.in_flight += signed;
+        if side == Side::Sell {
+            self.selling -= signed;
+        }
+    }
+
+    /// The signed units that one more order may have and reduce the position for sure: whatever of the orders in flight
+    /// fills, it does not go through zero.
+    ///
+    /// ```
+    /// let mut position = tickrail_core::venue::Position { net: 3.0, ..Default::default() };
+    /// position.send(-1.0);
+    /// assert_eq!(position.reducible(), -2.0);
+    /// ```
+    pub fn reducible(&self) -> f64 {
+        if self.net > 0.0 {
+            -(self.net - self.selling).max(0.0)
+        } else {
+            (-self.net - (self.in_flight + self.selling)).max(0.0)
+        }
+    }
+
     /// Of what was in flight, `signed` units have landed; after the last fill of the only order nothing is left of it, whatever
     /// fractions did to the sum.
     pub(crate) fn land(&mut self, signed: f64, is_done: bool) {
-        let before = self.in_flight;
+        let (before, selling) = (self.in_flight, self.selling);
         self.in_flight -= signed;
         if is_done && self.in_flight.abs() <= FLAT_FRACTION * before.abs().max(signed.abs()) {
             self.in_flight = 0.0;
+        }
+        if signed < 0.0 {
+            self.selling += signed;
+            if is_done && self.selling <= FLAT_FRACTION * selling {
+                self.selling = 0.0;
+            }
         }
     }
 

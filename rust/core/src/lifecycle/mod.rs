@@ -1,6 +1,14 @@
 //! The life of a strategy: six states, one table for both languages, one atomic byte a strategy.
+//!
+//! What is asked of a life from other threads waits in the [`Inbox`]; what became of it is told as [`StateChange`]s.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+mod byte;
+mod change;
+mod inbox;
+
+pub use byte::StateByte;
+pub use change::{Ask, Cause, PauseMode, StateChange, by_run, by_strategy};
+pub use inbox::{Asked, Inbox, MAX_WAITING, Refused, Ticket};
 
 /// Where a strategy stands. The discriminants enter the run digest and never change.
 #[repr(u8)]
@@ -12,7 +20,7 @@ pub enum State {
     Initialised = 1,
     /// Receives ticks.
     Running = 2,
-    /// Receives order updates, but no ticks.
+    /// Receives order updates and, by [`PauseMode`], ticks; its orders may only reduce positions.
     Paused = 3,
     /// Over; the object is never used again.
     Stopped = 4,
@@ -53,17 +61,20 @@ pub enum Operation {
     Stop,
     /// Any but `STOPPED` to `FAILED`; the first cause is kept.
     Fail,
+    /// Any to `CREATED`: a new object takes the place, after the old one was stopped.
+    Restart,
 }
 
 impl Operation {
     /// All operations.
-    pub const ALL: [Operation; 6] = [
+    pub const ALL: [Operation; 7] = [
         Operation::Initialise,
         Operation::Start,
         Operation::Pause,
         Operation::Resume,
         Operation::Stop,
         Operation::Fail,
+        Operation::Restart,
     ];
 
     /// The name as users see it.
@@ -75,7 +86,13 @@ impl Operation {
             Self::Resume => "resume",
             Self::Stop => "stop",
             Self::Fail => "fail",
+            Self::Restart => "restart",
         }
+    }
+
+    /// The operation of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|operation| operation.name() == name)
     }
 }
 
@@ -105,6 +122,7 @@ pub const fn transition(from: State, operation: Operation) -> Transition {
         (Operation::Pause, Running) => Transition::To(Paused),
         (Operation::Stop, Created | Initialised | Running | Paused | Failed) => Transition::To(Stopped),
         (Operation::Fail, Created | Initialised | Running | Paused) => Transition::To(Failed),
+        (Operation::Restart, Created | Initialised | Running | Paused | Stopped | Failed) => Transition::To(Created),
         (Operation::Initialise, Initialised)
         | (Operation::Start | Operation::Resume, Running)
         | (Operation::Pause, Paused)
@@ -114,38 +132,9 @@ pub const fn transition(from: State, operation: Operation) -> Transition {
     }
 }
 
-/// One strategy's state: written by the dispatch thread only, read by anybody.
-///
-/// Relaxed throughout: the byte is the whole message and publishes no other memory.
-#[derive(Debug)]
-pub struct StateByte(AtomicU8);
-
-impl StateByte {
-    /// A strategy in `state`.
-    pub const fn new(state: State) -> Self {
-        Self(AtomicU8::new(state as u8))
-    }
-
-    /// The state now (relaxed).
-    #[inline(always)]
-    pub fn get(&self) -> State {
-        State::ALL[self.0.load(Ordering::Relaxed) as usize]
-    }
-
-    /// Whether ticks are delivered: the one test a tick costs (relaxed).
-    #[inline(always)]
-    pub fn is_running(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == State::Running as u8
-    }
-
-    /// Applies `operation` by the table (relaxed); the dispatch thread is the only writer.
-    pub fn apply(&self, operation: Operation) -> Transition {
-        let answer = transition(self.get(), operation);
-        if let Transition::To(state) = answer {
-            self.0.store(state as u8, Ordering::Relaxed);
-        }
-        answer
-    }
+/// The operations that would lead out of `from`, in the order of [`Operation::ALL`].
+pub fn allowed(from: State) -> impl Iterator<Item = Operation> {
+    Operation::ALL.into_iter().filter(move |&operation| matches!(transition(from, operation), Transition::To(_)))
 }
 
 #[cfg(test)]
@@ -153,11 +142,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_leaves_stopped_and_every_state_can_stop() {
+    fn only_a_new_object_leaves_stopped_and_every_state_can_stop() {
         for operation in Operation::ALL {
             let answer = transition(State::Stopped, operation);
             assert_eq!(answer == Transition::Already, operation == Operation::Stop, "{operation:?}");
-            assert!(!matches!(answer, Transition::To(_)));
+            assert_eq!(matches!(answer, Transition::To(_)), operation == Operation::Restart, "{operation:?}");
         }
         for state in State::ALL {
             assert_ne!(transition(state, Operation::Stop), Transition::Refused);
@@ -165,17 +154,12 @@ mod tests {
     }
 
     #[test]
-    fn the_byte_follows_the_table() {
-        for from in State::ALL {
-            for operation in Operation::ALL {
-                let byte = StateByte::new(from);
-                let expected = match byte.apply(operation) {
-                    Transition::To(state) => state,
-                    _ => from,
-                };
-                assert_eq!(byte.get(), expected);
-                assert_eq!(byte.is_running(), expected == State::Running);
-            }
+    fn names_and_what_is_allowed() {
+        for operation in Operation::ALL {
+            assert_eq!(Operation::from_name(operation.name()), Some(operation));
         }
+        let names = |state| allowed(state).map(Operation::name).collect::<Vec<_>>();
+        assert_eq!(names(State::Paused), ["resume", "stop", "fail", "restart"]);
+        assert_eq!(names(State::Stopped), ["restart"]);
     }
 }

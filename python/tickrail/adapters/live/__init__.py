@@ -1,0 +1,1 @@
+"""Adapters of a live run: states in files."""

@@ -1,0 +1,142 @@
+"""Log records with strategy and correlation id, as lines for people or as JSON for machines; telemetry that logs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, TextIO, TypeAlias
+
+from tickrail.domain.context import CORRELATION, current_strategy
+from tickrail.ports.telemetry import Level, MetricKind
+
+__all__ = ["ContextFilter", "JsonFormatter", "LogTelemetry", "install", "remove"]
+
+Format: TypeAlias = Literal["text", "json"]
+LEVELS: Final = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+TEXT: Final = "%(asctime)s %(levelname)-7s %(name)s%(context)s: %(message)s"
+STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message",
+    "asctime",
+    "strategy",
+    "correlation_id",
+    "context",
+}
+LOGGER: Final = logging.getLogger("tickrail.telemetry")
+
+
+class ContextFilter(logging.Filter):
+    """Puts ``strategy`` and ``correlation_id`` on every record; lets all of them pass."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Called by a handler for each record, on the thread that logs."""
+        facts = vars(record)
+        facts.setdefault("strategy", current_strategy())
+        facts.setdefault("correlation_id", CORRELATION.get())
+        shown = [str(facts[name]) for name in ("strategy", "correlation_id") if facts[name]]
+        facts["context"] = f" [{' '.join(shown)}]" if shown else ""
+        return True
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line.
+
+    It has time, level, logger, message, strategy, correlation id, and whatever was given as ``extra``.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Never raises for what JSON does not know: that is shown by its ``repr``."""
+        facts: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            "strategy": getattr(record, "strategy", ""),
+            "correlation_id": getattr(record, "correlation_id", ""),
+        }
+        facts = {key: value for key, value in facts.items() if value != ""}
+        facts.update({key: value for key, value in vars(record).items() if key not in STANDARD})
+        if record.exc_info:
+            facts["exception"] = self.formatException(record.exc_info)
+        return json.dumps(facts, default=_shown, ensure_ascii=False)
+
+
+class LogTelemetry:
+    """Telemetry as log lines: events and spans on level ``info``, metrics on ``debug``. The default of paper and live.
+
+    Attributes:
+        counters: Sums of counters, for who asks.
+        dropped: Calls that could not be written down.
+    """
+
+    def __init__(self) -> None:
+        self.counters: Counter[str] = Counter()
+        self.dropped = 0
+
+    def metric(self, name: str, value: float = 1.0, *, kind: MetricKind = "counter", **labels: str) -> None:
+        """Write it down; counters are summed too."""
+        try:
+            if kind == "counter":
+                self.counters[name] += value  # type: ignore[assignment]  # a sum of floats
+        except Exception:
+            self.dropped += 1
+            return
+        self._write(logging.DEBUG, "metric %s = %s", name, value, extra={"metric_kind": kind, **labels})
+
+    def event(self, name: str, **facts: object) -> None:
+        """Write it down."""
+        self._write(logging.INFO, "%s", name, extra=facts)
+
+    def log(self, level: Level, message: str, **facts: object) -> None:
+        """Write it down; ``message`` is text, never a format."""
+        known = isinstance(level, str)
+        self._write(LEVELS.get(level, logging.INFO) if known else logging.INFO, "%s", message, extra=facts)
+
+    @contextmanager
+    def span(self, name: str, **attributes: object) -> Iterator[None]:
+        """Write down when it ended."""
+        try:
+            yield
+        finally:
+            self._write(logging.INFO, "span %s", name, extra=attributes)
+
+    def _write(self, level: int, message: str, *arguments: object, extra: dict[str, Any]) -> None:
+        try:
+            facts = {key if key not in STANDARD else f"{key}_": value for key, value in extra.items()}
+            LOGGER.log(level, message, *arguments, extra=facts, stacklevel=3)
+        except Exception:  # a formatter of the user's, a repr that raises: telemetry never does
+            self.dropped += 1
+
+
+def install(form: Format, *, level: int = logging.INFO, stream: TextIO | None = None) -> logging.Handler:
+    """Let the loggers of tickrail write to ``stream`` (standard error by default); ``remove`` ends it."""
+    handler = logging.StreamHandler(sys.stderr if stream is None else stream)
+    handler.setFormatter(JsonFormatter() if form == "json" else logging.Formatter(TEXT))
+    handler.addFilter(ContextFilter())
+    ours = logging.getLogger("tickrail")
+    ours.addHandler(handler)
+    if ours.level == logging.NOTSET:
+        ours.setLevel(level)
+    return handler
+
+
+def remove(handler: logging.Handler) -> None:
+    """Take a handler of ``install`` away."""
+    logging.getLogger("tickrail").removeHandler(handler)
+    handler.close()
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception:
+        return f"<{type(value).__name__}>"

@@ -1,0 +1,142 @@
+"""Our adapters and the fakes of the test kit pass the suites that every adapter passes."""
+
+from __future__ import annotations
+
+import io
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tickrail
+from tickrail import testing
+from tickrail._native import TickArray, TickFileWriter
+from tickrail.adapters.backtest.memory import MemoryStateStore, MemoryTelemetry
+from tickrail.adapters.backtest.ticks import TickFileFeed
+from tickrail.adapters.live.state_files import FileStateStore
+from tickrail.adapters.observability import logs
+from tickrail.ports import ExecutionPort, MarketDataPort, PortfolioPort
+from tickrail.testing.conformance import (
+    ExecutionSuite,
+    FeedSuite,
+    MarketDataSuite,
+    PortfolioSuite,
+    StateStoreSuite,
+    TelemetrySuite,
+)
+
+
+class TestMemoryStateStore(StateStoreSuite):
+    def make(self) -> MemoryStateStore:
+        return MemoryStateStore()
+
+
+class TestFakeStateStore(StateStoreSuite):
+    def make(self) -> testing.FakeStateStore:
+        return testing.FakeStateStore()
+
+
+class TestFileStateStore(StateStoreSuite):
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.folder = tmp_path / "states"
+
+    def make(self) -> FileStateStore:
+        return FileStateStore(folder=self.folder)
+
+
+class TestMemoryTelemetry(TelemetrySuite):
+    def make(self) -> MemoryTelemetry:
+        return MemoryTelemetry()
+
+
+class TestFakeTelemetry(TelemetrySuite):
+    def make(self) -> testing.FakeTelemetry:
+        return testing.FakeTelemetry()
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+class TestLogTelemetry(TelemetrySuite):
+    @pytest.fixture(autouse=True)
+    def _log(self, form: logs.Format, monkeypatch: pytest.MonkeyPatch) -> object:
+        monkeypatch.setattr(logging, "raiseExceptions", False)  # as in production: a bad record is no error
+        handler = logs.install(form, level=logging.DEBUG, stream=io.StringIO())
+        yield
+        logs.remove(handler)
+
+    def make(self) -> logs.LogTelemetry:
+        return logs.LogTelemetry()
+
+
+class TestTickFileFeed(FeedSuite):
+    @pytest.fixture(autouse=True)
+    def _file(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "a.ticks"
+        with TickFileWriter(self.path) as writer:
+            writer.append_ticks(testing.quotes(100))
+            writer.commit()
+
+    def make(self) -> TickFileFeed:
+        return TickFileFeed(name="a", path=self.path)
+
+
+class TestFakeFeed(FeedSuite):
+    def make(self) -> testing.FakeMarketData:
+        return testing.FakeMarketData(count=50)
+
+
+class TestFakeMarketData(MarketDataSuite):
+    def make(self) -> testing.FakeMarketData:
+        return testing.FakeMarketData(instruments=("A.SIM", "B.SIM"))
+
+    def push(self, port: MarketDataPort, ticks: TickArray) -> None:
+        assert isinstance(port, testing.FakeMarketData)
+        port.push(ticks)
+
+
+class TestFakeExecution(ExecutionSuite):
+    def make(self) -> testing.FakeExecution:
+        return testing.FakeExecution()
+
+    def settle(self, venue: ExecutionPort) -> None:
+        assert isinstance(venue, testing.FakeExecution)
+        for client_id, order in venue.orders.items():
+            if order.limit is None and not venue.reports[client_id].is_final:
+                venue.fill(client_id)
+        venue.deliver()
+
+    def make_by_hand(self) -> testing.FakeExecution:
+        return testing.FakeExecution(fills="by_hand")
+
+    def test_cancelling_an_open_order_ends_it(self) -> None:
+        self.make = self.make_by_hand  # type: ignore[method-assign]
+        super().test_cancelling_an_open_order_ends_it()
+
+    def test_amending_keeps_the_name(self) -> None:
+        self.make = self.make_by_hand  # type: ignore[method-assign]
+        super().test_amending_keeps_the_name()
+
+
+class TestFakePortfolio(PortfolioSuite):
+    def make(self) -> testing.FakePortfolio:
+        return testing.FakePortfolio({"A.SIM": 2.0, "B.SIM": -1.0}, {"USD": 100.0})
+
+    def move(self, portfolio: PortfolioPort) -> None:
+        assert isinstance(portfolio, testing.FakePortfolio)
+        portfolio.set({"A.SIM": 3.0})
+
+
+def test_made_ticks_are_good_ticks_and_the_same_for_a_seed() -> None:
+    for make in (testing.quotes, testing.trades, testing.bars):
+        one, same, other = make(500, seed=1), make(500, seed=1), make(500, seed=2)
+        values = [[tick.values for tick in array] for array in (one, same, other)]
+        assert values[0] == values[1] != values[2]
+
+        class Count(tickrail.Strategy):
+            def on_tick(self, tick: tickrail.Tick) -> None: ...
+
+        assert tickrail.backtest(Count(), one).ticks == 500
+    many = testing.mixed(1_000, instruments=("A.SIM", "B.SIM"))
+    assert {tick.kind for tick in many} == {"QUOTE", "TRADE"}
+    assert np.all(np.diff([tick.ts_event for tick in many]) >= 0)
