@@ -8,6 +8,7 @@ mod absence;
 mod account;
 mod arrival;
 mod batcher;
+mod between;
 mod desk;
 mod dispatcher;
 mod external;

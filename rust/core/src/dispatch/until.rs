@@ -4,9 +4,10 @@
 //! batch subscriber has collected stays collected, until an edge or the end of the run; only the clock of a batch that is
 //! handed over later shows that it stood at the time of the cut meanwhile.
 
+use super::between::Between;
 use super::dispatcher::{Dispatcher, Outcome};
 use super::host::Host;
-use super::step::{Between, Steps};
+use super::step::Steps;
 use crate::source::{Advance, Slice};
 
 /// What [`Dispatcher::step`] did.
