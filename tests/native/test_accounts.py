@@ -58,7 +58,7 @@ def test_before_the_run_there_is_nothing_and_after_it_everything() -> None:
     run.run()
     accounts = run.accounts()
     assert accounts.balanced
-    assert (accounts.inputs, accounts.position) == (1_000, run.stats()["steps"])
+    assert (accounts.inputs, accounts.position) == (1_000, run.result().stats["steps"])
     assert accounts.strategies["counts"] == StrategyAccount(state="STOPPED", published=1_000, delivered=1_000)
     assert run.result().strategies[0].accounts == accounts.strategies["counts"].to_dict()
 
@@ -142,7 +142,7 @@ def test_skipped_ticks_say_why(end: str, reason: str) -> None:
     run.register_pull(Counts(), "pull")
     for number in range(30):
         if number == 10 and end == "pause":
-            run._native.pause(0)
+            run.lives.pause("ends", mode="no_ticks")
         run.pull()
     account = run.accounts().strategies["ends"]
     assert account.balanced
