@@ -172,12 +172,12 @@ impl<H: Host> Steps<H> {
         payload[..4].copy_from_slice(&fired.number.to_le_bytes());
         payload[4..].copy_from_slice(&fired.due_ns.to_le_bytes());
         self.digest.event(position, strategy, EventKind::Timer, &payload);
-        self.hand_over(strategy, fired);
+        self.call_timer(strategy, fired);
         self.apply_requests();
         self.count_step(strategy);
     }
 
-    fn hand_over(&mut self, strategy: u32, fired: &Fired) {
+    fn call_timer(&mut self, strategy: u32, fired: &Fired) {
         if let Some(meter) = &mut self.meter {
             meter.timer(strategy, fired.due_ns);
         }
