@@ -68,6 +68,8 @@ class Scheduling(Strategy):
             self.schedule_at(10**15 + number * 104_729 % 1_000_003).cancel()
         self.pair_ns = (time.perf_counter_ns() - begun) / self.pairs
 
+    def on_timer(self, event: TimerEvent) -> None: ...
+
 
 def schedule_ns(pending: int, pairs: int = 50_000) -> float:
     """Setting a timer and cancelling it, from Python."""

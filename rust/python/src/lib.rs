@@ -46,6 +46,7 @@ mod tick;
 mod timers;
 mod turn;
 mod venue_plan;
+mod watchdog;
 mod writer;
 
 #[pymodule(gil_used = true)]
@@ -69,8 +70,9 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     lanes::register(m)?;
     meters::register(m)?;
     by_hand::register(m)?;
-    lives::register(m)?;
     control::register(m)?;
+    watchdog::register(m)?;
+    lives::register(m)?;
     feed::register(m)?;
     recording::register(m)?;
     dispatcher::register(m)

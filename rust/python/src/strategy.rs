@@ -16,7 +16,7 @@ use tickrail_core::timer::Schedule;
 use crate::errors::{OrderRefused, WrongThread, refused};
 use crate::gil::{GilBound, thread_mark};
 use crate::lives::{mode_of, not_renewable};
-use crate::order_terms::Keywords;
+use crate::order_terms::{Keywords, Quantity};
 use crate::spawns::{self, SpawnHandle, Spawned};
 use crate::table::RunTable;
 use crate::timers::{self, Callbacks, TimerHandle, TimerInfo};
@@ -41,6 +41,8 @@ pub struct Face {
     pub spawner: Option<Py<PyAny>>,
     /// Whether its handlers are compiled, so that its timers cannot call Python.
     pub compiled: bool,
+    /// Whether a timer without a callback has something to call.
+    pub has_on_timer: bool,
     /// Whether a restart can make a new object.
     pub renewable: bool,
     /// Whether a restart has put another object in the place of this one.
@@ -65,6 +67,7 @@ impl Face {
             spawned: RefCell::default(),
             spawner: self.spawner.as_ref().map(|spawner| spawner.clone_ref(py)),
             compiled: self.compiled,
+            has_on_timer: self.has_on_timer,
             renewable: self.renewable,
             retired: Cell::new(false),
         }
@@ -166,7 +169,7 @@ impl StrategyCore {
     fn buy(
         &self,
         instrument: &Bound<'_, PyAny>,
-        quantity: f64,
+        quantity: Quantity,
         limit: Option<f64>,
         stop: Option<f64>,
         time_in_force: Option<&str>,
@@ -175,7 +178,7 @@ impl StrategyCore {
         reduce_only: bool,
     ) -> PyResult<u32> {
         let keywords = Keywords { limit, stop, time_in_force, expires_ns, post_only, reduce_only };
-        self.order(instrument, Side::Buy, quantity, &keywords)
+        self.order(instrument, Side::Buy, quantity.0, &keywords)
     }
 
     /// Sell ``quantity`` units; see ``buy``.
@@ -184,7 +187,7 @@ impl StrategyCore {
     fn sell(
         &self,
         instrument: &Bound<'_, PyAny>,
-        quantity: f64,
+        quantity: Quantity,
         limit: Option<f64>,
         stop: Option<f64>,
         time_in_force: Option<&str>,
@@ -193,16 +196,16 @@ impl StrategyCore {
         reduce_only: bool,
     ) -> PyResult<u32> {
         let keywords = Keywords { limit, stop, time_in_force, expires_ns, post_only, reduce_only };
-        self.order(instrument, Side::Sell, quantity, &keywords)
+        self.order(instrument, Side::Sell, quantity.0, &keywords)
     }
 
     /// Order at the market whatever brings the position to ``quantity`` (signed), orders in flight counted, as near as the
     /// instrument's grid allows; ``None``: nothing to do.
-    fn target(&self, instrument: &Bound<'_, PyAny>, quantity: f64) -> PyResult<Option<u32>> {
+    fn target(&self, instrument: &Bound<'_, PyAny>, quantity: Quantity) -> PyResult<Option<u32>> {
         let py = instrument.py();
         self.with_face(py, |face| {
             let index = face.table.resolve(instrument)?;
-            face.answer(py, face.desk.target(face.strategy, index, quantity)).map(|key| key.map(|key| key.number))
+            face.answer(py, face.desk.target(face.strategy, index, quantity.0)).map(|key| key.map(|key| key.number))
         })
     }
 
@@ -221,12 +224,12 @@ impl StrategyCore {
         &self,
         py: Python<'_>,
         order: u32,
-        quantity: Option<f64>,
+        quantity: Option<Quantity>,
         limit: Option<f64>,
         stop: Option<f64>,
     ) -> PyResult<()> {
         self.with_face(py, |face| {
-            face.answer(py, face.desk.amend(face.strategy, order, quantity, limit, stop)).map(drop)
+            face.answer(py, face.desk.amend(face.strategy, order, quantity.map(|units| units.0), limit, stop)).map(drop)
         })
     }
 

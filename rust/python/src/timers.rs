@@ -77,7 +77,13 @@ pub fn set(
 }
 
 fn check_callable(py: Python<'_>, face: &Face, call: Option<&Py<PyAny>>) -> PyResult<()> {
-    let Some(call) = call.map(|call| call.bind(py)) else { return Ok(()) };
+    let Some(call) = call.map(|call| call.bind(py)) else {
+        if face.has_on_timer {
+            return Ok(());
+        }
+        let message = format!("strategy {}: a timer without a callback calls on_timer, which is missing", face.name);
+        return Err(hinted(py, "HandlerError", &message, "define on_timer(self, event), or give a callback"));
+    };
     if !call.is_callable() {
         return Err(PyTypeError::new_err(format!("a timer calls its callback; {} cannot be called", call.repr()?)));
     }
