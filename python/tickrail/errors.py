@@ -23,6 +23,7 @@ The tree; each class carries its facts as attributes and, where there is one, th
     │   ├── Throttled                not sent: too many requests
     │   ├── ConnectivityError        not known whether it arrived
     │   └── Unsupported              not sent: the adapter lacks the capability
+    ├── TimerRefused             a timer that was never set: past, interval, end, name, number (also a ValueError)
     ├── OrderRefused             an order that never left: quantity, instrument, state (also a ValueError)
     ├── IllegalTransition        a lifecycle operation that the present state does not allow
     ├── StateError               what a strategy keeps between two lives cannot be read or written
@@ -99,6 +100,7 @@ __all__ = [
     "Throttled",
     "TickFileError",
     "TickrailError",
+    "TimerRefused",
     "UnknownEnvironment",
     "Unsupported",
     "WiringError",
@@ -414,6 +416,10 @@ class Unsupported(ExecutionError):
 
 class OrderRefused(TickrailError, ValueError):
     """The order was refused before it left the strategy."""
+
+
+class TimerRefused(TickrailError, ValueError):
+    """The timer was not set: a start in the past, too short an interval, a name that is taken, too many timers."""
 
 
 class IllegalTransition(TickrailError):
