@@ -14,7 +14,7 @@ use tickrail_core::dispatch::{
 };
 use tickrail_core::feed::{FeedAccount, FeedHub, FeedSettings, NotPublished, Policy, Publisher, Trades};
 use tickrail_core::handler::HandlerError;
-use tickrail_core::lifecycle::Operation;
+use tickrail_core::lifecycle::{Ask, Operation, PauseMode, by_run};
 use tickrail_core::stop::{StopFlag, Waker};
 use tickrail_core::tick::Side;
 use tickrail_core::timer::Fired;
@@ -221,8 +221,8 @@ impl Looped {
                 other => panic!("{other:?}"),
             }
             if self.checks.seen.get() == pause_at {
-                self.dispatcher.apply(0, Operation::Pause);
-                self.dispatcher.apply(0, Operation::Resume);
+                self.dispatcher.apply(0, Ask::pause(PauseMode::NoTicks), by_run());
+                self.dispatcher.apply(0, Ask::new(Operation::Resume), by_run());
             }
             outcome = self.dispatcher.advance();
         }
