@@ -7,6 +7,9 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 VENV ?= .venv
 ENV ?= backtest
+FUZZ_SECONDS ?= 60
+FUZZ_EXAMPLES ?= 20000
+SOAK_SECONDS ?= 60
 PY = $(VENV)/bin/python
 TICKRAIL = $(PY) -m tickrail
 VENV_FULL = $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))
@@ -18,7 +21,7 @@ BUILT = $(VENV)/.built-$(PLACE)
 SOURCES := $(shell find rust/core rust/python -name '*.rs' -o -name Cargo.toml)
 MODELS = $(wildcard rust/models/Cargo.toml)
 
-.PHONY: help build run test check lint rust-test models python-test quick bench bench-delivery wheel constraints clean force
+.PHONY: help build coverage run test check lint rust-test models models-deep mutants race python-test quick bench bench-delivery bench-rings fuzz soak wheel constraints clean force
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -46,8 +49,18 @@ test: rust-test $(if $(MODELS),models) python-test ## Run the whole suite: cargo
 rust-test: $(BUILT)
 	cargo test --locked --package tickrail-core --package rust-ema
 
-models: $(BUILT) ## Check the lock-free sources under loom: every interleaving of the models
-	cargo test --release --locked --manifest-path $(MODELS) --target-dir "$${CARGO_TARGET_DIR:-target}/models"
+models: $(BUILT) ## Check the lock-free sources under loom: every interleaving of the models; whole runs under random schedules
+	cargo test --release --locked --workspace --manifest-path $(MODELS) --target-dir "$${CARGO_TARGET_DIR:-target}/models"
+
+models-deep: $(BUILT) ## The larger models, three changes of thread each, and 20,000 schedules of every run (15 minutes)
+	LOOM_MAX_PREEMPTIONS=3 cargo test --release --locked --manifest-path $(MODELS) --target-dir "$${CARGO_TARGET_DIR:-target}/models" -- --ignored
+	SCHEDULES=20000 cargo test --release --locked --package tickrail-schedules --manifest-path $(MODELS) --target-dir "$${CARGO_TARGET_DIR:-target}/models"
+
+mutants: $(DEPENDENCIES) ## Seed faults into the lock-free sources, one after the other; every one has to be caught (5 minutes)
+	$(PY) tests/mutants/mutants.py
+
+race: $(BUILT) ## ThreadSanitizer over the stress tests of rings and feeds
+	sh .ci/race.sh
 
 python-test: $(BUILT)
 	$(PY) -m pytest -n auto
@@ -69,6 +82,12 @@ check: ## Everything a commit has to pass: lint, then test, each once
 quick: $(BUILT) ## The tests that take under a minute together
 	$(PY) -m pytest -n auto -q -m "not slow and not real_data"
 
+coverage: $(BUILT) ## Line and branch coverage of the rooms orchestration and config; fails under 95 %
+	@rm -rf .coverage && mkdir .coverage
+	$(PY) -m coverage run -m pytest -n auto -q -m "not slow and not real_data"
+	$(PY) -m coverage combine --quiet
+	$(PY) -m coverage report
+
 bench: $(BUILT) ## Print the table of measured figures, then the local benchmarks, then those of the core
 	-$(PY) -m benches
 	$(PY) -m pytest benches/local --benchmark-columns=median,iqr,ops,rounds -p no:cacheprovider -W default
@@ -79,6 +98,16 @@ bench-delivery: $(BUILT) ## Print the table of tick delivery: every form against
 	cp "$${CARGO_TARGET_DIR:-target}/release/lib_bench_base.so" benches/_bench_base.so
 	$(PY) -m benches.delivery_table
 
+bench-rings: $(BUILT) ## Print the table of records between threads, with where the processors were
+	$(PY) -m benches.rings_table
+
+fuzz: $(BUILT) ## Fuzz the reader of tick files and the Arrow import, a minute each (FUZZ_SECONDS, FUZZ_EXAMPLES)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$$(date +%s)000000 cargo test --release --locked --package tickrail-core --test fuzz_tick_files -- --nocapture
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(PY) -m pytest -q tests/property/test_fuzz_arrow.py
+
+soak: $(BUILT) ## A minute of overload under every policy: memory flat, accounts exact (SOAK_SECONDS)
+	SOAK_SECONDS=$(SOAK_SECONDS) cargo test --release --locked --package tickrail-core --test overload -- --nocapture
+
 wheel: $(BUILT) ## Build the wheel into dist/
 	$(VENV)/bin/maturin build --release --locked --interpreter "$(VENV_FULL)/bin/python" --out dist
 
@@ -86,6 +115,6 @@ constraints: ## Pin the newest dependencies anew (needs uv)
 	sh .ci/constraints.sh
 
 clean: ## Remove what the other targets made, except data/
-	rm -rf .venv target dist runs .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .asv
+	rm -rf .venv target dist runs .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .benchmarks .asv
 	rm -f python/tickrail/_native*.so benches/_bench_base.so
 	find python tests benches examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -19,6 +19,7 @@ from tickrail.config import load_config
 from tickrail.data import generate_file
 
 GETS = 20_000
+LOADS = 20
 CHAIN = 5
 
 STRATEGY = """
@@ -76,13 +77,15 @@ def configuration(rounds: int) -> Comparison:
         assert len(texts) == 20
 
         def load() -> None:
-            load_config("live", root=folder / "config", environ={})
+            for _ in range(LOADS):
+                load_config("live", root=folder / "config", environ={})
 
         def read() -> None:
-            for text in texts:
-                tomllib.loads(text)
+            for _ in range(LOADS):
+                for text in texts:
+                    tomllib.loads(text)
 
-        return interleave(Work(load, 1), Work(read, 1), rounds=rounds * 5)
+        return interleave(Work(load, LOADS), Work(read, LOADS), rounds=rounds)
 
 
 def check_s(rounds: int) -> float:

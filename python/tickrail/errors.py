@@ -6,7 +6,8 @@ The tree; each class carries its facts as attributes and, where there is one, th
     ├── ConfigError              configuration; the command exits 78
     │   ├── ConfigProblems           all problems of one load, each with its place
     │   ├── UnknownEnvironment       no such folder under the configuration root
-    │   └── StrategyImportError      the class named in a table cannot be had
+    │   ├── StrategyImportError      the class named in a table cannot be had
+    │   └── RunDirectoryInUse        another run holds the run directory, which one run may have at a time
     ├── ParameterError           a strategy's parameter: unknown, missing or of a wrong type (also a TypeError)
     ├── HandlerError             handlers that no run could call (also a TypeError)
     ├── WiringError              the container cannot build what was asked for
@@ -32,6 +33,7 @@ The tree; each class carries its facts as attributes and, where there is one, th
     │   └── PublishTimeout           no slot became free in time, under ``policy="block"`` (also a TimeoutError)
     ├── ForkedProcess            a run's object in a forked child, which has none of its threads (also a RuntimeError)
     ├── WrongThread              a call that belongs to the dispatch thread (also a RuntimeError)
+    ├── LagExceeded              the loop was farther behind than a strategy with ``when_lagging = "fail"`` bears
     ├── CommandError             a command that came to nothing
     │   ├── DuplicateHandler         its type has a handler already, or another type has its name
     │   ├── NoHandler                nobody handles its type
@@ -50,7 +52,7 @@ The tree; each class carries its facts as attributes and, where there is one, th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -75,6 +77,7 @@ __all__ = [
     "HandlerError",
     "IllegalTransition",
     "ImportFormatError",
+    "LagExceeded",
     "LaneFull",
     "NoHandler",
     "NotInjected",
@@ -86,6 +89,7 @@ __all__ = [
     "PublishError",
     "PublishTimeout",
     "RingFull",
+    "RunDirectoryInUse",
     "RunFailed",
     "RuntimeFault",
     "ShuttingDown",
@@ -221,6 +225,22 @@ class StrategyImportError(ConfigError):
         super().__init__(message, hint=hint)
         self.expected = expected
         self.near_miss = near_miss
+
+
+class RunDirectoryInUse(ConfigError):
+    """Another run holds the run directory, and the environment asks for one run at a time.
+
+    Attributes:
+        folder: The run directory.
+        holder: What the other run says of itself: ``env``, ``configuration_digest``, ``build``, ``pid``, ``host``.
+    """
+
+    def __init__(
+        self, message: str, *, folder: str = "", holder: Mapping[str, object] | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.folder = folder
+        self.holder = dict(holder or {})
 
 
 class ParameterError(TickrailError, TypeError):
@@ -460,6 +480,10 @@ class ForkedProcess(TickrailError, RuntimeError):
 
 class WrongThread(TickrailError, RuntimeError):
     """The call belongs to the dispatch thread of the run."""
+
+
+class LagExceeded(TickrailError):
+    """The loop was farther behind its feeds than a strategy bears that must not lag; the strategy is FAILED."""
 
 
 class CommandError(TickrailError):

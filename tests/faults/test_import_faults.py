@@ -54,7 +54,10 @@ def refused(folder: Path, name: str, body: bytes, **options: Any) -> ImportForma
 
 def test_a_row_with_too_few_columns_names_its_line(tmp_path: Path) -> None:
     body = "time,bid,ask\n" + GOOD * 4 + "1700000000,1\n" + GOOD
-    assert "source.csv:6: Expected 3 columns, got 2" in refused(tmp_path, "source.csv", body.encode()).message
+    assert (
+        "source.csv:6: expected 3 columns, as in the first row; here are 2"
+        in refused(tmp_path, "source.csv", body.encode()).message
+    )
 
 
 def test_a_value_that_is_no_number_names_line_and_column(tmp_path: Path) -> None:
@@ -70,7 +73,7 @@ def test_a_missing_column_has_a_near_miss(tmp_path: Path) -> None:
     assert error.hint == "did you mean 'bit'?"
     error = refused(tmp_path, "source.csv", b"time,bids,ask\n1,1,1\n")
     assert "make no quote: nothing is known as bid" in error.message
-    assert error.hint == "say which column it is: --map bid=bids"
+    assert error.hint == "say which column it is: --map bid=bids (columns=)"
 
 
 def test_a_name_that_no_record_has(tmp_path: Path) -> None:

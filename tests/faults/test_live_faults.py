@@ -150,6 +150,27 @@ def test_a_publisher_that_is_dropped_ends_its_stream_and_a_feed_that_hangs_is_to
     assert account(run, "hangs").stale == 1
 
 
+def test_a_handler_that_would_wait_for_itself_is_told_at_once() -> None:
+    caught: list[BaseException] = []
+
+    class Floods(tickrail.Strategy):
+        def on_tick(self, tick: tickrail.Tick) -> None:
+            try:
+                own.publish(quotes(range(100)))
+            except errors.WouldDeadlock as error:
+                caught.append(error)
+            run.request_stop()
+
+    run = tickrail.open_live(Floods(), [A, B])
+    own = run.feed("own", capacity=8, timeout_s=LONG_S).publisher()
+    other = run.feed("f").publisher()
+    other.publish(quotes([1]))
+    assert run.run().status == "stopped"
+    assert len(caught) == 1
+    assert "8 of 100" in str(caught[0])
+    assert account(run, "own").refused == 92
+
+
 def test_a_publisher_that_is_never_closed_does_not_keep_a_closed_run() -> None:
     run, keeper = opened()
     forgotten = run.feed("f").publisher()

@@ -61,6 +61,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "config" / "test").mkdir(parents=True)
     (tmp_path / "config" / "test" / "x.toml").write_text(RUNTIME)
     (tmp_path / "module_strategies.py").write_text(MODULE)
+    (tmp_path / "module_raises.py").write_text("1 / 0\n")
+    (tmp_path / "module_ends.py").write_text("raise SystemExit(3)\n")
     generate_file(tmp_path / "demo.ticks", 100, seed=1)
     for name in [name for name in os.environ if name.startswith("TICKRAIL_")]:
         monkeypatch.delenv(name)
@@ -91,6 +93,12 @@ CASES = {
         "error: interrupted",
     ),
     "no graph": (["--set", "runtime.modules=module_strategies:Quiet"], 78, "is a type; expected a Provider"),
+    "a module that raises": (
+        ["--set", "runtime.modules=module_raises:services"],
+        78,
+        "module 'module_raises:services' cannot be had: ZeroDivisionError: division by zero",
+    ),
+    "a module that ends the process": (["--set", "runtime.modules=module_ends:services"], 78, "SystemExit: 3"),
     "no module": (["--set", "runtime.modules=nowhere:services"], 78, "module 'nowhere:services' cannot be had"),
 }
 
@@ -146,3 +154,20 @@ def test_in_a_process_of_its_own(project: Path) -> None:
     code, said = run("--env", "test", "--set", "strategies.one.class=module_strategies:Quite")
     assert code == 78
     assert said.startswith("error: --set strategies.one.class: module 'module_strategies' has no class 'Quite'")
+
+
+LIGHT = """
+import sys
+from tickrail.orchestration.bootstrapper import main
+code = main(["--env", "test"])
+print([name for name in ("asyncio", "dishka", "rich", "pyarrow", "numba", "polars") if name in sys.modules])
+sys.exit(code)
+"""
+
+
+def test_a_run_that_needs_no_service_loads_little(project: Path) -> None:
+    """The time itself is a benchmark (``python -m benches --only "first tick"``); what costs it is named here."""
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT], capture_output=True, text=True, timeout=100, check=True, cwd=project
+    )
+    assert done.stdout.splitlines()[-1] == "[]"

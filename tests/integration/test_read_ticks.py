@@ -74,7 +74,7 @@ def test_frames_of_other_layouts() -> None:
         default_venue="X",
     )
     assert [str(trade.instrument) for trade in trades] == ["A.X", "B.X"]
-    with pytest.raises(ImportFormatError, match="neither quotes nor trades nor bars"):
+    with pytest.raises(ImportFormatError, match="the columns when, px make no trade: nothing is known as ts_event"):
         read_ticks(pl.DataFrame({"when": [1], "px": [1.0]}))
 
 

@@ -87,7 +87,9 @@ def test_faults_name_file_line_and_column() -> None:
     assert first is not None
     assert len(first) == 1
     for _ in range(2):
-        with pytest.raises(ImportFormatError, match=r"^a\.csv:2: column 'n': to int64: invalid value 'seven'"):
+        with pytest.raises(
+            ImportFormatError, match=r"^a\.csv:2: column 'n': expected a whole number; there is 'seven'"
+        ):
             reader.batch()
 
 

@@ -217,6 +217,43 @@ def test_everything_wrong_is_said_at_once(name: str, project: Path) -> None:
     golden("broken", result.stderr.replace(str(project), "PROJECT"))
 
 
+GRAPH_FAULTS = """
+from tickrail import Inject, Provider, Strategy
+
+class Egg:
+    def __init__(self, hen: "Hen") -> None: ...
+class Hen:
+    def __init__(self, egg: Egg) -> None: ...
+class Own: ...
+class Shared:
+    def __init__(self, own: Own) -> None: ...
+class Lost:
+    def __init__(self, shraed: "Sharde") -> None: ...
+class Sharde: ...
+
+services = Provider().singleton(Egg).singleton(Hen).scoped(Own).singleton(Shared).singleton(Lost).singleton(Own)
+
+class Quiet(Strategy):
+    lost: Inject[Lost]
+"""
+
+
+@pytest.mark.parametrize("name", ["check", "graph", "run"])
+def test_cycles_captives_and_what_is_missing_are_drawn(name: str, project: Path) -> None:
+    """F55: exit 78, nothing made, nothing written."""
+    (project / "broken.py").write_text(GRAPH_FAULTS.replace(".singleton(Own)", ""))
+    before = sorted(project.rglob("*.*"))
+    sets = "--set runtime.modules=broken:services --set strategies.ema-eurusd.enabled=false"
+    more = " --set strategies.quiet.class=broken:Quiet --set strategies.quiet.secrets={}"
+    (project / "config" / "backtest" / "runtime.toml").write_text(
+        '[feeds.demo]\npath = "data/demo.ticks"\n[venues.SIM]\n'
+    )
+    result = tickrail(f"{name} -e backtest {sets}{more}")
+    assert (result.exit_code, result.stdout) == (78, "")
+    golden("graph_faults", result.stderr.replace(str(project), "PROJECT"))
+    assert [file for file in sorted(project.rglob("*.*")) if file.suffix != ".pyc"] == before
+
+
 def test_everything_wrong_as_json(project: Path) -> None:
     broken(project)
     result = tickrail("check --env backtest --json")
@@ -228,7 +265,7 @@ def test_everything_wrong_as_json(project: Path) -> None:
 
 
 def test_every_golden_file_has_its_case() -> None:
-    assert {file.stem for file in GOLDEN.glob("*.txt")} == {*CASES, "broken"}
+    assert {file.stem for file in GOLDEN.glob("*.txt")} == {*CASES, "broken", "graph_faults"}
 
 
 def test_checking_starts_makes_and_leaves_nothing(project: Path) -> None:

@@ -184,6 +184,8 @@ SAME = [
     ["runtime.run_dir=elsewhere"],
     ["runtime.slice_ticks=7"],
     ["runtime.always_fresh=true"],
+    ["runtime.exclusive=true"],
+    ["venues.SIM.secrets.token=x"],
     ["feeds.demo.path=/other.ticks"],
     ['feeds.demo.start="2024-01-01T01:00:00+01:00"'],
     ["strategies.off.class=m:C", "strategies.off.enabled=false"],
@@ -200,6 +202,8 @@ OTHER = [
     ["feeds.demo.start=1"],
     ['instruments."EURUSD.SIM".price_increment=0.1'],
     ["strategies.ema-eurusd.when=2024-01-01"],
+    ["runtime.modules=m:services"],
+    ["limits.all.max_open_orders=1"],
 ]
 
 
@@ -211,6 +215,13 @@ def test_what_decides_nothing_leaves_the_digest(load: Load, overrides: list[str]
 def test_what_decides_changes_the_digest(load: Load) -> None:
     digests = [load(overrides=overrides).digest for overrides in [[], *OTHER]]
     assert len(set(digests)) == len(digests)
+
+
+def test_a_secret_among_parameters_leaves_the_digest_whatever_it_is(load: Load) -> None:
+    digests = {load(overrides=[f"strategies.other.pin_secret={word}"]).digest for word in ("one", "two")}
+    assert len(digests) == 1
+    assert load().digest not in digests, "that there is one counts"
+    assert load(arguments={"strategies.other.params.where": Path("a")}).digest not in digests
 
 
 def test_the_order_of_strategies_decides_and_that_of_keys_does_not(load: Load) -> None:

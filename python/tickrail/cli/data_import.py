@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,7 +12,11 @@ import click
 
 from tickrail.cli.options import json_option, new_file, traceback_option
 from tickrail.cli.progress import progress_bar
+from tickrail.data.importers.layout import check_names
+from tickrail.data.importers.registry import importer_named
+from tickrail.data.importers.zones import zone_of
 from tickrail.data.times import to_iso
+from tickrail.errors import ImportFormatError
 
 if TYPE_CHECKING:
     from tickrail.data.importing import ImportReport
@@ -56,18 +61,45 @@ def _mapping(_ctx: click.Context, _param: click.Parameter, pairs: tuple[str, ...
             msg = f"'{pair}': expected NAME=COLUMN, such as bid=BidPrice"
             raise click.BadParameter(msg)
         columns[name] = column
+    _say_at_once(lambda: check_names(columns))
     return columns
+
+
+def _format(_ctx: click.Context, _param: click.Parameter, name: str | None) -> str | None:
+    if name is not None:
+        _say_at_once(lambda: importer_named(name))
+    return name
+
+
+def _zone(_ctx: click.Context, _param: click.Parameter, name: str | None) -> str | None:
+    if name is not None:
+        _say_at_once(lambda: zone_of(name))
+    return name
+
+
+def _say_at_once(check: Callable[[], object]) -> None:
+    """What is wrong with an option is wrong whatever the source: a mistake of usage."""
+    try:
+        check()
+    except ImportFormatError as error:
+        raise click.BadParameter(f"{error.message}. {error.hint}" if error.hint else error.message) from None
 
 
 @click.command("import", short_help="Import market data into a tick file.", epilog=_FORMATS)
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SOURCE...")
 @click.option("--out", "-o", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The tick file.")
 @click.option(
-    "--format", "format_name", metavar="FORMAT", help="One of those below; default: by the names of the files."
+    "--format",
+    "format_name",
+    metavar="FORMAT",
+    callback=_format,
+    help="One of those below; default: by the names of the files.",
 )
 @click.option("--instrument", metavar="ID", help="Names all records, as EURUSD.OANDA.")
 @click.option("--venue", help="Completes symbols that name none.")
-@click.option("--tz", "time_zone", metavar="ZONE", help="Of times without one: UTC, -05:00, America/New_York.")
+@click.option(
+    "--tz", "time_zone", metavar="ZONE", callback=_zone, help="Of times without one: UTC, -05:00, America/New_York."
+)
 @click.option("--map", "columns", multiple=True, callback=_mapping, metavar="NAME=COLUMN", help="Repeatable.")
 @click.option("--kind", type=click.Choice(["quote", "trade", "bar"]), help="Default: by the columns.")
 @click.option("--time-unit", type=click.Choice(["s", "ms", "us", "ns"]), help="Default: by the digits.")
@@ -96,12 +128,18 @@ def import_command(
     click.echo(json.dumps(report.to_dict()) if as_json else _words(report))
 
 
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def _words(report: ImportReport) -> str:
-    lines = [f"{report.path}: {report.count:,} ticks of {', '.join(report.instruments)}"]
+    lines = [f"{report.path}: {_counted(report.count, 'tick')} of {', '.join(report.instruments)}"]
     if report.count:
         lines.append(f"  from        {to_iso(report.first_ns)}")
         lines.append(f"  to          {to_iso(report.last_ns)}")
-    lines.append(f"  read        {report.rows:,} rows, {report.files} files of the format {report.format}")
+    lines.append(
+        f"  read        {_counted(report.rows, 'row')}, {_counted(report.files, 'file')} of the format {report.format}"
+    )
     lines.append(f"  took        {report.seconds:.2f} s, {report.rows_per_s:,.0f} rows/s")
     if report.crossed:
         lines.append(f"  crossed     {report.crossed:,} quotes with bid above ask, kept")

@@ -26,7 +26,7 @@ def exit_code(error: BaseException) -> int:
         return USAGE
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return INTERRUPTED
-    return error.exit_code if isinstance(error, TickrailError) else FAILED
+    return error.exit_code if isinstance(error, TickrailError | click.ClickException) else FAILED
 
 
 def report(error: BaseException, code: int, *, as_json: bool, trace: bool) -> None:

@@ -105,11 +105,10 @@ def traceback_option(function: Function) -> Function:
 
 
 def new_file(out: Path, *, force: bool) -> None:
-    """Make way for a file to be written: its folder is made, and an existing file stays unless ``force``.
+    """Make way for a file to be written: an existing one stays unless ``force``.
 
     Raises:
         click.UsageError: The file exists.
     """
     if out.exists() and not force:
         raise click.UsageError(f"{out} exists; --force replaces it")
-    out.parent.mkdir(parents=True, exist_ok=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import AbstractContextManager, closing, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +17,9 @@ from tickrail.cli.progress import progress_bar
 from tickrail.errors import RunFailed
 from tickrail.report.result import Result, left_by_exit
 
+if TYPE_CHECKING:
+    from tickrail.orchestration.runtime import Runtime
+
 __all__ = ["run"]
 
 
@@ -22,6 +27,11 @@ __all__ = ["run"]
 @configuration_options
 @click.option("--out", type=click.Path(path_type=Path), help="Result folder; it must not exist or be empty.")
 @click.option("--no-progress", is_flag=True, help="No progress bar (there is none without a terminal either).")
+@click.option(
+    "--control/--no-control",
+    default=None,
+    help="Serve 'tickrail ctl' by a socket in the run directory (default: in every environment but backtest).",
+)
 @json_option
 @traceback_option
 def run(
@@ -32,6 +42,7 @@ def run(
     overrides: tuple[str, ...],
     out: Path | None,
     no_progress: bool,
+    control: bool | None,
     as_json: bool,
 ) -> int:
     """Run the strategies of one environment.
@@ -48,7 +59,8 @@ def run(
     from tickrail.orchestration.bootstrapper import RuntimeBootstrapper  # late: a wrong configuration is said sooner
 
     with RuntimeBootstrapper.of(loaded).bootstrap() as runtime:
-        with progress_bar(env, wanted=not no_progress) as progress:
+        served = _control(runtime, run_dir, env, wanted=env != "backtest" if control is None else control)
+        with served, progress_bar(env, wanted=not no_progress) as progress:
             try:
                 result = runtime.run(progress=progress)
             except RunFailed as error:
@@ -62,6 +74,17 @@ def run(
     if result.status == "interrupted" and not left_by_exit(result):
         return INTERRUPTED
     return OK if result.ok else FAILED
+
+
+def _control(runtime: Runtime, run_dir: Path, env: str, *, wanted: bool) -> AbstractContextManager[object]:
+    """Serves operators within the block."""
+    if not wanted:
+        return nullcontext()
+    from tickrail.orchestration.control import socket_folder, socket_of
+
+    run_id = f"{env}-{os.getpid()}"
+    trading = socket_folder(run_dir) / f"{env}.trading"
+    return closing(runtime.dispatcher.open_control(socket_of(run_dir, run_id), run_id, trading_file=trading))
 
 
 def _require_writable(folder: Path, *, empty: bool) -> None:

@@ -64,6 +64,7 @@ class RuntimeSettings(_Table):
         hook_deadline_ns: How long a hook of a strategy may run before it is reported.
         state_dir: Folder of the states of strategies; without one they live as long as the process.
         log: Whether log records go to standard error, as ``text`` or ``json``.
+        exclusive: Refuse to start while another run, of whatever build or configuration, holds ``run_dir``.
     """
 
     seed: Annotated[int, Field(ge=0, le=INT64_MAX)] = 0
@@ -79,6 +80,7 @@ class RuntimeSettings(_Table):
     hook_deadline_ns: Annotated[int, Field(ge=1_000_000, le=INT64_MAX)] = 5_000_000_000
     state_dir: PathText | None = None
     log: Literal["none", "text", "json"] = "none"
+    exclusive: bool = False
 
 
 class InstrumentConfig(_Table):
@@ -145,6 +147,9 @@ class StrategyConfig(_Table):
         after: Ids of strategies that start before this one, and are called before it.
         max_ticks: Most ticks in a batch (classes with ``on_batch``).
         window_ns: Time span of a batch, aligned to the epoch; 0 is none.
+        max_lag_records: Most records that may wait in a publisher's ring, else ``when_lagging`` holds; 0 is no limit.
+        max_lag_ns: Longest time that the next record may have waited; 0 is no limit.
+        when_lagging: What becomes of records beyond that limit, where ticks come from live feeds.
     """
 
     class_: Annotated[ClassPath, Field(alias="class")]
@@ -155,6 +160,9 @@ class StrategyConfig(_Table):
     after: Annotated[tuple[Id, ...], PathList] = ()
     max_ticks: Annotated[int, Field(ge=1, le=UINT32_MAX)] = 4_096
     window_ns: Annotated[int, Field(ge=0, le=INT64_MAX)] = 0
+    max_lag_records: Annotated[int, Field(ge=0, le=INT64_MAX)] = 0
+    max_lag_ns: Annotated[int, Field(ge=0, le=INT64_MAX)] = 0
+    when_lagging: Literal["skip_to_latest", "conflate", "fail"] = "skip_to_latest"
 
 
 class LimitConfig(_Table):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from tickrail._native import TickArray, TickFileWriter, TickGenerator
@@ -86,9 +88,11 @@ def generate_file(
     ``iter_ticks`` for the other arguments.
     """
     chunks = iter_ticks(count, seed, instruments=instruments, start=start, mean_interval_ns=mean_interval_ns)
+    begun = list(islice(chunks, 1))  # what is wrong with the arguments is said before a folder is made
+    Path(os.fspath(path)).parent.mkdir(parents=True, exist_ok=True)
     done = 0
     with TickFileWriter(path, instruments=instruments) as writer:
-        for ticks in chunks:
+        for ticks in chain(begun, chunks):
             done += writer.append_ticks(ticks, origin="generator", first_row=done + 1)
             if progress is not None:
                 progress(done, count)

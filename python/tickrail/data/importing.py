@@ -82,7 +82,7 @@ class _Source:
 
     importer: Importer
     chunks: Generator[tuple[ArrowChunk | RecordChunk, int]]
-    files: int
+    paths: Sequence[Path]
     size: int
     passed_over: int = 0
 
@@ -149,7 +149,9 @@ def import_ticks(
         instrument, venue, time_zone, dict(columns or {}), kind, time_unit, layout, bar_duration_ns, bar_time
     )
     source = _open(sources, format, options)
+    _refuse_itself(source, target)
     facts = InstrumentFacts(instruments, venue=venue, bar_duration_ns=bar_duration_ns)
+    target.parent.mkdir(parents=True, exist_ok=True)  # not before the options and the source are known to be good
     writer = TickFileWriter(
         target,
         order_by=order_by or source.importer.order_by,
@@ -162,6 +164,7 @@ def import_ticks(
         if rows == 0:
             msg = f"{_name_of(sources)}: holds no records"
             raise ImportFormatError(msg)
+        _refuse_all_bad(writer.problems(), rows, _name_of(sources))
         done = writer.commit()
     notes = dict(source.importer.notes())
     if source.passed_over:
@@ -169,7 +172,7 @@ def import_ticks(
     return ImportReport(
         path=str(target),
         format=source.importer.name,
-        files=source.files,
+        files=len(source.paths),
         rows=rows,
         count=done["count"],
         first_ns=done["first_ns"],
@@ -182,6 +185,19 @@ def import_ticks(
         crossed=done["crossed"],
         notes=notes,
     )
+
+
+def _refuse_all_bad(problems: Mapping[str, int], rows: int, name: str) -> None:
+    if sum(problems.values()) == rows:
+        counts = ", ".join(f"{count:,} {problem}" for problem, count in problems.items())
+        msg = f"{name}: no record is good: {counts}"
+        raise ImportFormatError(msg, hint='on_bad="reject" (--on-bad reject) shows the first')
+
+
+def _refuse_itself(source: _Source, target: Path) -> None:
+    if any(path.resolve() == target.resolve() for path in source.paths):
+        msg = f"{target} is a source of the import and would be replaced by it"
+        raise ImportFormatError(msg, hint="give the tick file another name")
 
 
 def _check_options(time_unit: str | None, bar_time: str, on_bad: str, order_by: str | None) -> None:
@@ -202,17 +218,17 @@ def _open(sources: Any, format_name: str | None, options: ImportOptions) -> _Sou
         from tickrail.data.importers.numpy_file import NumpyImporter
 
         of_array = NumpyImporter()
-        return _Source(of_array, ((chunk, 0) for chunk in of_array.chunks_of(sources, options)), 0, sources.nbytes)
+        return _Source(of_array, ((chunk, 0) for chunk in of_array.chunks_of(sources, options)), (), sources.nbytes)
     if hasattr(sources, "__arrow_c_stream__"):
         from tickrail.data.importers.arrow import ArrowImporter
 
         of_table = ArrowImporter()
-        return _Source(of_table, ((chunk, 0) for chunk in of_table.chunks_of(sources, options)), 0, 0)
+        return _Source(of_table, ((chunk, 0) for chunk in of_table.chunks_of(sources, options)), (), 0)
     paths = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     files = find_sources((Path(os.fspath(path)) for path in paths), format_name)
     importer = importer_named(files.format)
     drawn = read_ahead(_drawn(importer, files, options))
-    return _Source(importer, drawn, len(files.paths), files.size, files.passed_over)
+    return _Source(importer, drawn, files.paths, files.size, files.passed_over)
 
 
 def _drawn(

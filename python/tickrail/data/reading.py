@@ -5,25 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from tickrail._native import TickArray
+from tickrail.data.importers.chunk import ImportOptions
+from tickrail.data.importers.layout import find_layout
 from tickrail.data.times import TimeLike, to_ns
-from tickrail.errors import ImportFormatError
+from tickrail.errors import BadRecord, ImportFormatError
 
 __all__ = ["read_ticks"]
-
-#: What sources call the time of a row, best first.
-_TIME_NAMES: Final = ("ts_event", "timestamp", "ts", "time", "datetime", "date")
-_INSTRUMENT_NAMES: Final = ("instrument", "symbol", "ticker")
-#: Columns that tell the kind, most telling first, and the ones that may be there as well.
-_KINDS: Final = (
-    ("quote", ("bid", "ask"), ("bid_size", "ask_size", "sequence")),
-    ("bar", ("open", "high", "low", "close"), ("volume",)),
-    ("trade", ("price",), ("size", "side", "sequence")),
-)
 
 
 def read_ticks(
@@ -52,7 +44,8 @@ def read_ticks(
         instrument: Of sources that do not name one, or name another.
         instruments: What the ``instrument`` of a structured array counts through; facts of the instruments of an Arrow
             object.
-        columns: For Arrow objects: names of the record to the source's. Default: columns called like the record's.
+        columns: For Arrow objects: names of the record to the source's, where they are not the usual ones (an import
+            guesses alike).
         kind: For Arrow objects: ``"quote"``, ``"trade"`` or ``"bar"``; default: by the columns.
         time_unit: For Arrow objects with integer times: ``"s"``, ``"ms"``, ``"us"`` or ``"ns"``.
         default_venue: Completes symbols without a venue.
@@ -74,16 +67,11 @@ def read_ticks(
     elif isinstance(source, np.ndarray):
         ticks = _of_records(source, names, key)
     elif hasattr(source, "__arrow_c_stream__"):
-        found_kind, found = _mapping(_column_names(source), columns, kind, with_instrument=instrument is None)
-        ticks = TickArray.from_arrow(
+        ticks = _of_arrow(
             source,
-            kind=found_kind,
-            columns=found,
-            time_unit=time_unit,
-            instrument=instrument,
-            instruments=instruments or (),
-            default_venue=default_venue,
-            order_by=key,
+            ImportOptions(instrument, default_venue, None, dict(columns or {}), kind, time_unit),
+            instruments or (),
+            key,
         )
     else:
         msg = f"ticks come from a path, a TickArray, a structured array or an Arrow object, not {type(source).__name__}"
@@ -106,8 +94,34 @@ def _of_records(records: np.ndarray[Any, Any], names: Sequence[Mapping[str, Any]
     return TickArray.from_records(records, names, order_by=order_by)
 
 
+def _of_arrow(
+    source: Any, options: ImportOptions, instruments: Sequence[Mapping[str, Any] | str], order_by: str
+) -> TickArray:
+    layout = find_layout(_column_names(source), options, f"the {type(source).__name__}")
+    try:
+        return TickArray.from_arrow(
+            source,
+            kind=layout.kind,
+            columns=layout.columns,
+            time_unit=options.time_unit,
+            instrument=options.instrument,
+            instruments=instruments,
+            default_venue=options.venue,
+            order_by=order_by,
+        )
+    except BadRecord as error:
+        error.hint = "leave such rows out beforehand, or import with on_bad='skip': tickrail.data.import_ticks"
+        raise
+    except ImportFormatError as error:
+        if options.time_unit is None and "time unit" in error.message:
+            error.hint = "say it: tickrail.read_ticks(data, time_unit='ms')"
+        raise
+
+
 def _column_names(source: Any) -> list[str]:
-    """Column names of an Arrow object, by the attribute that its library has for them."""
+    """Column names of an Arrow object, by the attribute that its library has for them; those of an index among them."""
+    if type(source).__module__.partition(".")[0] == "pandas":
+        return [*map(str, source.columns), *_index_names(source.index)]
     schema = getattr(source, "schema", None)
     names = getattr(source, "columns", None) if schema is None else getattr(schema, "names", schema)
     if callable(names):
@@ -118,27 +132,8 @@ def _column_names(source: Any) -> list[str]:
     return [str(name) for name in names]
 
 
-def _mapping(
-    there: Sequence[str], columns: Mapping[str, str] | None, kind: str | None, *, with_instrument: bool
-) -> tuple[str, dict[str, str]]:
-    if columns is not None and kind is not None:
-        return kind, dict(columns)
-    given = dict(columns or {})
-    known = {name: name for name in there} | given
-    for name, required, optional in _KINDS:
-        if kind in (None, name) and all(part in known for part in required):
-            found = {part: known[part] for part in (*required, *optional, "ts_init") if part in known}
-            time = next((known[part] for part in _TIME_NAMES if part in known), None)
-            if time is not None:
-                found["ts_event"] = time
-            symbol = next((known[part] for part in _INSTRUMENT_NAMES if part in known), None)
-            if symbol is not None and with_instrument:
-                found["instrument"] = symbol
-            if time is not None:
-                return name, found | given
-    msg = f"the columns {', '.join(there)} make neither quotes nor trades nor bars"
-    raise ImportFormatError(
-        msg,
-        hint="expected a time (ts_event) with bid and ask, or price, or open, high, low and close; "
-        "map other names with columns={'ts_event': 'when', 'bid': 'b', ...}",
-    )
+def _index_names(index: Any) -> list[str]:
+    """What Arrow calls the levels of a pandas index; one that only counts is no column there."""
+    if type(index).__name__ == "RangeIndex":
+        return []
+    return [f"__index_level_{level}__" if name is None else str(name) for level, name in enumerate(index.names)]

@@ -19,7 +19,7 @@ from tickrail.errors import WiringError
 from tickrail.orchestration.guarded_import import IMPORT_TIMEOUT_S, guarded_import, require_allowed
 from tickrail.orchestration.port_check import check_port
 from tickrail.ports.execution import Venue
-from tickrail.ports.market_data import FeedPort
+from tickrail.ports.market_data import FeedPort, LiveMarketData
 
 __all__ = ["GROUP", "Kind", "adapter_names", "make_adapter"]
 
@@ -27,7 +27,10 @@ Kind: TypeAlias = Literal["feed", "venue"]
 
 GROUP: Final = "tickrail.adapters"
 OURS: Final[dict[Kind, dict[str, str]]] = {
-    "feed": {"ticks": "tickrail.adapters.backtest.ticks:TickFileFeed"},
+    "feed": {
+        "published": "tickrail.adapters.live.published:PublishedFeed",
+        "ticks": "tickrail.adapters.backtest.ticks:TickFileFeed",
+    },
     "venue": {"simulated": "tickrail.adapters.backtest.simulated:SimulatedVenue"},
 }
 PORTS: Final[dict[Kind, Any]] = {"feed": FeedPort, "venue": Venue}
@@ -69,9 +72,11 @@ def make_adapter(
     factory = _find(kind, adapter, prefixes, timeout_s)
     _check_settings(factory, adapter, {"name": name, **settings})
     made = factory(name=name, **settings)
-    problems = check_port(made, PORTS[kind])
+    # A feed that is started publishes by itself; one that is opened has all there is.
+    port = LiveMarketData if kind == "feed" and hasattr(made, "start") else PORTS[kind]
+    problems = check_port(made, port)
     if problems:
-        raise WiringError(f"adapter '{adapter}' is no {PORTS[kind].__name__}: {'; '.join(problems)}", problems=problems)
+        raise WiringError(f"adapter '{adapter}' is no {port.__name__}: {'; '.join(problems)}", problems=problems)
     return made
 
 

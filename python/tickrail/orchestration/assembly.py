@@ -29,11 +29,15 @@ from tickrail.errors import (
     ParameterError,
     Problem,
     StrategyImportError,
+    TickrailError,
     WiringError,
 )
 from tickrail.orchestration.adapters import adapter_names, make_adapter
 from tickrail.orchestration.checks import Check, PreStart, findings
 from tickrail.orchestration.container import Container, Provider, Scope
+from tickrail.orchestration.io_thread import IoThread
+from tickrail.orchestration.live import SLICE_TICKS
+from tickrail.orchestration.live_feeds import LiveFeeds
 from tickrail.orchestration.phases import Phase, Phases, attribute
 from tickrail.orchestration.port_check import check_capabilities
 from tickrail.orchestration.provider import key_name
@@ -43,6 +47,7 @@ from tickrail.orchestration.start_order import Circle, start_order
 from tickrail.orchestration.strategy_classes import import_strategy
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
 from tickrail.ports.execution import Venue
+from tickrail.ports.market_data import LiveMarketData
 from tickrail.ports.state_store import StateStorePort
 from tickrail.strategy.strategy import Strategy, inject, schema
 
@@ -67,6 +72,7 @@ class Parts:
     strategies: Mapping[str, Strategy]
     arrays: Mapping[str, TickArray]
     table: Mapping[str, Mapping[str, Any]]
+    live: LiveFeeds
 
 
 class Rank(IntEnum):
@@ -96,6 +102,8 @@ class Assembly:
         self.loaded = loaded
         self.config = loaded.config
         self.undo = undo
+        self.io = IoThread()
+        undo.callback(self.io.close)
         self.phases = Phases(self.config.runtime.phase_deadline_ns)
         self._told: list[tuple[int, Problem, Phase]] = []
         self._place_of_problem = (Rank.PRESENCE, Phase.VALIDATION)
@@ -104,6 +112,7 @@ class Assembly:
         self._wiring: WiringError | None = None
         self._absent: set[str] = set()
         self._opened: frozenset[str] = frozenset()
+        self._live: dict[str, LiveMarketData] = {}
 
     def build(self, modules: Sequence[Provider | str], checks: Sequence[Check | str] = ()) -> Runtime:
         """The runtime, with services in its strategies."""
@@ -113,7 +122,7 @@ class Assembly:
         with self.phases.enter(Phase.INITIALISE):
             self._inject(parts.strategies, parts.container)
             dispatcher = self._dispatcher(parts)
-        return Runtime(self.loaded, parts.container, dispatcher, self._handed_over(), phases=self.phases)
+        return Runtime(self.loaded, parts.container, dispatcher, self._handed_over(), parts.live, phases=self.phases)
 
     def parts(self, modules: Sequence[Provider | str]) -> Parts:
         """Everything short of making services and starting.
@@ -144,7 +153,7 @@ class Assembly:
             self._check_services(strategies, container)
             self._refuse()
         assert container is not None, "a graph that cannot be built is a problem"
-        return Parts(container, strategies, arrays, table)
+        return Parts(container, strategies, arrays, table, LiveFeeds(self._live))
 
     @contextmanager
     def _stage(self, rank: Rank, phase: Phase) -> Iterator[None]:
@@ -181,9 +190,15 @@ class Assembly:
             )
             if adapter is not None:
                 self.undo.callback(adapter.close)
+                if hasattr(adapter, "start"):
+                    self._live[name] = adapter
+                    continue
                 array = self._try(("feeds", name, "path"), adapter.open)
                 arrays.update({} if array is None else {name: array})
-        self._opened = frozenset(arrays)
+        if arrays and self._live:
+            recorded = next(iter(arrays))
+            self._say(("feeds", recorded, "adapter"), "is recorded, while other feeds are live", "one or the other")
+        self._opened = frozenset({*arrays, *self._live})
         return arrays
 
     def _is_absent(self, section: str, name: str) -> bool:
@@ -197,6 +212,7 @@ class Assembly:
                 self._say(("feeds", name), f"is ordered by {array.order_by}, but runtime.order_by is {order_by}")
         tables = ((name, array.instrument_table) for name, array in arrays.items())
         rows = self._try(("feeds",), lambda: merge_tables(tables)) or {}
+        rows.update(LiveFeeds(self._live).table())
         venues = self._venues()
         for name, row in rows.items():
             if (said := self.config.instruments.get(name)) is not None:
@@ -308,7 +324,7 @@ class Assembly:
     def _container(self, modules: Sequence[Provider | str]) -> Container | None:
         try:
             given = [_provider(module) for module in (*self.config.runtime.modules, *modules)]
-            container = Container.build(*given, default_services(given, self.config.runtime))
+            container = Container.build(*given, default_services(given, self.config.runtime), io=self.io)
         except WiringError as error:
             self._wiring = error
             return None
@@ -335,11 +351,15 @@ class Assembly:
             digest=runtime.digest,
             seed=runtime.seed,
             config_digest=self.loaded.digest,
-            slice_ticks=runtime.slice_ticks,
+            slice_ticks=min(runtime.slice_ticks, SLICE_TICKS) if parts.live else runtime.slice_ticks,
+            live="spin_then_park" if parts.live else None,
             always_fresh=runtime.always_fresh,
+            io=self.io,
         )
         for name, array in parts.arrays.items():
             dispatcher.feed(name, array)
+        for name in parts.live.adapters:
+            self._try(("feeds", name, "options"), partial(parts.live.open, name, dispatcher))
         store = parts.container.get(StateStorePort)
         for name, strategy in parts.strategies.items():
             settings = self.config.strategies[name]
@@ -353,6 +373,9 @@ class Assembly:
                 window_ns=settings.window_ns,
                 renew=partial(_renewed, type(strategy), name, values, parts.container, self._scopes),
                 store=store,
+                max_lag_records=settings.max_lag_records,
+                max_lag_ns=settings.max_lag_ns,
+                when_lagging=settings.when_lagging,
             )
             self._try(("strategies", name, "class"), register)
         self._refuse()
@@ -451,6 +474,9 @@ def _provider(module: Provider | str) -> Provider:
         found = getattr(importlib.import_module(name), attribute)
     except (ImportError, AttributeError) as error:
         raise WiringError(f"module '{module}' cannot be had: {error}", hint="module:attribute of a Provider") from None
+    except (Exception, SystemExit) as error:  # whatever a module of the user's does when it is imported
+        said = error.message if isinstance(error, TickrailError) else str(error)
+        raise WiringError(f"module '{module}' cannot be had: {type(error).__name__}: {said}") from error
     if not isinstance(found, Provider):
         raise WiringError(f"'{module}' is a {type(found).__name__}; expected a Provider")
     return found

@@ -100,7 +100,6 @@ def backtest(
         RunFailed: The run could not go on; ``error.result`` is its partial result.
     """
     named = named_strategies(strategies)
-    batches: Batches = {"max_ticks": max_ticks, "window_ns": window_ns}
     numbers = {"fee_rate": fee_rate, "seed": seed, "max_ticks": max_ticks, "window_ns": window_ns}
     settings = run_settings(named, instruments, numbers)
     trading, handling = Trading(fee_rate, venue, terms), _Handling(digest, slice_ticks, always_fresh)
@@ -109,7 +108,7 @@ def backtest(
     else:
         dispatcher = _dispatcher(named_arrays(data, start=start, end=end), settings, trading, handling)
     for name, strategy in named.items():
-        dispatcher.register(strategy, name, instruments=instruments, **batches)
+        dispatcher.register(strategy, name, instruments=instruments, max_ticks=max_ticks, window_ns=window_ns)
     return run_to_result(dispatcher, progress, settings)
 
 
@@ -140,14 +139,13 @@ def open_run(
     named = named_strategies(strategies)
     if PULL in named:
         raise ParameterError(f"a strategy has the name '{PULL}', which is that of the run itself", strategy=PULL)
-    batches: Batches = {"max_ticks": max_ticks, "window_ns": window_ns}
     numbers = {"fee_rate": fee_rate, "seed": seed, "max_ticks": max_ticks, "window_ns": window_ns}
     settings = run_settings(named, instruments, numbers)
     arrays = named_arrays(data, start=start, end=end)
     trading = Trading(fee_rate, venue, terms)
     dispatcher = _dispatcher(arrays, settings, trading, _Handling(digest, slice_ticks, always_fresh))
     for name, strategy in named.items():
-        dispatcher.register(strategy, name, instruments=instruments, **batches)
+        dispatcher.register(strategy, name, instruments=instruments, max_ticks=max_ticks, window_ns=window_ns)
     strategy = PullStrategy()
     dispatcher.register_pull(strategy, PULL, instruments=instruments)
     return PullRun(dispatcher, strategy, settings)

@@ -19,6 +19,7 @@ from tickrail.orchestration.assembly import Assembly
 from tickrail.orchestration.checks import Check
 from tickrail.orchestration.phases import Phase, attribute
 from tickrail.orchestration.provider import Provider
+from tickrail.orchestration.run_claim import build_name, claimed
 from tickrail.orchestration.runtime import Runtime
 from tickrail.orchestration.tracing import span
 from tickrail.orchestration.wiring import Wiring, wiring_of
@@ -133,6 +134,8 @@ class RuntimeBootstrapper:
         LOG.info("configuration of environment %s: digest %s", loaded.env, loaded.digest.hex())
         with ExitStack() as undo:
             self._log_to(loaded, undo)
+            if loaded.config.runtime.exclusive:
+                undo.enter_context(claimed(loaded, build_name()))
             with span("tickrail.bootstrap", environment=loaded.env):
                 assembly = Assembly(loaded, undo)
                 runtime = assembly.build(self.modules, self.checks)

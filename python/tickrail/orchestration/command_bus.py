@@ -24,7 +24,6 @@ from tickrail.errors import (
     ShuttingDown,
     WouldDeadlock,
 )
-from tickrail.orchestration.bus.bridge import awaited
 from tickrail.orchestration.bus.envelope import Envelope
 from tickrail.orchestration.bus.events import Subscribers, Unsubscribe
 from tickrail.orchestration.bus.letters import Answered, DeadLetter, DeadLetters, Reason
@@ -172,6 +171,8 @@ class CommandBus:
             return await self._coroutine(route, self._envelope(route, command, None, None))
         if not route.is_async and key is None and self._standing() == ON_IT:
             return self._inline(route, command)
+        from tickrail.orchestration.bus.bridge import awaited  # late, as asyncio is: most runs need neither
+
         receipt = self._send(route, command, key, expires_s)
         if timeout_s is None:
             return await awaited(receipt)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeAlias
+from typing import Any, Final, Literal, Self, TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -17,17 +17,44 @@ from tickrail.domain.near import did_you_mean
 from tickrail.domain.ticks import BAR_DTYPE, QUOTE_DTYPE, TRADE_DTYPE
 from tickrail.errors import DataError, PublishError
 
-__all__ = ["Backwards", "Feed", "Numbering", "Policy", "Publisher", "Trades", "feed_settings", "records_of_columns"]
+__all__ = [
+    "Backwards",
+    "Feed",
+    "FeedSettings",
+    "Numbering",
+    "Policy",
+    "Publisher",
+    "RatePolicy",
+    "Trades",
+    "feed_settings",
+    "records_of_columns",
+]
 
 Policy: TypeAlias = Literal["block", "reject", "drop_newest", "drop_oldest", "conflate"]
 Trades: TypeAlias = Literal["keep", "sum", "drop"]
 Backwards: TypeAlias = Literal["pass", "reject", "reorder"]
+RatePolicy: TypeAlias = Literal["reject", "wait"]
 Numbering: TypeAlias = Literal["ignored", "by_instrument", "by_publisher"]
 
 CODES: Final = {"quote": (1, QUOTE_DTYPE), "trade": (2, TRADE_DTYPE), "bar": (3, BAR_DTYPE)}
 SIDES: Final = {"NONE": 0, "BUY": 1, "SELL": 2}
 NO_SIZE: Final = 1
 SIZES: Final = {"quote": ("bid_size", "ask_size"), "trade": ("size",), "bar": ()}
+
+
+class FeedSettings(TypedDict, total=False):
+    """What a feed can be opened with; see ``TickDispatcher.live_feed``."""
+
+    policy: Policy
+    capacity: int
+    timeout_s: float
+    trades: Trades
+    backwards: Backwards
+    reorder_ns: int
+    numbering: Numbering
+    stale_after_ns: int
+    rate_limit: int
+    instruments: Sequence[InstrumentId | str]
 
 
 class Feed:
@@ -192,6 +219,9 @@ def feed_settings(
     numbering: Numbering,
     stale_after_ns: int,
     rate_limit: int,
+    rate_policy: RatePolicy,
+    high_watermark: int,
+    low_watermark: int,
 ) -> dict[str, Any]:
     """What the native feed is opened with."""
     return dict(locals())

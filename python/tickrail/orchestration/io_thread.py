@@ -6,17 +6,19 @@ dispatch thread: a coroutine that hogs the loop delays other coroutines, and no 
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
 import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from tickrail.errors import IllegalTransition, WrongThread
+
+if TYPE_CHECKING:  # asyncio is a fifth of what a run imports, and most runs need none of it
+    import asyncio
+    import concurrent.futures
 
 __all__ = ["CLOSE_TIMEOUT_S", "MAX_KEPT_FAILURES", "IoFailure", "IoThread"]
 
@@ -85,6 +87,8 @@ class IoThread:
         Raises:
             IllegalTransition: The thread is closed; the coroutine is closed too.
         """
+        import asyncio
+
         with self._lock:
             if not self._closing:
                 return asyncio.run_coroutine_threadsafe(coroutine, self._started_loop())
@@ -109,6 +113,13 @@ class IoThread:
         except BaseException:
             future.cancel()
             raise
+
+    def later(self, delay_s: float, act: Callable[[], object]) -> None:
+        """Call ``act`` on the I/O thread after ``delay_s``; not at all once it is closed. Any thread."""
+        with self._lock:
+            if not self._closing:
+                loop = self._started_loop()
+                loop.call_soon_threadsafe(loop.call_later, delay_s, act)
 
     def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> tuple[str, ...]:
         """Cancel everything, wait at most ``timeout_s`` for it to end, and stop the thread. Idempotent.
@@ -138,6 +149,8 @@ class IoThread:
         self.close()
 
     def _started_loop(self) -> asyncio.AbstractEventLoop:
+        import asyncio
+
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._loop.set_exception_handler(lambda _, context: self._note(context))
@@ -146,6 +159,8 @@ class IoThread:
         return self._loop
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        import asyncio
+
         asyncio.set_event_loop(loop)
         try:
             while not self._closing:
@@ -163,6 +178,8 @@ class IoThread:
             self._note({"message": f"{type(error).__name__} left the loop", "exception": error})
 
     def _note(self, context: dict[str, Any]) -> None:
+        import asyncio
+
         task = context.get("task") or context.get("future")
         name = _name(task) if isinstance(task, asyncio.Task) else ""
         failure = IoFailure(str(context.get("message", "")), name, context.get("exception"))
@@ -173,6 +190,8 @@ class IoThread:
 
 
 async def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    import asyncio
+
     current = asyncio.current_task()
     tasks = [task for task in asyncio.all_tasks(loop) if task is not current]
     for task in tasks:
@@ -186,6 +205,8 @@ def _name(task: asyncio.Task[Any]) -> str:
 
 def _names(loop: asyncio.AbstractEventLoop) -> tuple[str, ...]:
     """The tasks that are still there, as seen from another thread."""
+    import asyncio
+
     try:
         return tuple(sorted(_name(task) for task in asyncio.all_tasks(loop) if not task.done())) or ("a callback",)
     except RuntimeError:  # asyncio's set of tasks kept changing while it was looked at

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeAlias
 
-from tickrail._native import InstrumentId, Recorder
+from tickrail._native import FeedEvent, InstrumentId, Recorder
 from tickrail.domain.venue_terms import InstrumentTerms, VenueTerms
 from tickrail.orchestration.backtest import (
     Instruments,
@@ -19,8 +19,8 @@ from tickrail.orchestration.backtest import (
     run_settings,
     run_to_result,
 )
-from tickrail.orchestration.feeds import Backwards, Feed, Numbering, Policy, Trades
-from tickrail.orchestration.tick_dispatcher import DigestMode, Progress, TickDispatcher
+from tickrail.orchestration.feeds import Backwards, Feed, Numbering, Policy, RatePolicy, Trades
+from tickrail.orchestration.tick_dispatcher import PATIENCE_S, DigestMode, Progress, TickDispatcher, WhenLagging
 from tickrail.orchestration.trading import Trading
 from tickrail.report.accounts import Accounts
 from tickrail.report.result import Result
@@ -54,6 +54,9 @@ def open_live(
     slice_ticks: int = SLICE_TICKS,
     max_ticks: int = 4_096,
     window_ns: int = 0,
+    max_lag_records: int = 0,
+    max_lag_ns: int = 0,
+    when_lagging: WhenLagging = "skip_to_latest",
     switch_interval_s: float | None = SWITCH_INTERVAL_S,
     always_fresh: bool = False,
 ) -> LiveRun:
@@ -74,6 +77,10 @@ def open_live(
         slice_ticks: Most records that are taken from one publisher before the next has its turn.
         max_ticks: Most ticks of a batch, for classes with ``on_batch``; it also ends when nothing more has arrived.
         window_ns: Time span of a batch, aligned to the epoch; 0 is none.
+        max_lag_records: Most records that may wait in a publisher's ring, else ``when_lagging`` holds; 0 is no limit.
+        max_lag_ns: Longest time that the next record may have waited; 0 is no limit.
+        when_lagging: What becomes of a strategy's records beyond that: ``skip_to_latest``, ``conflate``, or it fails
+            (``fail``).
         switch_interval_s: ``sys.setswitchinterval`` while the run goes on; ``None`` leaves it as it is.
         always_fresh: Hand out a new object for each tick, kept or not; never changes a result.
 
@@ -97,7 +104,16 @@ def open_live(
         venues=trading.venues,
     )
     for name, strategy in named.items():
-        dispatcher.register(strategy, name, instruments=subscribed, max_ticks=max_ticks, window_ns=window_ns)
+        dispatcher.register(
+            strategy,
+            name,
+            instruments=subscribed,
+            max_ticks=max_ticks,
+            window_ns=window_ns,
+            max_lag_records=max_lag_records,
+            max_lag_ns=max_lag_ns,
+            when_lagging=when_lagging,
+        )
     return LiveRun(dispatcher, settings, switch_interval_s)
 
 
@@ -136,6 +152,10 @@ class LiveRun:
         numbering: Numbering = "ignored",
         stale_after_ns: int = 0,
         rate_limit: int = 0,
+        rate_policy: RatePolicy = "reject",
+        high_watermark: int = 0,
+        low_watermark: int = 0,
+        on_event: Callable[[FeedEvent], object] | None = None,
         instruments: Sequence[InstrumentId | str] = (),
     ) -> Feed:
         """Open a feed; see ``TickDispatcher.live_feed``."""
@@ -150,12 +170,12 @@ class LiveRun:
             numbering=numbering,
             stale_after_ns=stale_after_ns,
             rate_limit=rate_limit,
+            rate_policy=rate_policy,
+            high_watermark=high_watermark,
+            low_watermark=low_watermark,
+            on_event=on_event,
             instruments=instruments,
         )
-
-    def accounts(self) -> Accounts:
-        """What became of every record, at one moment: by feed and by strategy. Any thread, at any time."""
-        return self._dispatcher.accounts()
 
     def record(self, *, capacity: int = RECORDING_SLOTS, most: int = RECORDING_MOST) -> Recorder:
         """Keep what the run takes from now on; before ``run``. Its ``finish()`` gives a ``Recording``.
@@ -180,6 +200,10 @@ class LiveRun:
         """
         with switch_interval(self._switch_interval_s):
             return run_to_result(self._dispatcher, progress, self._settings)
+
+    def accounts(self, patience_s: float = PATIENCE_S) -> Accounts:
+        """The accounts of all feeds and strategies at one moment; see ``TickDispatcher.accounts``. Any thread."""
+        return self._dispatcher.accounts(patience_s)
 
     def seal(self) -> None:
         """Open no more feeds and publishers: the run ends once those that there are have closed. Idempotent."""

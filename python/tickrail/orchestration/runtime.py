@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from contextlib import ExitStack
-from typing import Self
+from typing import TYPE_CHECKING, Self, Unpack
 
 from tickrail.config import LoadedConfig, RuntimeConfig
 from tickrail.errors import IllegalTransition, RunFailed
 from tickrail.orchestration.backtest import run_to_result
 from tickrail.orchestration.command_bus import CommandBus
 from tickrail.orchestration.container import Container
+from tickrail.orchestration.feeds import Feed, FeedSettings
 from tickrail.orchestration.hook_watch import watched_hooks
+from tickrail.orchestration.live import SWITCH_INTERVAL_S, switch_interval
+from tickrail.orchestration.live_feeds import LiveFeeds
 from tickrail.orchestration.lives import Lives, PauseMode, Receipt
 from tickrail.orchestration.phases import Phase, Phases
 from tickrail.orchestration.tick_dispatcher import Progress, TickDispatcher
 from tickrail.report.result import Result
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["Runtime"]
 
@@ -42,6 +47,7 @@ class Runtime:
         container: Container,
         dispatcher: TickDispatcher,
         undo: ExitStack,
+        live: LiveFeeds | None = None,
         *,
         phases: Phases | None = None,
     ) -> None:
@@ -51,6 +57,7 @@ class Runtime:
         self.dispatcher = dispatcher
         self.graph_hash = ""
         self._undo = undo
+        self._live = live or LiveFeeds()
         self._began = False
         self._closed = False
 
@@ -85,6 +92,21 @@ class Runtime:
         """The configuration."""
         return self.loaded.config
 
+    def feed(self, name: str, **settings: Unpack[FeedSettings]) -> Feed:
+        """A live feed: that of the configuration, or a new one with the settings of ``TickDispatcher.live_feed``.
+
+        Any thread, before the run or while it goes on.
+
+        Raises:
+            FeedError: The run is a backtest, or a feed of the configuration was asked for with settings.
+            FeedClosed: The run is ending.
+        """
+        return self._live.feed(self.dispatcher, name, settings)
+
+    def seal(self) -> None:
+        """Open no more live feeds and publishers: the run ends once those that there are have closed. Any thread."""
+        self.dispatcher.seal()
+
     def run(self, progress: Progress | None = None) -> Result:
         """Run to the end of the data, on this thread, and return what came of it.
 
@@ -98,8 +120,14 @@ class Runtime:
         self._begin()
         settings = self.config.runtime
         self.lives.hook_deadline_ns = settings.hook_deadline_ns
-        with self.lives.whole_start(self.request_stop) as started, watched_hooks(self.lives):
-            result = run_to_result(self.dispatcher, progress, self.config.model_dump(mode="json", by_alias=True))
+        plain = self.config.model_dump(mode="json", by_alias=True)
+        with (
+            switch_interval(SWITCH_INTERVAL_S if self._live else None),
+            self.lives.whole_start(self.request_stop) as started,
+            watched_hooks(self.lives),
+        ):
+            self._live.start()
+            result = run_to_result(self.dispatcher, progress, plain)
         if started.failed is not None:
             raise _not_started(started.failed, result)
         return result
@@ -109,6 +137,8 @@ class Runtime:
 
         ``progress`` is called on the worker thread.
         """
+        import asyncio
+
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Result] = loop.create_future()
         worker = threading.Thread(target=self._run_into, args=(loop, done, progress), name="tickrail-dispatch")

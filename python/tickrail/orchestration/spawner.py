@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
+from tickrail._native import CommandLanes
 from tickrail.errors import SpawnTimedOut
 from tickrail.orchestration.io_thread import IoThread
+
+if TYPE_CHECKING:
+    import concurrent.futures
 
 __all__ = ["SPAWN_TIMEOUT_S", "Spawner"]
 
@@ -17,6 +21,14 @@ __all__ = ["SPAWN_TIMEOUT_S", "Spawner"]
 SPAWN_TIMEOUT_S: Final = 60.0
 #: The wait looks this often whether the run is to stop; the result itself ends it at once.
 LOOK_S: Final = 0.05
+
+#: A result whose lane is full tries again after this long: commands are taken within microseconds, unless a handler
+#: blocks.
+RETRY_S: Final = 0.005
+#: The lane of results, their kind, and what a full lane answers.
+NORMAL: Final = 1
+RESULT: Final = 17
+FULL: Final = 1
 
 Key = tuple[int, int]
 
@@ -35,12 +47,19 @@ class Spawner:
         self._timeout_s = timeout_s
         self._stopping = stopping
         self._running: dict[Key, _Running] = {}
+        self._lanes: CommandLanes | None = None
+
+    def deliver_by(self, lanes: CommandLanes) -> None:
+        """In a live run: results come by ``lanes`` when they are there, instead of being waited for."""
+        self._lanes = lanes
 
     def start(self, strategy: int, number: int, name: str, coroutine: Coroutine[Any, Any, object]) -> None:
         """Begin ``coroutine``, the ``number``-th of ``strategy``."""
         shown = getattr(coroutine, "__qualname__", type(coroutine).__name__)
         future = self._io.run(coroutine)
         self._running[strategy, number] = _Running(future, name, shown, time.monotonic() + self._timeout_s)
+        if self._lanes is not None:
+            future.add_done_callback(partial(self._deliver, self._lanes, strategy, number))
 
     def settle(self, strategy: int, number: int) -> bool | None:
         """Wait until it has ended: whether by an exception; ``None`` where the run is to stop first.
@@ -48,6 +67,8 @@ class Spawner:
         Raises:
             SpawnTimedOut: It takes longer than a simulation waits.
         """
+        import concurrent.futures
+
         running = self._running[strategy, number]
         while not running.future.done():
             if self._stopping():
@@ -73,6 +94,17 @@ class Spawner:
         running = self._running.pop((strategy, number), None)
         if running is not None:
             running.future.cancel()
+
+    def _deliver(
+        self, lanes: CommandLanes, strategy: int, number: int, future: concurrent.futures.Future[object]
+    ) -> None:
+        """On the I/O thread, or wherever the future was cancelled: then nobody wants it."""
+        if future.cancelled() and (strategy, number) not in self._running:
+            return
+        failed = future.cancelled() or future.exception() is not None
+        payload = number.to_bytes(4, "little") + bytes([failed])
+        if lanes.push(NORMAL, strategy, payload, future, kind=RESULT) == FULL:
+            self._io.later(RETRY_S, partial(self._deliver, lanes, strategy, number, future))
 
     def _too_long(self, running: _Running) -> SpawnTimedOut:
         return SpawnTimedOut(

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
@@ -14,12 +15,14 @@ import numpy as np
 from tickrail._native import (
     CompiledCode,
     Dispatcher,
+    FeedEvent,
     InstrumentId,
     Recorder,
     Recording,
     Tick,
     TickArray,
     open_lanes,
+    operations,
     record_commands,
     recording_header,
     replay_commands,
@@ -29,7 +32,7 @@ from tickrail.domain.near import did_you_mean
 from tickrail.domain.positions import Position
 from tickrail.domain.venue_terms import VenueTerms
 from tickrail.errors import DataError, HandlerError, ParameterError
-from tickrail.orchestration.feeds import Backwards, Feed, Numbering, Policy, Trades, feed_settings
+from tickrail.orchestration.feeds import Backwards, Feed, Numbering, Policy, RatePolicy, Trades, feed_settings
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.keeper import Keeper
 from tickrail.orchestration.lives import Lives
@@ -42,11 +45,13 @@ from tickrail.strategy.strategy import Strategy, check_ready, parameters_of
 
 if TYPE_CHECKING:
     from tickrail.orchestration.command_bus import CommandBus
+    from tickrail.orchestration.control import Control
     from tickrail.strategy.compiled.code import Compiled
 
-__all__ = ["DigestMode", "Progress", "TickDispatcher"]
+__all__ = ["DigestMode", "Progress", "TickDispatcher", "WhenLagging"]
 
 Progress: TypeAlias = Callable[[int, int | None], object]
+WhenLagging: TypeAlias = Literal["skip_to_latest", "conflate", "fail"]
 DigestMode: TypeAlias = Literal["events", "full"]
 COMPILED_RAISED: Final = "the compiled handler raised"  # all that machine code says
 ENDS: dict[str | None, Status] = {"end": "complete", "stopped": "stopped", "interrupted": "interrupted"}
@@ -121,6 +126,8 @@ class TickDispatcher:
         self._native = native
         self.lives = Lives(native.lives, self.strategies)
         native.watch(self.lives.watcher)
+        if live is not None:
+            spawner.deliver_by(open_lanes(native))
 
     def feed(self, name: str, ticks: TickArray) -> int:
         """Add a feed; at equal times, earlier feeds come first. Returns its number."""
@@ -139,6 +146,10 @@ class TickDispatcher:
         numbering: Numbering = "ignored",
         stale_after_ns: int = 0,
         rate_limit: int = 0,
+        rate_policy: RatePolicy = "reject",
+        high_watermark: int = 0,
+        low_watermark: int = 0,
+        on_event: Callable[[FeedEvent], object] | None = None,
         instruments: Sequence[InstrumentId | str] = (),
     ) -> Feed:
         """Open a feed of a live run. Any thread, before the run or while it goes on.
@@ -157,7 +168,11 @@ class TickDispatcher:
             numbering: Within what the source's ``sequence`` counts: a jump becomes a GAP record, a repetition goes.
             stale_after_ns: After this long without a record strategies are told, by a STALE record an instrument;
                 0: never.
-            rate_limit: Most records a second; what is above is rejected. 0: no limit.
+            rate_limit: Most records a second, with bursts of a tenth of that; 0: no limit.
+            rate_policy: What is above it is rejected, or its publisher waits for its turn (``wait``).
+            high_watermark: Strategies and ``on_event`` are told when so many records of a publisher wait; 0: never.
+            low_watermark: And again when so few do.
+            on_event: Called on the dispatch thread with each ``FeedEvent``: a watermark, or a loss once it is over.
             instruments: What it is about, for STALE before anything has come; what comes is added.
 
         Raises:
@@ -175,8 +190,11 @@ class TickDispatcher:
             numbering=numbering,
             stale_after_ns=stale_after_ns,
             rate_limit=rate_limit,
+            rate_policy=rate_policy,
+            high_watermark=high_watermark,
+            low_watermark=low_watermark,
         )
-        return Feed(self._native.open_feed(name, settings, list(instruments)))
+        return Feed(self._native.open_feed(name, settings, list(instruments), on_event))
 
     def seal(self) -> None:
         """Open no more live feeds and publishers; the run ends once those that there are have closed. Any thread."""
@@ -204,6 +222,9 @@ class TickDispatcher:
         window_ns: int = 0,
         renew: Callable[[], Strategy] | None = None,
         store: StateStorePort | None = None,
+        max_lag_records: int = 0,
+        max_lag_ns: int = 0,
+        when_lagging: WhenLagging = "skip_to_latest",
     ) -> int:
         """Add a strategy; each tick reaches strategies in this order. Returns its number.
 
@@ -215,14 +236,23 @@ class TickDispatcher:
             window_ns: Time span of a batch, aligned to the epoch; 0 is none.
             renew: Makes another object of the class, for a restart; without it the object lives once.
             store: Where its state is kept from one life to the next.
+            max_lag_records: Most records that may wait in a publisher's ring, else ``when_lagging`` holds; 0 is no
+                limit.
+            max_lag_ns: Longest time that the next record may have waited; 0 is no limit.
+            when_lagging: ``skip_to_latest``, ``conflate`` or ``fail``; where ticks come from live feeds.
         """
         self._admit(strategy, name, instruments)
+        if max_lag_records and max_lag_ns:
+            raise ParameterError(
+                f"{name}: max_lag_records and max_lag_ns are both set; a rule for lag has one limit", strategy=name
+            )
         keeper = Keeper(name, self.strategies, renew, store, partial(_compile, self._compiled, self._compile_s))
         edges = {"max_ticks": max_ticks, "window_ns": window_ns}
         if is_compiled(type(strategy)):
             number = self._register_compiled(strategy, name, instruments, edges, keeper)
         else:
             number = self._native.register(strategy, name, instruments=instruments, **edges, keeper=keeper)
+        self._native.limit_lag(number, max_records=max_lag_records, max_ns=max_lag_ns, when_lagging=when_lagging)
         self.strategies[name] = strategy
         if renew is not None:
             self.lives.watcher.renewable.add(name)
@@ -280,12 +310,36 @@ class TickDispatcher:
             RuntimeError: The run has begun without one.
         """
         if self._commands is None:
-            from tickrail.orchestration.command_bus import CommandBus  # late: most backtests have no use for it
+            from tickrail.orchestration.bus.builtin import BuiltIn  # late: most backtests have no use for it
+            from tickrail.orchestration.command_bus import CommandBus
 
             lanes = open_lanes(self._native)
             self._commands = CommandBus(lanes, strategy_number=self._number)
             lanes.receive(self._commands)
+            self._built_in = BuiltIn(
+                self._commands, operations(self._native), self.strategies, self.instruments, self.request_stop
+            )
         return self._commands
+
+    def open_control(self, path: Path, run: str, *, trading_file: Path | None = None) -> Control:
+        """Serve operators at the socket ``path`` until the answer is closed. Before the run begins.
+
+        Args:
+            path: The socket, in a folder of this user.
+            run: What the run is called.
+            trading_file: Where the state of trading is kept over restarts; what it says holds from now on.
+
+        Raises:
+            OSError: Another process serves the socket, or a file cannot be had.
+        """
+        from tickrail.orchestration.control import Control  # late: as above
+
+        bus = self.commands
+        if trading_file is not None:
+            trading_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._built_in.operations = operations(self._native, trading_file)
+            self._built_in.operations.load()
+        return Control(bus, open_lanes(self._native), self._built_in.operations, path, run)
 
     def record_commands(self, sink: Callable[[bytes], object]) -> None:
         """Give ``sink`` the header of a recording, and then each command that the loop takes, as bytes to be written.

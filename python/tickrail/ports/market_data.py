@@ -8,9 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from tickrail._native import InstrumentId, Tick, TickArray
+from tickrail._native import InstrumentId, PublisherCore, Tick, TickArray
 
-__all__ = ["FeedPort", "MarketDataPort", "MarketView"]
+__all__ = ["FeedPort", "LiveFeed", "LiveMarketData", "MarketDataPort", "MarketView"]
 
 
 @runtime_checkable
@@ -70,6 +70,19 @@ class MarketView(Protocol):
 
 
 @runtime_checkable
+class LiveFeed(Protocol):
+    """What a live adapter publishes into. Any thread."""
+
+    def publisher(self) -> PublisherCore:
+        """Open a stream of records for one thread, or one event loop.
+
+        Raises:
+            FeedClosed: The run is over.
+        """
+        ...
+
+
+@runtime_checkable
 class MarketDataPort(MarketView, Protocol):
     """A source of live market data: what an adapter of a venue or a vendor offers.
 
@@ -93,4 +106,28 @@ class MarketDataPort(MarketView, Protocol):
 
     def close(self) -> None:
         """End the stream and let go of the connection. Idempotent, any thread."""
+        ...
+
+
+@runtime_checkable
+class LiveMarketData(Protocol):
+    """A source of live ticks. An adapter is constructed with ``name`` and the keys of its table as keywords.
+
+    Attributes:
+        instruments: Ids of what it brings; they join the run's table.
+        settings: How its feed is opened: ``policy``, ``capacity`` and what else ``TickDispatcher.live_feed`` takes.
+
+    Threads: ``start`` and ``close`` are called from the thread that runs and closes; it publishes from threads of its
+    own, each with a publisher of its own, and ends them when a call raises ``FeedClosed``.
+    """
+
+    instruments: Sequence[str]
+    settings: Mapping[str, Any]
+
+    def start(self, feed: LiveFeed) -> None:
+        """Begin to publish into ``feed``, and return at once; called when the run begins."""
+        ...
+
+    def close(self) -> None:
+        """End every thread and connection that ``start`` began; idempotent."""
         ...

@@ -195,10 +195,10 @@ pub fn check_record(tick: &Tick, instruments: &[InstrumentInfo]) -> Result<bool,
 #[inline]
 fn check_content(tick: &Tick, instruments: &[InstrumentInfo]) -> Result<bool, Offence> {
     let Some(info) = instruments.get(tick.instrument as usize) else {
-        return Err(offence(Problem::NoInstrument, &tick.instrument));
+        return Err(no_instrument(tick.instrument));
     };
     if tick.side > 2 {
-        return Err(offence(Problem::UnknownSide, &tick.side));
+        return Err(unknown_side(tick.side));
     }
     match Kind::from_code(tick.kind) {
         Some(Kind::Quote) => return check_quote(tick, info),
@@ -268,6 +268,22 @@ fn check_bar(tick: &Tick, info: &InstrumentInfo) -> Result<(), Offence> {
 #[cold]
 fn offence(problem: Problem, value: &dyn std::fmt::Display) -> Offence {
     Offence { problem, value: value.to_string() }
+}
+
+/// A source without a name for the instrument gives no row of the table.
+#[cold]
+fn no_instrument(instrument: u32) -> Offence {
+    if instrument == u32::MAX {
+        offence(Problem::NoInstrument, &"null")
+    } else {
+        offence(Problem::NoInstrument, &instrument)
+    }
+}
+
+/// A word that is no side comes as the highest code.
+#[cold]
+fn unknown_side(side: u8) -> Offence {
+    if side == u8::MAX { offence(Problem::UnknownSide, &"another word") } else { offence(Problem::UnknownSide, &side) }
 }
 
 #[cold]

@@ -64,6 +64,10 @@ pub enum EventKind {
     SpawnCancel = 17,
     /// The result of a coroutine came in.
     SpawnResult = 18,
+    /// The loop was farther behind than a strategy wants.
+    Lag = 19,
+    /// A feed told something of itself.
+    Feed = 20,
 }
 
 /// XXH3-128 of records, as little-endian bytes: how a source names its content.

@@ -6,13 +6,14 @@
 //! Reading order: [`tick`] (the record), [`source`] (what hands slices of records to the loop), [`order`] (feeds merged
 //! into one), [`ring`] (records from another thread), [`feed`] (rings, rules and accounts of a live run), [`file`], [`check`] and [`generate`] (records on disk, their rules,
 //! and made ones), [`clock`] and [`timer`] (time in a simulation), [`venue`] (orders and what they make), [`lifecycle`],
-//! [`dispatch`] (the loop that brings them together), [`replay`] (a live run's order, kept and run again), [`handler`] (strategies in machine code), [`stop`] (how it is told to stop), [`command`] (what others tell it), [`digest`] (one number for a
+//! [`dispatch`] (the loop that brings them together), [`replay`] (a live run's order, kept and run again), [`handler`] (strategies in machine code), [`stop`] (how it is told to stop), [`command`] (what others tell it), [`trading`] (the gate that orders pass), [`control`] (an operator's socket), [`digest`] (one number for a
 //! whole run).
 
 pub mod block;
 pub mod check;
 pub mod clock;
 pub mod command;
+pub mod control;
 pub mod csv;
 pub mod digest;
 pub mod dispatch;
@@ -28,9 +29,11 @@ pub mod replay;
 pub mod ring;
 pub mod source;
 pub mod stop;
+#[cfg_attr(shuttle, path = "../../models/schedules/src/sync.rs")]
 mod sync;
 pub mod tick;
 pub mod timer;
+pub mod trading;
 pub mod venue;
 
 pub use block::TickBlock;

@@ -546,3 +546,17 @@ proptest! {
         }
     }
 }
+
+/// Found by fuzzing tick files: the loop never came back.
+#[test]
+fn a_tick_at_the_last_of_all_times_ends_no_window_for_ever() {
+    for delivery in [
+        Delivery::Ticks,
+        Delivery::Batches(BatchEdges { max_ticks: 10, window_ns: 0 }),
+        Delivery::Batches(BatchEdges { max_ticks: 10, window_ns: 1_000 }),
+    ] {
+        let ticks = [1, i64::MAX].map(|time| Tick::quote(time, 0, 1.0, 2.0, 1.0, 1.0)).to_vec();
+        let (dispatcher, outcome) = Bench::new(vec![ticks], 1).with(delivery, |_, _, _| Ok(())).run();
+        assert_eq!((outcome, dispatcher.accounts()[0].delivered), (Outcome::End, 2), "{delivery:?}");
+    }
+}

@@ -370,7 +370,7 @@ fn a_run_that_was_stopped_within_a_slice_is_cut_there_when_it_runs_again() {
 fn records_that_are_no_recording_are_refused() {
     let entry = |mark, now_ns| Entry { mark, position: 0, now_ns }.to_record();
     let end = Mark::End { taken: u32::MAX, is_complete: true };
-    let taken = Mark::Taken { feed: 0, publisher: 0, count: 2 };
+    let taken = Mark::Taken { feed: 0, publisher: 0, count: 2, waiting: 2 };
     let start = entry(Mark::Start, 5);
     let good = [start, entry(taken, 6), quote(1, 0), quote(2, 0), entry(end, 7)];
     assert_eq!(Recording::from_records(&good).unwrap().ticks().len(), 2);

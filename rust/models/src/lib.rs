@@ -6,7 +6,9 @@
 
 pub use tickrail_core::{source, tick};
 
+pub mod aged;
 pub mod command;
+pub mod feed;
 #[path = "../../core/src/ring/mod.rs"]
 pub mod ring;
 pub mod stop;

@@ -1,8 +1,8 @@
 //! The conflation table over every interleaving: the last record of a key arrives, and all are taken or counted.
 
 use loom::thread;
-use tickrail_models::ring;
 use tickrail_models::tick::Tick;
+use tickrail_models::{aged, ring};
 
 fn tick(sequence: u64) -> Tick {
     Tick { sequence, ..Tick::quote(sequence as i64, 0, 0.0, 0.0, 0.0, 0.0) }
@@ -10,7 +10,7 @@ fn tick(sequence: u64) -> Tick {
 
 fn check(puts: &'static [u32], keys: usize, looks: usize) {
     loom::model(move || {
-        let (mut writer, mut reader) = ring::conflation(keys).unwrap();
+        let (mut writer, mut reader) = aged::conflation(keys).unwrap();
         let publisher = thread::spawn(move || {
             for (sequence, &key) in (1..).zip(puts) {
                 writer.put(key, &tick(sequence));
@@ -45,6 +45,36 @@ fn one_key_that_is_replaced_while_it_is_taken() {
 }
 
 #[test]
+fn two_keys_that_are_taken_as_they_come() {
+    check(&[0, 1], 2, 2);
+}
+
+#[test]
 fn two_keys_in_turn() {
     check(&[0, 1, 0], 2, 1);
+}
+
+#[test]
+#[ignore = "deep: minutes"]
+fn deep_two_keys_replaced_in_turn() {
+    check(&[0, 1, 0, 1], 2, 2);
+}
+
+#[test]
+fn it_is_not_drained_before_the_last_record_was_taken() {
+    loom::model(|| {
+        let (mut writer, mut reader) = aged::conflation(1).unwrap();
+        let publisher = thread::spawn(move || {
+            writer.put(0, &tick(1));
+            writer.close();
+        });
+        let mut taken = None;
+        for _ in 0..2 {
+            if reader.is_drained() {
+                assert_eq!(taken, Some(1), "drained, and nothing came");
+            }
+            taken = taken.or(reader.take().map(|(_, tick)| tick.sequence));
+        }
+        publisher.join().unwrap();
+    });
 }

@@ -1,8 +1,8 @@
 //! The drop-oldest ring over every interleaving: nothing torn, nothing out of order, every record taken or counted.
 
 use loom::thread;
-use tickrail_models::ring;
 use tickrail_models::tick::Tick;
+use tickrail_models::{aged, ring};
 
 fn tick(sequence: u64) -> Tick {
     Tick { sequence, ..Tick::quote(sequence as i64, 0, 1.0, 2.0, 1.0, 1.0) }
@@ -11,7 +11,7 @@ fn tick(sequence: u64) -> Tick {
 /// `batches` are published one after the other while `looks` times at most `max` records are taken.
 fn check(batches: &'static [u64], looks: usize, max: usize) {
     loom::model(move || {
-        let (mut producer, mut consumer) = ring::drop_oldest(2).unwrap();
+        let (mut producer, mut consumer) = aged::drop_oldest(2).unwrap();
         let publisher = thread::spawn(move || {
             let mut sent = 0;
             for &count in batches {
@@ -57,12 +57,25 @@ fn batches_larger_than_what_is_free() {
 #[test]
 fn what_is_seen_adds_up_at_any_moment() {
     loom::model(|| {
-        let (mut producer, mut consumer) = ring::drop_oldest(2).unwrap();
-        producer.publish(&[tick(0), tick(1)]);
-        let publisher = thread::spawn(move || producer.publish(&[tick(2), tick(3)]));
+        let (mut producer, mut consumer) = aged::drop_oldest(2).unwrap();
+        assert_eq!(producer.publish(&[tick(0)]), 1);
+        assert_eq!(producer.publish(&[tick(1), tick(2)]), 2, "nobody copies, so that nothing is in the way");
+        let publisher = thread::spawn(move || producer.publish(&[tick(3), tick(4)]));
         consumer.take(1, &mut Vec::new());
         let (dropped, pending) = consumer.counts();
-        assert!((2..=4).contains(&(consumer.taken() + dropped + pending)));
+        assert!((3..=5).contains(&(consumer.taken() + dropped + pending)));
         publisher.join().unwrap();
     });
+}
+
+#[test]
+#[ignore = "deep: minutes"]
+fn deep_single_records_over_three_laps() {
+    check(&[1, 1, 1, 1, 1, 1], 3, 1);
+}
+
+#[test]
+#[ignore = "deep: minutes"]
+fn deep_batches_of_all_sizes() {
+    check(&[1, 3, 2], 3, 2);
 }

@@ -1,7 +1,8 @@
 //! The observer ring over every interleaving: never torn, in order, and each record seen or counted as lost.
 
 use loom::thread;
-use tickrail_models::ring::{self, Observer};
+use tickrail_models::aged;
+use tickrail_models::ring::Observer;
 use tickrail_models::tick::Tick;
 
 /// Only its time and sequence are carried under loom; torn is where they differ.
@@ -22,7 +23,7 @@ fn look(observer: &mut Observer, next: &mut u64) {
 #[test]
 fn a_lossy_observer_is_never_torn_and_knows_its_gaps() {
     loom::model(|| {
-        let mut writer = ring::observer(2).unwrap();
+        let mut writer = aged::observer(2).unwrap();
         let mut observer = writer.observer();
         let publisher = thread::spawn(move || {
             for sequence in 0..3 {
@@ -44,7 +45,7 @@ fn a_lossy_observer_is_never_torn_and_knows_its_gaps() {
 #[test]
 fn nothing_is_written_over_that_a_gating_observer_has_not_seen() {
     loom::model(|| {
-        let mut writer = ring::observer(2).unwrap();
+        let mut writer = aged::observer(2).unwrap();
         let mut observer = writer.gating_observer();
         let publisher = thread::spawn(move || {
             let mut sent = 0;
@@ -68,7 +69,7 @@ fn nothing_is_written_over_that_a_gating_observer_has_not_seen() {
 #[test]
 fn a_gate_is_dropped_while_its_owner_moves_on() {
     loom::model(|| {
-        let mut writer = ring::observer(2).unwrap();
+        let mut writer = aged::observer(2).unwrap();
         let mut observer = writer.gating_observer();
         let publisher = thread::spawn(move || {
             assert_eq!(writer.publish(&[tick(0), tick(1)]), 2);
@@ -82,5 +83,42 @@ fn a_gate_is_dropped_while_its_owner_moves_on() {
             look(&mut observer, &mut next);
         }
         assert_eq!(next, sent);
+    });
+}
+
+#[test]
+fn what_a_gating_observer_has_seen_it_has_not_lost_when_it_leaves() {
+    loom::model(|| {
+        let mut writer = aged::observer(2).unwrap();
+        let mut observer = writer.gating_observer();
+        assert_eq!(writer.publish(&[tick(0), tick(1)]), 2);
+        let reader = thread::spawn(move || {
+            let mut next = 0;
+            look(&mut observer, &mut next);
+            next
+        });
+        writer.publish(&[tick(2)]);
+        assert_eq!(reader.join().unwrap(), 2);
+        for _ in 0..2 {
+            assert_eq!(writer.publish(&[tick(3), tick(4)]), 2, "nobody is waited for who is gone");
+        }
+    });
+}
+
+#[test]
+#[ignore = "deep: minutes"]
+fn deep_a_gating_and_a_lossy_observer() {
+    loom::model(|| {
+        let mut writer = aged::observer(2).unwrap();
+        let (mut gating, mut lossy) = (writer.gating_observer(), writer.observer());
+        let publisher = thread::spawn(move || (0..3).map(|sequence| writer.publish(&[tick(sequence)])).sum::<usize>());
+        let other = thread::spawn(move || {
+            let mut next = 0;
+            look(&mut lossy, &mut next);
+        });
+        let mut next = 0;
+        look(&mut gating, &mut next);
+        publisher.join().unwrap();
+        other.join().unwrap();
     });
 }

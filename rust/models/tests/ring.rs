@@ -3,9 +3,9 @@
 //! Tries are bounded and nothing spins: a model that waits in a loop has millions of executions more and shows no more.
 
 use loom::thread;
-use tickrail_models::ring;
 use tickrail_models::source::{Advance, Source};
 use tickrail_models::tick::Tick;
+use tickrail_models::{aged, ring};
 
 fn tick(sequence: u64) -> Tick {
     Tick { sequence, ..Tick::quote(sequence as i64, 0, 1.0, 2.0, 1.0, 1.0) }
@@ -31,7 +31,7 @@ fn read_to_the_end(consumer: &mut ring::Consumer, expected: &mut u64) {
 #[test]
 fn single_records_arrive_once_whole_and_in_order_while_the_ring_wraps() {
     loom::model(|| {
-        let (mut producer, mut consumer) = ring::ingress(0, 2).unwrap();
+        let (mut producer, mut consumer) = aged::ingress(0, 2).unwrap();
         let publisher = thread::spawn(move || {
             let mut sent = 0;
             for _ in 0..4 {
@@ -53,7 +53,7 @@ fn single_records_arrive_once_whole_and_in_order_while_the_ring_wraps() {
 #[test]
 fn batches_arrive_whole_across_the_wrap() {
     loom::model(|| {
-        let (mut producer, mut consumer) = ring::ingress(0, 4).unwrap();
+        let (mut producer, mut consumer) = aged::ingress(0, 4).unwrap();
         let publisher = thread::spawn(move || {
             let mut sent = 0;
             for _ in 0..3 {
@@ -90,7 +90,7 @@ fn a_slice_stays_unchanged_until_it_is_released() {
 #[test]
 fn the_end_is_never_seen_before_the_last_record() {
     loom::model(|| {
-        let (mut producer, mut consumer) = ring::ingress(0, 2).unwrap();
+        let (mut producer, mut consumer) = aged::ingress(0, 2).unwrap();
         let publisher = thread::spawn(move || {
             producer.try_push(tick(0)).unwrap();
             producer.try_push(tick(1)).unwrap();
@@ -138,5 +138,27 @@ fn who_sees_the_close_sees_all_that_was_published() {
             assert_eq!(consumer.pending(), 1);
         }
         publisher.join().unwrap();
+    });
+}
+
+#[test]
+#[ignore = "deep: minutes"]
+fn deep_single_records_over_three_laps() {
+    loom::model(|| {
+        let (mut producer, mut consumer) = aged::ingress(0, 2).unwrap();
+        let publisher = thread::spawn(move || {
+            let mut sent = 0;
+            for _ in 0..6 {
+                sent += u64::from(producer.try_push(tick(sent)).is_ok());
+            }
+            sent
+        });
+        let mut received = 0;
+        for _ in 0..5 {
+            read_some(&mut consumer, &mut received);
+        }
+        let sent = publisher.join().unwrap();
+        read_to_the_end(&mut consumer, &mut received);
+        assert_eq!(received, sent);
     });
 }

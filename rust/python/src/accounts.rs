@@ -1,5 +1,6 @@
 //! The accounts of a run as plain values.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -7,6 +8,31 @@ use pyo3::types::{PyDict, PyList};
 use tickrail_core::check::Problem;
 use tickrail_core::dispatch::{Account, Snapshot};
 use tickrail_core::feed::FeedAccount;
+
+use crate::dispatcher::Dispatcher;
+use crate::gil::thread_mark;
+
+#[pymethods]
+impl Dispatcher {
+    /// The accounts of all feeds and strategies at one moment. Any thread, at any time; before the run begins, empty.
+    ///
+    /// Waits at most ``patience_s`` for the loop to come to the end of its slice, without the GIL; where a handler keeps it,
+    /// or calls this itself, the last accounts that were taken.
+    #[pyo3(signature = (patience_s=0.1))]
+    fn accounts<'py>(&self, py: Python<'py>, patience_s: f64) -> PyResult<Bound<'py, PyDict>> {
+        let inside = self.inside.get(py);
+        if inside.is_at_rest() {
+            return inside.look_mut(|core| snapshot(py, &core.snapshot()));
+        }
+        let is_inside = inside.thread.get() == thread_mark();
+        let wait = if is_inside { Duration::ZERO } else { patience(patience_s) };
+        let question = self.snapshots.ask();
+        self.waker.wake();
+        let snapshots = Arc::clone(&self.snapshots);
+        let taken = py.detach(move || snapshots.wait(question, wait));
+        snapshot(py, &taken)
+    }
+}
 
 /// Longest wait for an answer of the loop, whatever is asked for: an hour.
 pub const MAX_PATIENCE_S: f64 = 3_600.0;

@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
 use pyo3::ffi;
@@ -17,11 +16,10 @@ use tickrail_core::order::MergeInput;
 use tickrail_core::stop::{StopFlag, Waker};
 use tickrail_core::tick::OrderBy;
 
-use crate::accounts;
 use crate::array::TickArray;
 use crate::detached;
 use crate::errors::hinted;
-use crate::feed::{Birthplace, LiveFeeds, check_fork, wait_from};
+use crate::feed::{Birthplace, Ears, LiveFeeds, check_fork, wait_from};
 use crate::forms::compiled::CompiledCode;
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::host::{Handlers, PyHost, Registered, attach};
@@ -50,26 +48,30 @@ pub struct Dispatcher {
     pub(crate) stop: Arc<StopFlag>,
     /// Wakes the dispatch thread where it waits.
     pub(crate) waker: Arc<Waker>,
-    snapshots: Arc<Snapshots>,
+    /// Where the loop answers whoever asks for accounts.
+    pub snapshots: Arc<Snapshots>,
     /// In which process it was made.
     pub(crate) born: Birthplace,
     /// Of a live run.
     pub(crate) live: Option<LiveFeeds>,
     /// Everything that belongs to the dispatch thread.
-    pub(crate) inside: GilBound<Inside>,
+    pub inside: GilBound<Inside>,
 }
 
 /// What a run consists of.
-pub(crate) struct Inside {
+pub struct Inside {
     phase: RefCell<Phase>,
     /// What handlers reach.
-    pub(crate) desk: Rc<Desk>,
+    pub desk: Rc<Desk>,
     /// The run's instruments.
-    pub(crate) table: Rc<RunTable>,
+    pub table: Rc<RunTable>,
     /// The dispatch thread while the loop runs, else 0.
-    pub(crate) thread: Rc<Cell<usize>>,
+    pub thread: Rc<Cell<usize>>,
     pub(crate) receivers: Rc<Receivers>,
-    names: RefCell<Vec<String>>,
+    /// Who is told what feeds tell of themselves.
+    pub ears: Rc<Ears>,
+    /// Of the strategies, in order of registration.
+    pub names: RefCell<Vec<String>>,
     /// Name and file of each feed.
     pub feeds: RefCell<Vec<String>>,
     /// Whether the first pull has started the strategies.
@@ -86,7 +88,7 @@ pub(crate) struct Inside {
 
 impl Inside {
     /// Acts before the run begins.
-    pub(crate) fn plan<R>(&self, act: impl FnOnce(&mut Plan) -> PyResult<R>) -> PyResult<R> {
+    pub fn plan<R>(&self, act: impl FnOnce(&mut Plan) -> PyResult<R>) -> PyResult<R> {
         match &mut *self.phase.try_borrow_mut().map_err(|_| busy())? {
             Phase::Plan(plan) => act(plan),
             _ => Err(PyRuntimeError::new_err("the run has begun: feeds and strategies are added before")),
@@ -94,14 +96,20 @@ impl Inside {
     }
 
     /// Looks at the loop; before it was built there is nothing to see.
-    fn look<R>(&self, act: impl FnOnce(&Core<PyHost>) -> PyResult<R>) -> PyResult<R> {
+    pub fn look<R>(&self, act: impl FnOnce(&Core<PyHost>) -> PyResult<R>) -> PyResult<R> {
         match &*self.phase.try_borrow().map_err(|_| busy())? {
             Phase::Loop(core) => act(core),
             _ => Err(PyRuntimeError::new_err("the run has not begun: there is nothing to report yet")),
         }
     }
 
-    fn look_mut<R>(&self, act: impl FnOnce(&mut Core<PyHost>) -> PyResult<R>) -> PyResult<R> {
+    /// Whether nobody is driving the loop now.
+    pub fn is_at_rest(&self) -> bool {
+        self.phase.try_borrow_mut().is_ok_and(|phase| matches!(*phase, Phase::Loop(_)))
+    }
+
+    /// Looks at the loop as [`Self::look`], to bring its counters up to date.
+    pub fn look_mut<R>(&self, act: impl FnOnce(&mut Core<PyHost>) -> PyResult<R>) -> PyResult<R> {
         match &mut *self.phase.try_borrow_mut().map_err(|_| busy())? {
             Phase::Loop(core) => act(core),
             _ => Err(PyRuntimeError::new_err("the run has not begun: there is nothing to report yet")),
@@ -146,8 +154,8 @@ impl Inside {
         let source = source(run.live.as_ref(), plan.recording, plan.inputs, plan.settings.order)?;
         let venue = Box::new(plan.venue);
         self.desk.inbox().wake_by(Arc::clone(&run.waker));
-        let table = Rc::clone(&self.table);
-        let host = PyHost::new(table, plan.always_fresh, Rc::clone(&self.receivers), self.watch.clone());
+        let (table, receivers, ears) = (Rc::clone(&self.table), Rc::clone(&self.receivers), Rc::clone(&self.ears));
+        let host = PyHost::new(table, plan.always_fresh, receivers, ears, self.watch.clone());
         let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(&run.stop), host);
         core.report_to(Arc::clone(&self.snapshots));
         for (registered, subscription) in plan.strategies {
@@ -158,6 +166,7 @@ impl Inside {
                 None => core.register(&subscription),
             };
         }
+        plan.lag_rules.into_iter().for_each(|(strategy, rule)| core.limit_lag(strategy, rule));
         plan.commands.equip(&mut core);
         Ok(Phase::Loop(Box::new(core)))
     }
@@ -226,10 +235,18 @@ impl Dispatcher {
         let waker = Arc::new(Waker::new());
         let feeds = |wait: &str| Ok::<_, PyErr>(LiveFeeds::new(&table, &waker, wait_from(wait)?));
         let live = live.map(feeds).transpose()?;
+        let ears = Rc::new(Ears::new(live.as_ref().map(|live| Arc::clone(&live.hub))));
         let snapshots = Arc::new(Snapshots::default());
-        let (inputs, recording, strategies) = (Vec::new(), None, Vec::new());
-        let commands = Commands::default();
-        let plan = Plan { settings, venue, inputs, recording, strategies, always_fresh, commands };
+        let plan = Plan {
+            settings,
+            venue,
+            inputs: Vec::new(),
+            recording: None,
+            strategies: Vec::new(),
+            lag_rules: Vec::new(),
+            always_fresh,
+            commands: Commands::default(),
+        };
         Ok(Self {
             stop: Arc::new(StopFlag::new()),
             waker,
@@ -247,6 +264,7 @@ impl Dispatcher {
                 is_begun: Cell::new(false),
                 end: Cell::new(None),
                 watch: Watch::default(),
+                ears,
                 spawner,
                 snapshots,
             }),
@@ -418,73 +436,6 @@ impl Dispatcher {
     fn changes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let inside = self.inside.get(py);
         inside.look(|core| report::changes(py, core, &inside.names.borrow()))
-    }
-
-    /// Counters of the run: ticks, timers, events, remaining.
-    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        self.inside.get(py).look(|core| {
-            let stats = PyDict::new(py);
-            stats.set_item("ticks", core.input_count())?;
-            stats.set_item("remaining", core.remaining())?;
-            stats.set_item("steps", core.desk().position())?;
-            stats.set_item("timers_fired", core.timers_fired())?;
-            stats.set_item("events", core.event_count())?;
-            stats.set_item("now_ns", core.desk().now_ns())?;
-            Ok(stats)
-        })
-    }
-
-    /// Account, state and positions of each strategy, in order of registration.
-    fn strategies<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let inside = self.inside.get(py);
-        inside.look_mut(|core| report::strategies(py, core, &inside.names.borrow()))
-    }
-
-    /// The accounts of all feeds and strategies at one moment. Any thread, at any time; before the run begins, empty.
-    ///
-    /// Waits at most ``patience_s`` for the loop to come to the end of its slice, without the GIL; where a handler keeps it,
-    /// or calls this itself, the last accounts that were taken.
-    #[pyo3(signature = (patience_s=0.1))]
-    fn accounts<'py>(&self, py: Python<'py>, patience_s: f64) -> PyResult<Bound<'py, PyDict>> {
-        let inside = self.inside.get(py);
-        if inside.phase.try_borrow_mut().is_ok_and(|phase| matches!(*phase, Phase::Loop(_))) {
-            return inside.look_mut(|core| accounts::snapshot(py, &core.snapshot()));
-        }
-        let is_inside = inside.thread.get() == thread_mark();
-        let patience = if is_inside { Duration::ZERO } else { accounts::patience(patience_s) };
-        let question = self.snapshots.ask();
-        self.waker.wake();
-        let snapshots = Arc::clone(&self.snapshots);
-        let taken = py.detach(move || snapshots.wait(question, patience));
-        accounts::snapshot(py, &taken)
-    }
-
-    /// All orders as a structured array, in the order asked for.
-    fn orders<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.inside.get(py).look(|core| report::orders(py, core))
-    }
-
-    /// All fills as a structured array, in the order made.
-    fn fills<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.inside.get(py).look(|core| report::fills(py, core))
-    }
-
-    /// What strategies raised: one dict each, with the input that caused it.
-    fn errors<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let inside = self.inside.get(py);
-        inside.look(|core| report::errors(py, core, &inside.names.borrow(), &inside.table))
-    }
-
-    /// What interrupted the run (``KeyboardInterrupt``, ``SystemExit``), if a handler did.
-    fn interruption(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        self.inside
-            .get(py)
-            .look(|core| Ok(core.interruption().map(|error| error.value(py).clone().into_any().unbind())))
-    }
-
-    /// The run digest, 64 hexadecimal digits; final once the run has ended.
-    fn digest(&self, py: Python<'_>) -> PyResult<String> {
-        self.inside.get(py).look(|core| Ok(core.digest()))
     }
 }
 

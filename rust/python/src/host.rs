@@ -7,7 +7,8 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use tickrail_core::command::{Command, Handled};
-use tickrail_core::dispatch::{Fault, Hook, Host, LifeAnswer, Settled, SpawnKey, TimerKey};
+use tickrail_core::dispatch::{Fault, Hook, Host, LagEpisode, LifeAnswer, Settled, SpawnKey, TimerKey};
+use tickrail_core::feed::FeedEvent;
 use tickrail_core::handler::{Handler, HandlerError};
 use tickrail_core::lifecycle::{StateChange, Ticket};
 use tickrail_core::venue::OrderUpdate as CoreUpdate;
@@ -16,8 +17,10 @@ use tickrail_core::{Kind, Tick, TickBlock};
 use crate::batch::TickBatch;
 use crate::errors::hinted;
 use crate::events::{OrderUpdate, TimerEvent};
+use crate::feed::Ears;
 use crate::forms::compiled::{self, CompiledCode};
 use crate::forms::generator;
+use crate::lag;
 use crate::lanes::Receivers;
 use crate::lives::{Watch, not_renewable, renewed};
 use crate::method::Method;
@@ -165,11 +168,18 @@ pub struct PyHost {
     presented: *mut ffi::PyObject,
     receivers: Rc<Receivers>,
     watch: Watch,
+    ears: Rc<Ears>,
 }
 
 impl PyHost {
     /// No strategies yet.
-    pub fn new(table: Rc<RunTable>, always_fresh: bool, receivers: Rc<Receivers>, watch: Watch) -> Self {
+    pub fn new(
+        table: Rc<RunTable>,
+        always_fresh: bool,
+        receivers: Rc<Receivers>,
+        ears: Rc<Ears>,
+        watch: Watch,
+    ) -> Self {
         Self {
             strategies: Vec::new(),
             table,
@@ -178,6 +188,7 @@ impl PyHost {
             presented: std::ptr::null_mut(),
             receivers,
             watch,
+            ears,
         }
     }
 
@@ -270,6 +281,22 @@ impl Host for PyHost {
         let object = Py::new(py, object).map_err(fault)?;
         // SAFETY: `object` lives until the end of this function.
         unsafe { method.call(py, object.as_ptr()) }.map_err(fault)
+    }
+
+    fn feed_event(&mut self, event: &FeedEvent) -> Result<(), Fault<PyErr>> {
+        self.ears.call_hook(event)
+    }
+
+    fn hears(&self, strategy: u32) -> bool {
+        self.strategies[strategy as usize].handlers.event().is_some()
+    }
+
+    fn told(&mut self, strategy: u32, event: &FeedEvent) -> Result<(), Fault<PyErr>> {
+        self.ears.tell(&self.strategies[strategy as usize], event)
+    }
+
+    fn lagged(&mut self, strategy: u32, episode: &LagEpisode) -> Result<(), Fault<PyErr>> {
+        lag::tell(&self.strategies[strategy as usize], episode)
     }
 
     fn admits(&mut self, command: &Command) -> Result<bool, Fault<PyErr>> {

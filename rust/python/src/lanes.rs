@@ -12,6 +12,7 @@ use pyo3::types::PyBytes;
 use tickrail_core::command::{
     Command, CommandKind, ExternalRecord, Handled, Inbox, Lane, LaneSettings, NO_STRATEGY, Sender, lanes, read_records,
 };
+use tickrail_core::control::Call;
 use tickrail_core::dispatch::{Desk, Dispatcher as Loop, Fault};
 use tickrail_core::ring::NotTaken;
 
@@ -76,6 +77,9 @@ impl Receivers {
     pub fn deliver(&self, command: &Command, _handled: Handled) -> Result<(), Fault<PyErr>> {
         Python::attach(|py| {
             let Some(receiver) = self.of(py, command.kind) else { return Ok(()) };
+            if let Some(call) = command.attachment.as_ref().and_then(|attached| attached.downcast_ref::<Call>()) {
+                return answer_call(py, &receiver, command, call);
+            }
             let answer = match attachment(command) {
                 Some(envelope) => receiver.call_method1(py, pyo3::intern!(py, "handle"), (envelope,)),
                 None => {
@@ -109,6 +113,25 @@ impl Receivers {
     }
 }
 
+/// Calls the operator's receiver: `operate(text, reply)`, which replies with JSON at once or later.
+fn answer_call(py: Python<'_>, receiver: &Py<PyAny>, command: &Command, call: &Call) -> Result<(), Fault<PyErr>> {
+    let text = String::from_utf8_lossy(&command.payload).into_owned();
+    let reply = Py::new(py, Reply(call.clone())).map_err(fault)?;
+    receiver.call_method1(py, pyo3::intern!(py, "operate"), (text, reply)).map(drop).map_err(fault)
+}
+
+/// Answers one request of an operator.
+#[pyclass(frozen, module = "tickrail._native")]
+pub struct Reply(Call);
+
+#[pymethods]
+impl Reply {
+    /// Send ``text``, a JSON object. Only the first answer counts; whoever asked may be gone.
+    fn __call__(&self, text: String) {
+        self.0.answer(text);
+    }
+}
+
 fn attachment(command: &Command) -> Option<&Py<PyAny>> {
     command.attachment.as_ref()?.downcast_ref::<Py<PyAny>>()
 }
@@ -116,7 +139,7 @@ fn attachment(command: &Command) -> Option<&Py<PyAny>> {
 /// The way of commands to the loop. Any thread.
 #[pyclass(frozen, module = "tickrail._native")]
 pub struct CommandLanes {
-    sender: Sender<Command>,
+    pub sender: Sender<Command>,
     here: GilBound<Here>,
 }
 
@@ -273,6 +296,7 @@ fn replay_commands(py: Python<'_>, dispatcher: &Dispatcher, recording: &[u8]) ->
 /// Adds the class and its functions to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<CommandLanes>()?;
+    m.add_class::<Reply>()?;
     m.add_function(wrap_pyfunction!(open_lanes, m)?)?;
     m.add_function(wrap_pyfunction!(recording_header, m)?)?;
     m.add_function(wrap_pyfunction!(record_commands, m)?)?;

@@ -8,6 +8,7 @@ mod arrow;
 mod batch;
 mod column_batch;
 mod columns;
+mod control;
 mod csv;
 mod data_errors;
 mod detached;
@@ -23,6 +24,7 @@ mod host;
 mod info;
 mod infos;
 mod instrument;
+mod lag;
 mod lanes;
 mod lives;
 mod method;
@@ -57,10 +59,12 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     events::register(m)?;
     strategy::register(m)?;
     spawns::register(m)?;
+    lag::register(m)?;
     forms::compiled::register(m)?;
     pulls::register(m)?;
     lanes::register(m)?;
     lives::register(m)?;
+    control::register(m)?;
     feed::register(m)?;
     recording::register(m)?;
     dispatcher::register(m)

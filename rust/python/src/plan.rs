@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use tickrail_core::Kind;
-use tickrail_core::dispatch::{BatchEdges, Delivery, Kinds, RunSettings, Subscription};
+use tickrail_core::dispatch::{BatchEdges, Delivery, Kinds, LagRule, RunSettings, Subscription};
 use tickrail_core::order::{Merge, MergeInput};
 use tickrail_core::replay::{Recording, Replay};
 use tickrail_core::source::Source;
@@ -31,6 +31,8 @@ pub struct Plan {
     pub recording: Option<Arc<Recording>>,
     /// In order of registration.
     pub strategies: Vec<(Registered, Subscription)>,
+    /// What lag strategies bear, by number.
+    pub lag_rules: Vec<(u32, LagRule)>,
     /// Whether every tick is a new object.
     pub always_fresh: bool,
     /// How commands come.

@@ -128,17 +128,18 @@ impl Recording {
         batch::view(py, &block, records::tick_dtype(py)?)
     }
 
-    /// The slices: one dict each, with ``now_ns``, ``position``, ``feed``, ``publisher`` and ``count``.
+    /// The slices: one dict each, with ``now_ns``, ``position``, ``feed``, ``publisher``, ``count`` and ``waiting``.
     fn slices<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
         for entry in self.core.entries() {
-            let Mark::Taken { feed, publisher, count } = entry.mark else { continue };
+            let Mark::Taken { feed, publisher, count, waiting } = entry.mark else { continue };
             let row = PyDict::new(py);
             row.set_item("now_ns", entry.now_ns)?;
             row.set_item("position", entry.position)?;
             row.set_item("feed", feed)?;
             row.set_item("publisher", publisher)?;
             row.set_item("count", count)?;
+            row.set_item("waiting", waiting)?;
             list.append(row)?;
         }
         Ok(list)

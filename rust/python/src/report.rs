@@ -7,9 +7,61 @@ use tickrail_core::lifecycle::State;
 use tickrail_core::venue::Position;
 
 use crate::accounts::add_account;
+use crate::dispatcher::Dispatcher as Run;
 use crate::errors::run_failed;
 use crate::host::PyHost;
 use crate::table::RunTable;
+
+#[pymethods]
+impl Run {
+    /// Counters of the run: ticks, timers, events, remaining.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.inside.get(py).look(|core| {
+            let stats = PyDict::new(py);
+            stats.set_item("ticks", core.input_count())?;
+            stats.set_item("remaining", core.remaining())?;
+            stats.set_item("steps", core.desk().position())?;
+            stats.set_item("timers_fired", core.timers_fired())?;
+            stats.set_item("events", core.event_count())?;
+            stats.set_item("now_ns", core.desk().now_ns())?;
+            Ok(stats)
+        })
+    }
+
+    /// Account, state and positions of each strategy, in order of registration.
+    fn strategies<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let inside = self.inside.get(py);
+        inside.look_mut(|core| strategies(py, core, &inside.names.borrow()))
+    }
+
+    /// All orders as a structured array, in the order asked for.
+    fn orders<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.inside.get(py).look(|core| orders(py, core))
+    }
+
+    /// All fills as a structured array, in the order made.
+    fn fills<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.inside.get(py).look(|core| fills(py, core))
+    }
+
+    /// What strategies raised: one dict each, with the input that caused it.
+    fn errors<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let inside = self.inside.get(py);
+        inside.look(|core| errors(py, core, &inside.names.borrow(), &inside.table))
+    }
+
+    /// What interrupted the run (``KeyboardInterrupt``, ``SystemExit``), if a handler did.
+    fn interruption(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.inside
+            .get(py)
+            .look(|core| Ok(core.interruption().map(|error| error.value(py).clone().into_any().unbind())))
+    }
+
+    /// The run digest, 64 hexadecimal digits; final once the run has ended.
+    fn digest(&self, py: Python<'_>) -> PyResult<String> {
+        self.inside.get(py).look(|core| Ok(core.digest()))
+    }
+}
 
 /// Fields of `orders()`: name and numpy format, in the order written below.
 const ORDER_FIELDS: [(&str, &str); 18] = [

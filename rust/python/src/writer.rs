@@ -190,6 +190,12 @@ impl TickFileWriter {
         })
     }
 
+    /// Records that were left out so far, by what is wrong with them.
+    fn problems<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let state = self.lock()?;
+        counts(py, &state.as_ref().ok_or_else(|| self.closed())?.intake.report())
+    }
+
     /// Write the header, sync and put the file in its place; returns what was found on the way.
     fn commit<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let state = self.lock()?.take().ok_or_else(|| self.closed())?;

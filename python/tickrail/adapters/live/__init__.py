@@ -1,1 +1,1 @@
-"""Adapters of a live run: states in files."""
+"""Adapters of live runs: feeds that publish by themselves, states in files."""

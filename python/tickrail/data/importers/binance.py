@@ -11,7 +11,7 @@ from typing import Final
 
 from tickrail.data.importers.binance_layouts import DumpLayout, layout_named, layout_of
 from tickrail.data.importers.chunk import ArrowChunk, ImportOptions
-from tickrail.data.importers.layout import unit_by_digits
+from tickrail.data.importers.layout import unit_or_none
 from tickrail.data.importers.names import instrument_id
 from tickrail.data.importers.text_files import csv_batches, open_text
 from tickrail.errors import ImportFormatError
@@ -106,7 +106,7 @@ def _unit(row: list[str], names: list[str], layout: DumpLayout, place: str) -> s
     at = names.index(layout.mapping["ts_event"])
     if not row:
         return "ms"  # of nothing
-    unit = unit_by_digits(int(row[at])) if at < len(row) and row[at].isdigit() else None
+    unit = unit_or_none(int(row[at])) if at < len(row) and row[at].isdigit() else None
     if unit in _UNITS:
         return unit
     expected = f"expected a time in ms or us as column {at + 1} ({names[at]})"

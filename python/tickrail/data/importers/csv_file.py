@@ -6,7 +6,6 @@ import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -23,10 +22,13 @@ _SUFFIXES: Final = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.zip")
 _DELIMITERS: Final = ",;\t|"
 #: Rows that are looked at to tell header, delimiter and types.
 SAMPLE_ROWS: Final = 100
-#: Longest line of a sample: what is longer is no CSV of ticks.
-_LONGEST_LINE: Final = 65_536
-_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan|inf|", re.IGNORECASE)
-_ZONED: Final = re.compile(r"\d[ T]?\d.*(Z|[+-]\d\d(:?\d\d)?)$")
+#: Bytes of a sample: a hundred rows, and lines of any CSV of ticks.
+_SAMPLE_BYTES: Final = 65_536
+_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan|inf", re.IGNORECASE)
+#: A zone follows the time of day; what follows a date alone is its own.
+_ZONED: Final = re.compile(r"[ T]\d\d(:?\d\d.*)?(Z|[+-]\d\d(:?\d\d)?)$", re.IGNORECASE)
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
+_UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,23 +86,43 @@ class CsvImporter:
 
 
 def _sample(path: Path) -> _Sample:
-    with open_text(path) as (file, _):
-        lines = [file.readline(_LONGEST_LINE).decode("utf-8-sig", "replace") for _ in range(SAMPLE_ROWS)]
+    lines = _first_lines(path)
     above = next((place for place, line in enumerate(lines) if line.strip()), 0)
     lines = [line for line in lines if line.strip()]
     if not lines:
         msg = f"{path}: is empty"
         raise ImportFormatError(msg)
     delimiter = max(_DELIMITERS, key=lines[0].count)
-    rows = list(islice(csv.reader(lines, delimiter=delimiter), SAMPLE_ROWS))
+    rows = _split(lines, delimiter, str(path))
     first = [name.strip() for name in rows[0]]
     if any(_NUMBER.fullmatch(text) for text in first):
         return _Sample([str(place + 1) for place in range(len(first))], rows, 0, delimiter)
+    first = [name or str(place) for place, name in enumerate(first, 1)]  # an index, or a delimiter at the end of rows
     if len(set(first)) < len(first):
         twice = next(name for name in first if first.count(name) > 1)
         msg = f"{path}:1: two columns are called '{twice}'"
         raise ImportFormatError(msg)
     return _Sample(first, rows[1:], above + 1, delimiter)
+
+
+def _first_lines(path: Path) -> list[str]:
+    """The first lines of a file, whatever ends them."""
+    with open_text(path) as (file, _):
+        block = file.read(_SAMPLE_BYTES)
+        is_whole = not file.read(1)
+    if block.startswith(_UTF16):
+        msg = f"{path}: is text in UTF-16"
+        raise ImportFormatError(msg, hint="save it as UTF-8")
+    lines = _LINE_END.split(block.decode("utf-8-sig", "replace"))
+    return (lines if is_whole or len(lines) == 1 else lines[:-1])[:SAMPLE_ROWS]
+
+
+def _split(lines: Sequence[str], delimiter: str, origin: str) -> list[list[str]]:
+    try:
+        return [row for row in csv.reader(lines, delimiter=delimiter) if row]
+    except csv.Error as error:
+        msg = f"{origin}: is no CSV: {error}"
+        raise ImportFormatError(msg) from None
 
 
 def _kinds(sample: _Sample, layout: Layout, options: ImportOptions, origin: str) -> dict[str, str]:
@@ -128,14 +150,18 @@ def _times(kinds: Mapping[str, str], options: ImportOptions, shift_ns: int) -> L
 
 
 def _time_kind(values: Sequence[str], unit: str | None, origin: str) -> tuple[str, str | None]:
-    if not values or not all(_NUMBER.fullmatch(text) for text in values):
+    numbers = [text for text in values if text]
+    if not numbers or not all(_NUMBER.fullmatch(text) for text in numbers):
         zoned = bool(values) and _ZONED.search(values[0]) is not None
         return ("calendar:zoned" if zoned else "calendar"), unit
     whole = values[0].partition(".")[0]
     if not whole.lstrip("+-").isdigit():
         msg = f"{origin}: '{values[0]}' is no time"
         raise ImportFormatError(msg)
-    unit = unit or unit_by_digits(int(whole))
+    try:
+        unit = unit or unit_by_digits(int(whole))
+    except ImportFormatError as error:
+        raise ImportFormatError(f"{origin}: {error.message}", hint=error.hint) from None
     return f"{unit}.", unit
 
 

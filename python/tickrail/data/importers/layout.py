@@ -11,10 +11,13 @@ from typing import Final
 from tickrail.data.importers.chunk import ImportOptions
 from tickrail.errors import ImportFormatError
 
-__all__ = ["KINDS", "TIME_UNITS", "Layout", "bar_shift", "find_layout", "unit_by_digits"]
+__all__ = ["KINDS", "TIME_UNITS", "Layout", "bar_shift", "check_names", "find_layout", "unit_by_digits", "unit_or_none"]
 
 KINDS: Final = ("quote", "trade", "bar")
 TIME_UNITS: Final = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+
+#: Digits of a time by its unit: one less than ours from 1973 on, one more from 2286 on.
+_DIGITS: Final = {"s": range(9, 12), "ms": range(12, 15), "us": range(15, 18), "ns": range(18, 20)}
 
 _REQUIRED: Final = {"quote": ("bid", "ask"), "trade": ("price",), "bar": ("open", "high", "low", "close")}
 _OPTIONAL: Final = {
@@ -41,6 +44,7 @@ _USUAL: Final[Mapping[str, tuple[str, ...]]] = {
         "exch_ts",
         "transact_time",
         "transaction_time",
+        "index_level_0",  # what Arrow calls a pandas index without a name
     ),
     "ts_init": ("ts_init", "local_timestamp", "receipt_time", "received_at", "ts_recv", "local_ts"),
     "instrument": ("instrument", "instrument_id", "symbol", "ticker"),
@@ -97,14 +101,26 @@ def bar_shift(layout: Layout, options: ImportOptions, origin: str) -> int:
     return options.bar_duration_ns
 
 
+def unit_or_none(value: int) -> str | None:
+    """What :func:`unit_by_digits` says; ``None`` where the number is no time of our days."""
+    digits = len(str(abs(value)))
+    return next((unit for unit, lengths in _DIGITS.items() if digits in lengths), None)
+
+
 def unit_by_digits(value: int) -> str:
     """The unit of an epoch time by its length: 10 digits are seconds, 13 ms, 16 us, 19 ns (right from 2001 to 2286).
 
     >>> unit_by_digits(1_398_902_400_000)
     'ms'
+
+    Raises:
+        ImportFormatError: It is no such time: a date like 20240131, a day of a spreadsheet, a count.
     """
-    digits = len(str(abs(value)))
-    return next(unit for unit, most in (("s", 11), ("ms", 14), ("us", 17), ("ns", 99)) if digits <= most)
+    found = unit_or_none(value)
+    if found is None:
+        msg = f"{value} is no time since 1970 in s, ms, us or ns: those of our days have 10, 13, 16 or 19 digits"
+        raise ImportFormatError(msg, hint="say its unit if it is one: --time-unit s (time_unit=); dates as 2024-01-31")
+    return found
 
 
 def _columns_of(kind: str, there: Sequence[str], options: ImportOptions) -> dict[str, str]:
@@ -134,16 +150,26 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
 
 
-def _check_mapping(there: Sequence[str], options: ImportOptions, origin: str) -> None:
-    if options.kind is not None and options.kind not in KINDS:
-        msg = f"kind is '{options.kind}'; expected {', '.join(KINDS)}"
-        raise ImportFormatError(msg)
-    for name, column in options.columns.items():
+def check_names(columns: Mapping[str, str]) -> None:
+    """Refuse a mapping to a name that no record has.
+
+    Raises:
+        ImportFormatError: Naming it, and the near miss.
+    """
+    for name, column in columns.items():
         if name not in _USUAL:
             near = get_close_matches(name, _USUAL, n=1)
             hint = f"did you mean '{near[0]}'?" if near else None
             msg = f"'{name}={column}': a record has no '{name}'; it has {', '.join(_USUAL)}"
             raise ImportFormatError(msg, hint=hint)
+
+
+def _check_mapping(there: Sequence[str], options: ImportOptions, origin: str) -> None:
+    if options.kind is not None and options.kind not in KINDS:
+        msg = f"kind is '{options.kind}'; expected {', '.join(KINDS)}"
+        raise ImportFormatError(msg)
+    check_names(options.columns)
+    for name, column in options.columns.items():
         if column not in there:
             near = get_close_matches(column, there, n=1, cutoff=0.5)
             hint = f"did you mean '{near[0]}'?" if near else None
@@ -162,4 +188,4 @@ def _no_kind(there: Sequence[str], options: ImportOptions, origin: str) -> Impor
     misses = [near[0] for name in lacking[nearest] if (near := get_close_matches(name, there, n=1))]
     message = f"{origin}: the columns {', '.join(there)} make no {nearest}: nothing is known as {wanted}"
     guess = misses[0] if misses else "COLUMN"
-    return ImportFormatError(message, hint=f"say which column it is: --map {lacking[nearest][0]}={guess}")
+    return ImportFormatError(message, hint=f"say which column it is: --map {lacking[nearest][0]}={guess} (columns=)")

@@ -34,7 +34,7 @@ def open_text(path: Path) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
     """
     with damage_named(path), path.open("rb") as raw:
         if path.suffix.lower() == ".zip":
-            with zipfile.ZipFile(raw) as archive, _unpacked(archive.open(_only_member(archive, path))) as member:
+            with zipfile.ZipFile(raw) as archive, _unpacked(_opened(archive, path)) as member:
                 yield member, raw.tell
         elif path.suffix.lower() == ".gz":
             with _unpacked(gzip.GzipFile(fileobj=raw)) as unpacked:
@@ -80,6 +80,15 @@ def damage_named(path: Path) -> Iterator[None]:
         kind = "zip" if path.suffix.lower() == ".zip" else "gzip"
         msg = f"{path}: is no {kind} file, or a damaged one: {error}"
         raise ImportFormatError(msg, hint="download or copy it again; nothing was written") from None
+
+
+def _opened(archive: zipfile.ZipFile, path: Path) -> IO[bytes]:
+    member = _only_member(archive, path)
+    try:
+        return archive.open(member)
+    except (RuntimeError, NotImplementedError) as error:  # a password, or a way of packing that zipfile does not know
+        msg = f"{path}: {member.filename} cannot be unpacked: {error}"
+        raise ImportFormatError(msg, hint="unpack it by hand, and import what comes out") from None
 
 
 def _only_member(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:

@@ -43,6 +43,9 @@ impl CommandKind {
     /// An order made on another thread.
     pub const ORDER: Self = Self(18);
 
+    /// A request that came by the operator's socket; its payload is the text of it.
+    pub const OPERATOR: Self = Self(19);
+
     /// The operation that the loop itself carries out, where it is one.
     pub const fn operation(self) -> Option<Operation> {
         match self {

@@ -11,17 +11,15 @@ use crate::check::TIME_OVERFLOW;
 const SHOWN: usize = 100;
 /// Decimal digits that are looked at: more than any time has.
 const LONGEST_DECIMAL: usize = 30;
-/// Cells that stand for nothing.
-const NOTHING: [&[u8]; 18] = [
+/// Cells that stand for no number: those that other readers of CSV agree on.
+const NOTHING: [&[u8]; 17] = [
     b"",
     b"nan",
     b"NaN",
-    b"NAN",
     b"-nan",
     b"-NaN",
     b"null",
     b"NULL",
-    b"Null",
     b"NA",
     b"N/A",
     b"n/a",
@@ -29,13 +27,14 @@ const NOTHING: [&[u8]; 18] = [
     b"#NA",
     b"#N/A N/A",
     b"1.#QNAN",
+    b"-1.#QNAN",
+    b"1.#IND",
     b"-1.#IND",
-    b"None",
 ];
 
-/// Whether a cell stands for nothing.
-pub fn is_nothing(cell: &[u8]) -> bool {
-    NOTHING.contains(&cell)
+/// Whether a cell stands for nothing. A word does only where it is empty: NA, NULL and NAN are tickers.
+fn is_nothing(cell: &[u8], kind: CellKind) -> bool {
+    if kind == CellKind::Word { cell.is_empty() } else { NOTHING.contains(&cell) }
 }
 
 /// Reads the row at `at`, on line `line`, into `stores`; returns where the next begins. `None`: the row goes on beyond the
@@ -58,7 +57,7 @@ pub fn row(
     }
     for ((cell, store), column) in cells.iter().zip(stores).zip(columns) {
         let trimmed = cell.trim_ascii();
-        if is_nothing(trimmed) {
+        if is_nothing(trimmed, column.kind) {
             store.push_nothing();
         } else if push(trimmed, store).is_none() {
             let (column, wanted, value) = (column.name.clone(), wanted(column.kind), shown(cell));
@@ -78,12 +77,12 @@ fn shown(text: &[u8]) -> String {
 
 const fn wanted(kind: CellKind) -> &'static str {
     match kind {
-        CellKind::Number => "double",
-        CellKind::Integer | CellKind::Time { form: TimeForm::Epoch { fraction: false, .. }, .. } => "int64",
+        CellKind::Number => "a number",
+        CellKind::Integer | CellKind::Time { form: TimeForm::Epoch { fraction: false, .. }, .. } => "a whole number",
         CellKind::Time { form: TimeForm::Epoch { .. }, .. } => "a time of at most nine places of a second",
-        CellKind::Time { form: TimeForm::Calendar { zoned: true }, .. } => "a time with a zone, as in the first rows",
-        CellKind::Time { .. } => "a time without a zone, as in the first rows",
-        CellKind::Flag => "bool",
+        CellKind::Time { form: TimeForm::Calendar { zoned: true }, .. } => "a time with a zone, as in the first row",
+        CellKind::Time { .. } => "a date, or a time without a zone",
+        CellKind::Flag => "true or false",
         CellKind::Skip | CellKind::Word => "text (UTF-8)",
     }
 }
@@ -178,7 +177,7 @@ fn epoch(cell: &[u8], digits: u8, fraction: bool) -> Option<i64> {
         return None;
     }
     let value: i128 = if written.is_empty() { 0 } else { written.parse().ok()? };
-    let up = i32::from(digits) + exponent - i32::try_from(places.len()).ok()?;
+    let up = i32::from(digits).checked_add(exponent)?.checked_sub(i32::try_from(places.len()).ok()?)?;
     let ns = if value == 0 { 0 } else { number::scaled(value, up)? };
     i64::try_from(if minus { -ns } else { ns }).map_or(Some(TIME_OVERFLOW), Some)
 }

@@ -114,7 +114,7 @@ pub struct Batch {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CsvError {
     /// A row with more or fewer cells.
-    #[error("Expected {expected} columns, got {got}: {text}")]
+    #[error("expected {expected} columns, as in the first row; here are {got}: {text}")]
     Columns {
         /// Where it begins.
         line: u64,
@@ -126,7 +126,7 @@ pub enum CsvError {
         text: String,
     },
     /// A cell that is none of its kind.
-    #[error("column '{column}': to {wanted}: invalid value '{value}'")]
+    #[error("column '{column}': expected {wanted}; there is '{value}'")]
     Value {
         /// Where its row begins.
         line: u64,

@@ -245,10 +245,28 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_it_panic(text in prop::collection::vec(prop_oneof![any::<u8>(), Just(b','), Just(b'"'), Just(b'\n'), Just(b'1')], 0..200), block in 1_usize..50, quoted: bool) {
+    fn no_text_makes_it_panic(text in prop::collection::vec(prop_oneof![any::<u8>(), Just(b','), Just(b'"'), Just(b'\n'), b'0'..=b'9', Just(b'e'), Just(b'-')], 0..200), block in 1_usize..50, quoted: bool) {
         let kinds = [CellKind::Number, EPOCH_S, LOCAL, CellKind::Word, CellKind::Flag];
         for count in 1..=5 {
             let _ = read_by(&text, &kinds[..count], Form { quoted, ..QUOTED }, block);
         }
     }
+
+    /// An exponent may be any that an integer holds.
+    #[test]
+    fn no_exponent_makes_it_panic(mantissa: i64, exponent: i32, places in 0_u32..30) {
+        let cell = format!("{mantissa}.{}1e{exponent}\n", "0".repeat(places as usize));
+        for kind in [CellKind::Number, EPOCH_S] {
+            let _ = read_by(cell.as_bytes(), &[kind], QUOTED, 64);
+        }
+    }
+}
+
+#[test]
+fn a_missing_word_is_an_empty_one() {
+    let batches = read_by(b"NA\n\"\"\nnull\n", &[CellKind::Word], QUOTED, 64).unwrap();
+    let Cells::Words(places, words) = &batches[0].cells[0] else { panic!() };
+    let named: Vec<Option<&str>> =
+        places.iter().map(|&place| usize::try_from(place).ok().map(|place| words[place].as_str())).collect();
+    assert_eq!(named, [Some("NA"), None, Some("null")]);
 }

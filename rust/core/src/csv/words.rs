@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::NO_WORD;
-use super::careful::is_nothing;
 
 /// Words that are kept from batch to batch; a column with more has words that do not come again.
 const WORDS_KEPT: usize = 65_536;
@@ -32,7 +31,7 @@ impl Words {
         let word = std::str::from_utf8(word).ok()?;
         self.last = match self.places.get(word) {
             Some(&place) => place,
-            None if is_nothing(word.as_bytes()) => return Some(NO_WORD),
+            None if word.is_empty() => return Some(NO_WORD),
             None => {
                 let place = self.known.len() as i32;
                 Arc::make_mut(&mut self.known).push(word.to_owned());

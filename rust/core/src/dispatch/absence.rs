@@ -1,6 +1,7 @@
 //! What a strategy misses while it is paused without ticks, and how it is told afterwards.
 
 use super::host::Host;
+use super::lag::Lagger;
 use super::request::TimerKey;
 use super::step::Steps;
 use super::subscriber::Delivery;
@@ -162,7 +163,10 @@ impl<H: Host> Steps<H> {
 
     /// `true`: it is for the pull subscriber.
     fn deliver_gap(&mut self, slice: &Slice<'_>, strategy: u32, gap: &Tick) -> bool {
-        match self.subscribers[strategy as usize].delivery {
+        let subscriber = &self.subscribers[strategy as usize];
+        // Within a window of a rule for lag too: a gap is told where it is.
+        let usual = subscriber.lagger.as_deref().map_or(subscriber.delivery, Lagger::usual);
+        match usual {
             Delivery::Ticks => {
                 if let Err(failure) = self.host.present(gap) {
                     self.cannot_show(failure);
@@ -179,6 +183,7 @@ impl<H: Host> Steps<H> {
                 }
             }
             Delivery::Pull => return true,
+            Delivery::Lagging => unreachable!("nobody takes ticks so but within a window"),
         }
         false
     }

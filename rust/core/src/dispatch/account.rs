@@ -1,6 +1,7 @@
 //! What became of every record, for every strategy: exact, and by feed where records come from feeds.
 
 use super::host::Host;
+use super::lag::Lagger;
 use super::snapshot::Snapshot;
 use super::step::Steps;
 use super::subscriber::Subscriber;
@@ -263,15 +264,17 @@ impl Subscriber {
     /// Its account of `taken` records, all feeds together.
     pub fn account(&self, taken: u64) -> Account {
         let mut account = Account::new(self.state.get());
-        account.add_taken(taken, &self.tallies.sum(), self.batcher.input_count() as u64);
+        let waiting = self.lagger.as_deref().map_or(0, Lagger::waiting);
+        account.add_taken(taken, &self.tallies.sum(), self.batcher.input_count() as u64 + waiting);
         account
     }
 
     /// Its account of the `taken` records of `feed`.
     pub fn account_of(&self, feed: usize, taken: u64) -> Account {
         let mut account = Account::new(self.state.get());
-        let pending = self.tallies.collected_of(feed, self.batcher.input_count() as u64);
-        account.add_taken(taken, &self.tallies.read(feed), pending);
+        let collected = self.tallies.collected_of(feed, self.batcher.input_count() as u64);
+        let waiting = self.lagger.as_deref().map_or(0, |lagger| lagger.waiting_of(feed));
+        account.add_taken(taken, &self.tallies.read(feed), collected + waiting);
         account
     }
 }

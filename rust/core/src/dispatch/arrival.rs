@@ -6,6 +6,7 @@
 use super::dispatcher::{Dispatcher, Outcome};
 use super::host::Host;
 use super::keys::Keys;
+use super::lag::Lagger;
 use super::step::Steps;
 use super::tape::Tape;
 use crate::replay::Mark;
@@ -76,7 +77,9 @@ impl<H: Host> Dispatcher<H> {
             self.settings.slice_ticks.min(TIMED_SLICE_TICKS)
         };
         let advance = self.source.advance(most);
-        let taken = self.source.taken().unwrap_or(Taken { now_ns: self.steps.desk.now_ns(), publisher: 0 });
+        // Before the clock is read: what is told has a time of its own, and that of the slice is not before it.
+        self.hear_feeds();
+        let taken = self.source.taken().unwrap_or(Taken { now_ns: self.steps.desk.now_ns(), publisher: 0, waiting: 0 });
         match advance {
             Advance::Ready => self.begin_slice(taken),
             Advance::Pending => Some(self.quiet_turn(taken.now_ns)),
@@ -102,10 +105,17 @@ impl<H: Host> Dispatcher<H> {
         self.set_time(taken.now_ns);
         let slice = self.source.current();
         self.steps.enter_feed(slice.feeds.at(0));
+        if self.steps.has_lag_rules {
+            self.steps.look_at_lag(&slice, &taken);
+        }
         let (feed, publisher, count) = (slice.feeds.at(0), taken.publisher, slice.ticks.len() as u32);
         if let Some(arrival) = &mut self.arrival {
             arrival.slice = Some((feed, publisher));
-            arrival.tell(Mark::Taken { feed, publisher, count }, self.steps.desk.position(), Some(&slice));
+            arrival.tell(
+                Mark::Taken { feed, publisher, count, waiting: taken.waiting },
+                self.steps.desk.position(),
+                Some(&slice),
+            );
         }
         None
     }
@@ -128,7 +138,13 @@ impl<H: Host> Dispatcher<H> {
         self.steps.turns += 1;
         self.set_time(now_ns);
         self.tell(Mark::Turn, None);
-        if is_due { self.steps.before_key(&NOTHING, now_ns) } else { self.steps.flush_all(&NOTHING) }
+        if is_due {
+            return self.steps.before_key(&NOTHING, now_ns);
+        }
+        self.steps.flush_all(&NOTHING);
+        if self.steps.has_lag_rules {
+            self.steps.end_windows();
+        }
     }
 
     /// The present slice is about to go: how much of it was taken enters the digest.
@@ -158,14 +174,14 @@ impl<H: Host> Dispatcher<H> {
         }
     }
 
-    fn tell(&mut self, mark: Mark, slice: Option<&Slice<'_>>) {
+    pub(super) fn tell(&mut self, mark: Mark, slice: Option<&Slice<'_>>) {
         let position = self.steps.desk.position();
         if let Some(arrival) = &mut self.arrival {
             arrival.tell(mark, position, slice);
         }
     }
 
-    fn set_time(&mut self, now_ns: i64) {
+    pub(super) fn set_time(&mut self, now_ns: i64) {
         let Some(arrival) = &mut self.arrival else { return };
         arrival.now_ns = arrival.now_ns.max(now_ns);
         self.steps.set_time(arrival.now_ns);
@@ -189,7 +205,9 @@ impl<H: Host> Steps<H> {
     }
 
     fn is_collecting(&self) -> bool {
-        self.subscribers.iter().any(|subscriber| subscriber.batcher.len() > 0)
+        self.subscribers
+            .iter()
+            .any(|one| one.batcher.len() > 0 || one.lagger.as_deref().is_some_and(Lagger::is_at_work))
     }
 
     pub(super) fn flush_all(&mut self, slice: &Slice<'_>) {

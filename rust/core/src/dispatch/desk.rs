@@ -12,6 +12,7 @@ use crate::clock::{Clock as _, SimClock};
 use crate::instrument::InstrumentInfo;
 use crate::lifecycle::{Ask, Cause, Inbox, State, StateByte, Transition, transition};
 use crate::tick::Side;
+use crate::trading::TradingGate;
 use crate::venue::{Amendment, Order, OrderKey, OrderKind, OrderStatus, Portfolio, Position, Specification, Terms};
 
 /// Every order of the run, in the order asked for.
@@ -74,6 +75,7 @@ pub struct Desk {
     states: RefCell<Vec<Arc<StateByte>>>,
     timers: RefCell<Vec<u32>>,
     inbox: Arc<Inbox>,
+    gate: Arc<TradingGate>,
     /// Per strategy: how many coroutines it has asked for, and how many of them have not ended.
     spawns: RefCell<Vec<(u32, u32)>>,
 }
@@ -108,6 +110,7 @@ impl Desk {
             states: RefCell::default(),
             timers: RefCell::default(),
             inbox: Arc::default(),
+            gate: Arc::default(),
             spawns: RefCell::default(),
         })
     }
@@ -127,6 +130,11 @@ impl Desk {
     /// What other threads ask of lives.
     pub fn inbox(&self) -> &Arc<Inbox> {
         &self.inbox
+    }
+
+    /// The gate that every order passes, at the end of the step that made it. Any thread may set it.
+    pub fn gate(&self) -> &Arc<TradingGate> {
+        &self.gate
     }
 
     /// The run's instrument table.
@@ -162,6 +170,11 @@ impl Desk {
     #[inline(always)]
     pub(super) fn set_position(&self, position: u64) {
         self.position.set(position);
+    }
+
+    /// How many strategies there are.
+    pub fn strategy_count(&self) -> u32 {
+        self.states.borrow().len() as u32
     }
 
     /// Where a strategy stands.
@@ -294,7 +307,7 @@ impl Desk {
     }
 
     /// Notes an order whose facts were checked.
-    fn place(
+    pub(super) fn place(
         &self,
         strategy: u32,
         instrument: u32,

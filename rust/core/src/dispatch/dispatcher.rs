@@ -8,6 +8,7 @@ use super::arrival::Arrival;
 use super::desk::Desk;
 use super::external::{Externals, after_externals};
 use super::host::Host;
+use super::lag::LagRule;
 use super::snapshot::{Snapshot, Snapshots};
 use super::step::{ErrorRecord, Fill, Pass, RunError, Steps};
 use super::subscriber::Subscription;
@@ -120,6 +121,7 @@ impl<H: Host> Dispatcher<H> {
         let mut steps = Steps::new(&settings, desk, venue, stop, host);
         steps.limit = source.cut_at().unwrap_or(u64::MAX);
         let arrival = source.taken().map(|_| Arrival::default());
+        steps.spawns.is_live = arrival.is_some();
         Self {
             source,
             settings,
@@ -150,6 +152,11 @@ impl<H: Host> Dispatcher<H> {
     /// The same for a strategy in machine code, whose subscription is by [`super::Delivery::Records`] or by batches.
     pub fn register_handler(&mut self, subscription: &Subscription, handler: Box<dyn Handler>) -> u32 {
         self.steps.register(subscription, Some(handler))
+    }
+
+    /// Gives a strategy a rule for lag, before the run begins; it counts in runs by arrival.
+    pub fn limit_lag(&mut self, strategy: u32, rule: LagRule) {
+        self.steps.limit_lag(strategy, rule);
     }
 
     /// What handlers reach.
@@ -214,6 +221,9 @@ impl<H: Host> Dispatcher<H> {
     /// `None`: there is one.
     fn next_slice(&mut self) -> Option<Outcome> {
         self.leave_arrived();
+        if self.steps.has_lag_rules {
+            self.steps.leave_windows();
+        }
         self.steps.leave_slice(&self.source.current());
         if self.arrival.is_some() {
             return self.take_arrived();

@@ -6,7 +6,7 @@ use super::dispatcher::{Dispatcher, Outcome};
 use super::host::{Fault, Host};
 use super::step::{RunError, Steps};
 use crate::command::{
-    Command, ExternalRecord, Handled, Inbox, Lane, LaneSettings, NO_STRATEGY, QUANTUM, Sender, lanes,
+    Command, CommandKind, ExternalRecord, Handled, Inbox, Lane, LaneSettings, NO_STRATEGY, QUANTUM, Sender, lanes,
 };
 use crate::digest::{EventKind, fingerprint_bytes};
 use crate::lifecycle::{Ask, Cause};
@@ -248,6 +248,10 @@ impl<H: Host> Steps<H> {
             Some(_) | None => Handled::UnknownStrategy,
         };
         let kind = command.kind;
+        if kind == CommandKind::RESULT && is_known {
+            self.live_result(&command);
+            return self.apply_requests();
+        }
         match self.host.external(command, handled) {
             Ok(()) => {}
             Err(fault) if is_known => self.fault(strategy, self.host.external_handler(kind), None, fault),

@@ -2,6 +2,7 @@
 
 use crate::block::TickBlock;
 use crate::command::{Command, CommandKind, Handled};
+use crate::feed::FeedEvent;
 use crate::handler::{Handler, HandlerError};
 use crate::lifecycle::{State, StateChange, Ticket};
 use crate::tick::Tick;
@@ -69,6 +70,19 @@ pub enum Settled {
         /// By an exception.
         failed: bool,
     },
+}
+
+/// A time during which a strategy's rule for lag was at work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LagEpisode {
+    /// When the lag was seen, ns UTC.
+    pub from_ns: i64,
+    /// When the loop had caught up, ns UTC.
+    pub until_ns: i64,
+    /// Records that were skipped.
+    pub skipped: u64,
+    /// Records that a later one replaced.
+    pub conflated: u64,
 }
 
 /// Calls handlers. All calls come from the dispatch thread, one at a time; none holds a borrow of the [`super::Desk`].
@@ -151,6 +165,35 @@ pub trait Host {
 
     /// What a handler in machine code could not do, as this host shows it.
     fn handler_failure(&self, strategy: u32, error: HandlerError) -> Self::Failure;
+
+    /// A feed tells something of itself: for whoever runs the feed, before strategies are told.
+    ///
+    /// # Errors
+    /// The user wants the run to end; a failure ends it too.
+    fn feed_event(&mut self, _event: &FeedEvent) -> Result<(), Fault<Self::Failure>> {
+        Ok(())
+    }
+
+    /// Whether the strategy wants to be told of events.
+    fn hears(&self, _strategy: u32) -> bool {
+        false
+    }
+
+    /// Tells the strategy what a feed tells of itself.
+    ///
+    /// # Errors
+    /// What the handler raised.
+    fn told(&mut self, _strategy: u32, _event: &FeedEvent) -> Result<(), Fault<Self::Failure>> {
+        Ok(())
+    }
+
+    /// The strategy's rule for lag was at work, and is no longer.
+    ///
+    /// # Errors
+    /// What the handler raised.
+    fn lagged(&mut self, _strategy: u32, _episode: &LagEpisode) -> Result<(), Fault<Self::Failure>> {
+        Ok(())
+    }
 
     /// The coroutine `key` begins, at the end of the step that asked for it.
     ///

@@ -398,6 +398,7 @@ impl<H: Host> Steps<H> {
         if let Some(pending) = subscriber.pending.take() {
             self.settle_tickets(strategy, &pending.tickets);
         }
+        self.discard_latest(strategy);
         self.set_gate();
     }
 

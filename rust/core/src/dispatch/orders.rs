@@ -7,6 +7,7 @@ use crate::digest::EventKind;
 use crate::lifecycle::Asked;
 use crate::source::Slice;
 use crate::tick::Tick;
+use crate::trading::{Stopped, Trading};
 use crate::venue::{Amendment, Order, OrderKey, OrderStatus, OrderUpdate, Venue, VenueFill, VenueReport};
 
 /// Times that what was asked for may ask for more within one step.
@@ -206,6 +207,11 @@ impl<H: Host> Steps<H> {
             return;
         }
         self.enter_order(&order);
+        if let Err(stopped) = self.pass_gate(&order) {
+            let update = self.close_order(key, OrderStatus::Rejected, stopped.reason(), self.desk.now_ns());
+            self.updates.push_back(update);
+            return;
+        }
         self.watched[order.instrument as usize] = true;
         self.ask_venue(|venue, now_ns, out| venue.submit(&order, now_ns, out));
     }
@@ -226,6 +232,14 @@ impl<H: Host> Steps<H> {
         let update = self.change(key, OrderStatus::Rejected, reason, self.desk.now_ns());
         self.enter_order(&update.order);
         self.updates.push_back(update);
+    }
+
+    /// Whether a new order may leave.
+    fn pass_gate(&self, order: &Order) -> Result<(), Stopped> {
+        let gate = self.desk.gate();
+        // What the strategy holds matters only where it may but reduce it, which is seldom.
+        let held = if gate.state() == Trading::Reducing { self.desk.held_with_sent(order) } else { 0.0 };
+        gate.check(order.signed_left(), held)
     }
 
     /// What the venue answers at once is told in steps of its own, after this one.
@@ -256,6 +270,8 @@ impl<H: Host> Steps<H> {
         let order: Order = *self.desk.book.borrow().get(key).expect("requests name orders of the book");
         if order.status.is_final() {
             self.updates.push_back(OrderUpdate::of(order, "too late: the order is done"));
+        } else if let Err(stopped) = self.desk.gate().check_change(order.quantity, change.quantity) {
+            self.updates.push_back(OrderUpdate::of(order, stopped.reason()));
         } else {
             self.ask_venue(|venue, now_ns, out| venue.amend(key, order.instrument, change, now_ns, out));
         }

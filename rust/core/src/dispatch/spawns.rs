@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use super::host::{Host, Settled};
 use super::request::SpawnKey;
 use super::step::Steps;
+use crate::command::Command;
 use crate::digest::EventKind;
 use crate::lifecycle::State;
 use crate::source::Slice;
@@ -57,27 +58,44 @@ impl<H: Host> Steps<H> {
         true
     }
 
-    /// The result of a coroutine as an input: its owner is told, if it still lives. `failed`: it is an exception.
-    pub(super) fn take_result(&mut self, slice: &Slice<'_>, key: SpawnKey, failed: bool) {
-        let before = self.spawns.running.len();
-        self.spawns.running.retain(|&running| running != key);
-        if self.spawns.running.len() == before {
-            return;
-        }
-        self.desk.spawn_ended(key.strategy);
+    /// The result of a coroutine as an input. `failed`: it is an exception.
+    fn take_result(&mut self, slice: &Slice<'_>, key: SpawnKey, failed: bool) {
         self.flush(slice, key.strategy);
         let position = self.next_position();
         let mut payload = [0; 5];
         payload[..4].copy_from_slice(&key.number.to_le_bytes());
         payload[4] = u8::from(failed);
         self.digest.event(position, key.strategy, EventKind::SpawnResult, &payload);
+        self.tell_result(key);
+        self.apply_requests();
+        self.count_step(key.strategy);
+    }
+
+    /// A live coroutine's result has its turn among the external inputs; in a replay of them the coroutine runs anew, and is
+    /// waited for.
+    pub(super) fn live_result(&mut self, command: &Command) {
+        let Some(number) = command.payload.first_chunk().map(|bytes| u32::from_le_bytes(*bytes)) else { return };
+        let key = SpawnKey { strategy: command.strategy, number };
+        if command.attachment.is_none()
+            && self.spawns.running.contains(&key)
+            && let Err(fault) = self.host.settle(key)
+        {
+            self.forget_spawn(key);
+            return self.fault(key.strategy, "spawn", None, fault);
+        }
+        self.tell_result(key);
+    }
+
+    /// The owner of a coroutine that has ended is told, if it still lives and did not cancel it.
+    fn tell_result(&mut self, key: SpawnKey) {
+        let Some(place) = self.spawns.running.iter().position(|&running| running == key) else { return };
+        self.spawns.running.remove(place);
+        self.desk.spawn_ended(key.strategy);
         if !matches!(self.subscribers[key.strategy as usize].state.get(), State::Running | State::Paused) {
             self.host.forget(key);
         } else if let Err(fault) = self.host.spawned(key) {
             self.fault(key.strategy, "spawn", None, fault);
         }
-        self.apply_requests();
-        self.count_step(key.strategy);
     }
 
     /// Asked for by its owner; one that has ended stays as it is.

@@ -174,6 +174,8 @@ pub(super) struct Steps<H: Host> {
     pub(super) inputs: u64,
     /// Inputs by feed, in a run by arrival.
     pub(super) by_feed: InputsByFeed,
+    /// Whether some strategy has a rule for lag.
+    pub(super) has_lag_rules: bool,
     pub(super) timers_fired: u64,
     pub(super) keys: Keys,
     pub(super) venue: Box<dyn Venue>,
@@ -231,6 +233,7 @@ impl<H: Host> Steps<H> {
             fills: Vec::new(),
             inputs: 0,
             by_feed: InputsByFeed::default(),
+            has_lag_rules: false,
             timers_fired: 0,
             keys: Keys::of_records(settings.order),
             venue,
@@ -380,6 +383,10 @@ impl<H: Host> Steps<H> {
                     self.record(strategy, tick);
                 }
                 Delivery::Batches(_) => self.collect(slice, index, key, strategy),
+                Delivery::Lagging => {
+                    self.lagging_tick(slice, index, key, strategy);
+                    presented = false;
+                }
                 Delivery::Pull => {
                     subscriber.tallies.now.delivered += 1;
                     return true;
@@ -421,6 +428,13 @@ impl<H: Host> Steps<H> {
 
     /// Hands over what is collected for `strategy`, at the clock of now.
     pub(super) fn flush(&mut self, slice: &Slice<'_>, strategy: u32) {
+        self.flush_batch(slice, strategy);
+        if self.has_lag_rules {
+            self.hand_over_latest(strategy);
+        }
+    }
+
+    fn flush_batch(&mut self, slice: &Slice<'_>, strategy: u32) {
         let subscriber = &mut self.subscribers[strategy as usize];
         if subscriber.batcher.len() == 0 {
             return;
@@ -437,7 +451,8 @@ impl<H: Host> Steps<H> {
     }
 
     pub(super) fn flush_window(&mut self, slice: &Slice<'_>, key: i64) -> bool {
-        let ended = |subscriber: &Subscriber| subscriber.batcher.window_end() <= key;
+        // Looked for by what is collected: at the last of all times an empty window would end again and again.
+        let ended = |subscriber: &Subscriber| subscriber.batcher.len() > 0 && subscriber.batcher.window_end() <= key;
         let next = self.subscribers.iter().position(ended);
         if let Some(strategy) = next {
             self.flush(slice, strategy as u32);

@@ -63,7 +63,7 @@ impl<H: Host> Steps<H> {
             Delivery::Ticks => self.tick_stretch(slice, index, strategy),
             Delivery::Records => self.record_stretch(slice, index, strategy),
             Delivery::Batches(_) => self.batch_stretch(slice, index, strategy),
-            Delivery::Pull => 0,
+            Delivery::Pull | Delivery::Lagging => 0,
         }
     }
 

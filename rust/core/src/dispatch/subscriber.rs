@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::absence::Absence;
 use super::account::Tallies;
 use super::batcher::{BatchEdges, Batcher};
+use super::lag::Lagger;
 use super::lives::Pending;
 use crate::handler::Handler;
 use crate::lifecycle::StateByte;
@@ -22,6 +23,9 @@ pub enum Delivery {
     Batches(BatchEdges),
     /// The loop returns with the tick; only the last subscriber may.
     Pull,
+    /// By its rule for lag, for the time being: the loop's own, nobody registers so.
+    #[doc(hidden)]
+    Lagging,
 }
 
 /// Which kinds of record a subscriber wants: one bit a kind code.
@@ -68,6 +72,8 @@ pub(super) struct Subscriber {
     pub order_updates: bool,
     pub batcher: Batcher,
     pub tallies: Tallies,
+    /// Its rule for lag, if it has one.
+    pub lagger: Option<Box<Lagger>>,
     /// The handler of a strategy in machine code; the host calls the others.
     pub handler: Option<Box<dyn Handler>>,
     /// What it calls its timers, by number.
@@ -86,7 +92,7 @@ impl Subscriber {
     pub fn new(state: Arc<StateByte>, subscription: &Subscription, handler: Option<Box<dyn Handler>>) -> Self {
         let edges = match subscription.delivery {
             Delivery::Batches(edges) => edges,
-            Delivery::Ticks | Delivery::Records | Delivery::Pull => BatchEdges { max_ticks: 1, window_ns: 0 },
+            _ => BatchEdges { max_ticks: 1, window_ns: 0 },
         };
         Self {
             state,
@@ -95,6 +101,7 @@ impl Subscriber {
             order_updates: subscription.order_updates,
             batcher: Batcher::new(edges),
             tallies: Tallies::default(),
+            lagger: None,
             handler,
             tags: BTreeMap::new(),
             reach: 1,

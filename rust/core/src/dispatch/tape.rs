@@ -41,7 +41,7 @@ impl Tape {
                 std::hint::spin_loop();
             } else if looks < LOOKS + PATIENCE {
                 looks += 1;
-                std::thread::yield_now();
+                crate::sync::yield_now();
             } else {
                 let capacity = self.writer.capacity_slots() as u64;
                 self.gates_dropped += self.writer.drop_gates_behind(capacity) as u64;

@@ -4,12 +4,14 @@
 //! is waited for. So each record comes after those that its publisher brought before it, a quiet feed delays nobody, and a
 //! busy one delays the others by a slice.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::counters::FeedAccount;
 use super::hub::FeedHub;
 use super::inlet::Inlet;
 use super::stale::StaleWatch;
+use super::watch::FeedEvent;
 use crate::clock::Clock as _;
 use crate::source::{Advance, Feeds, Slice, Source, Taken};
 use crate::tick::Tick;
@@ -40,6 +42,8 @@ pub struct Arrivals {
     current: Current,
     /// Who is asked first.
     turn: usize,
+    /// What feeds tell of themselves, the first first.
+    events: VecDeque<FeedEvent>,
     stale: StaleWatch,
     /// Records of the loop itself: STALE.
     made: Vec<Tick>,
@@ -55,6 +59,7 @@ impl Arrivals {
             ghosts: Vec::new(),
             current: Current::Nothing,
             turn: 0,
+            events: VecDeque::new(),
             stale: StaleWatch::new(hub.instrument_count()),
             made: Vec::new(),
             feeds: Vec::new(),
@@ -131,6 +136,14 @@ impl Arrivals {
         }
     }
 
+    /// Keeps what a publisher has to tell.
+    #[inline]
+    fn listen(&mut self, index: usize) {
+        if self.inlets[index].watch.has_news() {
+            self.inlets[index].tell(self.hub.clock().now_ns(), &mut self.events);
+        }
+    }
+
     /// How many records of the current slice's publisher wait, the slice among them.
     pub fn lag_records(&self) -> u64 {
         if let Current::Inlet(index) = self.current { self.inlets[index].waiting() } else { 0 }
@@ -152,7 +165,9 @@ impl Source for Arrivals {
             if self.turn >= self.inlets.len() {
                 self.turn = 0;
             }
-            match self.ask(self.turn, max) {
+            let advance = self.ask(self.turn, max);
+            self.listen(self.turn);
+            match advance {
                 Advance::Ready => {
                     self.current = Current::Inlet(self.turn);
                     self.turn += 1;
@@ -192,7 +207,7 @@ impl Source for Arrivals {
             Current::Made(_) => MADE,
             Current::Nothing => 0,
         };
-        Some(Taken { now_ns, publisher })
+        Some(Taken { now_ns, publisher, waiting: self.lag_records() })
     }
 
     fn next_due_ns(&self) -> i64 {
@@ -203,6 +218,10 @@ impl Source for Arrivals {
         self.hub.close();
         self.let_in();
         self.inlets.iter().for_each(Inlet::farewell);
+    }
+
+    fn event(&mut self) -> Option<FeedEvent> {
+        self.events.pop_front()
     }
 
     fn accounts(&mut self) -> Vec<FeedAccount> {

@@ -1,7 +1,7 @@
 //! What a publisher counts, and the account of a feed.
 
 use crate::check::Problem;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicI64, AtomicU64, Ordering};
 
 /// A count with one writer, readable from anywhere.
 #[derive(Debug, Default)]
@@ -19,6 +19,26 @@ impl Count {
 
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A time that the publisher sets once, until the loop takes it.
+#[derive(Debug, Default)]
+pub(super) struct Moment(AtomicI64);
+
+impl Moment {
+    /// Relaxed exchanges, both: it says when, and guards nothing.
+    #[cold]
+    pub fn set_once(&self, now_ns: i64) {
+        let _ = self.0.compare_exchange(0, now_ns, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub fn take(&self) -> i64 {
+        self.0.swap(0, Ordering::Relaxed)
     }
 }
 
@@ -47,6 +67,8 @@ pub(super) struct Counters {
     pub made: Count,
     /// Records that wait in the window of `Backwards::Reorder`: no sum, what there is now.
     pub held: Count,
+    /// When the first record went that nobody was told of, ns UTC; 0: none has.
+    pub lost_since_ns: Moment,
     /// How often the publisher waited for a slot.
     pub waits: Count,
     /// How long, ns.

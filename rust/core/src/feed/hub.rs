@@ -1,6 +1,6 @@
 //! Where feeds and publishers are opened.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::admission::Admission;
 use super::arrivals::Arrivals;
@@ -18,7 +18,7 @@ use crate::clock::LiveClock;
 use crate::instrument::InstrumentInfo;
 use crate::ring;
 use crate::stop::Waker;
-use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError};
 
 /// Where feeds are opened, from any thread and at any time of a run.
 pub struct FeedHub {
@@ -88,6 +88,7 @@ impl FeedHub {
     /// There is one of that name, its capacity cannot be, or the run takes no more.
     pub fn open(&self, name: &str, settings: FeedSettings) -> Result<Arc<FeedShared>, OpenError> {
         ring::ingress(0, settings.capacity_slots.min(ring::MAX_CAPACITY_SLOTS + 1)).map(drop)?;
+        check_watermarks(&settings)?;
         self.with_door(|door| {
             if door.is_sealed {
                 return Err(OpenError::Sealed);
@@ -176,6 +177,12 @@ impl FeedHub {
         });
     }
 
+    /// What the feed of that number is called.
+    pub fn name_of(&self, feed: u32) -> Option<String> {
+        let door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
+        door.feeds.get(feed as usize).map(|feed| feed.name.clone())
+    }
+
     /// How many instruments the run has.
     pub(super) fn instrument_count(&self) -> usize {
         self.instruments.len()
@@ -212,4 +219,13 @@ impl FeedHub {
     pub fn arrivals(self: &Arc<Self>) -> Arrivals {
         Arrivals::new(Arc::clone(self))
     }
+}
+
+fn check_watermarks(settings: &FeedSettings) -> Result<(), OpenError> {
+    let (low, high, capacity_slots) = (settings.low_watermark, settings.high_watermark, settings.capacity_slots);
+    let is_none = high == 0 && low == 0;
+    if is_none || (low < high && high <= capacity_slots) {
+        return Ok(());
+    }
+    Err(OpenError::Watermarks { low, high, capacity_slots })
 }

@@ -1,12 +1,15 @@
 //! The loop's end of a feed, by policy: one publisher's records, slice by slice.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::counters::FeedAccount;
 use super::hub::Ends;
-use super::policy::Policy;
+use super::policy::{FeedSettings, Policy, RatePolicy};
 use super::space::Space;
 use super::sums::Sums;
+use super::watch::{FeedEvent, FeedEventKind, Loss, Watch};
+use crate::clock::Clock as _;
 use crate::ring::{ConflationReader, Consumer, DropOldestConsumer};
 use crate::source::{Advance, Source};
 use crate::sync::{Ordering, fence};
@@ -26,6 +29,7 @@ pub(super) struct Inlet {
     /// How many summed trades were taken.
     summed: u64,
     pub high_water: u64,
+    pub watch: Watch,
     space: Farewell,
 }
 
@@ -45,9 +49,10 @@ struct Counts {
 
 impl Inlet {
     pub fn new(half: Half, ends: Ends) -> Self {
-        let (waits, space) = (ends.feed.settings.policy == Policy::Block, Farewell(Arc::clone(&ends.space)));
+        let (waits, space) = (waits_of(&ends.feed.settings), Farewell(Arc::clone(&ends.space)));
+        let watch = Watch::new(&ends.feed.settings);
         let (copied, shut_since_ns) = (Vec::new(), None);
-        Self { publisher: 0, half, ends, shut_since_ns, waits, copied, summed: 0, high_water: 0, space }
+        Self { publisher: 0, half, ends, shut_since_ns, waits, copied, summed: 0, high_water: 0, watch, space }
     }
 
     /// Tells the publisher to look up, if it waits: nothing is read any more.
@@ -106,10 +111,37 @@ impl Inlet {
         if self.waits {
             self.space.0.announce();
         }
+        let waiting = self.waiting();
         if advance == Advance::Ready {
-            self.high_water = self.high_water.max(self.waiting());
+            self.high_water = self.high_water.max(waiting);
+        }
+        self.watch.look(waiting, &self.lost(), || self.ends.feed.clock.now_ns());
+        if advance == Advance::End {
+            self.watch.end(&self.lost());
         }
         advance
+    }
+
+    /// What was lost since the start.
+    fn lost(&self) -> Loss {
+        let counts = self.counts();
+        Loss {
+            from_ns: self.ends.counters.lost_since_ns.get(),
+            dropped_newest: self.ends.counters.dropped_newest.get(),
+            dropped_oldest: counts.dropped_oldest,
+            conflated: counts.conflated + self.ends.counters.merged.get(),
+        }
+    }
+
+    /// What is to be told of this publisher.
+    pub fn tell(&mut self, now_ns: i64, events: &mut VecDeque<FeedEvent>) {
+        let (feed, publisher) = (self.ends.feed.number, self.publisher);
+        for kind in self.watch.take() {
+            if matches!(kind, FeedEventKind::Lossy(_)) {
+                self.ends.counters.lost_since_ns.take();
+            }
+            events.push_back(FeedEvent { feed, publisher, now_ns, kind });
+        }
     }
 
     pub fn ticks(&self) -> &[Tick] {
@@ -160,6 +192,11 @@ impl Inlet {
         account.add_counters(&self.ends.counters);
         account.high_water = account.high_water.max(self.high_water);
     }
+}
+
+/// Whether its publishers may wait for the loop, or for their turn.
+fn waits_of(settings: &FeedSettings) -> bool {
+    settings.policy == Policy::Block || settings.rate_policy == RatePolicy::Wait
 }
 
 /// Tells the publisher, when it goes, that nobody reads any more: as the inlet's last field, after the ring's half.

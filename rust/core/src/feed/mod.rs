@@ -22,6 +22,7 @@ mod shared;
 mod space;
 mod stale;
 mod sums;
+mod watch;
 
 use thiserror::Error;
 
@@ -29,10 +30,11 @@ pub use admission::MAX_HELD;
 pub use arrivals::Arrivals;
 pub use counters::FeedAccount;
 pub use hub::FeedHub;
-pub use policy::{Backwards, FeedSettings, Numbering, Policy, Trades};
+pub use policy::{Backwards, FeedSettings, Numbering, Policy, RatePolicy, Trades};
 pub use publisher::{NotPublished, Publisher};
 pub use shared::FeedShared;
 pub use space::Space;
+pub use watch::{FeedEvent, FeedEventKind, Loss};
 
 use crate::ring::{CapacityError, KeysError};
 
@@ -54,6 +56,18 @@ pub enum OpenError {
     Taken {
         /// The name.
         name: String,
+    },
+    /// Its watermarks are not in order, or beyond its ring.
+    #[error(
+        "watermarks {low} and {high} for a ring of {capacity_slots} slots; low is below high, and high within the ring"
+    )]
+    Watermarks {
+        /// The low one.
+        low: usize,
+        /// The high one.
+        high: usize,
+        /// What the ring holds.
+        capacity_slots: usize,
     },
     /// The feed is closed.
     #[error("the feed '{name}' is closed")]

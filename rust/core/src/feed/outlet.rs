@@ -6,6 +6,7 @@ use super::counters::Counters;
 use super::policy::{Policy, Trades};
 use super::sums::Sums;
 use crate::ring::{ConflationWriter, DropOldestProducer, Producer};
+use crate::sync::{spin_loop, yield_now};
 use crate::tick::{Kind, Tick};
 
 /// Most records that are checked and published at once.
@@ -69,6 +70,16 @@ impl Outlet {
         }
     }
 
+    /// How many records it has let go since the start, as far as the publisher can see: which quotes were replaced, only the
+    /// loop does.
+    pub fn lost(&self, counters: &Counters) -> u64 {
+        let counted = counters.dropped_newest.get() + counters.merged.get();
+        match self {
+            Self::Gated(_) | Self::DropNewest(_) | Self::Conflate { .. } => counted,
+            Self::DropOldest(ring) => counted + ring.dropped(),
+        }
+    }
+
     /// Ends the stream after what has been published.
     pub fn close(&mut self) {
         match self {
@@ -105,7 +116,7 @@ fn push_over(ring: &mut DropOldestProducer, ticks: &[Tick]) {
         done += ring.publish(&ticks[done..]);
         if done < ticks.len() {
             pauses += 1;
-            if pauses % PAUSES == 0 { std::thread::yield_now() } else { std::hint::spin_loop() }
+            if pauses % PAUSES == 0 { yield_now() } else { spin_loop() }
         }
     }
 }

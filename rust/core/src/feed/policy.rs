@@ -89,6 +89,26 @@ pub enum Numbering {
     ByPublisher,
 }
 
+/// What happens to a record above the feed's rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RatePolicy {
+    /// It is rejected, and counted.
+    Reject,
+    /// The publisher waits for its turn, at most [`FeedSettings::block_timeout`].
+    Wait,
+}
+
+impl RatePolicy {
+    /// The treatment named `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "reject" => Some(Self::Reject),
+            "wait" => Some(Self::Wait),
+            _ => None,
+        }
+    }
+}
+
 /// What is fixed for a feed when it is opened.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FeedSettings {
@@ -104,8 +124,14 @@ pub struct FeedSettings {
     pub numbering: Numbering,
     /// After this long without a record, strategies are told by a STALE record for each instrument; 0: never.
     pub stale_after_ns: i64,
-    /// Most records per second, with bursts of a tenth of that; 0: no limit. What is above is rejected.
+    /// Most records per second, with bursts of a tenth of that; 0: no limit.
     pub rate_limit: u32,
+    /// What happens to what is above it.
+    pub rate_policy: RatePolicy,
+    /// Strategies are told when so many records of a publisher wait; 0: never.
+    pub high_watermark: usize,
+    /// And again when so few do.
+    pub low_watermark: usize,
 }
 
 impl Default for FeedSettings {
@@ -118,6 +144,9 @@ impl Default for FeedSettings {
             numbering: Numbering::Ignored,
             stale_after_ns: 0,
             rate_limit: 0,
+            rate_policy: RatePolicy::Reject,
+            high_watermark: 0,
+            low_watermark: 0,
         }
     }
 }

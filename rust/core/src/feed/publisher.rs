@@ -11,7 +11,7 @@ use super::counters::Counters;
 use super::hub::Ends;
 use super::latch::Latch;
 use super::outlet::{CHUNK, Outlet};
-use super::policy::Policy;
+use super::policy::{Policy, RatePolicy};
 use super::shared::FeedShared;
 use super::space::Space;
 use crate::clock::Clock as _;
@@ -65,6 +65,8 @@ pub struct Publisher {
     latch: Arc<Latch>,
     feed: Arc<FeedShared>,
     staged: Vec<Tick>,
+    /// When they were.
+    staged_ns: i64,
     /// Records of the feed itself that have found no slot yet, and go before all others.
     marks: Vec<Tick>,
     is_closed: bool,
@@ -81,6 +83,7 @@ impl Publisher {
             latch,
             feed,
             staged: Vec::with_capacity(2 * CHUNK),
+            staged_ns: 0,
             marks: Vec::new(),
             is_closed: false,
         }
@@ -122,6 +125,9 @@ impl Publisher {
         while done < ticks.len() && !self.is_closed() {
             let room = self.outlet.room();
             let allowed = self.feed.allowance(ticks.len() - done);
+            if allowed == 0 && self.feed.settings.rate_policy == RatePolicy::Wait {
+                break;
+            }
             if allowed == 0 {
                 self.counters.rate_limited.add((ticks.len() - done) as u64);
                 done = ticks.len();
@@ -236,6 +242,7 @@ impl Publisher {
     #[inline]
     fn stage(&mut self, ticks: &[Tick], room: usize) -> usize {
         let now_ns = self.feed.clock.now_ns();
+        self.staged_ns = now_ns;
         let most = self.admission.most_at_once();
         let mut bounded = 0;
         let mut used = 0;
@@ -258,7 +265,11 @@ impl Publisher {
     #[inline]
     fn push_staged(&mut self) {
         if !self.staged.is_empty() {
+            let before = self.outlet.lost(&self.counters);
             self.outlet.push(&self.staged, &self.counters);
+            if self.outlet.lost(&self.counters) != before {
+                self.counters.lost_since_ns.set_once(self.staged_ns);
+            }
             self.staged.clear();
             self.feed.waker.wake();
         }
@@ -276,7 +287,8 @@ impl Publisher {
         let offered = ticks.len();
         let started = Instant::now();
         let timeout = self.feed.settings.block_timeout;
-        let is_waiting = self.feed.settings.policy == Policy::Block;
+        let is_blocking = self.feed.settings.policy == Policy::Block;
+        let is_waiting = is_blocking || self.feed.settings.rate_policy == RatePolicy::Wait;
         self.counters.waits.add(u64::from(is_waiting && !self.is_closed()));
         let result = loop {
             taken += self.offer(&ticks[taken..]);
@@ -285,14 +297,18 @@ impl Publisher {
                 break Ok(());
             } else if self.is_closed() {
                 break Err(NotPublished::Closed { taken, offered });
-            } else if !is_waiting {
+            } else if !is_blocking && self.feed.rate_wait_ns() == 0 {
                 break Err(NotPublished::Full { taken, offered });
             } else if left == Duration::ZERO {
                 break Err(NotPublished::TimedOut { taken, offered });
             } else if !go_on() {
                 break Err(NotPublished::Interrupted { taken, offered });
             }
-            self.space.waker.wait(left.min(MAX_SLICE));
+            let turn = match self.feed.rate_wait_ns() {
+                0 => MAX_SLICE,
+                ns => Duration::from_nanos(ns),
+            };
+            self.space.waker.wait(left.min(MAX_SLICE).min(turn));
         };
         if is_waiting {
             self.counters.waited_ns.add(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX));

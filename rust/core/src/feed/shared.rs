@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::policy::FeedSettings;
+use super::policy::{FeedSettings, RatePolicy};
 use super::seen::Seen;
 use crate::clock::{Clock as _, LiveClock};
 use crate::stop::Waker;
@@ -79,6 +79,15 @@ impl FeedShared {
         };
         let _ = self.spent_until_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend);
         granted
+    }
+
+    /// How long until the rate allows a record, ns; 0: it does now, or what is above it is not waited for.
+    pub(super) fn rate_wait_ns(&self) -> u64 {
+        if self.settings.rate_limit == 0 || self.settings.rate_policy == RatePolicy::Reject {
+            return 0;
+        }
+        let next_ns = self.spent_until_ns.load(Ordering::Relaxed).saturating_add(self.interval_ns());
+        u64::try_from(next_ns.saturating_sub(self.clock.now_ns())).unwrap_or(0)
     }
 
     /// Some records that were allowed did not come.

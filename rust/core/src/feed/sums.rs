@@ -2,11 +2,9 @@
 //!
 //! Behind a lock, which is only ever taken in an overload: as long as the ring has slots nothing comes here.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
-
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Mutex, Ordering, PoisonError};
 use crate::tick::Tick;
+use std::collections::{HashMap, VecDeque};
 
 #[derive(Default)]
 pub(super) struct Sums {

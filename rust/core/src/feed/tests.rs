@@ -295,6 +295,21 @@ fn what_is_above_the_rate_is_rejected() {
 }
 
 #[test]
+fn what_is_above_the_rate_waits_where_the_feed_says_so() {
+    let rate = FeedSettings { rate_limit: 1_000, rate_policy: RatePolicy::Wait, ..settings(Policy::DropNewest, 1_024) };
+    let (mut publisher, mut arrivals) = open(FeedSettings { block_timeout: Duration::from_secs(60), ..rate });
+    publisher.publish(&quotes(0..200), || true).unwrap();
+    assert_eq!(drain(&mut arrivals).len(), 200);
+    let paid = account(&mut arrivals);
+    assert_eq!((paid.rate_limited, paid.refused, paid.waits), (0, 0, 1));
+    assert!(paid.waited_ns > 50_000_000, "100 beyond the burst take a tenth of a second: {}", paid.waited_ns);
+    let (mut publisher, mut arrivals) = open(rate);
+    let refused = publisher.publish(&quotes(0..200), || true).unwrap_err();
+    assert!(matches!(refused, NotPublished::TimedOut { offered: 200, .. }));
+    assert_eq!(account(&mut arrivals).refused, 200 - refused.taken() as u64);
+}
+
+#[test]
 fn closing_ends_it_after_what_was_published_and_frees_the_place() {
     let hub = hub();
     let feed = hub.open("feed", settings(Policy::Block, 8)).unwrap();

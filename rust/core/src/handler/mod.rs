@@ -86,6 +86,11 @@ pub enum HandlerError {
     Unknown(u32),
     /// What it asked for was refused.
     Refused(Refusal),
+    /// The loop is farther behind its feeds than the strategy's rule allows.
+    Lagged {
+        /// How many records waited.
+        waiting: u64,
+    },
 }
 
 impl fmt::Display for HandlerError {
@@ -97,6 +102,9 @@ impl fmt::Display for HandlerError {
                 write!(f, "the handler asked for {count} things in one call: expected at most {OUT_CAPACITY}")
             }
             Self::Unknown(kind) => write!(f, "the handler asked for a thing of kind {kind}, which does not exist"),
+            Self::Lagged { waiting } => {
+                write!(f, "the loop is too far behind for this strategy: {waiting} records wait")
+            }
             Self::Refused(refusal) => write!(f, "{refusal}"),
         }
     }

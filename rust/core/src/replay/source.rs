@@ -1,9 +1,11 @@
 //! A recording as a source: the same slices, at the same times.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::entry::Mark;
 use super::recording::{Piece, Recording};
+use crate::feed::FeedEvent;
 use crate::source::{Advance, Feeds, Slice, Source, Taken};
 use crate::tick::Tick;
 
@@ -13,12 +15,14 @@ pub struct Replay {
     recording: Arc<Recording>,
     /// Which piece is the current one.
     at: usize,
+    /// What feeds told before it.
+    told: VecDeque<FeedEvent>,
 }
 
 impl Replay {
     /// From the start of `recording`.
     pub const fn new(recording: Arc<Recording>) -> Self {
-        Self { recording, at: 0 }
+        Self { recording, at: 0, told: VecDeque::new() }
     }
 
     fn piece(&self) -> &Piece {
@@ -37,12 +41,14 @@ impl Replay {
 impl Source for Replay {
     /// A slice is brought as it was taken, whatever `max` is: where it ended, the clock went on.
     fn advance(&mut self, _max: usize) -> Advance {
-        if !self.is_last() {
+        while !self.is_last() {
             self.at += 1;
+            let Mark::Told(event) = self.piece().entry.mark else { break };
+            self.told.push_back(event);
         }
         match self.piece().entry.mark {
             Mark::Taken { .. } => Advance::Ready,
-            Mark::Start | Mark::Turn => Advance::Pending,
+            Mark::Start | Mark::Turn | Mark::Told(_) => Advance::Pending,
             Mark::Drained | Mark::End { .. } => Advance::End,
         }
     }
@@ -57,8 +63,14 @@ impl Source for Replay {
     }
 
     fn taken(&mut self) -> Option<Taken> {
-        let publisher = if let Mark::Taken { publisher, .. } = self.piece().entry.mark { publisher } else { 0 };
-        Some(Taken { now_ns: self.piece().entry.now_ns, publisher })
+        let entry = self.piece().entry;
+        let (publisher, waiting) =
+            if let Mark::Taken { publisher, waiting, .. } = entry.mark { (publisher, waiting) } else { (0, 0) };
+        Some(Taken { now_ns: entry.now_ns, publisher, waiting })
+    }
+
+    fn event(&mut self) -> Option<FeedEvent> {
+        self.told.pop_front()
     }
 
     fn end_ns(&mut self) -> Option<i64> {

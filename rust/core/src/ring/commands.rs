@@ -10,11 +10,12 @@ use std::fmt;
 use std::mem::MaybeUninit;
 
 use super::padded::Padded;
+use super::sequence::{LAST, after, reach};
 use super::{CapacityError, check_capacity};
 use crate::sync::{Arc, AtomicU64, Ordering, Watch};
 
-/// Set in `tail` once the ring is closed or its consumer is gone: below it stands with how many commands.
-const CLOSED: u64 = 1 << 63;
+/// Set in `tail` once the ring is closed or its consumer is gone; no sequence has it.
+const CLOSED: u64 = !LAST;
 
 /// Why a command was not taken; it comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,14 +87,23 @@ pub struct CommandConsumer<T> {
 /// # Ok::<(), ring::CapacityError>(())
 /// ```
 pub fn commands<T: Send>(capacity_slots: usize) -> Result<(CommandProducer<T>, CommandConsumer<T>), CapacityError> {
+    commands_from(capacity_slots, 0)
+}
+
+/// The same with `lap` laps of the ring behind it: what one is like that has run for long.
+pub(crate) fn commands_from<T: Send>(
+    capacity_slots: usize,
+    lap: u64,
+) -> Result<(CommandProducer<T>, CommandConsumer<T>), CapacityError> {
     check_capacity(capacity_slots)?;
+    let first = lap * capacity_slots as u64;
     let slot = |stamp| Slot { stamp: AtomicU64::new(stamp), command: UnsafeCell::new(MaybeUninit::uninit()) };
     let shared = Arc::new(Shared {
-        slots: (0..capacity_slots as u64).map(slot).collect(),
-        tail: Padded::new(AtomicU64::new(0)),
+        slots: (0..capacity_slots as u64).map(|index| slot(after(first, index))).collect(),
+        tail: Padded::new(AtomicU64::new(first)),
         watch: Watch::new(capacity_slots),
     });
-    Ok((CommandProducer { shared: Arc::clone(&shared) }, CommandConsumer { shared, next: 0 }))
+    Ok((CommandProducer { shared: Arc::clone(&shared) }, CommandConsumer { shared, next: first }))
 }
 
 impl<T: Send> CommandProducer<T> {
@@ -118,9 +128,8 @@ impl<T: Send> CommandProducer<T> {
                 position = now;
                 continue;
             }
-            let claim =
-                self.shared.tail.compare_exchange_weak(position, position + 1, Ordering::Relaxed, Ordering::Relaxed);
-            match claim {
+            let next = after(position, 1);
+            match self.shared.tail.compare_exchange_weak(position, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Err(now) => position = now,
                 Ok(_) => {
                     self.shared.watch.writes(index);
@@ -128,7 +137,7 @@ impl<T: Send> CommandProducer<T> {
                     // taken out (the stamp says so).
                     unsafe { (*slot.command.get()).write(command) };
                     // Release; partner: the load in `pop`.
-                    slot.stamp.store(position + 1, Ordering::Release);
+                    slot.stamp.store(next, Ordering::Release);
                     return Ok(());
                 }
             }
@@ -152,15 +161,16 @@ impl<T> CommandConsumer<T> {
     pub fn pop(&mut self) -> Option<T> {
         let (index, slot) = self.shared.slot(self.next);
         // Acquire; partner: the store in `push`.
-        if slot.stamp.load(Ordering::Acquire) != self.next + 1 {
+        let after_it = after(self.next, 1);
+        if slot.stamp.load(Ordering::Acquire) != after_it {
             return None;
         }
         self.shared.watch.writes(index);
         // SAFETY: the stamp says that the command is written and not yet taken, and only this half takes.
         let command = unsafe { (*slot.command.get()).assume_init_read() };
         // Release; partner: the load in `push`.
-        slot.stamp.store(self.next + self.shared.slots.len() as u64, Ordering::Release);
-        self.next += 1;
+        slot.stamp.store(after(self.next, self.shared.slots.len() as u64), Ordering::Release);
+        self.next = after_it;
         Some(command)
     }
 
@@ -177,7 +187,7 @@ impl<T> CommandConsumer<T> {
 
     /// How many commands wait, those that are being written among them.
     pub fn pending(&self) -> u64 {
-        (self.shared.tail.load(Ordering::Relaxed) & !CLOSED).saturating_sub(self.next)
+        reach(self.next, self.shared.tail.load(Ordering::Relaxed) & LAST)
     }
 }
 

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::line::{Found, Line};
 use super::padded::Padded;
+use super::sequence::{after, distance};
 use crate::sync::{Arc, AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::tick::Tick;
 
@@ -36,7 +37,7 @@ struct Shared {
     entries: Box<[Entry]>,
     /// Keys that wait, in the order in which they came; as many places as keys, or more.
     queue: Box<[AtomicU32]>,
-    /// How many keys have entered the queue; written by the writer.
+    /// The sequence after the last key that entered the queue; written by the writer.
     tail: Padded<AtomicU64>,
     /// How many records were put in. Relaxed: a count, with which nothing else is read.
     put: AtomicU64,
@@ -86,6 +87,11 @@ pub struct ConflationReader {
 /// # Ok::<(), ring::KeysError>(())
 /// ```
 pub fn conflation(keys: usize) -> Result<(ConflationWriter, ConflationReader), KeysError> {
+    conflation_from(keys, 0)
+}
+
+/// The same with `first` keys and as many records of each behind it: what a table is like that has run for long.
+pub(crate) fn conflation_from(keys: usize, first: u64) -> Result<(ConflationWriter, ConflationReader), KeysError> {
     if !(1..=MAX_KEYS).contains(&keys) {
         return Err(KeysError { keys });
     }
@@ -93,13 +99,13 @@ pub fn conflation(keys: usize) -> Result<(ConflationWriter, ConflationReader), K
     let shared = Arc::new(Shared {
         entries: std::iter::repeat_with(entry).take(keys).collect(),
         queue: std::iter::repeat_with(|| AtomicU32::new(0)).take(keys.next_power_of_two()).collect(),
-        tail: Padded::new(AtomicU64::new(0)),
+        tail: Padded::new(AtomicU64::new(first)),
         put: AtomicU64::new(0),
         is_closed: AtomicBool::new(false),
     });
-    let numbers = || vec![0; keys].into_boxed_slice();
-    let writer = ConflationWriter { shared: Arc::clone(&shared), tail: 0, versions: numbers(), put: 0 };
-    Ok((writer, ConflationReader { shared, head: 0, handed: numbers(), postponed: None, taken: 0, conflated: 0 }))
+    let numbers = || vec![first; keys].into_boxed_slice();
+    let writer = ConflationWriter { shared: Arc::clone(&shared), tail: first, versions: numbers(), put: 0 };
+    Ok((writer, ConflationReader { shared, head: first, handed: numbers(), postponed: None, taken: 0, conflated: 0 }))
 }
 
 impl ConflationWriter {
@@ -110,7 +116,7 @@ impl ConflationWriter {
     pub fn put(&mut self, key: u32, tick: &Tick) {
         let entry = &self.shared.entries[key as usize];
         let version = &mut self.versions[key as usize];
-        *version += 1;
+        *version = after(*version, 1);
         self.put += 1;
         self.shared.put.store(self.put, Ordering::Relaxed);
         entry.line.write(*version, tick);
@@ -119,7 +125,7 @@ impl ConflationWriter {
         if !entry.waits.swap(true, Ordering::AcqRel) {
             // Relaxed: the tail that is published next carries it.
             self.shared.place(self.tail).store(key, Ordering::Relaxed);
-            self.tail += 1;
+            self.tail = after(self.tail, 1);
             // Release; partner: the load in `take`.
             self.shared.tail.store(self.tail, Ordering::Release);
         }
@@ -156,7 +162,7 @@ impl ConflationReader {
         loop {
             let (key, is_postponed) = match self.postponed.take() {
                 Some(key) => (key, true),
-                None if self.head < tail => (self.pop(), false),
+                None if self.head != tail => (self.pop(), false),
                 None => return None,
             };
             match self.look(key, is_postponed) {
@@ -168,7 +174,7 @@ impl ConflationReader {
                 Found::Whole(version, _) if version == self.handed[key as usize] => {}
                 Found::Whole(version, tick) => {
                     let handed = std::mem::replace(&mut self.handed[key as usize], version);
-                    self.conflated += version - handed - 1;
+                    self.conflated += distance(handed, version) - 1;
                     self.taken += 1;
                     return Some((key, tick));
                 }
@@ -198,7 +204,7 @@ impl ConflationReader {
     /// How many keys wait.
     pub fn waiting(&self) -> u64 {
         // Acquire; partner: the store in `put`.
-        self.shared.tail.load(Ordering::Acquire) - self.head + u64::from(self.postponed.is_some())
+        distance(self.head, self.shared.tail.load(Ordering::Acquire)) + u64::from(self.postponed.is_some())
     }
 
     /// Whether the writer is gone and nothing waits.
@@ -210,7 +216,7 @@ impl ConflationReader {
     fn pop(&mut self) -> u32 {
         // Relaxed: the tail that was acquired covers it.
         let key = self.shared.place(self.head).load(Ordering::Relaxed);
-        self.head += 1;
+        self.head = after(self.head, 1);
         key
     }
 

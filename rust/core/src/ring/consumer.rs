@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::sequence::{after, distance};
 use super::shared::Shared;
 use crate::source::{Advance, Feeds, Slice, Source};
 use crate::sync::Arc;
@@ -23,8 +24,8 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    pub(super) fn new(shared: Arc<Shared>, feed: u32) -> Self {
-        Self { shared, feed, head: 0, tail_seen: 0, current: 0 }
+    pub(super) fn new(shared: Arc<Shared>, feed: u32, first: u64) -> Self {
+        Self { shared, feed, head: first, tail_seen: first, current: 0 }
     }
 
     /// The oldest records that are not released, in one piece: what lies beyond the ring's last slot comes next time.
@@ -56,7 +57,7 @@ impl Consumer {
     pub fn release(&mut self, count: usize) {
         assert!(count <= self.seen().len(), "release of {count} records, {} were readable", self.seen().len());
         if count > 0 {
-            self.head += count as u64;
+            self.head = after(self.head, count as u64);
             self.shared.free_release(self.head);
         }
         self.current = 0;
@@ -79,7 +80,7 @@ impl Consumer {
 
     /// How many published records are not released.
     pub fn pending(&self) -> u64 {
-        self.shared.tail_acquire() - self.head
+        distance(self.head, self.shared.tail_acquire())
     }
 
     /// How many slots the ring has.
@@ -90,7 +91,7 @@ impl Consumer {
     fn seen(&self) -> &[Tick] {
         // SAFETY: the producer published these records (tail_acquire saw it) and writes their slots only after this half
         // releases them, which takes `&mut self` and so the end of the slice.
-        unsafe { self.shared.slots.read(self.head, (self.tail_seen - self.head) as usize) }
+        unsafe { self.shared.slots.read(self.head, distance(self.head, self.tail_seen) as usize) }
     }
 }
 
@@ -110,7 +111,7 @@ impl Source for Consumer {
     }
 
     fn remaining(&self) -> Option<u64> {
-        self.shared.closed_at_acquire().map(|end| end - self.head - self.current as u64)
+        self.shared.closed_at_acquire().map(|end| distance(self.head, end) - self.current as u64)
     }
 }
 

@@ -8,24 +8,25 @@
 use std::fmt;
 
 use super::padded::Padded;
+use super::sequence::{after, distance, reach};
 use super::slots::Slots;
 use super::{CapacityError, check_capacity};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Ordering};
 use crate::tick::Tick;
 
-/// `closed_at` of an open ring.
+/// `closed_at` of an open ring; no sequence.
 const OPEN: u64 = u64::MAX;
 
 struct Shared {
     slots: Slots,
-    /// How many records are published; written by the producer. Release; partner: the Acquire loads of the consumer.
+    /// The sequence after the last record that is published; written by the producer. Release; partner: the Acquire loads of the consumer.
     tail: Padded<AtomicU64>,
     /// The oldest record that nobody has claimed or taken away. Relaxed: it decides who has a record, and hands over none;
     /// what was written is carried by `tail`, what was read by `copied`.
     head: Padded<AtomicU64>,
     /// Where the consumer's last copy ended. Release; partner: the Acquire load in `make_room`.
     copied: Padded<AtomicU64>,
-    /// With how many records the ring was closed, or `OPEN`. Release; partner: the load in `is_drained`.
+    /// The tail with which the ring was closed, or `OPEN`. Release; partner: the load in `is_drained`.
     closed_at: Padded<AtomicU64>,
     /// Whether the consumer is gone. Release by its drop, Acquire by `is_abandoned`.
     abandoned: AtomicBool,
@@ -35,7 +36,8 @@ struct Shared {
 pub struct DropOldestProducer {
     shared: Arc<Shared>,
     tail: u64,
-    /// Records below this are copied or were taken away: their slots may be written.
+    published: u64,
+    /// Records before this are copied or were taken away: their slots may be written.
     free: u64,
     dropped: u64,
     is_closed: bool,
@@ -44,8 +46,8 @@ pub struct DropOldestProducer {
 /// The reading half; one thread at a time has it.
 pub struct DropOldestConsumer {
     shared: Arc<Shared>,
-    /// The record after the last that was taken.
-    next: u64,
+    /// The first record's sequence.
+    first: u64,
     taken: u64,
 }
 
@@ -65,18 +67,33 @@ pub struct DropOldestConsumer {
 /// # Ok::<(), ring::CapacityError>(())
 /// ```
 pub fn drop_oldest(capacity_slots: usize) -> Result<(DropOldestProducer, DropOldestConsumer), CapacityError> {
+    drop_oldest_from(capacity_slots, 0)
+}
+
+/// The same with `first` as the first record's sequence: what a ring is like that has run for long.
+pub(crate) fn drop_oldest_from(
+    capacity_slots: usize,
+    first: u64,
+) -> Result<(DropOldestProducer, DropOldestConsumer), CapacityError> {
     check_capacity(capacity_slots)?;
-    let zero = || Padded::new(AtomicU64::new(0));
+    let start = || Padded::new(AtomicU64::new(first));
     let shared = Arc::new(Shared {
         slots: Slots::new(capacity_slots),
-        tail: zero(),
-        head: zero(),
-        copied: zero(),
+        tail: start(),
+        head: start(),
+        copied: start(),
         closed_at: Padded::new(AtomicU64::new(OPEN)),
         abandoned: AtomicBool::new(false),
     });
-    let producer = DropOldestProducer { shared: Arc::clone(&shared), tail: 0, free: 0, dropped: 0, is_closed: false };
-    Ok((producer, DropOldestConsumer { shared, next: 0, taken: 0 }))
+    let producer = DropOldestProducer {
+        shared: Arc::clone(&shared),
+        tail: first,
+        published: 0,
+        free: first,
+        dropped: 0,
+        is_closed: false,
+    };
+    Ok((producer, DropOldestConsumer { shared, first, taken: 0 }))
 }
 
 impl DropOldestProducer {
@@ -91,10 +108,11 @@ impl DropOldestProducer {
             }
             // SAFETY: `make_room` saw that these slots' records are copied, or took them away; only this half writes.
             unsafe { self.shared.slots.write(self.tail, &ticks[done..done + count]) };
-            self.tail += count as u64;
+            self.tail = after(self.tail, count as u64);
             self.shared.tail.store(self.tail, Ordering::Release);
             done += count;
         }
+        self.published += done as u64;
         done
     }
 
@@ -102,22 +120,29 @@ impl DropOldestProducer {
     fn make_room(&mut self, wanted: usize) -> usize {
         let capacity = self.shared.slots.capacity() as u64;
         let count = (wanted as u64).min(capacity);
-        let needed = (self.tail + count).saturating_sub(capacity);
-        while self.free < needed {
+        let end = after(self.tail, count);
+        loop {
+            let excess = distance(self.free, end).saturating_sub(capacity);
+            if excess == 0 {
+                break;
+            }
             let oldest = self.shared.head.load(Ordering::Relaxed);
-            if oldest > self.free {
+            if oldest != self.free {
                 // The records up to `oldest` are claimed: their slots are free as soon as they are copied.
                 let copied = self.shared.copied.load(Ordering::Acquire);
-                if copied <= self.free {
+                if reach(self.free, copied) == 0 {
                     break;
                 }
                 self.free = copied;
-            } else if self.shared.head.compare_exchange(oldest, needed, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-                self.dropped += needed - oldest;
+                continue;
+            }
+            let needed = after(oldest, excess);
+            if self.shared.head.compare_exchange(oldest, needed, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+                self.dropped += excess;
                 self.free = needed;
             }
         }
-        count.min(self.free + capacity - self.tail) as usize
+        count.min(capacity - distance(self.free, self.tail)) as usize
     }
 
     /// Ends the stream after what has been published; idempotent. The consumer still gets what is there.
@@ -135,7 +160,7 @@ impl DropOldestProducer {
 
     /// How many records were published since the start.
     pub fn published(&self) -> u64 {
-        self.tail
+        self.published
     }
 
     /// How many of them gave way.
@@ -163,13 +188,12 @@ impl DropOldestConsumer {
         while copied < count {
             // SAFETY: these records are published (the Acquire load of `tail` in `claim` saw it) and claimed: the producer
             // writes their slots only after `copied` is moved beyond them.
-            let run = unsafe { self.shared.slots.read(from + copied as u64, count - copied) };
+            let run = unsafe { self.shared.slots.read(after(from, copied as u64), count - copied) };
             into.extend_from_slice(run);
             copied += run.len();
         }
-        self.next = from + count as u64;
         self.taken += count as u64;
-        self.shared.copied.store(self.next, Ordering::Release);
+        self.shared.copied.store(after(from, count as u64), Ordering::Release);
         count
     }
 
@@ -178,11 +202,12 @@ impl DropOldestConsumer {
         let mut from = self.shared.head.load(Ordering::Relaxed);
         loop {
             let tail = self.shared.tail.load(Ordering::Acquire);
-            let count = tail.saturating_sub(from).min(max as u64);
+            let count = reach(from, tail).min(max as u64);
             if count == 0 {
                 return None;
             }
-            match self.shared.head.compare_exchange(from, from + count, Ordering::Relaxed, Ordering::Relaxed) {
+            let claimed = after(from, count);
+            match self.shared.head.compare_exchange(from, claimed, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Some((from, count as usize)),
                 Err(now) => from = now,
             }
@@ -207,7 +232,7 @@ impl DropOldestConsumer {
     /// Dropped and pending at one moment: with those taken they are all that were published.
     pub fn counts(&self) -> (u64, u64) {
         let head = self.shared.head.load(Ordering::Relaxed);
-        (head - self.taken, self.shared.tail.load(Ordering::Acquire).saturating_sub(head))
+        (distance(self.first, head) - self.taken, reach(head, self.shared.tail.load(Ordering::Acquire)))
     }
 
     /// Whether the producer has closed the ring and nothing waits.
@@ -229,7 +254,7 @@ impl Drop for DropOldestConsumer {
 
 impl fmt::Debug for DropOldestProducer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DropOldestProducer({} published, {} dropped)", self.tail, self.dropped)
+        write!(f, "DropOldestProducer({} published, {} dropped)", self.published, self.dropped)
     }
 }
 

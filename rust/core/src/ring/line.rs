@@ -10,6 +10,7 @@ const WORD: usize = size_of::<u64>();
 /// The 64 bytes of a record, and apart from them the stamp that says which record they are.
 ///
 /// Version `v` has the stamp `2 * v` when it is whole and `2 * v - 1` while it is written; 0 stands for nothing yet.
+/// Versions wrap as sequences do, at 2^63.
 pub(super) struct Line {
     words: Words,
     stamp: AtomicU64,
@@ -33,10 +34,11 @@ impl Line {
         Self { words: Words(CARRIED_WORDS.map(|_| AtomicU64::new(0))), stamp: AtomicU64::new(0) }
     }
 
-    /// Writes `tick` as `version`. Only ever called by one thread, with versions that rise.
+    /// Writes `tick` as `version`. Only ever called by one thread, with versions that go on.
     pub(super) fn write(&self, version: u64, tick: &Tick) {
         // Relaxed, and kept before the words by the fence; partner: the second look of `read`.
-        self.stamp.store(2 * version - 1, Ordering::Relaxed);
+        let whole = version.wrapping_mul(2);
+        self.stamp.store(whole.wrapping_sub(1), Ordering::Relaxed);
         fence(Ordering::Release);
         let bytes = tick.as_bytes();
         for (word, &place) in self.words.0.iter().zip(&CARRIED_WORDS) {
@@ -45,7 +47,7 @@ impl Line {
             word.store(u64::from_ne_bytes(part), Ordering::Relaxed);
         }
         // Release; partner: the first look of `read`.
-        self.stamp.store(2 * version, Ordering::Release);
+        self.stamp.store(whole, Ordering::Release);
     }
 
     /// The record as it stands, if nobody writes it meanwhile.

@@ -10,7 +10,7 @@
 //! The [observer ring](observer) goes the other way: from the dispatch thread to any number of others that look on.
 //! [Commands](commands) come from any thread, seldom, and share one ring.
 //!
-//! Reading order: `shared` (what both halves see, and every memory order), `slots`, [`Producer`], [`Consumer`],
+//! Reading order: `sequence` (which record it is), `shared` (what both halves see, and every memory order), `slots`, [`Producer`], [`Consumer`],
 //! [`DropOldestProducer`]; `line` (a record that is read while it is written), [`ObserverWriter`], [`ConflationWriter`];
 //! [`CommandProducer`].
 
@@ -22,6 +22,7 @@ mod line;
 mod observer;
 mod padded;
 mod producer;
+mod sequence;
 mod shared;
 mod slots;
 
@@ -34,6 +35,11 @@ pub use drop_oldest::{DropOldestConsumer, DropOldestProducer, drop_oldest};
 pub use observer::{Observer, ObserverWriter, Seen, observer};
 pub use producer::{Producer, Refused};
 
+#[allow(unused_imports, reason = "tests and models begin near the wrap; nobody else does")]
+pub(crate) use self::{
+    commands::commands_from, conflation::conflation_from, drop_oldest::drop_oldest_from, observer::observer_from,
+    sequence::LAST,
+};
 use crate::sync::Arc;
 use shared::Shared;
 
@@ -81,9 +87,18 @@ pub enum CapacityError {
 /// # Ok::<(), ring::CapacityError>(())
 /// ```
 pub fn ingress(feed: u32, capacity_slots: usize) -> Result<(Producer, Consumer), CapacityError> {
+    ingress_from(feed, capacity_slots, 0)
+}
+
+/// The same with `first` as the first record's sequence: what a ring is like that has run for long.
+pub(crate) fn ingress_from(
+    feed: u32,
+    capacity_slots: usize,
+    first: u64,
+) -> Result<(Producer, Consumer), CapacityError> {
     check_capacity(capacity_slots)?;
-    let shared = Arc::new(Shared::new(capacity_slots));
-    Ok((Producer::new(Arc::clone(&shared)), Consumer::new(shared, feed)))
+    let shared = Arc::new(Shared::new(capacity_slots, first));
+    Ok((Producer::new(Arc::clone(&shared), first), Consumer::new(shared, feed, first)))
 }
 
 fn check_capacity(capacity_slots: usize) -> Result<(), CapacityError> {

@@ -8,21 +8,22 @@ use std::fmt;
 
 use super::line::{Found, Line};
 use super::padded::Padded;
+use super::sequence::{after, before, distance};
 use super::{CapacityError, check_capacity};
 use crate::sync::{Arc, AtomicU64, Ordering};
 use crate::tick::Tick;
 
-/// `closed_at` of an open ring.
+/// `closed_at` of an open ring; no sequence.
 const OPEN: u64 = u64::MAX;
 
-/// The cursor of an observer that is waited for no more: gone, or taken off by the writer.
+/// The cursor of an observer that is waited for no more, gone or taken off by the writer; no sequence.
 const LEFT: u64 = u64::MAX;
 
 struct Shared {
     lines: Box<[Line]>,
-    /// How many records are published; written by the writer.
+    /// The sequence after the last record that is published; written by the writer.
     tail: Padded<AtomicU64>,
-    /// With how many records the ring was closed, or `OPEN`; written once.
+    /// The tail with which the ring was closed, or `OPEN`; written once.
     closed_at: Padded<AtomicU64>,
 }
 
@@ -83,13 +84,18 @@ pub struct Seen {
 /// # Ok::<(), ring::CapacityError>(())
 /// ```
 pub fn observer(capacity_slots: usize) -> Result<ObserverWriter, CapacityError> {
+    observer_from(capacity_slots, 0)
+}
+
+/// The same with `first` as the first record's sequence: what a ring is like that has run for long.
+pub(crate) fn observer_from(capacity_slots: usize, first: u64) -> Result<ObserverWriter, CapacityError> {
     check_capacity(capacity_slots)?;
     let shared = Arc::new(Shared {
         lines: std::iter::repeat_with(Line::new).take(capacity_slots).collect(),
-        tail: Padded::new(AtomicU64::new(0)),
+        tail: Padded::new(AtomicU64::new(first)),
         closed_at: Padded::new(AtomicU64::new(OPEN)),
     });
-    Ok(ObserverWriter { shared, tail: 0, gates: Vec::new(), slowest_seen: 0 })
+    Ok(ObserverWriter { shared, tail: first, gates: Vec::new(), slowest_seen: first })
 }
 
 impl ObserverWriter {
@@ -98,8 +104,9 @@ impl ObserverWriter {
     pub fn publish(&mut self, ticks: &[Tick]) -> usize {
         let count = self.claim(ticks.len());
         for tick in &ticks[..count] {
-            self.shared.line(self.tail).write(self.tail + 1, tick);
-            self.tail += 1;
+            let next = after(self.tail, 1);
+            self.shared.line(self.tail).write(next, tick);
+            self.tail = next;
         }
         if count > 0 {
             // Release; partner `tail_acquire`.
@@ -133,7 +140,7 @@ impl ObserverWriter {
         self.gates.retain(|gate| {
             // Acquire; partner: the store in `advance_gate`. Who moves on meanwhile is let go all the same.
             let at = gate.load(Ordering::Acquire);
-            let stays = at == LEFT || tail - at < lag;
+            let stays = at == LEFT || distance(at, tail) < lag;
             if !stays {
                 // Relaxed: the observer needs nothing of ours with it; what it reads, it validates.
                 gate.store(LEFT, Ordering::Relaxed);
@@ -173,19 +180,22 @@ impl ObserverWriter {
         if self.gates.is_empty() {
             return usize::MAX;
         }
-        self.capacity_slots() - (self.tail - self.slowest_seen) as usize
+        self.capacity_slots() - distance(self.slowest_seen, self.tail) as usize
     }
 
     /// The cursor of the slowest gate; those that were left are forgotten.
     fn slowest(&mut self) -> u64 {
-        let mut slowest = self.tail;
+        let mut behind = 0;
+        let tail = self.tail;
         self.gates.retain(|gate| {
             // Acquire; partner: the store in `advance_gate`: the records were read before they are written over.
             let at = gate.load(Ordering::Acquire);
-            slowest = slowest.min(at);
+            if at != LEFT {
+                behind = distance(at, tail).max(behind);
+            }
             at != LEFT
         });
-        slowest
+        before(tail, behind)
     }
 }
 
@@ -200,11 +210,11 @@ impl Observer {
     pub fn look(&mut self, into: &mut Vec<Tick>, most: usize) -> Seen {
         let tail = self.shared.tail_acquire();
         let mut seen = self.catch_up(tail);
-        while seen.count < most && self.next < tail {
+        while seen.count < most && self.next != tail {
             match self.shared.line(self.next).read() {
-                Found::Whole(version, tick) if version == self.next + 1 => {
+                Found::Whole(version, tick) if version == after(self.next, 1) => {
                     into.push(tick);
-                    self.next += 1;
+                    self.next = version;
                     seen.count += 1;
                 }
                 // Overtaken while looking. What was seen stays seen; the gap is told with the next records.
@@ -222,7 +232,7 @@ impl Observer {
 
     /// How many records it has not looked at; those that are lost already among them.
     pub fn lag(&self) -> u64 {
-        self.shared.tail_acquire() - self.next
+        distance(self.next, self.shared.tail_acquire())
     }
 
     /// How many it has lost since the start.
@@ -239,22 +249,22 @@ impl Observer {
     /// Whether the ring is closed and everything was looked at.
     pub fn is_drained(&self) -> bool {
         // Acquire; partner: the store in `close`.
-        self.shared.closed_at.load(Ordering::Acquire) <= self.next
+        self.shared.closed_at.load(Ordering::Acquire) == self.next
     }
 
     /// Where it was overtaken it goes on with what is left; says how many records are gone.
     fn catch_up(&mut self, tail: u64) -> Seen {
-        let is_overtaken = tail - self.next > self.shared.lines.len() as u64;
+        let is_overtaken = distance(self.next, tail) > self.shared.lines.len() as u64;
         Seen { count: 0, lost: if is_overtaken { self.skip_to(tail) } else { 0 } }
     }
 
     /// Goes on a quarter of the ring behind the oldest record, so that the writer is not at its heels at once.
     fn skip_to(&mut self, tail: u64) -> u64 {
         let slots = self.shared.lines.len() as u64;
-        let next = self.next.max((tail + slots / 4).saturating_sub(slots).min(tail));
-        let lost = next - self.next;
-        self.next = next;
-        lost
+        let behind = distance(self.next, tail);
+        let kept = behind.min(slots - slots / 4);
+        self.next = before(tail, kept);
+        behind - kept
     }
 
     fn advance_gate(&self) {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+use super::sequence::{after, distance};
 use super::shared::Shared;
 use crate::sync::Arc;
 use crate::tick::Tick;
@@ -42,8 +43,8 @@ pub struct Producer {
 }
 
 impl Producer {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, tail: 0, head_seen: 0, is_closed: false }
+    pub(super) fn new(shared: Arc<Shared>, first: u64) -> Self {
+        Self { shared, tail: first, head_seen: first, is_closed: false }
     }
 
     /// Publishes as many of `ticks`, from the first on, as there are free slots, and says how many that were.
@@ -59,7 +60,7 @@ impl Producer {
         if count > 0 {
             // SAFETY: `claim` saw that the consumer has released these slots, and only this half writes.
             unsafe { self.shared.slots.write(self.tail, &ticks[..count]) };
-            self.tail += count as u64;
+            self.tail = after(self.tail, count as u64);
             self.shared.publish_release(self.tail);
         }
         count
@@ -109,7 +110,7 @@ impl Producer {
 
     /// How many published records the consumer has not released.
     pub fn pending(&self) -> u64 {
-        self.tail - self.shared.head_acquire()
+        distance(self.shared.head_acquire(), self.tail)
     }
 
     /// How many slots the ring has.
@@ -131,7 +132,7 @@ impl Producer {
     }
 
     fn free_slots(&self) -> usize {
-        self.shared.slots.capacity() - (self.tail - self.head_seen) as usize
+        self.shared.slots.capacity() - distance(self.head_seen, self.tail) as usize
     }
 }
 

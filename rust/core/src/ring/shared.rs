@@ -1,32 +1,30 @@
 //! What both halves of a ring see. Every atomic of the ring is read and written here, each with its order and partner.
-//!
-//! Sequences are counts of records since the start, in 64 bits, and never wrap.
 
 use super::padded::Padded;
 use super::slots::Slots;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 
-/// `closed_at` of an open ring.
+/// `closed_at` of an open ring; no sequence.
 const OPEN: u64 = u64::MAX;
 
 pub(super) struct Shared {
     pub(super) slots: Slots,
-    /// How many records are published; written by the producer.
+    /// The sequence after the last record that is published; written by the producer.
     tail: Padded<AtomicU64>,
-    /// How many are released, so that their slots may be written again; written by the consumer.
+    /// The sequence after the last that is released, so that its slot may be written again; written by the consumer.
     head: Padded<AtomicU64>,
-    /// With how many records the ring was closed, or `OPEN`; written once, by the producer.
+    /// The tail with which the ring was closed, or `OPEN`; written once, by the producer.
     closed_at: Padded<AtomicU64>,
     /// Whether the consumer is gone; written once, by it. With `closed_at` on lines that nobody writes in operation.
     abandoned: AtomicBool,
 }
 
 impl Shared {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize, first: u64) -> Self {
         Self {
             slots: Slots::new(capacity),
-            tail: Padded::new(AtomicU64::new(0)),
-            head: Padded::new(AtomicU64::new(0)),
+            tail: Padded::new(AtomicU64::new(first)),
+            head: Padded::new(AtomicU64::new(first)),
             closed_at: Padded::new(AtomicU64::new(OPEN)),
             abandoned: AtomicBool::new(false),
         }

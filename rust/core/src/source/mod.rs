@@ -7,7 +7,7 @@ pub use array::ArraySource;
 use std::ops::Range;
 
 use crate::block::TickBlock;
-use crate::feed::FeedAccount;
+use crate::feed::{FeedAccount, FeedEvent};
 use crate::tick::Tick;
 
 /// Which feed each record of a slice came from.
@@ -78,6 +78,8 @@ pub struct Taken {
     pub now_ns: i64,
     /// Which publisher the slice is from; 0 where there is no slice.
     pub publisher: u32,
+    /// How many records of that publisher wait, the slice among them.
+    pub waiting: u64,
 }
 
 /// Hands the loop its records, slice by slice.
@@ -114,6 +116,11 @@ pub trait Source: Send {
 
     /// At which loop position the run was stopped that it brings again; `None`: its end is that of its data.
     fn cut_at(&self) -> Option<u64> {
+        None
+    }
+
+    /// What the feeds behind it have to tell, the first first; asked after each `advance`.
+    fn event(&mut self) -> Option<FeedEvent> {
         None
     }
 

@@ -2,6 +2,7 @@
 
 mod flag;
 #[cfg(target_os = "linux")]
+#[cfg_attr(shuttle, path = "../../../models/schedules/src/futex.rs")]
 mod futex;
 #[cfg(any(not(target_os = "linux"), test))]
 mod pipe;

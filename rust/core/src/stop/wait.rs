@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::waker::{MAX_SLICE, WakeReason, Waker};
+use crate::sync::{spin_loop, yield_now};
 
 /// Looks that are made between two readings of the clock; one costs as much as some four of them.
 const LOOKS: u32 = 16;
@@ -67,8 +68,7 @@ impl WaitStrategy {
     pub fn wait(&self, waker: &Waker, timeout: Duration) -> WakeReason {
         let started = Instant::now();
         let end = timeout.min(MAX_SLICE);
-        let stages: [(Duration, fn()); 3] =
-            [(self.spin, std::hint::spin_loop), (self.pause, rest), (self.r#yield, std::thread::yield_now)];
+        let stages: [(Duration, fn()); 3] = [(self.spin, spin_loop), (self.pause, rest), (self.r#yield, yield_now)];
         let mut until = Duration::ZERO;
         for (length, between) in stages {
             until = until.saturating_add(length);
@@ -98,6 +98,6 @@ impl Default for WaitStrategy {
 
 fn rest() {
     for _ in 0..WARM_PAUSES {
-        std::hint::spin_loop();
+        spin_loop();
     }
 }

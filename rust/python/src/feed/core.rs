@@ -1,5 +1,6 @@
 //! `FeedCore`: one feed of a live run.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -13,6 +14,15 @@ use crate::errors::hinted;
 use crate::gil::GilBound;
 use crate::table::RunTable;
 
+/// What a publisher needs to know of its run.
+#[derive(Clone)]
+pub struct Run {
+    /// What its instruments are called.
+    pub table: Rc<RunTable>,
+    /// The dispatch thread while the loop runs, else 0.
+    pub thread: Rc<Cell<usize>>,
+}
+
 /// What a ``Feed`` holds: opened by a live run, closed by whoever wants no more of it.
 ///
 /// Thread safety: any thread.
@@ -20,7 +30,7 @@ use crate::table::RunTable;
 pub struct FeedCore {
     shared: Arc<FeedShared>,
     hub: Arc<FeedHub>,
-    table: GilBound<Rc<RunTable>>,
+    run: GilBound<Run>,
     born: Birthplace,
 }
 
@@ -32,32 +42,36 @@ impl FeedCore {
     pub fn open(
         py: Python<'_>,
         hub: &Arc<FeedHub>,
-        table: &Rc<RunTable>,
+        run: Run,
         name: &str,
         said: &Said,
         instruments: &[u32],
     ) -> PyResult<Self> {
         let shared = hub.open(name, said.settings()?).map_err(|error| not_opened(py, &error))?;
         shared.expect(instruments);
-        let table = GilBound::new(Rc::clone(table));
-        Ok(Self { shared, hub: Arc::clone(hub), table, born: Birthplace::here() })
+        Ok(Self { shared, hub: Arc::clone(hub), run: GilBound::new(run), born: Birthplace::here() })
     }
 
-    /// A ring of its own, and what its instruments are called.
+    /// Its number, in the order opened.
+    pub fn number(&self) -> u32 {
+        self.shared.number
+    }
+
+    /// A ring of its own, and its run.
     ///
     /// # Errors
     /// The feed is closed, or the run takes no more publishers.
-    pub fn publisher(&self, py: Python<'_>) -> PyResult<(Publisher, Rc<RunTable>)> {
+    pub fn publisher(&self, py: Python<'_>) -> PyResult<(Publisher, Run)> {
         check_fork(py, self.born)?;
         let publisher = self.hub.publisher(&self.shared).map_err(|error| not_opened(py, &error))?;
-        Ok((publisher, Rc::clone(self.table.get(py))))
+        Ok((publisher, self.run.get(py).clone()))
     }
 }
 
 fn not_opened(py: Python<'_>, error: &OpenError) -> PyErr {
     let message = error.to_string();
     match error {
-        OpenError::Capacity(_) | OpenError::Keys(_) => PyValueError::new_err(message),
+        OpenError::Capacity(_) | OpenError::Keys(_) | OpenError::Watermarks { .. } => PyValueError::new_err(message),
         OpenError::Taken { .. } => hinted(py, "FeedError", &message, "a feed may have many publishers: open it once"),
         OpenError::TooManyPublishers => {
             hinted(py, "FeedError", &message, "close those that are done; one publisher may bring many instruments")

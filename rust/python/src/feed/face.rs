@@ -1,12 +1,13 @@
 //! What a dispatcher has for live runs, and for runs of recordings.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use tickrail_core::InstrumentInfo;
 
-use super::core::FeedCore;
+use super::core::{FeedCore, Run};
 use super::fork::check_fork;
 use super::live::LiveFeeds;
 use super::settings::Said;
@@ -31,17 +32,23 @@ impl Dispatcher {
 #[pymethods]
 impl Dispatcher {
     /// Open a live feed. Any thread, before or while the run goes on.
+    #[pyo3(signature = (name, settings, instruments, on_event=None))]
     fn open_feed(
         &self,
         py: Python<'_>,
         name: &str,
         settings: Said,
         instruments: Vec<Bound<'_, PyAny>>,
+        on_event: Option<Py<PyAny>>,
     ) -> PyResult<FeedCore> {
         let feeds = self.feeds(py)?;
         let table = &self.inside.get(py).table;
         let indexes = instruments.iter().map(|one| table.resolve(one)).collect::<PyResult<Vec<u32>>>()?;
-        let feed = FeedCore::open(py, &feeds.hub, table, name, &settings, &indexes)?;
+        let run = Run { table: Rc::clone(table), thread: Rc::clone(&self.inside.get(py).thread) };
+        let feed = FeedCore::open(py, &feeds.hub, run, name, &settings, &indexes)?;
+        if let Some(hook) = on_event {
+            self.inside.get(py).ears.listen(feed.number(), hook);
+        }
         self.inside.get(py).feeds.borrow_mut().push(name.to_owned());
         Ok(feed)
     }

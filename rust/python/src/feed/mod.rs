@@ -2,6 +2,8 @@
 
 mod batch;
 mod core;
+mod ears;
+mod event;
 mod face;
 mod fork;
 mod live;
@@ -11,6 +13,7 @@ mod settings;
 
 use pyo3::prelude::*;
 
+pub use ears::Ears;
 pub use fork::{Birthplace, check_fork};
 pub use live::LiveFeeds;
 pub use settings::wait_from;
@@ -19,5 +22,6 @@ pub use settings::wait_from;
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     fork::watch();
     m.add_class::<core::FeedCore>()?;
+    m.add_class::<event::FeedEvent>()?;
     m.add_class::<publisher::PublisherCore>()
 }

@@ -6,7 +6,6 @@
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::os::fd::RawFd;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,12 +16,11 @@ use tickrail_core::tick::NO_SIZE;
 use tickrail_core::{Kind, Side, Tick};
 
 use super::batch::{Batch, Columns, PIECE};
-use super::core::FeedCore;
+use super::core::{FeedCore, Run};
 use super::fork::{Birthplace, check_fork};
 use super::ready::Ready;
 use crate::errors::{hinted, not_published};
 use crate::gil::{GilBound, guard, thread_mark};
-use crate::table::RunTable;
 use crate::turn;
 
 /// Pieces of a large batch between two turns of other threads with the GIL: some 0.2 ms.
@@ -42,7 +40,7 @@ struct Inside {
     state: RefCell<State>,
     /// The thread that publishes; 0: none yet.
     owner: Cell<usize>,
-    table: Rc<RunTable>,
+    run: Run,
 }
 
 struct State {
@@ -101,7 +99,7 @@ impl PublisherCore {
         values: [f64; 4],
     ) -> PyResult<Tick> {
         let py = instrument.py();
-        let found = self.inside.get(py).table.resolve(instrument);
+        let found = self.inside.get(py).run.table.resolve(instrument);
         let tick = Tick {
             ts_event: stamp.ts_event.unwrap_or_else(|| state.core.now_ns()),
             ts_init: 0,
@@ -127,7 +125,53 @@ impl PublisherCore {
         if state.core.offer(&[tick]) == 1 {
             return Ok(());
         }
-        wait_for(py, &mut state, &[tick], 0, 1)
+        self.wait_for(py, &mut state, &[tick], 0, 1)
+    }
+
+    /// Waits, without the GIL, until the records are in; says how far it came, of all `offered`.
+    #[cold]
+    fn wait_for(&self, py: Python<'_>, state: &mut State, ticks: &[Tick], done: usize, offered: usize) -> PyResult<()> {
+        let core = &mut state.core;
+        let waits = core.feed().settings.policy == Policy::Block && !core.is_closed();
+        if waits && self.inside.get(py).run.thread.get() == thread_mark() {
+            core.give_up(offered - done);
+            return Err(would_deadlock(py, core, done, offered));
+        }
+        let mut signal = None;
+        let result = guard(|| {
+            Ok(py.detach(|| {
+                core.publish(ticks, || {
+                    signal = Python::attach(|py| py.check_signals()).err();
+                    signal.is_none()
+                })
+            }))
+        })?;
+        let Err(refusal) = result else { return Ok(()) };
+        let taken = done + refusal.taken();
+        core.give_up(offered - done - ticks.len());
+        Err(signal.unwrap_or_else(|| not_published(py, &refusal, core.feed(), taken, offered)))
+    }
+
+    fn bring(&self, py: Python<'_>, state: &mut State, batch: &Batch<'_>) -> PyResult<()> {
+        let mut piece = std::mem::take(&mut state.piece);
+        let mut result = Ok(());
+        for (number, from) in (0..batch.len()).step_by(PIECE).enumerate() {
+            piece.clear();
+            batch.copy(from, PIECE, &mut piece);
+            let taken = state.core.offer(&piece);
+            if taken < piece.len() {
+                // What is not in after this was given up, with all that would have followed.
+                result = self.wait_for(py, state, &piece[taken..], from + taken, batch.len());
+                if result.is_err() {
+                    break;
+                }
+            }
+            if number % PIECES_A_TURN == PIECES_A_TURN - 1 {
+                turn::offer(py)?;
+            }
+        }
+        state.piece = piece;
+        result
     }
 
     fn stage_one(&self, instrument: &Bound<'_, PyAny>, stamp: &Stamp, values: [f64; 4]) -> PyResult<bool> {
@@ -136,47 +180,6 @@ impl PublisherCore {
         state.staged.push(tick);
         offer_staged(&mut state)
     }
-}
-
-/// Waits, without the GIL, until the records are in; says how far it came, of all `offered`.
-#[cold]
-fn wait_for(py: Python<'_>, state: &mut State, ticks: &[Tick], done: usize, offered: usize) -> PyResult<()> {
-    let core = &mut state.core;
-    let mut signal = None;
-    let result = guard(|| {
-        Ok(py.detach(|| {
-            core.publish(ticks, || {
-                signal = Python::attach(|py| py.check_signals()).err();
-                signal.is_none()
-            })
-        }))
-    })?;
-    let Err(refusal) = result else { return Ok(()) };
-    let taken = done + refusal.taken();
-    core.give_up(offered - done - ticks.len());
-    Err(signal.unwrap_or_else(|| not_published(py, &refusal, core.feed(), taken, offered)))
-}
-
-fn bring(py: Python<'_>, state: &mut State, batch: &Batch<'_>) -> PyResult<()> {
-    let mut piece = std::mem::take(&mut state.piece);
-    let mut result = Ok(());
-    for (number, from) in (0..batch.len()).step_by(PIECE).enumerate() {
-        piece.clear();
-        batch.copy(from, PIECE, &mut piece);
-        let taken = state.core.offer(&piece);
-        if taken < piece.len() {
-            // What is not in after this was given up, with all that would have followed.
-            result = wait_for(py, state, &piece[taken..], from + taken, batch.len());
-            if result.is_err() {
-                break;
-            }
-        }
-        if number % PIECES_A_TURN == PIECES_A_TURN - 1 {
-            turn::offer(py)?;
-        }
-    }
-    state.piece = piece;
-    result
 }
 
 /// Brings what is staged, as far as there are slots; whether it is all in.
@@ -188,6 +191,14 @@ fn offer_staged(state: &mut State) -> PyResult<bool> {
         state.brought = 0;
     }
     Ok(is_done)
+}
+
+#[cold]
+fn would_deadlock(py: Python<'_>, core: &Publisher, taken: usize, offered: usize) -> PyErr {
+    let name = &core.feed().name;
+    let message =
+        format!("feed {name}: the ring is full, and this is the thread that empties it; {taken} of {offered} taken");
+    hinted(py, "WouldDeadlock", &message, "from a handler, publish into a feed whose policy does not wait")
 }
 
 fn busy() -> PyErr {
@@ -221,9 +232,9 @@ fn trade(size: f64, side: &str, ts_event: Option<i64>, sequence: u64, flags: u16
 impl PublisherCore {
     #[new]
     fn new(py: Python<'_>, feed: &Bound<'_, FeedCore>) -> PyResult<Self> {
-        let (core, table) = feed.get().publisher(py)?;
+        let (core, run) = feed.get().publisher(py)?;
         let state = State { core, piece: Vec::new(), staged: Vec::new(), brought: 0, ready: None };
-        let inside = Inside { state: RefCell::new(state), owner: Cell::new(0), table };
+        let inside = Inside { state: RefCell::new(state), owner: Cell::new(0), run };
         Ok(Self { inside: GilBound::new(inside), born: Birthplace::here() })
     }
 
@@ -317,8 +328,8 @@ impl PublisherCore {
         let py = data.py();
         let mut state = self.enter(py)?;
         let how = Columns { kind, columns, instrument, time_unit };
-        let batch = Batch::of(data, &self.inside.get(py).table, how)?;
-        bring(py, &mut state, &batch)
+        let batch = Batch::of(data, &self.inside.get(py).run.table, how)?;
+        self.bring(py, &mut state, &batch)
     }
 
     /// Tell the strategies that the source was gone for a while: a GAP record for each instrument that this publisher has
@@ -398,7 +409,7 @@ impl PublisherCore {
         let py = data.py();
         let mut state = self.enter(py)?;
         let how = Columns { kind, columns, instrument, time_unit };
-        let batch = Batch::of(data, &self.inside.get(py).table, how)?;
+        let batch = Batch::of(data, &self.inside.get(py).run.table, how)?;
         batch.copy(0, batch.len(), &mut state.staged);
         offer_staged(&mut state)
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use tickrail_core::feed::{Backwards, FeedSettings, Numbering, Policy, Trades};
+use tickrail_core::feed::{Backwards, FeedSettings, Numbering, Policy, RatePolicy, Trades};
 use tickrail_core::stop::WaitStrategy;
 
 use crate::plan::named;
@@ -25,6 +25,9 @@ pub struct Said {
     numbering: String,
     stale_after_ns: i64,
     rate_limit: u32,
+    rate_policy: String,
+    high_watermark: usize,
+    low_watermark: usize,
 }
 
 impl Said {
@@ -53,6 +56,14 @@ impl Said {
             numbering: self.numbering()?,
             stale_after_ns: self.stale_after_ns,
             rate_limit: self.rate_limit,
+            rate_policy: named(
+                "rate_policy",
+                &self.rate_policy,
+                "'reject' or 'wait'",
+                RatePolicy::from_name(&self.rate_policy),
+            )?,
+            high_watermark: self.high_watermark,
+            low_watermark: self.low_watermark,
         })
     }
 

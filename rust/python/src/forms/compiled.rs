@@ -198,7 +198,12 @@ impl CompiledCode {
 
 /// What a compiled handler could not do, as Python sees it.
 pub fn failure(error: &tickrail_core::handler::HandlerError) -> PyErr {
-    Python::attach(|_| HandlerError::new_err(error.to_string()))
+    Python::attach(|py| match error {
+        tickrail_core::handler::HandlerError::Lagged { .. } => {
+            hinted(py, "LagExceeded", &error.to_string(), "raise max_lag, or let it skip_to_latest or conflate")
+        }
+        _ => HandlerError::new_err(error.to_string()),
+    })
 }
 
 /// Adds the class and the interface's version to the module.

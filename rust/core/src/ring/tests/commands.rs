@@ -5,6 +5,7 @@ use std::thread;
 use proptest::prelude::*;
 
 use super::super::*;
+use super::any_first;
 
 #[test]
 fn commands_come_in_the_order_sent_and_a_full_ring_gives_them_back() {
@@ -85,9 +86,13 @@ fn nothing_is_lost_or_reordered_from_two_threads() {
 
 proptest! {
     #[test]
-    fn equals_a_bounded_deque(steps in prop::collection::vec(any::<bool>(), 0..200), bits in 1..4u32) {
+    fn equals_a_bounded_deque(
+        steps in prop::collection::vec(any::<bool>(), 0..200),
+        bits in 1..4u32,
+        first in any_first(),
+    ) {
         let capacity = 1usize << bits;
-        let (producer, mut consumer) = commands(capacity).unwrap();
+        let (producer, mut consumer) = commands_from(capacity, first >> bits).unwrap();
         let mut model = VecDeque::new();
         for (number, pushes) in steps.into_iter().enumerate() {
             if pushes {

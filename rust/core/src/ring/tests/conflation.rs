@@ -3,7 +3,7 @@ use std::thread;
 use proptest::prelude::*;
 
 use super::super::*;
-use super::tick;
+use super::{any_first, tick};
 
 fn taken(reader: &mut ConflationReader) -> Vec<(u32, u64)> {
     std::iter::from_fn(|| reader.take()).map(|(key, tick)| (key, tick.sequence)).collect()
@@ -52,8 +52,8 @@ fn a_key_beyond_the_table_is_a_fault_of_the_caller() {
 proptest! {
     /// Against a list of (key, latest, how many), in order of first arrival.
     #[test]
-    fn equals_a_list(steps in prop::collection::vec((any::<bool>(), 0..5_u32), 1..200)) {
-        let (mut writer, mut reader) = conflation(5).unwrap();
+    fn equals_a_list(steps in prop::collection::vec((any::<bool>(), 0..5_u32), 1..200), first in any_first()) {
+        let (mut writer, mut reader) = conflation_from(5, first).unwrap();
         let mut waits: Vec<(u32, u64, u64)> = Vec::new();
         let (mut handed, mut conflated) = (0, 0);
         for (number, (puts, key)) in (1..).zip(steps) {
@@ -72,6 +72,9 @@ proptest! {
             prop_assert_eq!(reader.conflated(), conflated);
             let pending: u64 = waits.iter().map(|one| one.2).sum();
             prop_assert_eq!(writer.put_count(), handed + conflated + pending);
+            prop_assert_eq!((reader.taken(), reader.waiting()), (handed, waits.len() as u64));
+            let (replaced, waiting) = reader.counts();
+            prop_assert_eq!(handed + replaced + waiting, writer.put_count());
         }
     }
 }

@@ -4,7 +4,7 @@ use std::thread;
 use proptest::prelude::*;
 
 use super::super::*;
-use super::{tick, ticks};
+use super::{any_first, tick, ticks};
 
 #[test]
 fn the_newest_stay_and_the_gap_is_counted() {
@@ -78,9 +78,10 @@ proptest! {
     fn equals_a_deque_that_drops_at_the_front(
         steps in prop::collection::vec((any::<bool>(), 0..12usize), 0..120),
         bits in 1..5u32,
+        first in any_first(),
     ) {
         let capacity = 1usize << bits;
-        let (mut producer, mut consumer) = drop_oldest(capacity).unwrap();
+        let (mut producer, mut consumer) = drop_oldest_from(capacity, first).unwrap();
         let (mut model, mut sent, mut taken, mut dropped) = (VecDeque::new(), 0u64, 0u64, 0u64);
         for (publishes, count) in steps {
             if publishes {

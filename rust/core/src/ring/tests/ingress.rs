@@ -3,8 +3,9 @@ use std::thread;
 
 use proptest::prelude::*;
 
+use super::super::sequence::after;
 use super::super::*;
-use super::{tick, ticks};
+use super::{any_first, tick, ticks};
 use crate::source::{Advance, Source};
 
 #[test]
@@ -166,9 +167,13 @@ fn any_step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #[test]
-    fn equals_a_bounded_deque(steps in prop::collection::vec(any_step(), 0..120), bits in 1..5u32) {
+    fn equals_a_bounded_deque(
+        steps in prop::collection::vec(any_step(), 0..120),
+        bits in 1..5u32,
+        first in any_first(),
+    ) {
         let capacity = 1usize << bits;
-        let (mut producer, mut consumer) = ingress(0, capacity).unwrap();
+        let (mut producer, mut consumer) = ingress_from(0, capacity, first).unwrap();
         // The front `shown` of the model are the source's current slice.
         let (mut model, mut shown, mut sent, mut is_closed) = (VecDeque::new(), 0, 0u64, false);
         for step in steps {
@@ -217,7 +222,8 @@ proptest! {
                 }
             }
             prop_assert_eq!(consumer.pending(), model.len() as u64);
-            prop_assert_eq!(producer.published(), consumer.released() + model.len() as u64);
+            prop_assert_eq!(producer.published(), after(consumer.released(), model.len() as u64));
+            prop_assert_eq!(producer.published(), after(first, sent));
             prop_assert_eq!(consumer.is_drained(), is_closed && model.is_empty());
         }
     }

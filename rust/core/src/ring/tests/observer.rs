@@ -3,8 +3,9 @@ use std::thread;
 
 use proptest::prelude::*;
 
+use super::super::sequence::after;
 use super::super::*;
-use super::ticks;
+use super::{any_first, ticks};
 
 fn look(observer: &mut Observer, most: usize) -> (Vec<u64>, u64) {
     let mut into = Vec::new();
@@ -93,30 +94,37 @@ fn a_panic_in_an_observer_leaves_its_gate() {
 proptest! {
     /// Observers come, look and go, and gates are dropped; each saw or lost every record since it came, in order.
     #[test]
-    fn every_record_is_seen_or_lost(steps in prop::collection::vec((0..6_usize, 0..4_usize, 0..20_u64), 1..120)) {
-        let mut writer = observer(8).unwrap();
+    fn every_record_is_seen_or_lost(
+        steps in prop::collection::vec((0..6_usize, 0..4_usize, 0..20_u64), 1..120),
+        first in any_first(),
+    ) {
+        let mut writer = observer_from(8, first).unwrap();
+        let mut sent = 0;
         let mut observers: VecDeque<(Observer, u64, u64)> = VecDeque::new();
         for (what, which, number) in steps {
             match what {
-                0 => observers.push_back((writer.observer(), writer.published(), writer.published())),
-                1 => observers.push_back((writer.gating_observer(), writer.published(), writer.published())),
+                0 => observers.push_back((writer.observer(), sent, sent)),
+                1 => observers.push_back((writer.gating_observer(), sent, sent)),
                 2 if observers.len() > which => drop(observers.remove(which)),
                 3 => drop(writer.drop_gates_behind(number)),
                 4 | 5 => {
-                    let from = writer.published();
+                    let from = sent;
                     let slowest = observers.iter().filter(|(one, ..)| one.is_gating()).map(|one| one.2).min();
                     let room = slowest.map_or(number, |at| (at + 8 - from).min(number));
                     prop_assert_eq!(writer.publish(&ticks(from..from + number)) as u64, room);
+                    sent += room;
+                    prop_assert_eq!(writer.published(), after(first, sent));
                 }
                 _ => {}
             }
             if let Some((one, came, next)) = observers.get_mut(which) {
                 let (seen, lost) = look(one, number as usize);
                 prop_assert!(lost == 0 || !one.is_gating());
-                let first = *next + lost;
-                prop_assert_eq!(&seen, &(first..first + seen.len() as u64).collect::<Vec<_>>());
-                *next = first + seen.len() as u64;
-                prop_assert_eq!(one.lag(), writer.published() - *next);
+                let from = *next + lost;
+                prop_assert_eq!(&seen, &(from..from + seen.len() as u64).collect::<Vec<_>>());
+                *next = from + seen.len() as u64;
+                prop_assert_eq!(one.lag(), sent - *next);
+                prop_assert_eq!(one.is_drained(), false);
                 prop_assert!(*came <= *next);
             }
         }

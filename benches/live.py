@@ -1,0 +1,175 @@
+"""``python -m benches.live``: what publishing from Python costs, and how long a record takes to its handler.
+
+Each case alternates with its yardstick in one process; read the ratio. Cross-thread figures depend on where the host
+has put the two processors, and on who else is there: compare within one table only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import queue
+import statistics
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+import tickrail
+from tickrail.domain.ticks import QUOTE_DTYPE
+from tickrail.orchestration.feeds import Publisher
+from tickrail.orchestration.live import LiveRun
+
+INSTRUMENT = "A.SIM"
+BATCH = 1_024
+#: Of the design: records a second of the latency case.
+PACE = 20_000
+
+
+def quotes(count: int) -> np.ndarray:
+    records = np.zeros(count, QUOTE_DTYPE)
+    records["kind"] = 1
+    records["ts_event"] = np.arange(1, count + 1)
+    records["bid"], records["ask"] = 1.0, 1.1
+    records["bid_size"] = records["ask_size"] = 1.0
+    return records
+
+
+def publisher() -> tuple[LiveRun, Publisher]:
+    """Of a run that does not take: the oldest records go."""
+    run = tickrail.open_live(Stamps(), [INSTRUMENT])
+    return run, run.feed("f", policy="drop_oldest", capacity=1 << 16).publisher()
+
+
+class Stamps(tickrail.Strategy):
+    """Notes how long each tick took from its publisher, whose clock is in ``sequence``."""
+
+    def on_start(self) -> None:
+        self.taken: list[int] = []
+
+    def on_quote(self, tick: tickrail.Quote) -> None:
+        self.taken.append(time.perf_counter_ns() - tick.sequence)
+
+
+def one_by_one(rounds: int) -> float:
+    """ns for one ``publish_quote``; nobody takes, the oldest go."""
+    _, source = publisher()
+    publish = source.publish_quote
+    started = time.perf_counter_ns()
+    for _ in range(rounds):
+        publish(INSTRUMENT, 1.0, 1.1, 1.0, 1.0, ts_event=1)
+    return (time.perf_counter_ns() - started) / rounds
+
+
+def queue_put(rounds: int) -> float:
+    """ns for one ``SimpleQueue.put`` of a tuple: the yardstick of publishing."""
+    put = queue.SimpleQueue[object]().put
+    started = time.perf_counter_ns()
+    for _ in range(rounds):
+        put((INSTRUMENT, 1.0, 1.1, 1.0, 1.0, 1))
+    return (time.perf_counter_ns() - started) / rounds
+
+
+def by_batches(rounds: int) -> float:
+    """ns a record, published 1,024 at a time."""
+    _, source = publisher()
+    records = quotes(BATCH)
+    publish = source.publish
+    started = time.perf_counter_ns()
+    for _ in range(max(1, rounds // BATCH)):
+        publish(records)
+    return (time.perf_counter_ns() - started) / (max(1, rounds // BATCH) * BATCH)
+
+
+def copied(rounds: int) -> float:
+    """ns a record for copying as many twice: the yardstick of batches."""
+    records = quotes(BATCH)
+    first, second = np.empty_like(records), np.empty_like(records)
+    started = time.perf_counter_ns()
+    for _ in range(max(1, rounds // BATCH)):
+        first[:] = records
+        second[:] = first
+    return (time.perf_counter_ns() - started) / (max(1, rounds // BATCH) * BATCH)
+
+
+def paced(count: int, send: Callable[[int], object]) -> None:
+    """Send the clock ``PACE`` times a second."""
+    started = time.perf_counter()
+    for number in range(count):
+        while (left := number / PACE - (time.perf_counter() - started)) > 0:
+            time.sleep(left if left > 0.0002 else 0)
+        send(time.perf_counter_ns())
+
+
+def to_handler(count: int) -> list[int]:
+    """ns from a Python thread's publish to ``on_quote``."""
+    stamps = Stamps()
+    run = tickrail.open_live(stamps, [INSTRUMENT])
+    feed = run.feed("f")
+
+    def produce() -> None:
+        with feed.publisher() as source:
+            paced(count, lambda now: source.publish_quote(INSTRUMENT, 1.0, 1.1, 1.0, 1.0, sequence=now))
+        run.seal()
+
+    thread = threading.Thread(target=produce)
+    thread.start()
+    run.run()
+    thread.join()
+    return stamps.taken
+
+
+def to_worker(count: int) -> list[int]:
+    """The same through ``queue.SimpleQueue``, with the interpreter's own switch interval."""
+    taken: list[int] = []
+    lane: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+
+    def work() -> None:
+        while (sent := lane.get()) is not None:
+            taken.append(time.perf_counter_ns() - sent)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    thread = threading.Thread(target=paced, args=(count, lane.put))
+    thread.start()
+    thread.join()
+    lane.put(None)
+    worker.join()
+    return taken
+
+
+def compare(name: str, case: Callable[[int], float], yardstick: Callable[[int], float], rounds: int) -> None:
+    """A row: medians over five rounds, the first of a round changing."""
+    figures, ratios = [], []
+    for number in range(6):
+        pair = (case, yardstick) if number % 2 else (yardstick, case)
+        ours, theirs = (found[1] for found in sorted((one is yardstick, one(rounds)) for one in pair))
+        if number:  # one round before does not count
+            figures.append(ours)
+            ratios.append(ours / theirs)
+    print(f"{name:44} {statistics.median(figures):10.1f} ns   ratio {statistics.median(ratios):.2f}")
+
+
+def latency(count: int) -> None:
+    """Percentiles of both ways, three rounds in turn."""
+    ours: list[int] = []
+    theirs: list[int] = []
+    for _ in range(3):
+        ours += to_handler(count)
+        theirs += to_worker(count)
+    for part in (50, 99):
+        a, b = np.percentile(ours, part) / 1e3, np.percentile(theirs, part) / 1e3
+        print(f"to on_quote at {PACE:,}/s, p{part:<26} {a:10.1f} us   queue and worker {b:.1f} us, {b / a:.1f} times")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benches.live", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the rounds")
+    rounds = 20_000 if parser.parse_args().quick else 200_000
+    compare("publish_quote, against SimpleQueue.put", one_by_one, queue_put, rounds)
+    compare("publish of 1,024, a record, against two copies", by_batches, copied, rounds * 10)
+    latency(rounds // 5)
+
+
+if __name__ == "__main__":
+    main()

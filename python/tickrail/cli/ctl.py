@@ -1,0 +1,252 @@
+"""``tickrail ctl``: operate a running process, by the socket in its run directory."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from tickrail.cli.options import json_option, traceback_option
+from tickrail.domain.near import did_you_mean
+from tickrail.orchestration.control import socket_folder
+
+__all__ = ["NO_ANSWER", "NO_RUN", "REFUSED", "ctl"]
+
+REFUSED: Final = 1
+NO_RUN: Final = 3
+NO_ANSWER: Final = 4
+PROTOCOL_VERSION: Final = 1
+GRACE_S: Final = 5.0
+"""How much longer than the request itself the answer may take on its way."""
+
+
+class NoRun(click.ClickException):
+    """No running process, or several."""
+
+    exit_code = NO_RUN
+
+
+class NoAnswer(click.ClickException):
+    """The process does not answer."""
+
+    exit_code = NO_ANSWER
+
+
+@click.group(short_help="Operate a running process.")
+@click.option("--run", "run_id", metavar="ID", help="Which run, where several go on.")
+@click.option(
+    "--run-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="The run directory (runtime.run_dir of the configuration).",
+)
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0.0), default=5.0, show_default=True, help="Seconds.")
+@click.pass_context
+def ctl(context: click.Context, *, run_id: str | None, run_dir: Path, timeout_s: float) -> None:
+    r"""Operate a running process, by the socket in its run directory.
+
+    \b
+    Exit codes:
+      0  done
+      1  refused, with the reason
+      2  wrong usage
+      3  no such run
+      4  no answer in time
+    """
+    context.obj = (run_dir, run_id, timeout_s)
+
+
+def ask(run_dir: Path, run_id: str | None, timeout_s: float, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer of a running process.
+
+    Raises:
+        NoRun: There is none, or it is not clear which.
+        NoAnswer: It does not answer in time.
+    """
+    path = _socket(run_dir, run_id)
+    request = {"v": PROTOCOL_VERSION, "do": name, "args": {**arguments, "timeout_s": timeout_s}}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
+        stream.settimeout(timeout_s + GRACE_S)
+        try:
+            stream.connect(str(path))
+            stream.sendall(json.dumps(request).encode() + b"\n")
+            with stream.makefile("rb") as lines:
+                line = lines.readline()
+        except (ConnectionRefusedError, FileNotFoundError):
+            raise NoRun(f"{path.stem} has ended and left its socket behind") from None
+        except TimeoutError:
+            raise NoAnswer(f"{path.stem} does not answer within {timeout_s:g} s") from None
+    if not line:
+        raise NoAnswer(f"{path.stem} has closed the connection")
+    answer: dict[str, Any] = json.loads(line)
+    return answer
+
+
+def _socket(run_dir: Path, run_id: str | None) -> Path:
+    folder = socket_folder(run_dir)
+    known = {path.stem: path for path in sorted(folder.glob("*.sock"))}
+    if run_id is not None:
+        if run_id not in known:
+            raise NoRun(f"no run '{run_id}' in {folder}{did_you_mean(run_id, known)}")
+        return known[run_id]
+    if not known:
+        raise NoRun(f"no run goes on in {folder}")
+    if len(known) > 1:
+        raise NoRun(f"several runs go on: name one with --run: {', '.join(known)}")
+    return next(iter(known.values()))
+
+
+def _say(answer: dict[str, Any], *, as_json: bool) -> int:
+    if as_json:
+        click.echo(json.dumps(answer))
+    elif answer["ok"]:
+        click.echo("\n".join(_lines(answer["result"])))
+    else:
+        hint = f"\n  hint: {answer['hint']}" if answer.get("hint") else ""
+        click.echo(f"{answer['reason']}: {answer['message']}{hint}", err=True)
+    if answer["ok"]:
+        return 0
+    return NO_ANSWER if answer["reason"] == "timeout" else REFUSED
+
+
+def _lines(result: Any, indent: str = "") -> list[str]:
+    lines = []
+    for name, value in result.items():
+        if isinstance(value, dict) and value:
+            lines += [f"{indent}{name}:", *_lines(value, indent + "  ")]
+        else:
+            lines.append(f"{indent}{name}: {'-' if value in ({}, None, '') else value}")
+    return lines or [f"{indent}done"]
+
+
+def _request(context: click.Context, name: str, as_json: bool, **arguments: Any) -> int:
+    given = {key: value for key, value in arguments.items() if value is not None}
+    run_dir, run_id, timeout_s = context.obj
+    return _say(ask(run_dir, run_id, timeout_s, name, given), as_json=as_json)
+
+
+@ctl.command()
+@click.option("--strategy", help="Only orders of this strategy.")
+@click.option("--instrument", help="Only orders in this instrument.")
+@click.option("--order", type=int, help="Only this one, by its number within --strategy.")
+@json_option
+@traceback_option
+@click.pass_context
+def cancel(
+    context: click.Context, *, strategy: str | None, instrument: str | None, order: int | None, as_json: bool
+) -> int:
+    """Take back open orders: all, or those that the options name."""
+    if order is None:
+        return _request(context, "cancel", as_json, strategy=strategy, instrument=instrument)
+    if strategy is None:
+        raise click.UsageError("--order is a number within --strategy, which is missing")
+    return _request(context, "cancel-order", as_json, strategy=strategy, order=order)
+
+
+@ctl.command()
+@click.option("--strategy", help="Only positions of this strategy.")
+@click.option("--instrument", help="Only positions in this instrument.")
+@json_option
+@traceback_option
+@click.pass_context
+def close(context: click.Context, *, strategy: str | None, instrument: str | None, as_json: bool) -> int:
+    """Bring positions to zero: all, or those that the options name."""
+    return _request(context, "close", as_json, strategy=strategy, instrument=instrument)
+
+
+@ctl.command("set")
+@click.argument("strategy")
+@click.argument("values", nargs=-1, required=True, metavar="NAME=VALUE...")
+@json_option
+@traceback_option
+@click.pass_context
+def set_(context: click.Context, *, strategy: str, values: tuple[str, ...], as_json: bool) -> int:
+    """Change parameters of a strategy; values are JSON, or text where they are none."""
+    params = {}
+    for one in values:
+        name, equals, text = one.partition("=")
+        if not (name and equals):
+            raise click.UsageError(f"'{one}' is no NAME=VALUE")
+        try:
+            params[name] = json.loads(text)
+        except json.JSONDecodeError:
+            params[name] = text
+    return _request(context, "set", as_json, strategy=strategy, params=params)
+
+
+@ctl.command()
+@click.option("--max-order-quantity", type=float, required=True, help="Largest quantity of one order.")
+@json_option
+@traceback_option
+@click.pass_context
+def limits(context: click.Context, *, max_order_quantity: float, as_json: bool) -> int:
+    """Change what the trading gate lets pass; kept over restarts."""
+    return _request(context, "limits", as_json, max_order_quantity=max_order_quantity)
+
+
+@ctl.command()
+@click.option("--reason", default="", help="Kept, and shown to whoever asks.")
+@click.option("--reduce", is_flag=True, help="Let orders pass that reduce a position.")
+@json_option
+@traceback_option
+@click.pass_context
+def halt(context: click.Context, *, reason: str, reduce: bool, as_json: bool) -> int:
+    """Let no order leave any more, and take back open ones; holds over restarts until 'trade'.
+
+    Works while strategies hang: the answer says what waits for them.
+    """
+    return _request(context, "halt", as_json, reason=reason, reduce=reduce)
+
+
+@ctl.command()
+@click.option("--reason", default="", help="Kept.")
+@json_option
+@traceback_option
+@click.pass_context
+def trade(context: click.Context, *, reason: str, as_json: bool) -> int:
+    """Let orders leave again, after a halt."""
+    return _request(context, "trade", as_json, reason=reason)
+
+
+@ctl.command()
+@json_option
+@traceback_option
+@click.pass_context
+def status(context: click.Context, *, as_json: bool) -> int:
+    """Say where everything stands."""
+    return _request(context, "status", as_json)
+
+
+@ctl.command()
+@click.option("--every", "every_s", type=click.FloatRange(min=0.1), default=1.0, show_default=True, help="Seconds.")
+@click.option("--count", type=click.IntRange(min=1), help="End after so many.")
+@json_option
+@traceback_option
+@click.pass_context
+def watch(context: click.Context, *, every_s: float, count: int | None, as_json: bool) -> int:
+    """Say where everything stands, again and again, until the run has ended."""
+    shown = 0
+    while count is None or shown < count:
+        if shown:
+            time.sleep(every_s)
+        code = _request(context, "status", as_json)
+        if code == REFUSED:
+            return code
+        shown += 1
+    return 0
+
+
+@ctl.command()
+@click.option("--reason", default="", help="Told to the run.")
+@json_option
+@traceback_option
+@click.pass_context
+def shutdown(context: click.Context, *, reason: str, as_json: bool) -> int:
+    """Stop the run gracefully."""
+    return _request(context, "shutdown", as_json, reason=reason)

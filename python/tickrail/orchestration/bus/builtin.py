@@ -1,0 +1,161 @@
+"""The handlers of the built-in commands: what an operator, or a strategy, does to a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from tickrail._native import Operations
+from tickrail.domain import commands as c
+from tickrail.domain.near import did_you_mean
+from tickrail.errors import CommandRefused, OrderRefused, ParameterError
+from tickrail.strategy.compiled.form import is_compiled
+from tickrail.strategy.strategy import Strategy, parameters_of, schema
+
+if TYPE_CHECKING:
+    from tickrail.orchestration.command_bus import CommandBus
+
+__all__ = ["BuiltIn"]
+
+
+class BuiltIn:
+    """Handlers over one run. All run on the dispatch thread.
+
+    Args:
+        bus: Where they are registered, and where events of theirs are published.
+        operations: What natively does it.
+        strategies: By name, in the order of registration.
+        instruments: Ids, in the order of the run's table.
+        request_stop: Asks the run to stop.
+
+    Attributes:
+        operations: As given; replaced where the state of trading is to be kept.
+    """
+
+    def __init__(
+        self,
+        bus: CommandBus,
+        operations: Operations,
+        strategies: dict[str, Strategy],
+        instruments: tuple[str, ...],
+        request_stop: Callable[[], None],
+    ) -> None:
+        self._bus = bus
+        self.operations = operations
+        self._strategies = strategies
+        self._instruments = instruments
+        self._request_stop = request_stop
+        handlers: dict[type[c.Command], Callable[[Any], Any]] = {
+            c.CancelOrder: self.cancel_order,
+            c.CancelAllOrders: self.cancel_all,
+            c.ClosePositions: self.close_positions,
+            c.UpdateParameters: self.update_parameters,
+            c.SetLimits: self.set_limits,
+            c.Halt: self.halt,
+            c.ResumeTrading: self.resume_trading,
+            c.Shutdown: self.shutdown,
+            c.Snapshot: self.snapshot,
+        }
+        for command, handler in handlers.items():
+            bus.register(command, handler)
+
+    def cancel_order(self, command: c.CancelOrder) -> dict[str, Any]:
+        """Whether the order was open."""
+        number = self._number(command, command.strategy)
+        try:
+            return {"was_open": self.operations.cancel(number, command.strategy, command.order)}
+        except OrderRefused as error:
+            _refuse(command, "unknown_order", error.message)
+
+    def cancel_all(self, command: c.CancelAllOrders) -> dict[str, Any]:
+        """How many orders are taken back."""
+        return {"orders": self.operations.cancel_all(*self._which(command, command.strategy, command.instrument))}
+
+    def close_positions(self, command: c.ClosePositions) -> dict[str, Any]:
+        """How many orders it takes."""
+        if self.operations.trading == "HALTED":
+            _refuse(command, "halted", "trading is halted, so no position can be closed", hint="ResumeTrading first")
+        return {"orders": self.operations.close(*self._which(command, command.strategy, command.instrument))}
+
+    def update_parameters(self, command: c.UpdateParameters) -> dict[str, Any]:
+        """The parameters afterwards."""
+        self._number(command, command.strategy)
+        strategy = self._strategies[command.strategy]
+        if is_compiled(type(strategy)):
+            _refuse(command, "invalid_parameter", "the parameters of a compiled strategy are part of its code")
+        try:
+            values = schema(type(strategy)).validate({**parameters_of(strategy), **command.params})
+        except ParameterError as error:
+            _refuse(command, "invalid_parameter", error.message)
+        strategy.__dict__.update(values)
+        changed = {name: values[name] for name in command.params}
+        event = c.ParametersUpdated(command.strategy, changed)
+        if (hear := getattr(strategy, "on_event", None)) is not None:
+            hear(event)
+        self._bus.publish(event)
+        return {"parameters": changed}
+
+    def set_limits(self, command: c.SetLimits) -> dict[str, Any]:
+        """The limits afterwards."""
+        if command.max_order_quantity is not None:
+            self.operations.set_max_order_quantity(command.max_order_quantity)
+        self.operations.save("limits set")
+        return {"max_order_quantity": self.operations.max_order_quantity}
+
+    def halt(self, command: c.Halt) -> dict[str, Any]:
+        """The state of trading, and how many orders are taken back; a halt is never weakened."""
+        if self.operations.trading != "HALTED":
+            self.operations.set_trading("REDUCING" if command.reduce else "HALTED")
+        return {**self._changed(command.reason), "orders": self.operations.cancel_all()}
+
+    def resume_trading(self, command: c.ResumeTrading) -> dict[str, Any]:
+        """The state of trading."""
+        self.operations.set_trading("ACTIVE")
+        return self._changed(command.reason)
+
+    def shutdown(self, command: c.Shutdown) -> dict[str, Any]:
+        """Nothing: the run stops after this step."""
+        self._request_stop()
+        return {"reason": command.reason}
+
+    def snapshot(self, _: c.Snapshot) -> dict[str, Any]:
+        """Where everything stands."""
+        position, now_ns, rows = self.operations.snapshot()
+        limit = self.operations.max_order_quantity
+        return {
+            "position": position,
+            "now_ns": now_ns,
+            "trading": self.operations.trading,
+            "limits": {"max_order_quantity": None if limit == float("inf") else limit},
+            "strategies": {
+                name: {"state": state, "open_orders": open_orders, "positions": dict(positions)}
+                for name, (state, open_orders, positions) in zip(self._strategies, rows, strict=True)
+            },
+            "dead_letters": dict(self._bus.dead_letter_counts),
+        }
+
+    def _changed(self, reason: str) -> dict[str, Any]:
+        self.operations.save(reason)
+        state: Any = self.operations.trading
+        self._bus.publish(c.TradingChanged(state, reason))
+        return {"trading": state}
+
+    def _number(self, command: c.Command, name: str) -> int:
+        names = list(self._strategies)
+        if name not in names:
+            _refuse(command, "unknown_strategy", f"no strategy '{name}' in this run{did_you_mean(name, names)}")
+        return names.index(name)
+
+    def _which(self, command: c.Command, strategy: str | None, instrument: str | None) -> tuple[int | None, int | None]:
+        if instrument is not None and instrument not in self._instruments:
+            near = did_you_mean(instrument, self._instruments)
+            _refuse(command, "unknown_instrument", f"no instrument '{instrument}' in this run{near}")
+        return (
+            None if strategy is None else self._number(command, strategy),
+            None if instrument is None else self._instruments.index(instrument),
+        )
+
+
+def _refuse(command: c.Command, reason: str, message: str, *, hint: str | None = None) -> NoReturn:
+    name = type(command).__name__
+    raise CommandRefused(f"{name}: {message}", reason=reason, command=name, hint=hint)

@@ -1,0 +1,113 @@
+"""Operator control: requests of the socket as commands of the bus, and where the sockets are.
+
+The socket itself is served natively (``rust/core/src/control``), by threads that need neither the loop nor the
+interpreter; what arrives here is on the dispatch thread, between two steps.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from tickrail._native import CommandLanes, ControlSocket, Operations
+from tickrail.domain import commands as c
+from tickrail.errors import CommandError, CommandRefused, TickrailError
+from tickrail.orchestration.command_bus import CommandBus
+
+__all__ = ["OPERATOR_KIND", "REQUESTS", "Control", "socket_folder", "socket_of"]
+
+OPERATOR_KIND: Final = 19
+"""The code that requests of operators have on the lanes and in recordings."""
+
+REQUESTS: Final[dict[str, type[c.Command]]] = {
+    "cancel": c.CancelAllOrders,
+    "cancel-order": c.CancelOrder,
+    "close": c.ClosePositions,
+    "set": c.UpdateParameters,
+    "limits": c.SetLimits,
+    "halt": c.Halt,
+    "trade": c.ResumeTrading,
+    "status": c.Snapshot,
+    "shutdown": c.Shutdown,
+}
+"""What an operator may ask for, by its name in the protocol."""
+
+TRANSPORT: Final = "timeout_s"
+"""Belongs to the request and not to the command."""
+
+
+def socket_folder(run_dir: Path) -> Path:
+    """Where the sockets of running processes lie."""
+    return run_dir / "control"
+
+
+def socket_of(run_dir: Path, run: str) -> Path:
+    """The socket of the run called ``run``."""
+    return socket_folder(run_dir) / f"{run}.sock"
+
+
+class Control:
+    """Serves operators of one run until it is closed.
+
+    Args:
+        bus: Handles what they ask for.
+        lanes: The way there.
+        operations: The trading gate, which the socket's own threads set.
+        path: The socket.
+        run: What the run is called.
+
+    Raises:
+        OSError: Another process serves the socket, or the path cannot be one.
+    """
+
+    def __init__(self, bus: CommandBus, lanes: CommandLanes, operations: Operations, path: Path, run: str) -> None:
+        self._bus = bus
+        lanes.receive(self, OPERATOR_KIND)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._socket = ControlSocket(lanes, operations, path, run)
+
+    def close(self) -> None:
+        """Take no more requests, and remove the socket. Idempotent."""
+        self._socket.close()
+
+    def operate(self, text: str, reply: Callable[[str], None]) -> None:
+        """Handle one request; the native lanes call this on the dispatch thread."""
+        try:
+            command = _command(json.loads(text))
+            result = self._bus.execute(command)
+        except Exception as error:
+            reply(json.dumps(_refusal(error)))
+            return
+        reply(json.dumps({"ok": True, "result": result}))
+
+    def replay(self, payload: bytes) -> None:
+        """Handle a recorded request, whose answer nobody waits for."""
+        self.operate(payload.decode(), lambda _: None)
+
+
+def _command(request: dict[str, Any]) -> c.Command:
+    name = str(request["do"])
+    if name not in REQUESTS:
+        raise CommandRefused(
+            f"no request is called '{name}'; there are {', '.join(REQUESTS)}, ping",
+            reason="unknown_request",
+            command=name,
+        )
+    fields = {key: value for key, value in request["args"].items() if key != TRANSPORT}
+    try:
+        return msgspec.convert({**fields, "type": REQUESTS[name].__name__}, REQUESTS[name])
+    except msgspec.ValidationError as error:
+        raise CommandRefused(f"{name}: {error}", reason="invalid_field", command=name) from None
+
+
+def _refusal(error: Exception) -> dict[str, Any]:
+    if isinstance(error, CommandRefused):
+        reason = error.reason
+    else:
+        reason = "refused" if isinstance(error, CommandError) else "failed"
+    message = error.message if isinstance(error, TickrailError) else f"{type(error).__name__}: {error}"
+    return {"ok": False, "reason": reason, "message": message, "hint": getattr(error, "hint", None)}

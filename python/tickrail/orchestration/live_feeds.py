@@ -1,0 +1,65 @@
+"""The live feeds of a runtime: adapters that publish, and feeds that the program publishes into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tickrail.errors import FeedError, WiringError
+from tickrail.orchestration.feeds import Feed, FeedSettings
+from tickrail.orchestration.tick_dispatcher import TickDispatcher
+from tickrail.ports.market_data import LiveMarketData
+
+__all__ = ["LiveFeeds"]
+
+
+class LiveFeeds:
+    """What a configuration's live feeds are, from the bootstrap to the end of the run.
+
+    Args:
+        adapters: By the name of their feed, in the order of the tables.
+    """
+
+    def __init__(self, adapters: Mapping[str, LiveMarketData] | None = None) -> None:
+        self.adapters: dict[str, LiveMarketData] = dict(adapters or {})
+        self.opened: dict[str, Feed] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.adapters)
+
+    def table(self) -> dict[str, dict[str, Any]]:
+        """Rows of the instruments that they bring, by id."""
+        ids = (str(instrument) for adapter in self.adapters.values() for instrument in adapter.instruments)
+        return {name: {"id": name} for name in ids}
+
+    def open(self, name: str, dispatcher: TickDispatcher) -> None:
+        """Open the feed of that name as its adapter wants it.
+
+        Raises:
+            WiringError: It cannot be opened so.
+        """
+        adapter = self.adapters[name]
+        settings = {"instruments": tuple(adapter.instruments), **adapter.settings}
+        try:
+            self.opened[name] = dispatcher.live_feed(name, **settings)
+        except (TypeError, ValueError) as error:
+            raise WiringError(str(error)) from error
+
+    def start(self) -> None:
+        """Let the adapters publish: the run begins."""
+        for name, adapter in self.adapters.items():
+            adapter.start(self.opened[name])
+
+    def feed(self, dispatcher: TickDispatcher, name: str, settings: FeedSettings) -> Feed:
+        """The feed of that name: one of the configuration, or a new one.
+
+        Raises:
+            FeedError: A feed of the configuration was asked for with settings of its own, or the run is a backtest.
+        """
+        if name not in self.opened:
+            self.opened[name] = dispatcher.live_feed(name, **settings)
+        elif settings:
+            raise FeedError(
+                f"the feed '{name}' is open already", hint="ask for it without settings, or say them in its table"
+            )
+        return self.opened[name]

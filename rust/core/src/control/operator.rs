@@ -1,0 +1,161 @@
+//! What an operator asks for, and what is done about it without the loop.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::server::MAX_LINE;
+use crate::command::{Command, CommandKind, Lane, NO_STRATEGY, Sender};
+use crate::ring::NotTaken;
+use crate::trading::{GateFile, Trading, TradingGate};
+
+/// Version of the protocol: `"v"` of every request and answer.
+pub const PROTOCOL_VERSION: u64 = 1;
+
+/// How long the loop may take to answer, unless the request says how long it waits.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest that a request may wait.
+const MAX_PATIENCE: Duration = Duration::from_secs(300);
+/// How long a halt waits to learn what became of open orders: orders are stopped before that.
+const HALT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A request on its way to whoever handles it on the dispatch thread; the command's payload is its text.
+#[derive(Clone, Debug)]
+pub struct Call {
+    reply: SyncSender<String>,
+}
+
+impl Call {
+    /// Answers with a JSON object. Whoever asked may be gone.
+    pub fn answer(&self, text: String) {
+        let _ = self.reply.try_send(text);
+    }
+}
+
+/// Answers the requests of one run.
+pub struct Operator {
+    gate: Arc<TradingGate>,
+    file: Option<GateFile>,
+    sender: Sender<Command>,
+    run: String,
+}
+
+impl Operator {
+    /// The operator of the run called `run`; `file` keeps the state of trading over restarts.
+    pub fn new(run: String, gate: Arc<TradingGate>, file: Option<GateFile>, sender: Sender<Command>) -> Self {
+        Self { gate, file, sender, run }
+    }
+
+    /// The answer to one line.
+    pub fn answer(&self, line: &[u8]) -> String {
+        let answer = match request(line) {
+            Err(error) => refusal("invalid_request", &error),
+            Ok((name, arguments)) => match name.as_str() {
+                "ping" => done(json!({"trading": self.gate.state().name()})),
+                "halt" => self.halt(&arguments),
+                _ => self.forward(&name, &arguments, patience(&arguments)),
+            },
+        };
+        self.signed(answer)
+    }
+
+    /// The answer to a line without end.
+    pub fn refuse_length(&self) -> String {
+        self.signed(refusal(
+            "invalid_request",
+            &format!("a request has at most {MAX_LINE} bytes, and ends with a line feed"),
+        ))
+    }
+
+    fn signed(&self, mut answer: Map<String, Value>) -> String {
+        answer.insert("v".to_owned(), PROTOCOL_VERSION.into());
+        answer.insert("run".to_owned(), self.run.clone().into());
+        Value::Object(answer).to_string()
+    }
+
+    /// Orders are stopped first; what the loop has to do follows.
+    fn halt(&self, arguments: &Map<String, Value>) -> Map<String, Value> {
+        let reduce = arguments.get("reduce").and_then(Value::as_bool).unwrap_or(false);
+        let state = if reduce { Trading::Reducing } else { Trading::Halted };
+        // A halt is never weakened by a later wish to reduce.
+        if self.gate.state() != Trading::Halted {
+            self.gate.set(state);
+        }
+        let reason = arguments.get("reason").and_then(Value::as_str).unwrap_or_default();
+        let kept = self.file.as_ref().map(|file| file.save(&self.gate, reason));
+        let loop_says = self.forward("halt", arguments, HALT_PATIENCE.min(patience(arguments)));
+        let mut result = json!({"trading": self.gate.state().name(), "persisted": matches!(kept, Some(Ok(())))});
+        if let Some(Err(error)) = kept {
+            result["problem"] = error.to_string().into();
+        }
+        match loop_says.get("result").and_then(Value::as_object) {
+            Some(more) => result.as_object_mut().expect("made above").extend(more.clone()),
+            None => {
+                let why = loop_says.get("message").and_then(Value::as_str).unwrap_or("no answer");
+                result["waiting"] = format!("open orders are not taken back yet: {why}").into();
+            }
+        }
+        done(result)
+    }
+
+    fn forward(&self, name: &str, arguments: &Map<String, Value>, patience: Duration) -> Map<String, Value> {
+        let (reply, answer) = sync_channel(1);
+        let text = json!({"do": name, "args": arguments}).to_string();
+        let command = Command::new(CommandKind::OPERATOR, NO_STRATEGY, text.into_bytes()).with(Call { reply });
+        match self.sender.push(Lane::Control, command) {
+            Ok(()) => wait(&answer, patience),
+            Err(NotTaken::Full(_)) => refusal("lane_full", "too many commands wait"),
+            Err(NotTaken::Closed(_)) => refusal("shutting_down", "the run takes no more commands"),
+        }
+    }
+}
+
+fn wait(answer: &Receiver<String>, patience: Duration) -> Map<String, Value> {
+    match answer.recv_timeout(patience) {
+        Ok(text) => match serde_json::from_str(&text) {
+            Ok(Value::Object(answer)) => answer,
+            _ => refusal("failed", "the handler gave no answer that could be understood"),
+        },
+        Err(RecvTimeoutError::Timeout) => refusal(
+            "timeout",
+            &format!("the loop has not answered within {} s; a handler may hang", patience.as_secs_f64()),
+        ),
+        Err(RecvTimeoutError::Disconnected) => {
+            refusal("shutting_down", "the run ended before the command had its turn")
+        }
+    }
+}
+
+fn request(line: &[u8]) -> Result<(String, Map<String, Value>), String> {
+    let value: Value = serde_json::from_slice(line).map_err(|error| format!("this is no JSON: {error}"))?;
+    let Value::Object(mut request) = value else { return Err("a request is a JSON object".to_owned()) };
+    match request.get("v").and_then(Value::as_u64) {
+        Some(PROTOCOL_VERSION) => {}
+        Some(other) => return Err(format!("version {other} of the protocol; this run speaks {PROTOCOL_VERSION}")),
+        None => return Err(format!("\"v\" is missing: {PROTOCOL_VERSION} is the version of the protocol")),
+    }
+    let Some(Value::String(name)) = request.remove("do") else {
+        return Err("\"do\" is missing: what to do".to_owned());
+    };
+    match request.remove("args") {
+        None => Ok((name, Map::new())),
+        Some(Value::Object(arguments)) => Ok((name, arguments)),
+        Some(_) => Err("\"args\" is no JSON object".to_owned()),
+    }
+}
+
+fn patience(arguments: &Map<String, Value>) -> Duration {
+    let wanted = arguments.get("timeout_s").and_then(Value::as_f64).filter(|seconds| *seconds >= 0.0);
+    wanted.map_or(PATIENCE, |seconds| Duration::from_secs_f64(seconds.min(MAX_PATIENCE.as_secs_f64())))
+}
+
+fn done(result: Value) -> Map<String, Value> {
+    Map::from_iter([("ok".to_owned(), true.into()), ("result".to_owned(), result)])
+}
+
+fn refusal(reason: &str, message: &str) -> Map<String, Value> {
+    let entry = |key: &str, value: Value| (key.to_owned(), value);
+    Map::from_iter([entry("ok", false.into()), entry("reason", reason.into()), entry("message", message.into())])
+}

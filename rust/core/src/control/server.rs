@@ -1,0 +1,169 @@
+//! The socket: who may connect, how much they may say, how long they may take.
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::operator::Operator;
+
+/// Longest request, in bytes.
+pub const MAX_LINE: u64 = 64 * 1024;
+/// Most connections at once: an operator has one, a monitor another.
+const MAX_CONNECTIONS: u32 = 16;
+/// Longest silence within a connection.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// Serves a socket until it is dropped.
+#[derive(Debug)]
+pub struct ControlServer {
+    path: PathBuf,
+    /// Release by `close`, Acquire by the thread that accepts.
+    is_over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl ControlServer {
+    /// Opens a socket at `path`, readable and writable by this user alone. A socket that nobody serves any more gives way.
+    ///
+    /// # Errors
+    /// Somebody serves it, or the file system refuses.
+    pub fn open(path: impl Into<PathBuf>, operator: Arc<Operator>) -> io::Result<Self> {
+        let path = path.into();
+        let listener = bind(&path)?;
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&is_over);
+        let serve = move || accept(&listener, &operator, &over);
+        let thread = std::thread::Builder::new().name("tickrail-control".to_owned()).spawn(serve)?;
+        Ok(Self { path, is_over, thread: Some(thread) })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes no more connections, and removes the socket. Idempotent.
+    pub fn close(&mut self) {
+        let Some(thread) = self.thread.take() else { return };
+        self.is_over.store(true, Ordering::Release);
+        // `accept` returns for a connection, and for nothing else that can be had without a second descriptor.
+        let woken = UnixStream::connect(&self.path).is_ok();
+        let _ = std::fs::remove_file(&self.path);
+        if woken {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for ControlServer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    if path.exists() {
+        if UnixStream::connect(path).is_ok() {
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process serves this socket"));
+        }
+        std::fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    // Whoever connects before this line is asked who he is, as all others are.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+fn accept(listener: &UnixListener, operator: &Arc<Operator>, is_over: &AtomicBool) {
+    let open = Arc::new(AtomicU32::new(0));
+    for stream in listener.incoming() {
+        if is_over.load(Ordering::Acquire) {
+            return;
+        }
+        let Ok(stream) = stream else {
+            // Out of descriptors: they come back when connections end.
+            pause();
+            continue;
+        };
+        if !is_own_user(&stream) {
+            continue;
+        }
+        // Relaxed: a limit, which guards nothing.
+        if open.fetch_add(1, Ordering::Relaxed) >= MAX_CONNECTIONS {
+            open.fetch_sub(1, Ordering::Relaxed);
+            continue;
+        }
+        let (operator, count) = (Arc::clone(operator), Arc::clone(&open));
+        let serve = move || {
+            let _ = converse(&stream, &operator);
+            count.fetch_sub(1, Ordering::Relaxed);
+        };
+        if std::thread::Builder::new().name("tickrail-operator".to_owned()).spawn(serve).is_err() {
+            open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a thread of its own, which nothing can wake")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(10));
+}
+
+/// Whether the other end is a process of this user, or of root.
+fn is_own_user(stream: &UnixStream) -> bool {
+    // SAFETY: asks for a number, and cannot fail.
+    let own = unsafe { libc::geteuid() };
+    peer_user(stream).is_some_and(|user| user == own || user == 0)
+}
+
+#[cfg(target_os = "linux")]
+fn peer_user(stream: &UnixStream) -> Option<u32> {
+    let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: the descriptor is open; the buffer is a `ucred` of the length said, which the kernel fills.
+    let answer = unsafe {
+        libc::getsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut credentials).cast(),
+            &raw mut length,
+        )
+    };
+    (answer == 0).then_some(credentials.uid)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn peer_user(stream: &UnixStream) -> Option<u32> {
+    let (mut user, mut group) = (0, 0);
+    // SAFETY: the descriptor is open, and both numbers are ours.
+    let answer = unsafe { libc::getpeereid(stream.as_raw_fd(), &raw mut user, &raw mut group) };
+    (answer == 0).then_some(user)
+}
+
+fn converse(stream: &UnixStream, operator: &Operator) -> io::Result<()> {
+    stream.set_read_timeout(Some(SILENCE))?;
+    stream.set_write_timeout(Some(SILENCE))?;
+    let mut reader = BufReader::new(stream);
+    let mut writer = stream;
+    loop {
+        let mut line = Vec::new();
+        let count = reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)?;
+        if count == 0 {
+            return Ok(());
+        }
+        let is_whole = line.last() == Some(&b'\n');
+        let mut answer = if is_whole { operator.answer(&line) } else { operator.refuse_length() };
+        answer.push('\n');
+        writer.write_all(answer.as_bytes())?;
+        if !is_whole {
+            return Ok(());
+        }
+    }
+}

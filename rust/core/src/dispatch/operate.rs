@@ -1,0 +1,78 @@
+//! What an operator does to orders and positions, of whatever strategy and in whatever state: at the end of the step.
+
+use super::desk::Desk;
+use super::request::{Refusal, Request};
+use crate::tick::Side;
+use crate::venue::{Order, OrderKey, OrderStatus, Terms};
+
+impl Desk {
+    /// Takes back every open order of `strategy` and of `instrument`, where one is named; says how many.
+    pub fn cancel_all(&self, strategy: Option<u32>, instrument: Option<u32>) -> usize {
+        let is_meant = |order: &&Order| {
+            !order.status.is_final()
+                && strategy.is_none_or(|strategy| order.key.strategy == strategy)
+                && instrument.is_none_or(|instrument| order.instrument == instrument)
+        };
+        let open: Vec<OrderKey> = self.with_orders(|book| book.all().iter().filter(is_meant).map(|o| o.key).collect());
+        self.requests.borrow_mut().extend(open.iter().map(|&key| Request::Cancel(key)));
+        open.len()
+    }
+
+    /// Takes back one order; whether it was open.
+    ///
+    /// # Errors
+    /// There is no such order.
+    pub fn cancel_one(&self, strategy: u32, number: u32) -> Result<bool, Refusal> {
+        let key = OrderKey { strategy, number };
+        let order = self.with_orders(|book| book.get(key).copied()).ok_or(Refusal::Order(number))?;
+        if !order.status.is_final() {
+            self.requests.borrow_mut().push(Request::Cancel(key));
+        }
+        Ok(!order.status.is_final())
+    }
+
+    /// Orders what brings positions of `strategy` and in `instrument`, where one is named, to zero, counting what is on its
+    /// way; says how many orders that takes.
+    ///
+    /// # Errors
+    /// A strategy has made as many orders as it may.
+    pub fn flatten(&self, strategy: Option<u32>, instrument: Option<u32>) -> Result<usize, Refusal> {
+        let mut count = 0;
+        for (owner, index, missing) in self.missing(strategy, instrument) {
+            let side = if missing > 0.0 { Side::Buy } else { Side::Sell };
+            self.place(owner, index, side, missing.abs(), Terms::MARKET)?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// What the owner of `order` holds of its instrument once everything is done that has left before it: not what it has
+    /// asked for meanwhile, which may never leave.
+    pub(super) fn held_with_sent(&self, order: &Order) -> f64 {
+        let (owner, instrument) = (order.key.strategy, order.instrument);
+        let net = self.portfolio.borrow().position(owner, instrument).net;
+        let is_sent = |other: &&Order| {
+            other.key.strategy == owner
+                && other.instrument == instrument
+                && other.status != OrderStatus::Pending
+                && !other.status.is_final()
+        };
+        net + self.with_orders(|book| book.all().iter().filter(is_sent).map(Order::signed_left).sum::<f64>())
+    }
+
+    fn missing(&self, strategy: Option<u32>, instrument: Option<u32>) -> Vec<(u32, u32, f64)> {
+        let (strategies, instruments) = (self.strategy_count(), self.instruments().len() as u32);
+        let portfolio = self.portfolio.borrow();
+        let mut missing = Vec::new();
+        for owner in (0..strategies).filter(|&owner| strategy.is_none_or(|one| one == owner)) {
+            for index in (0..instruments).filter(|&index| instrument.is_none_or(|one| one == index)) {
+                let position = portfolio.position(owner, index);
+                let net = position.net + position.in_flight;
+                if net != 0.0 {
+                    missing.push((owner, index, -net));
+                }
+            }
+        }
+        missing
+    }
+}

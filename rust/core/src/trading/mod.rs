@@ -1,0 +1,182 @@
+//! The trading gate: one byte that every order passes, set from any thread, whatever the loop is doing.
+//!
+//! It needs neither the loop nor the interpreter: a strategy may hang in native code, and its next order is still refused.
+
+mod file;
+
+pub use file::{GateFile, GateFileError};
+
+use std::fmt;
+
+use crate::sync::{AtomicU8, AtomicU64, Ordering};
+
+/// What orders may do. The discriminants are written to files and never change.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trading {
+    /// All may leave.
+    Active = 0,
+    /// Only those that reduce a position.
+    Reducing = 1,
+    /// None.
+    Halted = 2,
+}
+
+impl Trading {
+    /// All states, in the order of their discriminants.
+    pub const ALL: [Trading; 3] = [Trading::Active, Trading::Reducing, Trading::Halted];
+
+    /// The name as users see it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Reducing => "REDUCING",
+            Self::Halted => "HALTED",
+        }
+    }
+
+    /// The state of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// Why an order may not leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// Trading is halted.
+    Halted,
+    /// The order would not reduce the position, and only such may leave.
+    NotReducing,
+    /// The order is larger than the limit.
+    TooLarge,
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason())
+    }
+}
+
+impl Stopped {
+    /// The reason as the order's owner is told.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Halted => "trading is halted",
+            Self::NotReducing => "trading is restricted to orders that reduce a position",
+            Self::TooLarge => "the quantity is above the limit max_order_quantity",
+        }
+    }
+}
+
+/// The gate of a run.
+///
+/// ```
+/// use tickrail_core::trading::{Stopped, Trading, TradingGate};
+/// let gate = TradingGate::default();
+/// assert_eq!(gate.check(5.0, 0.0), Ok(()));
+/// gate.set(Trading::Reducing);
+/// assert_eq!(gate.check(-5.0, 7.0), Ok(()));
+/// assert_eq!(gate.check(5.0, 7.0), Err(Stopped::NotReducing));
+/// gate.set(Trading::Halted);
+/// assert_eq!(gate.check(-5.0, 7.0), Err(Stopped::Halted));
+/// ```
+#[derive(Debug)]
+pub struct TradingGate {
+    /// Release by `set`, Acquire by `state`: who is refused sees what was written before.
+    state: AtomicU8,
+    /// Bits of the largest quantity of one order. Relaxed: the number is the whole message.
+    max_order_quantity: AtomicU64,
+}
+
+impl Default for TradingGate {
+    /// Everything may leave.
+    fn default() -> Self {
+        Self {
+            state: AtomicU8::new(Trading::Active as u8),
+            max_order_quantity: AtomicU64::new(f64::INFINITY.to_bits()),
+        }
+    }
+}
+
+impl TradingGate {
+    /// Sets what orders may do, from the next order on.
+    pub fn set(&self, state: Trading) {
+        self.state.store(state as u8, Ordering::Release);
+    }
+
+    /// What orders may do.
+    #[inline]
+    pub fn state(&self) -> Trading {
+        Trading::ALL[usize::from(self.state.load(Ordering::Acquire)).min(2)]
+    }
+
+    /// Sets the largest quantity of one order; infinite: any.
+    pub fn set_max_order_quantity(&self, quantity: f64) {
+        self.max_order_quantity.store(quantity.to_bits(), Ordering::Relaxed);
+    }
+
+    /// The largest quantity of one order.
+    pub fn max_order_quantity(&self) -> f64 {
+        f64::from_bits(self.max_order_quantity.load(Ordering::Relaxed))
+    }
+
+    /// Whether an order of `signed` quantity may leave, its owner holding `net` with all that is on its way.
+    ///
+    /// # Errors
+    /// Why it may not.
+    #[inline]
+    pub fn check(&self, signed: f64, net: f64) -> Result<(), Stopped> {
+        match self.state() {
+            Trading::Halted => return Err(Stopped::Halted),
+            Trading::Reducing if signed * net >= 0.0 || signed.abs() > net.abs() => return Err(Stopped::NotReducing),
+            Trading::Active | Trading::Reducing => {}
+        }
+        if signed.abs() > self.max_order_quantity() { Err(Stopped::TooLarge) } else { Ok(()) }
+    }
+
+    /// Whether an order of `before` may be changed to `after`: with trading restricted it may only become smaller.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn check_change(&self, before: f64, after: f64) -> Result<(), Stopped> {
+        match self.state() {
+            Trading::Halted => Err(Stopped::Halted),
+            Trading::Reducing if after > before => Err(Stopped::NotReducing),
+            _ if after > self.max_order_quantity() => Err(Stopped::TooLarge),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reducing_lets_nothing_turn_or_grow_a_position() {
+        let gate = TradingGate::default();
+        gate.set(Trading::Reducing);
+        for (signed, net, passes) in [
+            (1.0, -1.0, true),
+            (-1.0, 1.0, true),
+            (2.0, -1.0, false),
+            (1.0, 0.0, false),
+            (1.0, 1.0, false),
+            (f64::NAN, 1.0, true),
+        ] {
+            // A quantity that is no number was refused long before.
+            assert!(signed.is_nan() || gate.check(signed, net).is_ok() == passes, "{signed} on {net}");
+        }
+    }
+
+    #[test]
+    fn a_limit_holds_in_every_state_that_lets_orders_pass() {
+        let gate = TradingGate::default();
+        gate.set_max_order_quantity(3.0);
+        assert_eq!(gate.check(-3.0, 9.0), Ok(()));
+        assert_eq!(gate.check(-3.5, 9.0), Err(Stopped::TooLarge));
+        gate.set(Trading::Reducing);
+        assert_eq!(gate.check(-3.5, 9.0), Err(Stopped::TooLarge));
+    }
+}

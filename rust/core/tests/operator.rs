@@ -1,0 +1,161 @@
+//! An operator's socket: who may use it, what it refuses, and that trading halts while the loop hangs.
+
+#![cfg(unix)]
+#![expect(clippy::disallowed_methods, reason = "times how soon trading halts")]
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tickrail_core::command::{Command, Inbox, LaneSettings, lanes};
+use tickrail_core::control::{Call, ControlServer, MAX_LINE, Operator};
+use tickrail_core::stop::{StopFlag, Waker};
+use tickrail_core::trading::{GateFile, Trading, TradingGate};
+
+struct Rig {
+    server: ControlServer,
+    gate: Arc<TradingGate>,
+    inbox: Inbox<Command>,
+    folder: PathBuf,
+}
+
+fn rig(name: &str) -> Rig {
+    let folder = std::env::temp_dir().join(format!("tickrail-control-{}-{name}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let gate = Arc::new(TradingGate::default());
+    let (sender, inbox) =
+        lanes(LaneSettings::default(), Arc::new(StopFlag::new()), Arc::new(Waker::new())).expect("powers of two");
+    let file = GateFile::new(folder.join("trading"));
+    let operator = Arc::new(Operator::new("run-1".to_owned(), Arc::clone(&gate), Some(file), sender));
+    let server = ControlServer::open(folder.join("control.sock"), operator).unwrap();
+    Rig { server, gate, inbox, folder }
+}
+
+impl Rig {
+    fn connect(&self) -> UnixStream {
+        UnixStream::connect(self.server.path()).unwrap()
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.server.close();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn ask(stream: &UnixStream, line: &str) -> Value {
+    let mut writer = stream;
+    writer.write_all(line.as_bytes()).unwrap();
+    writer.write_all(b"\n").unwrap();
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).unwrap();
+    serde_json::from_str(&answer).unwrap()
+}
+
+#[test]
+fn the_socket_is_this_users_alone_and_is_gone_afterwards() {
+    let mut rig = rig("mode");
+    let path = rig.server.path().to_owned();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let answer = ask(&rig.connect(), r#"{"v":1,"do":"ping"}"#);
+    assert_eq!(answer["result"]["trading"], "ACTIVE");
+    assert_eq!(answer["run"], "run-1");
+    rig.server.close();
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_second_server_is_refused_and_a_dead_ones_socket_gives_way() {
+    let rig = rig("second");
+    let (sender, _inbox) = lanes(LaneSettings::default(), Arc::default(), Arc::default()).expect("powers of two");
+    let operator = Arc::new(Operator::new("other".to_owned(), Arc::default(), None, sender));
+    assert!(ControlServer::open(rig.server.path(), Arc::clone(&operator)).is_err());
+    let dead = rig.folder.join("dead.sock");
+    drop(std::os::unix::net::UnixListener::bind(&dead).unwrap());
+    assert!(dead.exists());
+    ControlServer::open(&dead, operator).unwrap();
+}
+
+#[test]
+fn requests_that_are_none_are_refused_and_the_next_one_is_served() {
+    let rig = rig("refused");
+    let stream = rig.connect();
+    for (line, said) in [
+        ("", "no JSON"),
+        ("[1]", "JSON object"),
+        (r#"{"do":"ping"}"#, "\"v\" is missing"),
+        (r#"{"v":2,"do":"ping"}"#, "version 2"),
+        (r#"{"v":1}"#, "\"do\" is missing"),
+        (r#"{"v":1,"do":"ping","args":[]}"#, "\"args\""),
+    ] {
+        let answer = ask(&stream, line);
+        assert_eq!(answer["reason"], "invalid_request", "{line}");
+        assert!(answer["message"].as_str().unwrap().contains(said), "{answer}");
+    }
+    assert_eq!(ask(&stream, r#"{"v":1,"do":"ping"}"#)["ok"], true);
+    let long = rig.connect();
+    let answer = ask(&long, &"x".repeat(MAX_LINE as usize + 10));
+    assert!(answer["message"].as_str().unwrap().contains("at most"), "{answer}");
+}
+
+#[test]
+fn halting_needs_no_loop_and_outlives_the_process() {
+    let rig = rig("halt");
+    let (gate, stream) = (Arc::clone(&rig.gate), rig.connect());
+    let started = Instant::now();
+    let watch = std::thread::spawn(move || {
+        while gate.state() == Trading::Active {
+            assert!(started.elapsed() < Duration::from_secs(30));
+            std::thread::yield_now();
+        }
+        started.elapsed()
+    });
+    let answer = ask(&stream, r#"{"v":1,"do":"halt","args":{"reason":"flash crash","timeout_s":0.05}}"#);
+    let took = watch.join().unwrap();
+    assert!(took < Duration::from_secs(2), "{took:?}, on a machine under load");
+    assert_eq!((&answer["ok"], &answer["result"]["trading"]), (&Value::Bool(true), &"HALTED".into()));
+    assert_eq!(answer["result"]["persisted"], true);
+    assert!(answer["result"]["waiting"].as_str().unwrap().contains("has not answered"), "{answer}");
+    let fresh = TradingGate::default();
+    assert_eq!(GateFile::new(rig.folder.join("trading")).load(&fresh).unwrap(), "flash crash");
+    assert_eq!(fresh.state(), Trading::Halted);
+    let answer = ask(&stream, r#"{"v":1,"do":"halt","args":{"reduce":true,"timeout_s":0.0}}"#);
+    assert_eq!(answer["result"]["trading"], "HALTED", "a halt is not weakened");
+}
+
+#[test]
+fn other_requests_are_answered_by_the_loop_or_in_time() {
+    let mut rig = rig("forward");
+    let stream = rig.connect();
+    let asked = std::thread::spawn(move || ask(&stream, r#"{"v":1,"do":"pause","args":{"strategy":"ema"}}"#));
+    let command = loop {
+        rig.inbox.refill();
+        match rig.inbox.take() {
+            Some((_, command)) => break command,
+            None => std::thread::yield_now(),
+        }
+    };
+    assert_eq!(&*command.payload, br#"{"args":{"strategy":"ema"},"do":"pause"}"#);
+    let call = command.attachment.as_ref().and_then(|attachment| attachment.downcast_ref::<Call>()).unwrap();
+    call.answer(r#"{"ok":true,"result":{"state":"PAUSED"}}"#.to_owned());
+    assert_eq!(asked.join().unwrap()["result"]["state"], "PAUSED");
+
+    let stream = rig.connect();
+    let answer = ask(&stream, r#"{"v":1,"do":"status","args":{"timeout_s":0.02}}"#);
+    assert_eq!((&answer["ok"], &answer["reason"]), (&Value::Bool(false), &"timeout".into()));
+    let asked = std::thread::spawn(move || ask(&stream, r#"{"v":1,"do":"status"}"#));
+    loop {
+        rig.inbox.refill();
+        // The one that was given up is taken first; dropping a command tells its sender that the run is over.
+        if rig.inbox.take().is_some_and(|(_, command)| !command.payload.windows(9).any(|part| part == b"timeout_s")) {
+            break;
+        }
+        std::thread::yield_now();
+    }
+    assert_eq!(asked.join().unwrap()["reason"], "shutting_down");
+}

@@ -1,0 +1,171 @@
+//! Operator control as Python opens it: the trading gate, orders of any strategy, the socket.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use tickrail_core::control::{ControlServer, Operator};
+use tickrail_core::dispatch::Desk;
+use tickrail_core::trading::{GateFile, GateFileError, Trading, TradingGate};
+
+use crate::dispatcher::Dispatcher;
+use crate::errors::refused;
+use crate::gil::{GilBound, thread_mark};
+use crate::lanes::CommandLanes;
+
+/// What an operator does to a run: the trading gate from any thread, orders and positions on the dispatch thread.
+#[pyclass(frozen, module = "tickrail._native")]
+pub struct Operations {
+    gate: Arc<TradingGate>,
+    file: Option<PathBuf>,
+    here: GilBound<Here>,
+}
+
+struct Here {
+    desk: Rc<Desk>,
+    thread: Rc<std::cell::Cell<usize>>,
+}
+
+impl Operations {
+    fn desk<'py>(&'py self, py: Python<'py>) -> PyResult<&'py Rc<Desk>> {
+        let here = self.here.get(py);
+        if here.thread.get() == thread_mark() {
+            Ok(&here.desk)
+        } else {
+            Err(PyRuntimeError::new_err("only the dispatch thread changes orders: send a command"))
+        }
+    }
+}
+
+fn gate_error(error: &GateFileError) -> PyErr {
+    PyOSError::new_err(error.to_string())
+}
+
+#[pymethods]
+impl Operations {
+    /// What orders may do: ``ACTIVE``, ``REDUCING`` or ``HALTED``.
+    #[getter]
+    fn trading(&self) -> &'static str {
+        self.gate.state().name()
+    }
+
+    /// The largest quantity of one order; infinite: any.
+    #[getter]
+    fn max_order_quantity(&self) -> f64 {
+        self.gate.max_order_quantity()
+    }
+
+    /// Set what orders may do, from the next order on.
+    fn set_trading(&self, state: &str) -> PyResult<()> {
+        let named = Trading::from_name(state);
+        self.gate.set(named.ok_or_else(|| PyValueError::new_err(format!("{state:?} is no state of trading")))?);
+        Ok(())
+    }
+
+    /// Set the largest quantity of one order.
+    fn set_max_order_quantity(&self, quantity: f64) -> PyResult<()> {
+        if quantity > 0.0 {
+            self.gate.set_max_order_quantity(quantity);
+            return Ok(());
+        }
+        Err(PyValueError::new_err(format!("max_order_quantity is {quantity}: expected a number above zero")))
+    }
+
+    /// Keep the state of trading for the next process; does nothing where there is no file. Raises ``OSError``.
+    fn save(&self, py: Python<'_>, reason: &str) -> PyResult<()> {
+        let Some(path) = &self.file else { return Ok(()) };
+        py.detach(|| GateFile::new(path).save(&self.gate, reason)).map_err(|error| gate_error(&error))
+    }
+
+    /// Take the state that the last process kept, and return why it was set; what cannot be read halts trading and raises
+    /// ``OSError``.
+    fn load(&self, py: Python<'_>) -> PyResult<String> {
+        let Some(path) = &self.file else { return Ok(String::new()) };
+        py.detach(|| GateFile::new(path).load(&self.gate)).map_err(|error| gate_error(&error))
+    }
+
+    /// Take back every open order of a strategy and of an instrument, by their numbers where one is named; how many.
+    #[pyo3(signature = (strategy=None, instrument=None))]
+    fn cancel_all(&self, py: Python<'_>, strategy: Option<u32>, instrument: Option<u32>) -> PyResult<usize> {
+        Ok(self.desk(py)?.cancel_all(strategy, instrument))
+    }
+
+    /// Take back one order; whether it was open. Raises ``OrderRefused`` for an order that there never was.
+    fn cancel(&self, py: Python<'_>, strategy: u32, name: &str, order: u32) -> PyResult<bool> {
+        self.desk(py)?.cancel_one(strategy, order).map_err(|refusal| refused(py, name, &refusal))
+    }
+
+    /// Order what brings positions to zero, counting what is on its way; how many orders that takes.
+    #[pyo3(signature = (strategy=None, instrument=None))]
+    fn close(&self, py: Python<'_>, strategy: Option<u32>, instrument: Option<u32>) -> PyResult<usize> {
+        self.desk(py)?.flatten(strategy, instrument).map_err(|refusal| refused(py, "operator", &refusal))
+    }
+
+    /// Where everything stands: loop position, clock, and per strategy its state, open orders and positions as
+    /// ``(instrument, units)``. Dispatch thread only.
+    #[expect(clippy::type_complexity, reason = "rows for a table, which have no name of their own")]
+    fn snapshot(&self, py: Python<'_>) -> PyResult<(u64, i64, Vec<(&'static str, usize, Vec<(String, f64)>)>)> {
+        let desk = self.desk(py)?;
+        let rows = (0..desk.strategy_count()).map(|strategy| {
+            let is_open =
+                |order: &&tickrail_core::venue::Order| order.key.strategy == strategy && !order.status.is_final();
+            let open = desk.with_orders(|book| book.all().iter().filter(is_open).count());
+            let held = |index: usize| {
+                let net = desk.holding(strategy, index as u32).map_or(0.0, |position| position.net);
+                (net != 0.0).then(|| (desk.instruments()[index].id.clone(), net))
+            };
+            let positions = (0..desk.instruments().len()).filter_map(held).collect();
+            (desk.state(strategy).name(), open, positions)
+        });
+        Ok((desk.position(), desk.now_ns(), rows.collect()))
+    }
+}
+
+/// The operations of a run; ``file`` keeps the state of trading over restarts.
+#[pyfunction]
+#[pyo3(signature = (dispatcher, file=None))]
+fn operations(py: Python<'_>, dispatcher: &Dispatcher, file: Option<PathBuf>) -> Operations {
+    let inside = dispatcher.inside.get(py);
+    let here = Here { desk: Rc::clone(&inside.desk), thread: Rc::clone(&inside.thread) };
+    Operations { gate: Arc::clone(inside.desk.gate()), file, here: GilBound::new(here) }
+}
+
+/// A control socket, served by threads that need neither the loop nor the interpreter.
+#[pyclass(frozen, module = "tickrail._native")]
+pub struct ControlSocket(Mutex<Option<ControlServer>>);
+
+#[pymethods]
+impl ControlSocket {
+    /// Open a socket at ``path`` for the run called ``run``. Raises ``OSError`` where another process serves it.
+    #[new]
+    fn new(
+        py: Python<'_>,
+        lanes: &CommandLanes,
+        operations: &Operations,
+        path: PathBuf,
+        run: String,
+    ) -> PyResult<Self> {
+        let (gate, sender) = (Arc::clone(&operations.gate), lanes.sender.clone());
+        let file = operations.file.clone().map(GateFile::new);
+        let operator = Arc::new(Operator::new(run, gate, file, sender));
+        let server = py.detach(|| ControlServer::open(path, operator))?;
+        Ok(Self(Mutex::new(Some(server))))
+    }
+
+    /// Take no more connections, and remove the socket. Idempotent.
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| {
+            let server = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+            drop(server);
+        });
+    }
+}
+
+/// Adds the classes to the module.
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<Operations>()?;
+    m.add_class::<ControlSocket>()?;
+    m.add_function(wrap_pyfunction!(operations, m)?)
+}

@@ -1,0 +1,183 @@
+"""The built-in commands over a run, sent by a strategy itself at chosen ticks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tickrail
+from tickrail.domain import commands as c
+from tickrail.domain.ticks import QUOTE_DTYPE
+from tickrail.errors import CommandInvalid, CommandRefused
+from tickrail.orchestration.tick_dispatcher import TickDispatcher
+
+EURUSD = "EURUSD.SIM"
+
+
+class Trader(tickrail.Strategy):
+    quantity: float = 1.0
+
+    seen = 0
+    act = None
+    heard = ()
+
+    def on_tick(self, tick: tickrail.Tick) -> None:
+        self.seen += 1
+        if self.act is not None:
+            self.act(self)
+
+    def on_order_update(self, update: tickrail.OrderUpdate) -> None:
+        self.heard = (*self.heard, (update.status, update.reason))
+
+    def on_event(self, event: c.Event) -> None:
+        self.heard = (*self.heard, event)
+
+
+def run(act: Callable[[Trader, Callable[[c.Command], Any]], None], ticks: int = 20) -> tuple[TickDispatcher, Trader]:
+    records = np.zeros(ticks, QUOTE_DTYPE)
+    records["ts_event"] = records["ts_init"] = np.arange(1, ticks + 1)
+    records["kind"] = 1
+    records["bid"] = records["ask"] = 1.0
+    records["bid_size"] = records["ask_size"] = 100.0
+    dispatcher = TickDispatcher([{"id": EURUSD}])
+    dispatcher.feed("feed", tickrail.TickArray.from_records(records, [EURUSD]))
+    trader = Trader()
+    execute = dispatcher.commands.execute
+    trader.act = lambda self: act(self, execute)
+    dispatcher.register(trader, "trader")
+    dispatcher.run()
+    result = dispatcher.result()
+    assert result.ok, result.errors
+    return dispatcher, trader
+
+
+def test_halted_no_order_leaves_and_open_ones_are_taken_back_until_trading_resumes() -> None:
+    answers: list[Any] = []
+
+    def act(trader: Trader, execute: Callable[[c.Command], Any]) -> None:
+        if trader.seen == 3:
+            trader.buy(EURUSD, 1.0)
+        if trader.seen == 5:
+            answers.append(execute(c.Halt("drill")))
+            answers.append(execute(c.Halt(reduce=True)))
+            trader.buy(EURUSD, 5.0)
+            with pytest.raises(CommandRefused) as caught:
+                execute(c.ClosePositions())
+            answers.append(caught.value.reason)
+        if trader.seen == 10:
+            answers.append(execute(c.ResumeTrading()))
+            trader.buy(EURUSD, 2.0)
+
+    _, trader = run(act)
+    assert [answer["trading"] for answer in (answers[0], answers[1], answers[3])] == ["HALTED", "HALTED", "ACTIVE"]
+    assert answers[2] == "halted"
+    assert ("REJECTED", "trading is halted") in trader.heard
+    assert [status for status, _ in trader.heard].count("FILLED") == 2
+
+
+def test_restricted_only_orders_that_reduce_a_position_leave() -> None:
+    def act(trader: Trader, execute: Callable[[c.Command], Any]) -> None:
+        if trader.seen == 3:
+            trader.buy(EURUSD, 3.0)
+        if trader.seen == 5:
+            execute(c.Halt(reduce=True))
+            trader.sell(EURUSD, 1.0)
+            trader.buy(EURUSD, 1.0)
+            trader.sell(EURUSD, 9.0)
+        if trader.seen == 10:
+            assert execute(c.ClosePositions(strategy="trader"))["orders"] == 1
+
+    dispatcher, trader = run(act)
+    assert [status for status, _ in trader.heard].count("REJECTED") == 2
+    assert dispatcher.result().fills["quantity"].tolist() == [3.0, 1.0, 2.0]
+
+
+def test_limits_hold_for_the_next_order() -> None:
+    def act(trader: Trader, execute: Callable[[c.Command], Any]) -> None:
+        if trader.seen == 3:
+            assert execute(c.SetLimits(max_order_quantity=2.0)) == {"max_order_quantity": 2.0}
+            trader.buy(EURUSD, 2.5)
+            trader.buy(EURUSD, 2.0)
+            with pytest.raises(CommandInvalid):
+                execute(c.SetLimits(max_order_quantity=0.0))
+
+    dispatcher, trader = run(act)
+    assert dispatcher.result().fills["quantity"].tolist() == [2.0]
+    assert any("max_order_quantity" in reason for _, reason in trader.heard)
+
+
+def test_orders_are_taken_back_one_by_one_and_together() -> None:
+    answers: list[Any] = []
+
+    def act(trader: Trader, execute: Callable[[c.Command], Any]) -> None:
+        if trader.seen == 3:
+            numbers = [trader.buy(EURUSD, 1.0) for _ in range(3)]
+            answers.append(execute(c.CancelOrder("trader", numbers[0])))
+            with pytest.raises(CommandRefused) as caught:
+                execute(c.CancelOrder("trader", 99))
+            answers.append(caught.value.reason)
+            answers.append(execute(c.CancelAllOrders(instrument=EURUSD))["orders"])
+        if trader.seen == 6:
+            answers.append(execute(c.CancelOrder("trader", 1)))
+
+    dispatcher, _ = run(act)
+    assert answers == [{"was_open": True}, "unknown_order", 3, {"was_open": False}]
+    assert len(dispatcher.result().fills) == 0
+
+
+def test_parameters_change_all_or_none_and_the_strategy_hears() -> None:
+    def act(trader: Trader, execute: Callable[[c.Command], Any]) -> None:
+        if trader.seen == 3:
+            execute(c.UpdateParameters("trader", {"quantity": 7}))
+            assert trader.quantity == 7.0
+            for wrong in ({"quantity": "x"}, {"quantiti": 1.0}, {"quantity": 1.0, "other": 2}):
+                with pytest.raises(CommandRefused) as caught:
+                    execute(c.UpdateParameters("trader", wrong))
+                assert caught.value.reason == "invalid_parameter"
+            assert trader.quantity == 7.0
+            with pytest.raises(CommandRefused, match="did you mean 'trader'"):
+                execute(c.UpdateParameters("trder", {"quantity": 1.0}))
+            with pytest.raises(CommandInvalid):
+                execute(c.UpdateParameters("trader", {}))
+
+    _, trader = run(act)
+    assert trader.heard == (c.ParametersUpdated("trader", {"quantity": 7.0}),)
+
+
+def test_snapshot_and_shutdown() -> None:
+    answers: list[Any] = []
+
+    def act(trader: Trader, execute: Callable[[c.Command], Any]) -> None:
+        if trader.seen == 3:
+            trader.buy(EURUSD, 2.0)
+        if trader.seen == 6:
+            answers.append(execute(c.Snapshot()))
+            execute(c.Shutdown("enough"))
+
+    dispatcher, trader = run(act)
+    assert trader.seen == 6
+    assert dispatcher.result().status == "stopped"
+    snapshot = answers[0]
+    assert snapshot["strategies"] == {"trader": {"state": "RUNNING", "open_orders": 0, "positions": {EURUSD: 2.0}}}
+    assert (snapshot["trading"], snapshot["now_ns"], snapshot["limits"]) == ("ACTIVE", 6, {"max_order_quantity": None})
+
+
+def test_the_state_of_trading_outlives_the_process_and_a_damaged_one_halts(tmp_path: Path) -> None:
+    file = tmp_path / "env.trading"
+
+    def halted() -> str:
+        dispatcher = TickDispatcher([{"id": EURUSD}])
+        control = dispatcher.open_control(tmp_path / "s.sock", "run", trading_file=file)
+        control.close()
+        return dispatcher._built_in.operations.trading
+
+    assert halted() == "ACTIVE"
+    file.write_text("tickrail trading 1\nstate HALTED\nmax_order_quantity 2.5\nreason drill\n")
+    assert halted() == "HALTED"
+    file.write_text("nonsense")
+    with pytest.raises(OSError, match="no trading state"):
+        halted()
