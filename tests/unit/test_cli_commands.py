@@ -34,6 +34,26 @@ from tickrail.errors import (
 )
 
 
+class FakeShutdown:
+    """No signal comes."""
+
+    signals: tuple[int, ...] = ()
+
+    def __init__(self, **_: Any) -> None: ...
+
+    def __enter__(self) -> FakeShutdown:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def attach(self, dispatcher: object) -> None: ...
+
+    def phase(self, phase: str) -> None: ...
+
+    def exit_code(self, code: int) -> int:
+        return code
+
+
 class FakeResult:
     def __init__(self, status: str, *, ok: bool) -> None:
         self.status, self.ok, self.digest = status, ok, "0123456789abcdef"
@@ -64,6 +84,8 @@ def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
         def of(cls, loaded: Any) -> RuntimeBootstrapper:
             return cls(loaded.env, loaded=loaded)
 
+        dispatcher = None
+
         def bootstrap(self) -> RuntimeBootstrapper:
             if plan["raises"] is not None:
                 raise plan["raises"]
@@ -83,6 +105,9 @@ def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     module.RuntimeBootstrapper = RuntimeBootstrapper  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "tickrail.orchestration", ModuleType("tickrail.orchestration"))
     monkeypatch.setitem(sys.modules, "tickrail.orchestration.bootstrapper", module)
+    shutdown = ModuleType("tickrail.orchestration.shutdown")
+    shutdown.Shutdown = FakeShutdown  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "tickrail.orchestration.shutdown", shutdown)
     monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "config" / "backtest").mkdir(parents=True)
     (tmp_path / "config" / "backtest" / "x.toml").write_text('[strategies.a]\nclass = "m:C"\n')

@@ -314,10 +314,15 @@ class TickDispatcher:
             from tickrail.orchestration.command_bus import CommandBus
 
             lanes = open_lanes(self._native)
-            self._commands = CommandBus(lanes, strategy_number=self._number)
+            self._commands = CommandBus(lanes, io=self.io, strategy_number=self._number)
             lanes.receive(self._commands)
             self._built_in = BuiltIn(
-                self._commands, operations(self._native), self.strategies, self.instruments, self.request_stop
+                self._commands,
+                operations(self._native),
+                self.strategies,
+                self.lives,
+                instruments=self.instruments,
+                request_stop=self.request_stop,
             )
         return self._commands
 
