@@ -24,6 +24,7 @@ __all__ = [
     "FeedEvent",
     "InstrumentId",
     "LagEpisode",
+    "Lives",
     "Operations",
     "OrderUpdate",
     "PublisherCore",
@@ -51,6 +52,7 @@ __all__ = [
     "record_commands",
     "recording_header",
     "replay_commands",
+    "transition_table",
 ]
 
 ABI_LAYOUT: Final[str]
