@@ -27,7 +27,7 @@ class = "loop_services:Counting"
 """,
     "loop_services.py": """
 from tickrail import Inject, Provider, Strategy
-from tickrail.ports import Telemetry
+from tickrail.ports import TelemetryPort
 
 class Shared:
     ticks = 0
@@ -40,20 +40,20 @@ services = Provider().singleton(Shared).scoped(Own)
 
 class Counting(Strategy):
     own: Inject[Own]
-    telemetry: Inject[Telemetry]
+    telemetry: Inject[TelemetryPort]
 
     def on_start(self):
         self.schedule_every(1_000_000, self.count)
 
     def count(self, event):
-        self.telemetry.count("timers")
+        self.telemetry.metric("timers")
 
     def on_quote(self, tick):
         self.own.shared.ticks += 1
         self.target(tick.instrument, 1.0 if self.own.shared.ticks % 50 < 25 else 0.0)
 
     def on_order_update(self, update):
-        self.telemetry.count("updates")
+        self.telemetry.metric("updates")
 """,
 }
 

@@ -17,7 +17,7 @@ from tickrail.cli.failures import FAILED, INTERRUPTED, OK
 from tickrail.cli.options import configuration_options, json_option, traceback_option
 from tickrail.cli.progress import progress_bar
 from tickrail.errors import RunFailed
-from tickrail.report.result import Result
+from tickrail.report.result import Result, left_by_exit
 
 if TYPE_CHECKING:
     from tickrail.orchestration.runtime import Runtime
@@ -97,7 +97,7 @@ def _run(
         click.echo(json.dumps({**result.to_dict(), "folder": str(folder)}))
     else:
         click.echo(f"{result.summary()}\nresult: {_shown(folder)}")
-    if result.status == "interrupted":
+    if result.status == "interrupted" and not left_by_exit(result):
         return INTERRUPTED
     return OK if result.ok else FAILED
 

@@ -9,7 +9,7 @@ once, overrides in place, async sources beside plain ones.
 from __future__ import annotations
 
 import threading
-from collections.abc import Coroutine, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -83,7 +83,7 @@ class Container:
         """
         graph = check(collect([*providers, _values(values)], overrides))
         tree = _Tree(io, FinaliserWatch(finaliser_deadline_s, on_late), backend)
-        return cls(tree, _Layer(graph, partial(tree.assemble, graph)), Scope.RUNTIME, None)
+        return cls(tree, _Layer(graph, tree.assemble), Scope.RUNTIME, None)
 
     def get(self, key: TypeForm[T], *, name: str = "") -> T:
         """The object that ``key`` names, made now if it is the first request.
@@ -143,7 +143,7 @@ class Container:
             if scope <= self.scope:
                 raise WiringError(f"scope {scope.name} is not inside of scope {self.scope.name}")
             mine = self._layer
-            layer = _Layer(mine.graph, lambda: mine.backend.enter(scope))
+            layer = _Layer(mine.graph, lambda _: mine.backend.enter(scope), mine.root)
             child = Container(self._tree, layer, scope, self)
             mine.children.append(child)
             return child
@@ -218,7 +218,7 @@ class Container:
             self._require_open()
             self._require_known(wanted)
             layer = self._layer
-            made = layer.backend.get(wanted)
+            made = layer.find(wanted)
             if layer.graph[wanted].cached and self._open:
                 layer.made[wanted] = made
                 if not name:
@@ -272,20 +272,45 @@ class Container:
 
 
 class _Layer:
-    """The objects of one scope under one graph; a backend is made for it when the first object is."""
+    """The objects of one scope under one graph; a backend is made for it when one is needed.
 
-    def __init__(self, graph: Graph, assemble: Any) -> None:
+    What lives as long as the runtime, needs nothing and finalises nothing is made here: a run whose services are all so
+    (a store, a telemetry) does not load dishka, which would be half of its start.
+    """
+
+    def __init__(self, graph: Graph, assemble: Callable[[Graph], Backend], root: _Layer | None = None) -> None:
         self.graph = graph
+        self.root = self if root is None else root
         self.made: dict[Any, Any] = {}
         self.children: list[Container] = []
         self._assemble = assemble
         self._backend: Backend | None = None
+        self._simple: dict[Any, Any] = {}
 
     @property
     def backend(self) -> Backend:
         if self._backend is None:
-            self._backend = self._assemble()
+            self._backend = self._assemble(self._for_backend() if self.root is self else self.graph)
         return self._backend
+
+    def find(self, key: Any) -> Any:
+        """The object of a key."""
+        return self.root.simple(key) if _is_simple(self.graph[key]) else self.backend.get(key)
+
+    def simple(self, key: Any) -> Any:
+        """An object that is made here, in the outermost scope."""
+        if key not in self._simple:
+            item = self.graph[key]
+            self._simple[key] = item.source if item.kind is Kind.VALUE else item.source()
+        return self._simple[key]
+
+    def _for_backend(self) -> Graph:
+        return {
+            key: replace(item, source=partial(self.simple, key), cached=False, kind=Kind.SOURCE)
+            if _is_simple(item)
+            else item
+            for key, item in self.graph.items()
+        }
 
     def close_into(self, errors: list[BaseException]) -> None:
         """Children first, the newest first; then the own finalisers, each whatever another one raised."""
@@ -293,6 +318,7 @@ class _Layer:
             self.children[-1]._close_into(errors)
             self.children.pop()
         self.made.clear()
+        self._simple.clear()
         while self._backend is not None:
             try:
                 self._backend.close()
@@ -350,7 +376,7 @@ class _Tree:
             if key not in touched and item.scope is Scope.RUNTIME:
                 source = partial(_from_outer, outer, key)
                 graph[key] = replace(item, source=source, needs={}, cached=False, kind=Kind.SOURCE)
-        return _Layer(graph, partial(self.assemble, graph))
+        return _Layer(graph, self.assemble)
 
     def close(self, errors: list[BaseException]) -> None:
         """End the I/O thread, where it is the container's own."""
@@ -368,8 +394,16 @@ class _Tree:
             self._waiting -= 1
 
 
+def _is_simple(item: Registration) -> bool:
+    if item.scope is not Scope.RUNTIME or not item.cached:
+        return False
+    return item.kind is Kind.VALUE or not (
+        item.kind is not Kind.SOURCE or item.needs or item.finalises or item.is_async
+    )
+
+
 def _from_outer(outer: _Layer, key: Any) -> Any:
-    return outer.backend.get(key)
+    return outer.find(key)
 
 
 def _values(values: Mapping[Any, Any] | None) -> Provider:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,9 @@ from tickrail._native import FeedCore, InstrumentId, PublisherCore
 from tickrail.domain.near import did_you_mean
 from tickrail.domain.ticks import BAR_DTYPE, QUOTE_DTYPE, TRADE_DTYPE
 from tickrail.errors import DataError, PublishError
+
+if TYPE_CHECKING:  # loaded where something is asyncio: most runs are not
+    import asyncio
 
 __all__ = [
     "Backwards",
@@ -166,12 +168,16 @@ class Publisher(PublisherCore):
                 await self._bring()
 
     def _one_by_one(self) -> asyncio.Lock:
+        import asyncio
+
         if self._turn is None:
             self._turn = asyncio.Lock()
         return self._turn
 
     async def _bring(self) -> None:
         """Wait for slots, and bring what is staged; a wait that is cancelled gives up what is not in."""
+        import asyncio
+
         begun = time.monotonic()
         end = begun + self._patience_s()
         try:
@@ -188,6 +194,8 @@ class Publisher(PublisherCore):
 
     async def _free(self, end: float) -> None:
         """Wait until there may be slots, for a while."""
+        import asyncio
+
         loop = asyncio.get_running_loop()
         free = loop.create_future()
         descriptor = self._arm()
