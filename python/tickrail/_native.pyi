@@ -25,6 +25,7 @@ __all__ = [
     "Histogram",
     "InstrumentId",
     "LagEpisode",
+    "Lives",
     "Operations",
     "OrderUpdate",
     "PublisherCore",
@@ -57,6 +58,7 @@ __all__ = [
     "replay_commands",
     "run_until",
     "step",
+    "transition_table",
 ]
 
 ABI_LAYOUT: Final[str]
