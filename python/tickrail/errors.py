@@ -499,7 +499,7 @@ class CommandError(TickrailError):
 
 
 class DuplicateHandler(CommandError):
-    """A command type would have two handlers, or two types one name; ``first`` and ``second`` are where that was said."""
+    """A command type would have two handlers, or two types one name; ``first`` and ``second`` say where."""
 
     def __init__(
         self, message: str, *, command: str = "", first: str = "", second: str = "", hint: str | None = None
