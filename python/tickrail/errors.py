@@ -497,12 +497,7 @@ class CommandError(TickrailError):
 
 
 class DuplicateHandler(CommandError):
-    """A command type would have two handlers, or two types one name.
-
-    Attributes:
-        first: Where the first was registered.
-        second: Where the second was.
-    """
+    """A command type would have two handlers, or two types one name; ``first`` and ``second`` say where."""
 
     def __init__(
         self, message: str, *, command: str = "", first: str = "", second: str = "", hint: str | None = None
@@ -534,11 +529,7 @@ class CommandRefused(CommandError):
 
 
 class CommandTimeout(CommandError, TimeoutError):
-    """There was no answer in time.
-
-    Attributes:
-        timeout_s: How long the sender waited.
-    """
+    """There was no answer in time; ``timeout_s`` is how long the sender waited."""
 
     def __init__(self, message: str, *, timeout_s: float, command: str = "", hint: str | None = None) -> None:
         super().__init__(message, command=command, hint=hint)
