@@ -43,6 +43,7 @@ __all__ = [
     "TimerEvent",
     "TimerHandle",
     "Trade",
+    "Watchdog",
     "build_info",
     "layout",
     "open_lanes",
@@ -513,6 +514,7 @@ class CompiledCode:
         update: int = 0,
     ) -> Self: ...
     def dry_run(self) -> None: ...
+    def failure(self) -> tuple[bytes, bytes] | None: ...
     def snapshot(self) -> bytes: ...
 
 @final
@@ -557,6 +559,24 @@ class ControlSocket:
 @final
 class Reply:
     def __call__(self, text: str) -> None: ...
+
+@final
+class Watchdog:
+    def __new__(
+        cls,
+        descriptor: int,
+        *,
+        deadline_s: float,
+        hurry_s: float,
+        dump_signal: int = 0,
+        notify: str | None = None,
+    ) -> Watchdog: ...
+    def attach(self, dispatcher: Dispatcher) -> None: ...
+    def set_phase(self, phase: str) -> None: ...
+    def notify(self, state: str) -> None: ...
+    @property
+    def signals(self) -> list[int]: ...
+    def close(self) -> None: ...
 
 @final
 class CommandLanes:

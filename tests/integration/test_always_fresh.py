@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-TESTS = Path(__file__).resolve().parents[1]
-WITH_TICKS = ("native", "property/test_dispatcher_model.py", "integration/test_forms.py", "integration/test_faces.py")
+TESTS: Final = Path(__file__).resolve().parents[1]
+#: How a file shows that it takes ticks: a handler, a generator, a pulled run, the blocks of a document.
+TAKES_TICKS: Final = re.compile(r"def (on_(tick|quote|trade|bar|batch)|ticks)\(|open_(run|live)\(|runpy")
+#: These start processes of their own, which have no such switch, or build something for minutes.
+ELSEWHERE: Final = ("test_wheel.py", "test_strategy_typing.py", "test_always_fresh.py")
+
+
+def files_with_ticks() -> list[str]:
+    """Every test file in which ticks are handed out."""
+    found = sorted(path for path in TESTS.rglob("test_*.py") if path.name not in ELSEWHERE)
+    return [str(path.relative_to(TESTS.parent)) for path in found if TAKES_TICKS.search(path.read_text())]
+
+
+def test_files_that_hand_out_ticks_are_found() -> None:
+    found = {Path(name).name for name in files_with_ticks()}
+    assert found > {"test_dispatcher.py", "test_tick.py", "test_faces.py", "test_live_run.py", "test_orders.py"}
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1_500)
 def test_what_handles_ticks_passes_with_fresh_objects() -> None:
-    chosen = [
-        str(TESTS / name) for name in (*WITH_TICKS, "integration/test_bootstrap.py", "integration/test_documents.py")
-    ]
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", "--always-fresh"]
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-m", "not slow", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [*command, *chosen], cwd=TESTS.parent, capture_output=True, text=True, check=False, timeout=380
+        [*command, "--always-fresh", *files_with_ticks()],
+        cwd=TESTS.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=1_440,
     )
     assert done.returncode == 0, done.stdout[-4_000:] + done.stderr
     assert "passed" in done.stdout

@@ -85,7 +85,7 @@ CASES = {
     "a service fails": (
         ["--set", "strategies.one.class=module_strategies:NeedsBoom"],
         1,
-        "raised RuntimeError: boom",
+        "making Boom for one.boom raised RuntimeError: boom",
     ),
     "interrupted early": (
         ["--set", "strategies.one.class=module_strategies:NeedsInterrupted"],

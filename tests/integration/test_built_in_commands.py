@@ -181,3 +181,36 @@ def test_the_state_of_trading_outlives_the_process_and_a_damaged_one_halts(tmp_p
     file.write_text("nonsense")
     with pytest.raises(OSError, match="no trading state"):
         halted()
+
+
+def test_lives_are_commands_with_the_state_reached() -> None:
+    answers: list[Any] = []
+
+    def keep(future: Any) -> None:
+        future.add_done_callback(lambda done: answers.append(done.exception() or done.result()))
+
+    def act(trader: Trader, execute: Callable[[c.Command], Any]) -> None:
+        if trader.seen == 3:
+            keep(execute(c.PauseStrategy("trader")))
+        if trader.seen == 5:
+            trader.buy(EURUSD, 1.0)
+            keep(execute(c.ResumeStrategy("trader")))
+        if trader.seen == 7:
+            with pytest.raises(CommandRefused) as caught:
+                execute(c.RestartStrategy("trader"))
+            answers.append(caught.value.reason)
+            with pytest.raises(CommandRefused) as caught:
+                execute(c.StopStrategy("nobody"))
+            answers.append(caught.value.reason)
+            keep(execute(c.StopStrategy("trader")))
+
+    _, trader = run(act)
+    assert answers == [
+        {"state": "PAUSED"},
+        {"state": "RUNNING"},
+        "illegal_transition",
+        "unknown_strategy",
+        {"state": "STOPPED"},
+    ]
+    assert trader.seen == 7
+    assert next(status for status, _ in trader.heard) == "REJECTED", "paused, no new order leaves"

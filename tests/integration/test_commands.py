@@ -305,3 +305,21 @@ def test_events_from_other_threads_have_their_turn_in_the_loop() -> None:
     rig.trader.at_tick = outside
     rig.dispatcher.run()
     assert heard == [(1.0, 1), (7.0, 1)]
+
+
+def test_async_handlers_run_on_the_io_thread_of_the_run_and_end_with_it() -> None:
+    rig = Rig(1_000)
+    names: list[str] = []
+
+    async def note(_: Stop) -> str:
+        names.append(threading.current_thread().name)
+        return "noted"
+
+    rig.bus.register(Stop, note)
+    receipt = rig.bus.submit(Stop())
+    assert receipt.result(30) == "noted"
+    assert names == [rig.dispatcher.io.name]
+    rig.dispatcher.run()
+    with pytest.raises(ShuttingDown):
+        rig.bus.submit(Stop())
+    assert rig.bus.dead_letter_counts == {"shutting_down": 1}

@@ -111,6 +111,11 @@ def test_ctl_drives_a_run(project: Path) -> None:
         assert "did you mean 'slow'" in refused["message"]
         assert ctl(project, "limits", "--max-order-quantity", "-1")[1]["reason"] == "refused"
 
+        assert ctl(project, "pause", "slow")[1]["result"] == {"state": "PAUSED"}
+        assert ctl(project, "status")[1]["result"]["strategies"]["slow"]["state"] == "PAUSED"
+        assert ctl(project, "resume", "slow")[1]["result"] == {"state": "RUNNING"}
+        assert ctl(project, "restart", "slow")[1]["result"] == {"state": "RUNNING"}
+
         code, halted = ctl(project, "halt", "--reason", "drill")
         assert (code, halted["result"]["trading"], halted["result"]["persisted"]) == (0, "HALTED", True)
         assert "orders" in halted["result"]

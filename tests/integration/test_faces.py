@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -213,3 +215,116 @@ def test_an_example_runs_and_trades(name: str, capsys: pytest.CaptureFixture[str
     assert "digest" in capsys.readouterr().out
     if name == "notebook.py":
         assert len(space["result"].fills) > 0
+
+
+class Leaves(Strategy):
+    """Ends the process, so it thinks."""
+
+    code: int = 3
+    by_ctrl_c: bool = False
+
+    def on_quote(self, tick: Any) -> None:
+        if self.by_ctrl_c:
+            raise KeyboardInterrupt
+        sys.exit(self.code)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "reason"), [(Leaves(), "SystemExit: 3"), (Leaves(by_ctrl_c=True), "KeyboardInterrupt")]
+)
+def test_what_interrupted_a_run_stands_in_its_result(strategy: Strategy, reason: str) -> None:
+    result = tickrail.backtest(strategy, quotes())
+    assert (result.status, result.stop_reason) == ("interrupted", reason)
+    assert result.summary().startswith(f"interrupted ({reason}): 1 tick in")
+    assert result.to_dict()["stop_reason"] == reason
+    assert f"interrupted ({reason}): 1 tick," in result._repr_html_()
+
+
+def test_what_ended_other_runs_stands_there_too() -> None:
+    assert tickrail.backtest(Flip(), quotes()).stop_reason is None
+    with tickrail.open_run(quotes()) as run:
+        for _ in run:
+            break
+    assert (run.result.status, run.result.stop_reason) == ("stopped", "stop asked for")
+    failing = tickrail.open_run(quotes())
+    with pytest.raises(ValueError, match="mine"), failing:
+        for _ in failing:
+            raise ValueError("mine")
+    assert failing.result.stop_reason == "ValueError: mine"
+
+
+def test_a_pulled_run_has_every_call_of_a_strategy() -> None:
+    document = (Path(__file__).resolve().parents[2] / "docs/reference/strategy.md").read_text()
+    listed = document.split("From `on_start` on, within handlers: ")[1].split(". ")[0]
+    calls = re.findall(r"`(\w+)`", listed)
+    assert len(calls) >= 16
+    with tickrail.open_run(quotes()) as run:
+        next(iter(run))
+        for call in calls:
+            assert getattr(run, call) == getattr(run._strategy, call), call
+        assert run.name == "pull"
+        order = run.buy("EURUSD.SIM", 1.0, limit=0.5)
+        next(iter(run))
+        run.amend(order, limit=0.6)
+        run.unsubscribe("EURUSD.SIM")
+        assert list(run) == []
+    assert run.result.ok
+
+
+def test_a_run_is_pulled_within_its_block() -> None:
+    run = tickrail.open_run(quotes())
+    with pytest.raises(RuntimeError, match="within its block"):
+        iter(run)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_ticks", 0),
+        ("max_ticks", True),
+        ("max_ticks", 2**24 + 1),
+        ("window_ns", -1),
+        ("window_ns", 1.5),
+        ("seed", -1),
+        ("seed", 2**64),
+        ("seed", "7"),
+    ],
+)
+@pytest.mark.parametrize("strategies", [[], Flip()])
+def test_numbers_that_no_run_can_have_are_refused(strategies: Any, name: str, value: Any) -> None:
+    with pytest.raises(ParameterError, match=f"{name} is .*; expected a whole number from"):
+        tickrail.backtest(strategies, quotes(), **{name: value})
+    with pytest.raises(ParameterError, match=f"{name} is .*; expected a whole number from"):
+        tickrail.open_run(quotes(), strategies=strategies, **{name: value})
+
+
+def test_a_flag_is_no_quantity() -> None:
+    with tickrail.open_run(quotes()) as run:
+        next(iter(run))
+        order = run.buy("EURUSD.SIM", 1.0, limit=0.5)
+        for call in (
+            lambda: run.buy("EURUSD.SIM", True),
+            lambda: run.sell("EURUSD.SIM", True),
+            lambda: run.target("EURUSD.SIM", False),
+            lambda: run.amend(order, quantity=True),
+        ):
+            with pytest.raises(TypeError, match=r"a quantity is a number, not (True|False)"):
+                call()
+        run.buy("EURUSD.SIM", 1)
+        run.buy("EURUSD.SIM", np.float64(2.0))
+    assert len(run.result.orders) == 3
+
+
+@pytest.mark.parametrize("how", ["at", "every"])
+def test_a_timer_that_would_call_nothing_is_refused(how: str) -> None:
+    class Silent(Strategy):
+        def on_start(self) -> None:
+            if how == "at":
+                self.schedule_at(self.now_ns + 1)
+            else:
+                self.schedule_every(1_000)
+
+    (error,) = tickrail.backtest(Silent(), quotes()).errors
+    assert (
+        error.type == "HandlerError" and "a timer without a callback calls on_timer, which is missing" in error.message
+    )

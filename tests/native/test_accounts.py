@@ -142,7 +142,7 @@ def test_skipped_ticks_say_why(end: str, reason: str) -> None:
     run.register_pull(Counts(), "pull")
     for number in range(30):
         if number == 10 and end == "pause":
-            run._native.pause(0)
+            run._native.operate(0, "pause", "no_ticks")
         run.pull()
     account = run.accounts().strategies["ends"]
     assert account.balanced

@@ -238,7 +238,7 @@ def test_a_fault_fails_the_strategy_with_its_tick_and_no_other(how: int, kind: s
     result = tickrail.backtest({"faulty": Faulty(how=how), **others}, TICKS)
     (error,) = result.errors
     assert (error.strategy, error.handler, error.type) == ("faulty", "on_quote", kind)
-    assert message in error.message
+    assert error.message == message
     assert error.tick is not None and error.tick.ts_event == TICKS.numpy()["ts_event"][99]
     faulty, other = result.strategies
     assert (faulty.state, faulty.delivered, faulty.accounts["skipped"]) == ("FAILED", 100, 19_900)

@@ -59,6 +59,8 @@ def test_equality_hash_order_copy_pickle() -> None:
     assert {one: "a"}[restored] == "a"
     with pytest.raises(ValueError, match="record layout 99; this tickrail reads layout 1"):
         Tick._restore(99, bytes(64), one.instrument)
+    with pytest.raises(ValueError, match="a pickled tick has 5 bytes: expected 64"):
+        Tick._restore(_native.LAYOUT_VERSION, bytes(5), one.instrument)
 
 
 def test_closed_to_writing_subclassing_and_weak_references() -> None:

@@ -129,12 +129,12 @@ def test_np_array_protocol() -> None:
     assert len(np.asarray(TickArray.from_records(quotes(0), [NAME]))) == 0
 
 
-def test_writeable_sources_are_copied_and_frozen_ones_shared() -> None:
+def test_what_may_change_is_copied_and_what_never_can_is_shared() -> None:
     mine = quotes(3)
     ticks = TickArray.from_records(mine, [NAME])
     mine["bid"] = 99
     assert ticks[0].bid == 1.0
-    shared = frozen(quotes(3))
+    shared = np.frombuffer(quotes(3).tobytes(), QUOTE_DTYPE)
     assert np.shares_memory(TickArray.from_records(shared, [NAME]).numpy(), shared)
     assert not np.shares_memory(TickArray.from_records(shared, [NAME], copy=True).numpy(), shared)
     backdoor = quotes(4)
@@ -150,7 +150,7 @@ def test_writeable_sources_are_copied_and_frozen_ones_shared() -> None:
 
 
 def test_shared_source_is_kept_alive() -> None:
-    source = frozen(quotes(3))
+    source = np.frombuffer(quotes(3).tobytes(), QUOTE_DTYPE)
     gone = weakref.ref(source)
     view = TickArray.from_records(source, [NAME]).numpy()
     del source
@@ -321,3 +321,22 @@ def test_verify_finds_changed_records(tmp_path: Path) -> None:
     with pytest.raises(TickFileError) as caught:
         TickArray.open(path).verify()
     assert caught.value.problem == "records_damaged" and caught.value.path == str(path)
+
+
+def test_an_array_that_can_be_made_writeable_again_is_copied(tmp_path: Path) -> None:
+    mine = frozen(quotes(3))
+    ticks = TickArray.from_records(mine, [NAME])
+    mine.flags.writeable = True
+    mine["bid"] = 99
+    assert ticks[0].bid == 1.0
+    again = TickArray.from_records(ticks.numpy(), [NAME])
+    assert np.shares_memory(again.numpy(), ticks.numpy()), "our own records never change"
+    np.save(tmp_path / "q.npy", quotes(3))
+    mapped = np.load(tmp_path / "q.npy", mmap_mode="r")
+    assert np.shares_memory(TickArray.from_records(mapped, [NAME]).numpy(), mapped)
+    private = np.load(tmp_path / "q.npy", mmap_mode="c")
+    private.flags.writeable = False
+    assert not np.shares_memory(TickArray.from_records(private, [NAME]).numpy(), private)
+    memory = bytearray(quotes(3).tobytes())
+    lent = np.frombuffer(memoryview(memory).toreadonly(), QUOTE_DTYPE)
+    assert not np.shares_memory(TickArray.from_records(lent, [NAME]).numpy(), lent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from click.testing import CliRunner
 
 from tickrail.cli import main
 from tickrail.cli.failures import exit_code
+from tickrail.cli.info import PACKAGES
 from tickrail.cli.progress import progress_bar
 from tickrail.config import load_config
 from tickrail.data.importers.registry import format_names
@@ -32,9 +34,30 @@ from tickrail.errors import (
 )
 
 
+class FakeShutdown:
+    """No signal comes."""
+
+    signals: tuple[int, ...] = ()
+
+    def __init__(self, **_: Any) -> None: ...
+
+    def __enter__(self) -> FakeShutdown:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def attach(self, dispatcher: object) -> None: ...
+
+    def phase(self, phase: str) -> None: ...
+
+    def exit_code(self, code: int) -> int:
+        return code
+
+
 class FakeResult:
     def __init__(self, status: str, *, ok: bool) -> None:
         self.status, self.ok, self.digest = status, ok, "0123456789abcdef"
+        self.stop_reason = None
 
     def summary(self) -> str:
         return f"status {self.status}"
@@ -61,6 +84,8 @@ def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
         def of(cls, loaded: Any) -> RuntimeBootstrapper:
             return cls(loaded.env, loaded=loaded)
 
+        dispatcher = None
+
         def bootstrap(self) -> RuntimeBootstrapper:
             if plan["raises"] is not None:
                 raise plan["raises"]
@@ -80,6 +105,9 @@ def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     module.RuntimeBootstrapper = RuntimeBootstrapper  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "tickrail.orchestration", ModuleType("tickrail.orchestration"))
     monkeypatch.setitem(sys.modules, "tickrail.orchestration.bootstrapper", module)
+    shutdown = ModuleType("tickrail.orchestration.shutdown")
+    shutdown.Shutdown = FakeShutdown  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "tickrail.orchestration.shutdown", shutdown)
     monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "config" / "backtest").mkdir(parents=True)
     (tmp_path / "config" / "backtest" / "x.toml").write_text('[strategies.a]\nclass = "m:C"\n')
@@ -180,6 +208,17 @@ def test_init_makes_a_project_that_loads(tmp_path: Path) -> None:
         assert list(load_config(env, root=folder / "config", environ={}).config.strategies) == ["ema-eurusd"]
     for file in folder.rglob("*.py"):
         compile(file.read_text(), str(file), "exec")
+
+
+def test_init_prints_a_line_that_a_shell_understands(tmp_path: Path) -> None:
+    folder = tmp_path / "my desk; rm"
+    said = CliRunner().invoke(main, ["init", str(folder), "--name", "desk"]).output
+    (line,) = [line for line in said.splitlines() if line.startswith("  cd ")]
+    assert shlex.split(line) == ["cd", str(folder)]
+
+
+def test_info_names_the_compiler() -> None:
+    assert "numba" in PACKAGES
 
 
 def test_init_takes_an_empty_folder_and_a_name(tmp_path: Path) -> None:

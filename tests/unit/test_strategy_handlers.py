@@ -74,3 +74,25 @@ def test_what_no_run_could_call(body: str, said: str) -> None:
 
 def test_methods_of_other_names_are_the_users() -> None:
     assert define("def on_fill(self): ...\ndef on_breakout(self): ...")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("def ticks(self):\n    return self._inner()\ndef _inner(self):\n    yield", "S.ticks is not a generator"),
+        ("ticks = functools.partial(print)", "S.ticks is not a generator: write 'yield' in it, or give the method"),
+        ("def _inner(self):\n    yield\n@functools.wraps(_inner)\ndef ticks(self): return 1", "is not a generator"),
+        ("async def ticks(self): ...", "S.ticks is 'async def'"),
+        ("async def ticks(self):\n    yield", "S.ticks is 'async def'"),
+    ],
+)
+def test_a_method_called_ticks_that_hands_nothing_on_is_refused(body: str, said: str) -> None:
+    with pytest.raises(HandlerError, match=said) as caught:
+        define(f"import functools\n{body}")
+    assert caught.value.handlers == ("ticks",)
+
+
+def test_other_members_called_ticks_are_the_users() -> None:
+    assert define("ticks = 5\ndef on_tick(self, tick): ...")
+    assert define("ticks = property(lambda self: 5)\ndef on_tick(self, tick): ...")
+    assert define("def ticks(self):\n    yield from self._inner()\ndef _inner(self):\n    yield")

@@ -13,8 +13,10 @@ Exit codes:
   0    the run is complete
   1    the run failed, or a strategy failed
   2    wrong usage
+  70   the shutdown took longer than its deadline
   78   wrong configuration
   130  interrupted (Ctrl-C)
+  143  ended by a second SIGTERM
 
 \b
 Shell completion:

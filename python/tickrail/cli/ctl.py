@@ -132,6 +132,34 @@ def _request(context: click.Context, name: str, as_json: bool, **arguments: Any)
 
 
 @ctl.command()
+@click.argument("strategy")
+@click.option("--no-ticks", is_flag=True, help="Hold ticks and timers back too (else only new orders).")
+@click.option("--cancel", is_flag=True, help="Take back its open orders.")
+@json_option
+@traceback_option
+@click.pass_context
+def pause(context: click.Context, *, strategy: str, no_ticks: bool, cancel: bool, as_json: bool) -> int:
+    """Pause a strategy."""
+    mode = "no_ticks" if no_ticks else "no_new_orders"
+    return _request(context, "pause", as_json, strategy=strategy, mode=mode, cancel=cancel)
+
+
+def _lifecycle(name: str, summary: str) -> None:
+    @ctl.command(name, help=summary)
+    @click.argument("strategy")
+    @json_option
+    @traceback_option
+    @click.pass_context
+    def command(context: click.Context, *, strategy: str, as_json: bool) -> int:
+        return _request(context, name, as_json, strategy=strategy)
+
+
+_lifecycle("resume", "Let a paused strategy go on.")
+_lifecycle("stop", "Stop one strategy for good.")
+_lifecycle("restart", "Stop a strategy and start a new object of its class.")
+
+
+@ctl.command()
 @click.option("--strategy", help="Only orders of this strategy.")
 @click.option("--instrument", help="Only orders in this instrument.")
 @click.option("--order", type=int, help="Only this one, by its number within --strategy.")

@@ -16,7 +16,7 @@ from tickrail.cli.options import json_option, traceback_option
 
 __all__ = ["info"]
 
-PACKAGES: Final = ("numpy", "pydantic", "click", "rich", "dishka", "pyarrow", "msgspec")
+PACKAGES: Final = ("numpy", "pydantic", "click", "rich", "dishka", "pyarrow", "msgspec", "numba")
 CPUINFO: Final = Path("/proc/cpuinfo")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -41,7 +42,7 @@ def init(folder: Path, name: str | None) -> None:
         raise click.UsageError(f"'{folder}' is not empty; nothing was written")
     _write_whole(folder, name)
     click.echo(f"made {name} in {folder}; next:")
-    click.echo(f"  cd {folder}")
+    click.echo(f"  cd {shlex.quote(str(folder))}")
     click.echo("  tickrail data generate data/demo.ticks --ticks 200000 --seed 1")
     click.echo("  tickrail run --env backtest")
     click.echo("  python -m pytest")

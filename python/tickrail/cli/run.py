@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,10 +17,11 @@ from tickrail.cli.failures import FAILED, INTERRUPTED, OK
 from tickrail.cli.options import configuration_options, json_option, traceback_option
 from tickrail.cli.progress import progress_bar
 from tickrail.errors import RunFailed
-from tickrail.report.result import Result
+from tickrail.report.result import Result, left_by_exit
 
 if TYPE_CHECKING:
     from tickrail.orchestration.runtime import Runtime
+    from tickrail.orchestration.shutdown import Shutdown
 
 __all__ = ["run"]
 
@@ -32,9 +35,33 @@ __all__ = ["run"]
     default=None,
     help="Serve 'tickrail ctl' by a socket in the run directory (default: in every environment but backtest).",
 )
+@click.option(
+    "--shutdown-timeout",
+    "shutdown_s",
+    type=click.FloatRange(min=0.1, max=86_400.0),
+    default=25.0,
+    show_default=True,
+    help="Seconds from SIGTERM or Ctrl-C to the end of the process, whatever happens.",
+)
 @json_option
 @traceback_option
-def run(
+def run(**options: Any) -> int:
+    """Run the strategies of one environment.
+
+    Ends with a summary, the run digest and the place of the result folder:
+    RUN_DIR/ENV-TIME-DIGEST, where RUN_DIR is runtime.run_dir of the
+    configuration. Ctrl-C and SIGTERM stop the run between two steps, and its
+    partial result is kept; a second one leaves it a few seconds, a third none.
+    """
+    from tickrail.orchestration.shutdown import Shutdown
+
+    deadline_s = options.pop("shutdown_s")
+    with Shutdown(deadline_s=deadline_s, notify=os.environ.get("NOTIFY_SOCKET")) as shutdown:
+        return shutdown.exit_code(_run(shutdown, **options))
+
+
+def _run(
+    shutdown: Shutdown,
     *,
     env: str,
     config_root: Path,
@@ -45,12 +72,6 @@ def run(
     control: bool | None,
     as_json: bool,
 ) -> int:
-    """Run the strategies of one environment.
-
-    Ends with a summary, the run digest and the place of the result folder:
-    RUN_DIR/ENV-TIME-DIGEST, where RUN_DIR is runtime.run_dir of the
-    configuration. Ctrl-C stops the run, and its partial result is kept.
-    """
     from tickrail.config import load_config
 
     loaded = load_config(env, root=config_root, secrets_dir=secrets_dir, overrides=overrides)
@@ -60,18 +81,23 @@ def run(
 
     with RuntimeBootstrapper.of(loaded).bootstrap() as runtime:
         served = _control(runtime, run_dir, env, wanted=env != "backtest" if control is None else control)
+        shutdown.attach(runtime.dispatcher)
         with served, progress_bar(env, wanted=not no_progress) as progress:
             try:
                 result = runtime.run(progress=progress)
             except RunFailed as error:
                 raise _kept(error, out, run_dir, env) from None
+        shutdown.phase("the result is written")
+        if signal.SIGINT in shutdown.signals:
+            result = replace(result, status="interrupted")
         # before finalisers of services, which may raise: the result is what the user waited for
         folder = _write(result, out, run_dir, env)
+        shutdown.phase("services are closed")
     if as_json:
         click.echo(json.dumps({**result.to_dict(), "folder": str(folder)}))
     else:
         click.echo(f"{result.summary()}\nresult: {_shown(folder)}")
-    if result.status == "interrupted":
+    if result.status == "interrupted" and not left_by_exit(result):
         return INTERRUPTED
     return OK if result.ok else FAILED
 

@@ -37,8 +37,8 @@ def read_ticks(
 
     Args:
         source: A path to a ``.ticks`` or ``.npy`` file; a ``TickArray``; a structured array of one of the dtypes of
-            ``tickrail.domain.ticks`` (shared where it can never change, else copied); any object with an Arrow stream
-            (polars, pandas, pyarrow, duckdb), packed in memory.
+            ``tickrail.domain.ticks`` (shared over ``bytes`` or a read-only mapping, else copied); any object with an
+            Arrow stream (polars, pandas, pyarrow, duckdb), packed in memory.
         start: Leave out what comes before; int ns, ISO 8601 text or ``datetime`` (without a zone: UTC).
         end: Leave out what comes at or after.
         instrument: Of sources that do not name one, or name another.

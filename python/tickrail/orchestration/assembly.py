@@ -41,6 +41,7 @@ from tickrail.orchestration.live_feeds import LiveFeeds
 from tickrail.orchestration.phases import Phase, Phases, attribute
 from tickrail.orchestration.port_check import check_capabilities
 from tickrail.orchestration.provider import key_name
+from tickrail.orchestration.run_lock import RunLock
 from tickrail.orchestration.runtime import Runtime
 from tickrail.orchestration.services import default_services
 from tickrail.orchestration.start_order import Circle, start_order
@@ -49,6 +50,7 @@ from tickrail.orchestration.tick_dispatcher import TickDispatcher
 from tickrail.ports.execution import Venue
 from tickrail.ports.market_data import LiveMarketData
 from tickrail.ports.state_store import StateStorePort
+from tickrail.ports.telemetry import TelemetryPort
 from tickrail.strategy.strategy import Strategy, inject, schema
 
 __all__ = ["Assembly", "Parts"]
@@ -120,6 +122,9 @@ class Assembly:
         with self.phases.enter(Phase.CHECKS):
             self._ask(checks, parts)
         with self.phases.enter(Phase.INITIALISE):
+            if self.config.runtime.state_dir is not None:
+                lock = RunLock(self.config.runtime.state_dir, self.loaded.digest.hex())
+                self.undo.callback(lock.release)
             self._inject(parts.strategies, parts.container)
             dispatcher = self._dispatcher(parts)
         return Runtime(self.loaded, parts.container, dispatcher, self._handed_over(), parts.live, phases=self.phases)
@@ -418,7 +423,9 @@ class Assembly:
 
 
 def _inject_into(strategy: Strategy, name: str, container: Container, scopes: dict[str, Container]) -> None:
-    """Fill the service fields of ``strategy`` from a scope of its own, noted in ``scopes``."""
+    """Fill the service fields of ``strategy`` from a scope of its own, noted in ``scopes``; telemetry it has anyway."""
+    if "telemetry" not in schema(type(strategy)).services:
+        setattr(strategy, "telemetry", container.get(TelemetryPort))  # noqa: B010  (to the checker it is the class's)
     if wanted := schema(type(strategy)).services:
         scope = scopes[name] = container.enter(Scope.STRATEGY)
         scope.resolve_async(wanted.values())

@@ -49,6 +49,8 @@ class Batches(TypedDict):
 
 #: Order updates and timers that wait for whoever pulls; older ones go first, for a loop that never looks at them.
 KEPT_EVENTS: Final = 65_536
+#: As the native side has it, which checks it for each strategy.
+MAX_BATCH_TICKS: Final = 1 << 24
 
 
 def backtest(
@@ -174,9 +176,8 @@ class PullStrategy(Strategy):
 class PullRun:
     """A run in the hands of a ``for`` loop; made by ``open_run``.
 
-    Besides what is listed here it has the calls of a strategy: ``buy``, ``sell``, ``target``, ``cancel``, ``close``,
-    ``position``, ``schedule_at``, ``schedule_every``, ``spawn``. They are those of its own strategy, without a call in
-    between.
+    Besides what is listed here it has the calls of a strategy (docs/reference/strategy.md). They are those of its own
+    strategy, without a call in between.
     """
 
     def __init__(self, dispatcher: TickDispatcher, strategy: PullStrategy, settings: Mapping[str, Any]) -> None:
@@ -188,12 +189,17 @@ class PullRun:
         self.buy = strategy.buy
         self.sell = strategy.sell
         self.target = strategy.target
+        self.amend = strategy.amend
         self.cancel = strategy.cancel
         self.close = strategy.close
         self.position = strategy.position
+        self.round_price = strategy.round_price
+        self.round_quantity = strategy.round_quantity
         self.schedule_at = strategy.schedule_at
         self.schedule_every = strategy.schedule_every
         self.spawn = strategy.spawn
+        self.subscribe = strategy.subscribe
+        self.unsubscribe = strategy.unsubscribe
 
     @property
     def instruments(self) -> tuple[str, ...]:
@@ -204,6 +210,11 @@ class PullRun:
     def now_ns(self) -> int:
         """The clock, int ns UTC."""
         return self._strategy.now_ns
+
+    @property
+    def name(self) -> str:
+        """The name of the run's own strategy."""
+        return self._strategy.name
 
     @property
     def result(self) -> Result:
@@ -235,6 +246,8 @@ class PullRun:
         return taken
 
     def __iter__(self) -> Iterator[Tick]:
+        if not self._started:
+            raise RuntimeError("a run is pulled within its block: with tickrail.open_run(...) as run: for tick in run")
         return self._dispatcher.pulls()
 
     def __enter__(self) -> Self:
@@ -247,7 +260,7 @@ class PullRun:
         elapsed_s = time.perf_counter() - self._started
         self._dispatcher.finish()
         self._result = self._dispatcher.result(
-            status=_status_after(error), elapsed_s=elapsed_s, configuration=self._settings
+            status=_status_after(error), elapsed_s=elapsed_s, configuration=self._settings, cause=error
         )
 
 
@@ -306,7 +319,16 @@ def run_settings(
         raise ParameterError(f"fee_rate is {fee_rate!r}; expected a fraction of the notional, at least 0 and below 1")
     strategies = {name: {"class": type(one).__qualname__, "parameters": repr(one)} for name, one in named.items()}
     ids = None if instruments is None else [str(one) for one in instruments]
+    _check_whole("seed", numbers["seed"], 0, 2**64 - 1)
+    _check_whole("max_ticks", numbers["max_ticks"], 1, MAX_BATCH_TICKS)
+    _check_whole("window_ns", numbers["window_ns"], 0, 2**63 - 1)
     return {**numbers, "fee_rate": float(fee_rate), "instruments": ids, "strategies": strategies}
+
+
+def _check_whole(name: str, value: object, least: int, most: int) -> None:
+    """Refuse here what a run without strategies would let pass, and a seed that the core cannot hold."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ParameterError(f"{name} is {value!r}; expected a whole number from {least:,} to {most:,}")
 
 
 class _Handling(NamedTuple):

@@ -23,6 +23,7 @@ from tickrail.orchestration.run_claim import build_name, claimed
 from tickrail.orchestration.runtime import Runtime
 from tickrail.orchestration.tracing import span
 from tickrail.orchestration.wiring import Wiring, wiring_of
+from tickrail.report.result import left_by_exit
 
 __all__ = ["RuntimeBootstrapper", "main"]
 
@@ -176,7 +177,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"error: unexpected {type(error).__name__}: {error}\n")
         return 1
     sys.stdout.write(result.summary() + "\n")
-    return INTERRUPTED if result.status == "interrupted" else 0 if result.ok else 1
+    interrupted = result.status == "interrupted" and not left_by_exit(result)
+    return INTERRUPTED if interrupted else 0 if result.ok else 1
 
 
 def _parser() -> argparse.ArgumentParser:

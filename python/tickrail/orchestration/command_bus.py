@@ -8,6 +8,7 @@ loop position there and is recorded; one that a handler sends takes effect at th
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
@@ -19,6 +20,7 @@ from tickrail.errors import (
     CommandExpired,
     CommandInvalid,
     CommandTimeout,
+    IllegalTransition,
     LaneFull,
     NotRunning,
     ShuttingDown,
@@ -29,7 +31,7 @@ from tickrail.orchestration.bus.events import Subscribers, Unsubscribe
 from tickrail.orchestration.bus.letters import Answered, DeadLetter, DeadLetters, Reason
 from tickrail.orchestration.bus.receipt import CANCELLED, DONE, FAILED, Receipt
 from tickrail.orchestration.bus.routes import Handler, Middleware, Route, Routes, compiled, place_of_caller
-from tickrail.orchestration.bus.trace import TRACE, Trace
+from tickrail.orchestration.bus.trace import TRACE, Trace, new_trace
 from tickrail.orchestration.io_thread import IoThread
 
 __all__ = ["TIMEOUT_S", "CommandBus", "Lanes"]
@@ -94,7 +96,7 @@ class CommandBus:
         self._letters = DeadLetters(dead_letters)
         self._answered = Answered(keys)
         self._ids = itertools.count(1)
-        self._awaited = 0
+        self._awaiting = threading.BoundedSemaphore(MAX_AWAITED)
         self._closed = False
         self._standing: Callable[[], int] = _here if lanes is None else lanes.standing
 
@@ -135,7 +137,8 @@ class CommandBus:
     ) -> Any:
         """Send ``command`` and wait for what its handler returns.
 
-        On the dispatch thread the handler runs at once, within the present step.
+        On the dispatch thread the handler runs at once, within the present step; where what it asks for comes after the
+        step (a pause, say), its answer is a future.
 
         Args:
             command: What to do.
@@ -245,7 +248,7 @@ class CommandBus:
 
     def _envelope(self, route: Route, command: Any, receipt: Receipt | None, expires_s: float | None) -> Envelope:
         number, parent = next(self._ids), TRACE.get()
-        trace = Trace(number, parent.correlation or number, parent.id)
+        trace = new_trace(Trace, (number, parent[1] or number, parent[0]))
         expires_ns = 0 if expires_s is None else time.monotonic_ns() + int(expires_s * 1e9)
         return Envelope(route, command, receipt, trace, expires_ns)
 
@@ -294,7 +297,7 @@ class CommandBus:
         if route.check is not None:
             _checked(route, command)
         number, parent = next(self._ids), TRACE.get()
-        token = TRACE.set(Trace(number, parent.correlation or number, parent.id))
+        token = TRACE.set(new_trace(Trace, (number, parent[1] or number, parent[0])))
         try:
             return route.call(command)
         finally:
@@ -352,7 +355,9 @@ class CommandBus:
             if not isinstance(error, Exception):
                 raise
         else:
-            if receipt is not None:
+            if isinstance(result, Future):  # what the handler asked for comes after this step
+                result.add_done_callback(lambda done: self._settled(envelope, done))
+            elif receipt is not None:
                 receipt.settle(DONE, result)
         finally:
             TRACE.reset(token)
@@ -381,11 +386,14 @@ class CommandBus:
     # ---- async handlers ----------------------------------------------------------------------------------------
 
     def _await(self, route: Route, envelope: Envelope) -> None:
-        if self._awaited >= MAX_AWAITED:
+        if not self._awaiting.acquire(blocking=False):
             raise self._dead(envelope, "lane_full", _full(route, 0.0))
-        self._awaited += 1
-        future = copy_context().run(self._io.run, self._guarded(route, envelope))
-        future.add_done_callback(lambda done: self._settled(envelope, done))
+        try:
+            future = copy_context().run(self._io.run, self._guarded(route, envelope))
+        except IllegalTransition:  # the I/O thread has ended with the run
+            self._awaiting.release()
+            raise self._dead(envelope, "shutting_down", _over(route)) from None
+        future.add_done_callback(lambda done: self._awaited_ended(envelope, done))
         if envelope.receipt is not None:
             envelope.receipt.add_done_callback(lambda receipt: receipt.cancelled() and future.cancel())
 
@@ -402,8 +410,11 @@ class CommandBus:
         finally:
             TRACE.reset(token)
 
+    def _awaited_ended(self, envelope: Envelope, done: Future[Any]) -> None:
+        self._awaiting.release()
+        self._settled(envelope, done)
+
     def _settled(self, envelope: Envelope, done: Future[Any]) -> None:
-        self._awaited -= 1
         if done.cancelled():
             self._dead(envelope, "shutting_down" if self._io.closed else "cancelled", None)
         elif (error := done.exception()) is not None:

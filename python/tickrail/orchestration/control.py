@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,10 @@ OPERATOR_KIND: Final = 19
 """The code that requests of operators have on the lanes and in recordings."""
 
 REQUESTS: Final[dict[str, type[c.Command]]] = {
+    "pause": c.PauseStrategy,
+    "resume": c.ResumeStrategy,
+    "stop": c.StopStrategy,
+    "restart": c.RestartStrategy,
     "cancel": c.CancelAllOrders,
     "cancel-order": c.CancelOrder,
     "close": c.ClosePositions,
@@ -82,7 +87,10 @@ class Control:
         except Exception as error:
             reply(json.dumps(_refusal(error)))
             return
-        reply(json.dumps({"ok": True, "result": result}))
+        if isinstance(result, Future):
+            result.add_done_callback(lambda done: reply(json.dumps(_answer(done))))
+        else:
+            reply(json.dumps({"ok": True, "result": result}))
 
     def replay(self, payload: bytes) -> None:
         """Handle a recorded request, whose answer nobody waits for."""
@@ -104,7 +112,12 @@ def _command(request: dict[str, Any]) -> c.Command:
         raise CommandRefused(f"{name}: {error}", reason="invalid_field", command=name) from None
 
 
-def _refusal(error: Exception) -> dict[str, Any]:
+def _answer(done: Future[Any]) -> dict[str, Any]:
+    error = done.exception()
+    return {"ok": True, "result": done.result()} if error is None else _refusal(error)
+
+
+def _refusal(error: BaseException) -> dict[str, Any]:
     if isinstance(error, CommandRefused):
         reason = error.reason
     else:

@@ -84,9 +84,7 @@ class Spawner:
         future = self._running.pop((strategy, number)).future
         try:
             return future.result(0), None
-        except concurrent.futures.CancelledError as error:
-            return None, error  # it cancelled itself
-        except BaseException as error:
+        except BaseException as error:  # also where it cancelled itself
             return None, error
 
     def cancel(self, strategy: int, number: int) -> None:

@@ -53,6 +53,7 @@ __all__ = ["DigestMode", "Progress", "TickDispatcher", "WhenLagging"]
 Progress: TypeAlias = Callable[[int, int | None], object]
 WhenLagging: TypeAlias = Literal["skip_to_latest", "conflate", "fail"]
 DigestMode: TypeAlias = Literal["events", "full"]
+COMPILED_RAISED: Final = "the compiled handler raised"  # all that machine code says
 ENDS: dict[str | None, Status] = {"end": "complete", "stopped": "stopped", "interrupted": "interrupted"}
 ACCOUNTS = tuple(one.name for one in fields(StrategyAccount) if one.name != "state")
 #: How long a look at the accounts waits for the loop to come to the end of its slice.
@@ -313,10 +314,15 @@ class TickDispatcher:
             from tickrail.orchestration.command_bus import CommandBus
 
             lanes = open_lanes(self._native)
-            self._commands = CommandBus(lanes, strategy_number=self._number)
+            self._commands = CommandBus(lanes, io=self.io, strategy_number=self._number)
             lanes.receive(self._commands)
             self._built_in = BuiltIn(
-                self._commands, operations(self._native), self.strategies, self.instruments, self.request_stop
+                self._commands,
+                operations(self._native),
+                self.strategies,
+                self.lives,
+                instruments=self.instruments,
+                request_stop=self.request_stop,
             )
         return self._commands
 
@@ -390,8 +396,9 @@ class TickDispatcher:
         status: Status | None = None,
         elapsed_s: float | None = None,
         configuration: Mapping[str, Any] | None = None,
+        cause: BaseException | None = None,
     ) -> Result:
-        """What the run leaves behind; ``status`` where the caller knows better than the loop."""
+        """What the run leaves behind; ``status`` and ``cause`` where the caller knows better than the loop."""
         errors = tuple(self._explained(_error(row)) for row in self._native.errors())
         orders, fills, stats = self._native.orders(), self._native.fills(), self._native.stats()
         if self._abandoned:
@@ -403,8 +410,10 @@ class TickDispatcher:
             }
         counts = [np.bincount(array["strategy"], minlength=len(self.strategies)) for array in (orders, fills)]
         rows = enumerate(self._native.strategies())
+        status = status or ENDS.get(self._native.end, "failed")
         return Result(
-            status=status or ENDS.get(self._native.end, "failed"),
+            status=status,
+            stop_reason=_stop_reason(status, cause or self.interruption),
             ticks=stats["ticks"],
             elapsed_s=self._elapsed_s if elapsed_s is None else elapsed_s,
             digest=self._native.digest(),
@@ -439,7 +448,7 @@ class TickDispatcher:
 
     def _explained(self, error: StrategyError) -> StrategyError:
         compiled = self._compiled.get(error.strategy)
-        if compiled is None or not isinstance(error.exception, HandlerError):
+        if compiled is None or not isinstance(error.exception, HandlerError) or error.message != COMPILED_RAISED:
             return error
         from tickrail.strategy.compiled.explain import raised_by  # late: as above
 
@@ -498,6 +507,17 @@ class _Stopwatch:
 
     def __exit__(self, *exception: object) -> None:
         self._dispatcher._elapsed_s += time.perf_counter() - self._started
+
+
+def _stop_reason(status: Status, cause: BaseException | None) -> str | None:
+    """What ended a run before its data did, as far as it is known."""
+    if isinstance(cause, SystemExit) and cause.code is not None:
+        return f"SystemExit: {cause.code}"
+    if cause is not None:
+        text = str(cause)
+        return f"{type(cause).__name__}: {text}" if text else type(cause).__name__
+    # Ctrl-C between two handlers leaves no exception behind.
+    return {"interrupted": "KeyboardInterrupt", "stopped": "stop asked for"}.get(status)
 
 
 def _error(row: Mapping[str, Any]) -> StrategyError:

@@ -26,6 +26,7 @@ __all__ = [
     "Status",
     "StrategyError",
     "StrategyResult",
+    "left_by_exit",
 ]
 
 Status: TypeAlias = Literal["complete", "stopped", "interrupted", "failed"]
@@ -122,7 +123,7 @@ class Result:
     """What a run leaves behind.
 
     Attributes:
-        status: ``complete``, ``stopped`` (asked to), ``interrupted`` (Ctrl-C) or ``failed``.
+        status: ``complete``, ``stopped`` (asked to), ``interrupted`` (Ctrl-C, ``sys.exit``) or ``failed``.
         ticks: Input ticks that the loop took.
         elapsed_s: Wall time of the run.
         digest: The run digest; of an interrupted run it says how far that run went.
@@ -135,6 +136,8 @@ class Result:
         configuration: The resolved configuration, plain values.
         changes: Every step of every strategy's life, in the order taken (the last 65,536).
         configuration_digest: SHA-256 over what of it decides results, in hexadecimal.
+        stop_reason: What ended it before its data did: ``KeyboardInterrupt``, ``SystemExit: 3``, ``stop asked for``, or
+            the exception of the block of a pulled run; ``None`` otherwise.
     """
 
     status: Status
@@ -150,6 +153,7 @@ class Result:
     configuration: Mapping[str, Any] = field(default_factory=dict)
     changes: tuple[StateChange, ...] = ()
     configuration_digest: str = ""
+    stop_reason: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -193,6 +197,7 @@ class Result:
         """Plain values for JSON; orders and fills as counts, NaN as ``None``."""
         return {
             "status": self.status,
+            "stop_reason": self.stop_reason,
             "ok": self.ok,
             "ticks": self.ticks,
             "elapsed_s": self.elapsed_s,
@@ -227,6 +232,11 @@ class Result:
 
     def _repr_html_(self) -> str:
         return html_of(self)
+
+
+def left_by_exit(result: Result) -> bool:
+    """Whether a handler called ``sys.exit``: to a command a failure, and no Ctrl-C."""
+    return (result.stop_reason or "").startswith("SystemExit")
 
 
 def _plain_strategy(one: StrategyResult) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def plain(value: Any) -> Any:
 
 def summary_of(result: Any) -> str:
     """The summary of a run."""
-    rate = f"{result.ticks:,} ticks in {result.elapsed_s:.2f} s ({result.ticks_per_s / 1e6:.2f} M ticks/s)"
+    rate = f"{_ticks(result)} in {result.elapsed_s:.2f} s ({result.ticks_per_s / 1e6:.2f} M ticks/s)"
     lines = [f"{_status(result)}: {rate}, {len(result.orders):,} orders, {len(result.fills):,} fills", ""]
     lines += _table(HEADS, [_row(one) for one in result.strategies])
     for error in result.errors:
@@ -46,14 +46,19 @@ def html_of(result: Any) -> str:
         f"<p><b>{html.escape(e.strategy)}.{html.escape(e.handler)}</b>: {html.escape(f'{e.type}: {e.message}')}</p>"
         for e in result.errors
     )
-    facts = f"{_status(result)}: {result.ticks:,} ticks, {result.ticks_per_s / 1e6:.2f} M ticks/s"
+    facts = f"{_status(result)}: {_ticks(result)}, {result.ticks_per_s / 1e6:.2f} M ticks/s"
     caption = f"<caption>{html.escape(facts)}</caption>"
     return f"<table>{caption}<tr>{head}</tr>{rows}</table>{errors}<code>{html.escape(result.digest)}</code>"
 
 
 def _status(result: Any) -> str:
+    reason = f" ({result.stop_reason})" if result.stop_reason else ""
     failed = f", {len(result.errors)} failed" if result.errors else ""
-    return f"{result.status}{failed}"
+    return f"{result.status}{reason}{failed}"
+
+
+def _ticks(result: Any) -> str:
+    return f"{result.ticks:,} tick{'' if result.ticks == 1 else 's'}"
 
 
 def _row(one: Any) -> tuple[str, ...]:

@@ -69,7 +69,24 @@ def check_handlers(cls: type) -> None:
                 name,
                 hint="other methods may have any name that is not nearly that of a handler",
             )
+    if TICKS in vars(cls):
+        _check_ticks(cls)
     _check_mixture(cls)
+
+
+def _check_ticks(cls: type) -> None:
+    """A method called so is what the run iterates; one that only hands on a generator would be called by nothing."""
+    found: Any = inspect.getattr_static(cls, TICKS)
+    found = getattr(found, "__func__", found)  # a staticmethod or classmethod
+    if inspect.iscoroutinefunction(found) or inspect.isasyncgenfunction(found):
+        raise _error(cls, f"{TICKS} is 'async def', and nothing would await it", TICKS, hint="write a plain generator")
+    if callable(found) and not isinstance(found, type) and not inspect.isgeneratorfunction(found):
+        raise _error(
+            cls,
+            f"{TICKS} is not a generator: write 'yield' in it, or give the method another name",
+            TICKS,
+            hint="one that hands on another generator says so with 'yield from'",
+        )
 
 
 def _check_one(cls: type, name: str) -> None:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from typing_extensions import dataclass_transform
 
 from tickrail._native import StrategyCore
 from tickrail.errors import HandlerError, ParameterError, Problem
+from tickrail.ports.clock import Clock
+from tickrail.ports.telemetry import TelemetryPort
 from tickrail.strategy.fields import Field, own_fields, place_descriptors
 from tickrail.strategy.handlers import HANDLERS, check_handlers
 from tickrail.strategy.parameters import Parameter, Schema, schema_of
+from tickrail.strategy.silent import SILENT
+
+REPLACEABLE: Final = ("telemetry",)
+"""Members that a class may have as a service of its own."""
 
 __all__ = ["Strategy", "check_ready", "inject", "parameters_of", "schema"]
 
@@ -57,6 +63,8 @@ class Strategy(StrategyCore):
     requires: ClassVar[frozenset[str]] = frozenset()
     """What it needs its venues to be able to do; checked before the start against the adapters' ``capabilities``."""
     state = KeptState()
+    telemetry: ClassVar[TelemetryPort] = SILENT
+    """Metrics, events, lines and spans; a runtime puts its own in the place of this silent one."""
     _fields: ClassVar[Mapping[str, Field]] = {}
     _schema: ClassVar[Schema | None] = None
 
@@ -101,6 +109,11 @@ class Strategy(StrategyCore):
             )
         record: np.void = np.frombuffer(compiled.code.snapshot(), compiled.state.dtype)[0].copy()
         return record
+
+    @property
+    def clock(self) -> Clock:
+        """Time and timers: the strategy itself is one, so that nothing stands between it and them."""
+        return self
 
     def save_state(self) -> Mapping[str, Any]:
         """What the next object of this strategy begins with: ``self.state`` by default. Called after ``on_stop``.
@@ -203,7 +216,7 @@ def _with_new_default(cls: type, field: Field) -> Field:
 
 def _refuse_hidden(cls: type, own: Mapping[str, Field]) -> None:
     for name in own:
-        if name in HANDLERS or hasattr(Strategy, name):
+        if name in HANDLERS or (hasattr(Strategy, name) and name not in REPLACEABLE):
             raise ParameterError(
                 f"{cls.__name__}.{name}: a parameter cannot have the name of a member of Strategy",
                 strategy=cls.__name__,

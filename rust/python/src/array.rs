@@ -142,9 +142,10 @@ impl TickArray {
 
     /// Take the records of a structured array (one of the dtypes of ``tickrail.domain.ticks``), checking each.
     ///
-    /// Whoever sees the records relies on their never changing. So memory that anybody could still write to is copied; a
-    /// read-only array over memory that nobody can write to (a file mapped with ``mode="r"``, ``bytes``, an array whose
-    /// ``flags.writeable`` was cleared with all that it is a view of) is shared and kept alive.
+    /// Whoever sees the records relies on their never changing. So they are copied, but for a read-only array over memory
+    /// that can never be written to: ``bytes``, a file mapped with ``mode="r"``, the records of another ``TickArray``.
+    /// That is shared and kept alive. An array that owns its memory is copied even where its ``flags.writeable`` was
+    /// cleared, for its owner may set that again.
     ///
     /// Args:
     ///     records: One-dimensional; its ``instrument`` counts through ``instruments``.

@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 /// Keeps the records of a numpy view alive.
 #[pyclass(frozen, module = "tickrail._native")]
-struct BlockOwner {
+pub struct BlockOwner {
     #[expect(dead_code, reason = "held for its lifetime only")]
     block: TickBlock,
 }

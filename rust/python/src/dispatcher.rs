@@ -488,6 +488,10 @@ impl Dispatcher {
                 spawned: RefCell::default(),
                 spawner: inside.spawner.as_ref().map(|spawner| spawner.clone_ref(py)),
                 compiled: compiled.is_some(),
+                has_on_timer: match &compiled {
+                    Some(code) => code.get().defines("on_timer"),
+                    None => handlers.has_on_timer(),
+                },
                 renewable,
                 retired: Cell::new(false),
             });

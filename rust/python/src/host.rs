@@ -68,6 +68,11 @@ const BY_KIND: [(&str, Kind); 5] = [
 ];
 
 impl Handlers {
+    /// Whether timers without a callback have something to call.
+    pub const fn has_on_timer(&self) -> bool {
+        self.timer.is_some()
+    }
+
     /// Finds what `strategy` defines; the base class defines none of them.
     pub fn of(strategy: &Bound<'_, PyAny>) -> PyResult<Self> {
         let method = |name: &str| -> PyResult<Option<Method>> {

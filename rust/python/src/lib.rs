@@ -43,6 +43,7 @@ mod table;
 mod tick;
 mod turn;
 mod venue_plan;
+mod watchdog;
 mod writer;
 
 #[pymodule(gil_used = true)]
@@ -63,8 +64,9 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     forms::compiled::register(m)?;
     pulls::register(m)?;
     lanes::register(m)?;
-    lives::register(m)?;
     control::register(m)?;
+    watchdog::register(m)?;
+    lives::register(m)?;
     feed::register(m)?;
     recording::register(m)?;
     dispatcher::register(m)

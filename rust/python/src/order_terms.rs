@@ -1,9 +1,26 @@
 //! The keywords of `buy` and `sell` as terms of an order.
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use pyo3::types::PyBool;
 use tickrail_core::venue::{Terms, TimeInForce};
 
 use crate::errors::hinted;
+
+/// Units of an instrument; `True` is no number of units, though Python counts it as 1.
+#[derive(Clone, Copy)]
+pub struct Quantity(pub f64);
+
+impl<'py> FromPyObject<'_, 'py> for Quantity {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if value.is_exact_instance_of::<PyBool>() {
+            return Err(PyTypeError::new_err(format!("a quantity is a number, not {}", value.repr()?)));
+        }
+        value.extract().map(Self)
+    }
+}
 
 /// What an order may say beside instrument and quantity.
 #[derive(Clone, Copy)]

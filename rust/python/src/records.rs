@@ -7,9 +7,11 @@ use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMet
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBytes, PyDict, PyMemoryView};
 use tickrail_core::tick::TICK_SIZE;
 use tickrail_core::{Tick, TickBlock};
+
+use crate::batch::BlockOwner;
 
 const VALUES: usize = offset_of!(Tick, values);
 
@@ -107,7 +109,10 @@ pub fn address_of(array: &Bound<'_, PyUntypedArray>) -> usize {
     unsafe { (*array.as_array_ptr()).fields.data as usize }
 }
 
-/// Whether anybody could still write into the memory: the array or one that it is a view of says so.
+/// Whether anybody could still write into the memory.
+///
+/// An array that owns its memory can always be made writeable again, whatever its flag says now; so can every view of it. Only
+/// memory that is lent by something that never lends it for writing stays as it is: `bytes`, a read-only mapping, our own blocks.
 fn may_change(array: &Bound<'_, PyUntypedArray>) -> PyResult<bool> {
     let mut next = array.as_any().clone();
     while next.is_instance_of::<PyUntypedArray>() {
@@ -116,14 +121,18 @@ fn may_change(array: &Bound<'_, PyUntypedArray>) -> PyResult<bool> {
         }
         next = next.getattr("base")?;
     }
-    if next.is_none() {
+    let py = next.py();
+    while let Ok(lent) = next.cast::<PyMemoryView>() {
+        next = lent.getattr("obj")?;
+    }
+    if next.is_instance_of::<BlockOwner>() || next.is_instance_of::<PyBytes>() {
         return Ok(false);
     }
-    // Whatever lends the memory: bytes and read-only mappings never change; a bytearray does.
-    match next.py().import("builtins")?.call_method1("memoryview", (next,)) {
-        Ok(memory) => Ok(!memory.getattr("readonly")?.extract::<bool>()?),
-        Err(_) => Ok(false),
+    if !next.is_instance(&py.import("mmap")?.getattr("mmap")?)? {
+        return Ok(true);
     }
+    let memory = py.import("builtins")?.call_method1("memoryview", (next,))?;
+    Ok(!memory.getattr("readonly")?.extract::<bool>()?)
 }
 
 fn copied(array: &Bound<'_, PyUntypedArray>) -> PyResult<TickBlock> {

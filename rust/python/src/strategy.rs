@@ -16,7 +16,7 @@ use tickrail_core::tick::Side;
 use crate::errors::{OrderRefused, WrongThread, hinted, refused};
 use crate::gil::{GilBound, thread_mark};
 use crate::lives::{mode_of, not_renewable};
-use crate::order_terms::Keywords;
+use crate::order_terms::{Keywords, Quantity};
 use crate::spawns::{self, SpawnHandle, Spawned};
 use crate::table::RunTable;
 
@@ -40,6 +40,8 @@ pub struct Face {
     pub spawner: Option<Py<PyAny>>,
     /// Whether its handlers are compiled, so that its timers cannot call Python.
     pub compiled: bool,
+    /// Whether a timer without a callback has something to call.
+    pub has_on_timer: bool,
     /// Whether a restart can make a new object.
     pub renewable: bool,
     /// Whether a restart has put another object in the place of this one.
@@ -67,6 +69,7 @@ impl Face {
             spawned: RefCell::default(),
             spawner: self.spawner.as_ref().map(|spawner| spawner.clone_ref(py)),
             compiled: self.compiled,
+            has_on_timer: self.has_on_timer,
             renewable: self.renewable,
             retired: Cell::new(false),
         }
@@ -164,6 +167,11 @@ impl StrategyCore {
                 let message = format!("strategy {}: timers of a compiled strategy call its on_timer", face.name);
                 return Err(hinted(py, "HandlerError", &message, "leave the callback out"));
             }
+            if callback.is_none() && !face.has_on_timer {
+                let message =
+                    format!("strategy {}: a timer without a callback calls on_timer, which is missing", face.name);
+                return Err(hinted(py, "HandlerError", &message, "define on_timer(self, event), or give a callback"));
+            }
             let timer = face.answer(py, face.desk.set_timer(face.strategy, due_ns, interval_ns))?;
             if let Some(call) = callback {
                 let callback = Callback { call, repeats: interval_ns.is_some() };
@@ -195,7 +203,7 @@ impl StrategyCore {
     fn buy(
         &self,
         instrument: &Bound<'_, PyAny>,
-        quantity: f64,
+        quantity: Quantity,
         limit: Option<f64>,
         stop: Option<f64>,
         time_in_force: Option<&str>,
@@ -204,7 +212,7 @@ impl StrategyCore {
         reduce_only: bool,
     ) -> PyResult<u32> {
         let keywords = Keywords { limit, stop, time_in_force, expires_ns, post_only, reduce_only };
-        self.order(instrument, Side::Buy, quantity, &keywords)
+        self.order(instrument, Side::Buy, quantity.0, &keywords)
     }
 
     /// Sell ``quantity`` units; see ``buy``.
@@ -213,7 +221,7 @@ impl StrategyCore {
     fn sell(
         &self,
         instrument: &Bound<'_, PyAny>,
-        quantity: f64,
+        quantity: Quantity,
         limit: Option<f64>,
         stop: Option<f64>,
         time_in_force: Option<&str>,
@@ -222,16 +230,16 @@ impl StrategyCore {
         reduce_only: bool,
     ) -> PyResult<u32> {
         let keywords = Keywords { limit, stop, time_in_force, expires_ns, post_only, reduce_only };
-        self.order(instrument, Side::Sell, quantity, &keywords)
+        self.order(instrument, Side::Sell, quantity.0, &keywords)
     }
 
     /// Order at the market whatever brings the position to ``quantity`` (signed), orders in flight counted, as near as the
     /// instrument's grid allows; ``None``: nothing to do.
-    fn target(&self, instrument: &Bound<'_, PyAny>, quantity: f64) -> PyResult<Option<u32>> {
+    fn target(&self, instrument: &Bound<'_, PyAny>, quantity: Quantity) -> PyResult<Option<u32>> {
         let py = instrument.py();
         self.with_face(py, |face| {
             let index = face.table.resolve(instrument)?;
-            face.answer(py, face.desk.target(face.strategy, index, quantity)).map(|key| key.map(|key| key.number))
+            face.answer(py, face.desk.target(face.strategy, index, quantity.0)).map(|key| key.map(|key| key.number))
         })
     }
 
@@ -250,12 +258,12 @@ impl StrategyCore {
         &self,
         py: Python<'_>,
         order: u32,
-        quantity: Option<f64>,
+        quantity: Option<Quantity>,
         limit: Option<f64>,
         stop: Option<f64>,
     ) -> PyResult<()> {
         self.with_face(py, |face| {
-            face.answer(py, face.desk.amend(face.strategy, order, quantity, limit, stop)).map(drop)
+            face.answer(py, face.desk.amend(face.strategy, order, quantity.map(|units| units.0), limit, stop)).map(drop)
         })
     }
 

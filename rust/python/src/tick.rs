@@ -317,9 +317,12 @@ impl Tick {
         bytes: &[u8],
         instrument: &Bound<'_, InstrumentId>,
     ) -> PyResult<Py<PyAny>> {
-        let bytes: Option<&[u8; TICK_SIZE]> = bytes.try_into().ok();
-        match bytes {
+        let found = bytes.len();
+        match <&[u8; TICK_SIZE]>::try_from(bytes).ok() {
             Some(bytes) if version == LAYOUT_VERSION => make(py, &Record::from_bytes(bytes), instrument),
+            None if version == LAYOUT_VERSION => {
+                Err(PyValueError::new_err(format!("a pickled tick has {found} bytes: expected {TICK_SIZE}")))
+            }
             _ => Err(PyValueError::new_err(format!(
                 "this tick was pickled with record layout {version}; this tickrail reads layout {LAYOUT_VERSION}"
             ))),

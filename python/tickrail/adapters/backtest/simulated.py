@@ -8,7 +8,10 @@ __all__ = ["SimulatedVenue"]
 
 
 class SimulatedVenue:
-    """Market orders fill at the next input tick of their instrument; the native loop does it, on these terms.
+    """Orders match from the next input tick of their instrument on; the native loop does it, on these terms.
+
+    Market, limit, stop and stop-limit orders, with time in force and amendments; docs/reference/simulated-venue.md says
+    what each does.
 
     Args:
         name: Id of the venue, the last part of its instruments' ids.

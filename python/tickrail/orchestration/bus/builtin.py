@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from tickrail._native import Operations
 from tickrail.domain import commands as c
 from tickrail.domain.near import did_you_mean
-from tickrail.errors import CommandRefused, OrderRefused, ParameterError
+from tickrail.errors import CommandRefused, IllegalTransition, OrderRefused, ParameterError
+from tickrail.orchestration.lives import Lives
 from tickrail.strategy.compiled.form import is_compiled
+from tickrail.strategy.lifecycle import State
 from tickrail.strategy.strategy import Strategy, parameters_of, schema
 
 if TYPE_CHECKING:
     from tickrail.orchestration.command_bus import CommandBus
 
 __all__ = ["BuiltIn"]
+
+CAUSE: Final = "a command"
 
 
 class BuiltIn:
@@ -25,6 +30,7 @@ class BuiltIn:
         bus: Where they are registered, and where events of theirs are published.
         operations: What natively does it.
         strategies: By name, in the order of registration.
+        lives: Theirs.
         instruments: Ids, in the order of the run's table.
         request_stop: Asks the run to stop.
 
@@ -37,15 +43,22 @@ class BuiltIn:
         bus: CommandBus,
         operations: Operations,
         strategies: dict[str, Strategy],
+        lives: Lives,
+        *,
         instruments: tuple[str, ...],
         request_stop: Callable[[], None],
     ) -> None:
         self._bus = bus
         self.operations = operations
         self._strategies = strategies
+        self._lives = lives
         self._instruments = instruments
         self._request_stop = request_stop
         handlers: dict[type[c.Command], Callable[[Any], Any]] = {
+            c.PauseStrategy: self.pause,
+            c.ResumeStrategy: self.resume,
+            c.StopStrategy: self.stop,
+            c.RestartStrategy: self.restart,
             c.CancelOrder: self.cancel_order,
             c.CancelAllOrders: self.cancel_all,
             c.ClosePositions: self.close_positions,
@@ -58,6 +71,29 @@ class BuiltIn:
         }
         for command, handler in handlers.items():
             bus.register(command, handler)
+
+    def pause(self, command: c.PauseStrategy) -> Future[dict[str, Any]]:
+        """The state reached."""
+        number = self._number(command, command.strategy)
+        answer = _reached(command, lambda: self._lives.pause(command.strategy, mode=command.mode, cause=CAUSE))
+        if command.cancel:
+            self.operations.cancel_all(number)
+        return answer
+
+    def resume(self, command: c.ResumeStrategy) -> Future[dict[str, Any]]:
+        """The state reached."""
+        self._number(command, command.strategy)
+        return _reached(command, lambda: self._lives.resume(command.strategy, cause=CAUSE))
+
+    def stop(self, command: c.StopStrategy) -> Future[dict[str, Any]]:
+        """The state reached."""
+        self._number(command, command.strategy)
+        return _reached(command, lambda: self._lives.stop(command.strategy, cause=CAUSE))
+
+    def restart(self, command: c.RestartStrategy) -> Future[dict[str, Any]]:
+        """The state reached, which is FAILED where the new object did not start."""
+        self._number(command, command.strategy)
+        return _reached(command, lambda: self._lives.restart(command.strategy, cause=CAUSE))
 
     def cancel_order(self, command: c.CancelOrder) -> dict[str, Any]:
         """Whether the order was open."""
@@ -154,6 +190,33 @@ class BuiltIn:
             None if strategy is None else self._number(command, strategy),
             None if instrument is None else self._instruments.index(instrument),
         )
+
+
+def _reached(command: c.Command, ask: Callable[[], Future[State]]) -> Future[dict[str, Any]]:
+    """The state in which what was asked for ends, once it does; what is illegal now or by then is refused."""
+    answer: Future[dict[str, Any]] = Future()
+    name = type(command).__name__
+
+    def settle(receipt: Future[State]) -> None:
+        if receipt.cancelled():
+            message = f"{name}: a stop or a failure has overtaken it"
+            answer.set_exception(CommandRefused(message, reason="overtaken", command=name))
+        elif (error := receipt.exception()) is not None:
+            answer.set_exception(_illegal(name, error))
+        else:
+            answer.set_result({"state": receipt.result().name})
+
+    try:
+        ask().add_done_callback(settle)
+    except IllegalTransition as error:
+        raise _illegal(name, error) from None
+    return answer
+
+
+def _illegal(name: str, error: BaseException) -> BaseException:
+    if not isinstance(error, IllegalTransition):
+        return error
+    return CommandRefused(f"{name}: {error.message}", reason="illegal_transition", command=name, hint=error.hint)
 
 
 def _refuse(command: c.Command, reason: str, message: str, *, hint: str | None = None) -> NoReturn:

@@ -18,7 +18,16 @@ and ``on_stop`` are ordinary methods, which reach the state as ``self.state``.
 """
 
 from tickrail.strategy.compiled.form import UnsafeAddress, is_compiled, unsafe_address
-from tickrail.strategy.compiled.layouts import ANY_DTYPE, TIMER_DTYPE, UPDATE_DTYPE
+from tickrail.strategy.compiled.layouts import ANY_DTYPE, TIMER_DTYPE, UPDATE_DTYPE, StatusCode
 from tickrail.strategy.compiled.wishes import Out
 
-__all__ = ["ANY_DTYPE", "TIMER_DTYPE", "UPDATE_DTYPE", "Out", "UnsafeAddress", "is_compiled", "unsafe_address"]
+__all__ = [
+    "ANY_DTYPE",
+    "TIMER_DTYPE",
+    "UPDATE_DTYPE",
+    "Out",
+    "StatusCode",
+    "UnsafeAddress",
+    "is_compiled",
+    "unsafe_address",
+]

@@ -14,7 +14,7 @@ _OWN: Final = "TICKRAIL_CACHE_DIR"
 
 def cache_folder() -> Path | None:
     """Where machine code is kept; ``None`` where nothing can be written."""
-    home = os.environ.get("XDG_OWN_HOME")
+    home = os.environ.get("XDG_CACHE_HOME")
     own = os.environ.get(_OWN)
     base = Path(own) if own else (Path(home) if home else Path.home() / ".cache") / "tickrail"
     folder = base / "compiled"

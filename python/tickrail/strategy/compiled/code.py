@@ -25,6 +25,7 @@ from tickrail.strategy.compiled.fingerprint import Unknown, fingerprint
 from tickrail.strategy.compiled.form import UnsafeAddress, handlers_of, kinds_of
 from tickrail.strategy.compiled.layouts import ANY_DTYPE, OUT_DTYPE, TIMER_DTYPE, UPDATE_DTYPE, layout_text
 from tickrail.strategy.compiled.state import new_state
+from tickrail.strategy.compiled.wishes import Out
 from tickrail.strategy.compiled.wrapper import wrapper_source
 
 __all__ = ["Compiled", "compile_strategy"]
@@ -41,6 +42,8 @@ _SLOTS: Final = {
 #: The C function that a raw address stands for.
 _FUNCTIONS: Final = {"on_tick": "take", "on_batch": "batch", "on_timer": "timer", "on_order_update": "update"}
 _SHOWN_LINES: Final = 6
+#: What handlers were checked for before their machine code was kept: under stricter rules none of the old is taken.
+_RULES: Final = "2: no handler writes into a tick"
 #: What this process compiled or loaded last, by fingerprint: a sweep makes hundreds of strategies of one class.
 _MODULES: Final[dict[str, ModuleType]] = {}
 _MOST_MODULES: Final = 64
@@ -105,10 +108,10 @@ def compile_strategy(cls: type, parameters: Mapping[str, Any]) -> Compiled:
 
 
 def _compiled(cls: type, handlers: Mapping[str, Any], dtype: np.dtype[np.void]) -> tuple[ModuleType, bool]:
-    numba = _numba(cls)
+    numba, numba_out = _numba(cls)
     source = wrapper_source(cls.__qualname__, handlers)
     try:
-        name = fingerprint(source, ABI_LAYOUT, numba.__version__, dtype, *handlers.values())[:32]
+        name = fingerprint(source, _RULES, ABI_LAYOUT, numba.__version__, dtype, *handlers.values())[:32]
         folder = cache_folder()
     except Unknown:
         folder, name = None, "uncached"
@@ -124,7 +127,8 @@ def _compiled(cls: type, handlers: Mapping[str, Any], dtype: np.dtype[np.void]) 
         "STATE": dtype,
         "OUT": OUT_DTYPE,
         "CACHED": folder is not None,
-        **{_SLOTS[key]: numba.njit(error_model="python", boundscheck=True)(_py(one)) for key, one in handlers.items()},
+        "untouched": numba_out.untouched,
+        **{_SLOTS[key]: numba_out.handler(_py(one)) for key, one in handlers.items()},
     }
     with tempfile.TemporaryDirectory(prefix="tickrail-compiled-") as temporary:
         path = (folder or Path(temporary)) / f"wrapper_{name}.py"
@@ -135,7 +139,7 @@ def _compiled(cls: type, handlers: Mapping[str, Any], dtype: np.dtype[np.void]) 
             raise
         except Exception:
             # Whatever is wrong with what was kept on disk, or with the disk: it is only there to save time.
-            module = _run(cls, write_whole(Path(temporary) / path.name, source), {**space, "CACHED": False})
+            module = _run_anew(cls, write_whole(Path(temporary) / path.name, source), {**space, "CACHED": False})
     if name != "uncached":
         _MODULES[name] = module
         if len(_MODULES) > _MOST_MODULES:
@@ -148,7 +152,7 @@ def _py(handler: Any) -> Any:
     return getattr(handler, "py_func", handler)
 
 
-def _numba(cls: type) -> Any:
+def _numba(cls: type) -> tuple[Any, Any]:
     try:
         import numba
 
@@ -159,8 +163,23 @@ def _numba(cls: type) -> Any:
             strategy=cls.__name__,
             hint="pip install 'tickrail[compiled]'",
         ) from None
-    assert numba_out.OUT_TYPE is not None
-    return numba
+    return numba, numba_out
+
+
+def _run_anew(cls: type, path: Path, space: Mapping[str, Any]) -> ModuleType:
+    """As ``_run``, where nothing but the handler can be wrong any more."""
+    try:
+        return _run(cls, path, space)
+    except HandlerError:
+        raise
+    except (
+        Exception
+    ) as error:  # the compiler's own mistake, as with ``ticks.bid += 1``: nothing of it may surprise a run
+        raise HandlerError(
+            f"{cls.__name__}: a handler cannot be compiled: {type(error).__name__} within numba: {error}",
+            strategy=cls.__name__,
+            hint="an array of ticks is read-only: copy what is to be changed",
+        ) from error
 
 
 def _run(cls: type, path: Path, space: Mapping[str, Any]) -> ModuleType:
@@ -174,6 +193,8 @@ def _run(cls: type, path: Path, space: Mapping[str, Any]) -> ModuleType:
     sys.modules[module.__name__] = module
     try:
         spec.loader.exec_module(module)
+    except HandlerError as error:
+        raise HandlerError(f"{cls.__name__}: {error.message}", strategy=cls.__name__, hint=error.hint) from None
     except NumbaError as error:
         raise HandlerError(
             f"{cls.__name__}: a handler cannot be compiled:\n{_shortened(str(error))}",
@@ -198,10 +219,20 @@ def _shortened(message: str) -> str:
     lines = [line.strip() for line in plain.splitlines()]
     wrong = [line for line in lines if line and not line.startswith(_OF_THE_COMPILER)]
     places = [found for found in re.findall(r"\bat (\S+) \((\d+)\)", plain) if "wrapper_" not in found[0]]
+    own = re.search(r"No implementation of function Function\(<function _(\w+) at", plain)
+    if own is not None and own[1] in vars(Out):
+        wrong = _arguments_of(own[1])
     shown = [f"  {line}" for line in wrong[:_SHOWN_LINES]]
     for file, line in dict.fromkeys(places):
         shown.append(f"  {Path(file).name}:{line}: {linecache.getline(file, int(line)).strip()}")
     return "\n".join(shown)
+
+
+def _arguments_of(wish: str) -> list[str]:
+    """What a method of ``out`` is called with."""
+    expected = ", ".join(list(inspect.signature(getattr(Out, wish)).parameters)[1:])
+    line = f"out.{wish} was called with other arguments than it has; expected out.{wish}({expected})"
+    return [line, *(["orders of compiled handlers are market orders"] if "quantity" in expected else [])]
 
 
 def _lines_with(cls: type, field: object) -> str:

@@ -10,6 +10,7 @@ import hashlib
 import math
 import types
 from collections.abc import Callable
+from enum import EnumMeta, IntEnum
 from typing import Any, Final
 
 import numpy as np
@@ -60,6 +61,12 @@ def _items(value: Any, seen: set[int]) -> list[bytes]:
     return [type(value).__name__.encode(), *(piece for item in items for piece in _pieces(item, seen))]
 
 
+def _codes(value: EnumMeta, _seen: set[int]) -> list[bytes]:
+    if not issubclass(value, IntEnum):
+        raise Unknown(f"enum {value.__name__}")
+    return [f"{value.__name__} {[(name, int(code)) for name, code in value.__members__.items()]}".encode()]
+
+
 def _module(value: types.ModuleType, _seen: set[int]) -> list[bytes]:
     if value not in (math, np):
         raise Unknown(f"module {value.__name__}")  # what is read of it may change without a trace here
@@ -99,6 +106,7 @@ _DESCRIBED: Final[tuple[tuple[Any, Callable[[Any, set[int]], list[bytes]]], ...]
     (types.CodeType, _code),
     (types.FunctionType, _function),
     (types.ModuleType, _module),
+    (EnumMeta, _codes),
     ((types.BuiltinFunctionType, np.ufunc), lambda value, _: [repr(value).encode()]),
 )
 #: What handlers call that is part of the language.

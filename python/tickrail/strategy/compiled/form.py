@@ -26,6 +26,7 @@ HANDLERS: Final[Mapping[str, str]] = {
     "on_timer": "timer",
     "on_order_update": "update",
 }
+_LARGEST: Final = 8  # bytes of a number; numpy's long double is more, and unknown to numba
 KINDS: Final[Mapping[str, Kind]] = {"on_quote": Kind.QUOTE, "on_trade": Kind.TRADE, "on_bar": Kind.BAR}
 
 
@@ -84,7 +85,7 @@ def check_form(cls: type) -> None:
             f"{owner}.{STATE} is {dtype!r}; expected a structured dtype of numbers, such as np.dtype([('x', 'f8')])",
             strategy=owner,
         )
-    _check_flags(owner, dtype)
+    _check_fields(owner, dtype)
     handlers = handlers_of(cls)
     if not kinds_of(handlers):
         raise HandlerError(
@@ -95,15 +96,25 @@ def check_form(cls: type) -> None:
         _check_handler(owner, name, handler)
 
 
-def _check_flags(owner: str, dtype: np.dtype[np.void]) -> None:
-    """Arrays of flags are something that numba cannot take in a record, and says so in its own words only."""
+def _check_fields(owner: str, dtype: np.dtype[np.void], path: str = "") -> None:
+    """Refuse numbers that machine code cannot hold: numba would say so in its own words only, or not at all."""
     for name in dtype.names or ():
-        field = dtype[name]
-        if field.subdtype is not None and field.subdtype[0].kind == "b":
+        field, place = dtype[name], f"{path}{name}"
+        leaf, shape = field.subdtype or (field, ())
+        if leaf.names:
+            _check_fields(owner, leaf, f"{place}.")
+        elif shape and leaf.kind == "b":
             raise HandlerError(
-                f"{owner}.{STATE} has {name!r}, an array of bool, which machine code cannot hold; expected numbers",
+                f"{owner}.{STATE} has {place!r}, an array of bool, which machine code cannot hold; expected numbers",
                 strategy=owner,
-                hint=f"write ({name!r}, 'u1', {field.shape}), and 1 for true",
+                hint=f"write ({name!r}, 'u1', {shape}), and 1 for true",
+            )
+        elif leaf.kind not in "biuf" or not leaf.isnative or leaf.itemsize > _LARGEST or leaf.str[1:] == "f2":
+            raise HandlerError(
+                f"{owner}.{STATE} has {place!r} of type {leaf.str!r}, which machine code cannot hold;"
+                " expected bool, integers or floats in the byte order of this machine",
+                strategy=owner,
+                hint="write 'i8' or 'f8'; texts and times are kept as numbers",
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Any, Final
 
 import numpy as np
@@ -9,7 +10,20 @@ import numpy as np
 from tickrail._native import ABI_VERSION, LAYOUT_VERSION, OUT_CAPACITY
 from tickrail.domain.ticks import BAR_DTYPE, QUOTE_DTYPE, TICK_DTYPE, TRADE_DTYPE
 
-__all__ = ["ANY_DTYPE", "OUT_DTYPE", "TIMER_DTYPE", "UPDATE_DTYPE", "WISH_DTYPE", "layout_text"]
+__all__ = ["ANY_DTYPE", "OUT_DTYPE", "TIMER_DTYPE", "UPDATE_DTYPE", "WISH_DTYPE", "StatusCode", "layout_text"]
+
+
+class StatusCode(IntEnum):
+    """How far an order got: the numbers of ``update.status``, which never change."""
+
+    PENDING = 0
+    ACCEPTED = 1
+    FILLED = 2
+    CANCELED = 3
+    REJECTED = 4
+    SUBMITTED = 5
+    PARTIALLY_FILLED = 6
+    EXPIRED = 7
 
 
 def _any() -> np.dtype[np.void]:
@@ -44,7 +58,7 @@ UPDATE_DTYPE: Final = np.dtype(
         ("spare", "|u1", (6,)),
     ]
 )
-"""A change of an order; ``side`` as ``SideCode``, ``status`` 1 accepted, 2 filled, 3 cancelled, 4 rejected."""
+"""A change of an order; ``side`` as ``SideCode``, ``status`` as ``StatusCode``."""
 WISH_DTYPE: Final = np.dtype(
     [
         ("kind", "<u4"),

@@ -10,15 +10,23 @@ from typing import Any
 
 import numba
 from numba import types
+from numba.core.typing.arraydecl import RecordAttribute
+from numba.core.typing.templates import infer_getattr
 from numba.extending import overload_method
 
 from tickrail._native import OUT_CAPACITY
 from tickrail.strategy.compiled.layouts import OUT_DTYPE
+from tickrail.strategy.compiled.untouched import HandlerCompiler, untouched
 from tickrail.strategy.compiled.wishes import Wish
 
-__all__ = ["OUT_TYPE"]
+__all__ = ["OUT_TYPE", "handler", "untouched"]
 
 OUT_TYPE = numba.from_dtype(OUT_DTYPE)
+
+
+def handler(function: Callable[..., None]) -> Any:
+    """``function`` as numba compiles it for the loop: with Python's exceptions, checked bounds, and ticks only read."""
+    return numba.njit(error_model="python", boundscheck=True, pipeline_class=HandlerCompiler)(function)
 
 
 @numba.njit(error_model="python")
@@ -96,3 +104,21 @@ def _unsubscribe(out, instrument):
 @overload_method(types.Record, "stop")
 def _stop(out):
     return _of_out(out, lambda out: _wish(out, STOP, 0, 0.0, 0, 0, 0))
+
+
+@infer_getattr
+class _Members(RecordAttribute):
+    """Methods and fields of ``out``: numba asks nobody else for a type that has a template of its own.
+
+    In its list for all records the template of fields may stand before our methods, which it refuses as unknown fields:
+    it does where the process compiled anything before this module was imported.
+    """
+
+    key = OUT_TYPE  # type: ignore[assignment]  # numba takes types as well as their classes
+
+    def generic_resolve(self, record: Any, attr: str) -> Any:  # type: ignore[override]
+        """The method, or else the field."""
+        for template in self.context._attributes[types.Record]:
+            if getattr(template, "_attr", None) == attr and (found := template.resolve(record, attr)) is not None:
+                return found
+        return super().generic_resolve(record, attr)

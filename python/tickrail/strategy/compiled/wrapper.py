@@ -1,8 +1,8 @@
 """The source of the C functions around a strategy's handlers.
 
 It is text, written to a file of its own for each strategy: numba keeps machine code on disk for functions that come
-from a file. ``HANDLE_*``, ``STATE`` and ``OUT`` are put into the module before it runs. Exceptions end in the wrappers:
-numba would print what leaves a C callback, and go on.
+from a file. ``HANDLE_*``, ``STATE``, ``OUT`` and ``untouched`` are put into the module before it runs. Exceptions end
+in the wrappers: numba would print what leaves a C callback, and go on.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def batch(ticks, count, state, out):
     own = carray(state, (1,), STATE)
     wishes = carray(out, (1,), OUT)
     try:
-        HANDLE_BATCH(carray(ticks, (count,), ANY), own[0], wishes[0])
+        HANDLE_BATCH(untouched(carray(ticks, (count,), ANY)), own[0], wishes[0])
     except Exception:
         return 1
     return 0

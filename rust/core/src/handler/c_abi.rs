@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 use std::fmt;
 use std::mem::{offset_of, size_of};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use super::{Handler, HandlerError, OUT_CAPACITY, Out, OutRecord, TimerRecord, UpdateRecord};
 use crate::tick::{LAYOUT_VERSION, Tick};
@@ -87,6 +87,21 @@ pub struct CFunctions {
     pub update: Option<UpdateFunction>,
 }
 
+/// Bytes of the largest state that is copied before each call: some ns, and what one call works on is seldom larger.
+pub const REPLAYED_STATE_BYTES: usize = 1_024;
+
+/// What a call that raised had begun with, so that it can be done again by somebody who sees the exception.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failure {
+    /// The state before the call.
+    pub state: Vec<u8>,
+    /// The records that the call was given, up to the one at which it raised.
+    pub input: Vec<u8>,
+}
+
+/// Where a handler leaves its [`Failure`]; locked only then and by who asks.
+pub type FailureSlot = Arc<Mutex<Option<Failure>>>;
+
 /// A strategy made of compiled functions and the state that they share.
 ///
 /// Does not own the state: whoever made it keeps functions and state alive as long as this handler.
@@ -94,6 +109,9 @@ pub struct CFunctions {
 pub struct CHandler {
     functions: CFunctions,
     state: *mut c_void,
+    /// The state before the present call; empty where it is not kept.
+    before: Vec<u8>,
+    failure: FailureSlot,
 }
 
 impl CHandler {
@@ -121,12 +139,42 @@ impl CHandler {
         if state.is_null() {
             return Err(AbiError::Null);
         }
-        Ok(Self { functions, state })
+        Ok(Self { functions, state, before: Vec::new(), failure: FailureSlot::default() })
     }
-}
 
-fn status(code: i64) -> Result<(), HandlerError> {
-    if code == 0 { Ok(()) } else { Err(HandlerError::Raised) }
+    /// Keeps what a failing call began with in `failure`, if the state of `state_bytes` is no larger than
+    /// [`REPLAYED_STATE_BYTES`].
+    ///
+    /// # Safety
+    /// The state has that many bytes.
+    #[must_use]
+    pub unsafe fn keeping(mut self, state_bytes: usize, failure: FailureSlot) -> Self {
+        self.before = vec![0; if state_bytes <= REPLAYED_STATE_BYTES { state_bytes } else { 0 }];
+        self.failure = failure;
+        self
+    }
+
+    #[inline]
+    fn keep(&mut self) {
+        // SAFETY: the contract of `keeping`: the state has as many bytes as `before`, and nobody writes to it now.
+        unsafe { std::ptr::copy_nonoverlapping(self.state.cast::<u8>(), self.before.as_mut_ptr(), self.before.len()) };
+    }
+
+    /// Notes the call that was begun with the kept state and raised at the last of `input`.
+    #[cold]
+    fn raised<T: Copy>(&self, input: &[T]) -> HandlerError {
+        if !self.before.is_empty() {
+            // SAFETY: records of the C interface are plain numbers without padding.
+            let input = unsafe { std::slice::from_raw_parts(input.as_ptr().cast::<u8>(), size_of_val(input)) };
+            let failure = Failure { state: self.before.clone(), input: input.to_vec() };
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+        }
+        HandlerError::Raised
+    }
+
+    fn answer<T: Copy>(&self, code: i64, input: &[T]) -> Result<(), HandlerError> {
+        if code == 0 { Ok(()) } else { Err(self.raised(input)) }
+    }
 }
 
 impl Handler for CHandler {
@@ -137,6 +185,7 @@ impl Handler for CHandler {
     #[inline]
     fn take(&mut self, ticks: &[Tick], out: &mut Out) -> (usize, Result<(), HandlerError>) {
         let Some(take) = self.functions.take else { return (ticks.len(), Ok(())) };
+        self.keep();
         // SAFETY: the contract of `new`; the slice and `out` are alive and of the layout that was compared there.
         let taken = unsafe { take(ticks.as_ptr(), ticks.len() as i64, self.state, out) };
         let count = usize::try_from(taken.unsigned_abs()).unwrap_or(usize::MAX);
@@ -144,24 +193,31 @@ impl Handler for CHandler {
             let message = format!("a compiled function says that it took {taken} of {} ticks", ticks.len());
             return (1, Err(HandlerError::Failed(message)));
         }
-        (count, if taken > 0 { Ok(()) } else { Err(HandlerError::Raised) })
+        (count, if taken > 0 { Ok(()) } else { Err(self.raised(&ticks[..count])) })
     }
 
     fn on_batch(&mut self, ticks: &[Tick], out: &mut Out) -> Result<(), HandlerError> {
+        let Some(batch) = self.functions.batch else { return Ok(()) };
+        self.keep();
         // SAFETY: as in `take`.
-        self.functions
-            .batch
-            .map_or(Ok(()), |batch| status(unsafe { batch(ticks.as_ptr(), ticks.len() as i64, self.state, out) }))
+        let code = unsafe { batch(ticks.as_ptr(), ticks.len() as i64, self.state, out) };
+        self.answer(code, ticks)
     }
 
     fn on_timer(&mut self, timer: &TimerRecord, out: &mut Out) -> Result<(), HandlerError> {
+        let Some(call) = self.functions.timer else { return Ok(()) };
+        self.keep();
         // SAFETY: as in `take`.
-        self.functions.timer.map_or(Ok(()), |call| status(unsafe { call(timer, self.state, out) }))
+        let code = unsafe { call(timer, self.state, out) };
+        self.answer(code, std::slice::from_ref(timer))
     }
 
     fn on_order_update(&mut self, update: &UpdateRecord, out: &mut Out) -> Result<(), HandlerError> {
+        let Some(call) = self.functions.update else { return Ok(()) };
+        self.keep();
         // SAFETY: as in `take`.
-        self.functions.update.map_or(Ok(()), |call| status(unsafe { call(update, self.state, out) }))
+        let code = unsafe { call(update, self.state, out) };
+        self.answer(code, std::slice::from_ref(update))
     }
 }
 
@@ -201,6 +257,29 @@ mod tests {
         let (count, lied) = handler.take(&ticks, &mut out);
         assert!(count == 1 && lied.unwrap_err().to_string().contains("took 6 of 5"));
         assert_eq!(handler.on_batch(&ticks, &mut out), Ok(()), "an absent handler is never called");
+    }
+
+    #[test]
+    fn what_a_failing_call_began_with_is_kept_of_small_states_alone() {
+        let functions = CFunctions { take: Some(counts), ..CFunctions::default() };
+        let ticks = [Tick::quote(1, 0, 1.0, 2.0, 1.0, 1.0); 5];
+        for (bytes, kept) in [(8, true), (REPLAYED_STATE_BYTES + 8, false)] {
+            let mut state = vec![0_i64; bytes / 8];
+            state[0] = 2;
+            let failure = FailureSlot::default();
+            // SAFETY: `counts` keeps the contract; the state has `bytes` and outlives the handler.
+            let mut handler = unsafe {
+                CHandler::new(functions, state.as_mut_ptr().cast(), ABI_VERSION, abi_layout())
+                    .unwrap()
+                    .keeping(bytes, Arc::clone(&failure))
+            };
+            assert_eq!(handler.take(&ticks, &mut Out::new()), (2, Err(HandlerError::Raised)));
+            let found = failure.lock().unwrap().take();
+            assert_eq!(
+                found.map(|one| (one.state, one.input.len())),
+                kept.then(|| (2_i64.to_ne_bytes().to_vec(), 128))
+            );
+        }
     }
 
     #[test]

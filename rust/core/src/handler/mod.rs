@@ -9,7 +9,8 @@ mod out;
 use std::fmt;
 
 pub use c_abi::{
-    ABI_VERSION, AbiError, BatchFunction, CFunctions, CHandler, TakeFunction, TimerFunction, UpdateFunction, abi_layout,
+    ABI_VERSION, AbiError, BatchFunction, CFunctions, CHandler, Failure, FailureSlot, REPLAYED_STATE_BYTES,
+    TakeFunction, TimerFunction, UpdateFunction, abi_layout,
 };
 pub use out::{OUT_CAPACITY, Out, OutRecord, Wish};
 

@@ -8,11 +8,15 @@ mod futex;
 mod pipe;
 mod wait;
 mod waker;
+#[cfg(unix)]
+mod watchdog;
 
 pub use flag::StopFlag;
 pub(crate) use flag::{CONTROL, LIVES, OTHERS, STOP};
 pub use wait::WaitStrategy;
 pub use waker::{MAX_SLICE, WakeReason, Waker};
+#[cfg(unix)]
+pub use watchdog::{DEADLINE_EXCEEDED, Watchdog, WatchdogSettings};
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the tests measure how long a wait took")]

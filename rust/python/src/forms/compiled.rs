@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pyo3::buffer::PyBuffer;
@@ -12,8 +12,8 @@ use pyo3::types::PyBytes;
 use tickrail_core::Kind;
 use tickrail_core::dispatch::Kinds;
 use tickrail_core::handler::{
-    ABI_VERSION, BatchFunction, CFunctions, CHandler, OUT_CAPACITY, TakeFunction, TimerFunction, UpdateFunction,
-    abi_layout,
+    ABI_VERSION, BatchFunction, CFunctions, CHandler, FailureSlot, OUT_CAPACITY, TakeFunction, TimerFunction,
+    UpdateFunction, abi_layout,
 };
 
 use crate::errors::{HandlerError, hinted};
@@ -34,6 +34,7 @@ pub struct CompiledCode {
     layout: String,
     abi_version: u32,
     _owner: Py<PyAny>,
+    failure: FailureSlot,
     /// Whether a loop may be running the functions without the GIL.
     detached: AtomicBool,
     wanted: AtomicBool,
@@ -93,6 +94,7 @@ impl CompiledCode {
             layout,
             abi_version,
             _owner: owner,
+            failure: FailureSlot::default(),
             detached: AtomicBool::new(false),
             wanted: AtomicBool::new(false),
             published: Mutex::default(),
@@ -106,6 +108,13 @@ impl CompiledCode {
         dry_run::check(self.functions, &self.copy(py), &self.kinds).map_err(|message| {
             hinted(py, "HandlerError", &message, "a compiled function writes beyond what it was given")
         })
+    }
+
+    /// What the call that raised began with: the state before it, and the records that it was given up to the one at which it
+    /// raised. ``None`` where none did, or the state is too large to be kept.
+    fn failure<'py>(&self, py: Python<'py>) -> Option<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
+        let slot = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.as_ref().map(|failure| (PyBytes::new(py, &failure.state), PyBytes::new(py, &failure.input)))
     }
 
     /// The state as it stands between two calls of the functions. Any thread; while a run goes on without the GIL, at most a
@@ -126,7 +135,11 @@ impl CompiledCode {
         let state = self.buffer.buf_ptr().cast::<c_void>();
         // SAFETY: whoever made this object vouches for the functions; the run keeps it, and so buffer and code, alive; only the
         // loop's own calls write to the state while they run.
-        unsafe { CHandler::new(self.functions, state, self.abi_version, &self.layout) }.map_err(|error| {
+        let handler = unsafe { CHandler::new(self.functions, state, self.abi_version, &self.layout) };
+        // SAFETY: the buffer is the state.
+        let keeping =
+            |handler: CHandler| unsafe { handler.keeping(self.buffer.len_bytes(), Arc::clone(&self.failure)) };
+        handler.map(keeping).map_err(|error| {
             hinted(py, "HandlerError", &error.to_string(), "compile it anew with this version of tickrail")
         })
     }

@@ -30,6 +30,18 @@ struct Bench {
 
 const GUARD_LINES: usize = GUARD_WORDS / 8;
 
+const UPDATE: UpdateRecord = UpdateRecord {
+    ts_ns: 1,
+    quantity: 1.0,
+    price: 1.0,
+    fee: 0.0,
+    order: 1,
+    instrument: 0,
+    side: 1,
+    status: 1,
+    spare: [0; 6],
+};
+
 impl Bench {
     fn new(state: &[u8]) -> Self {
         let lines = state.len().div_ceil(64) + 2 * GUARD_LINES;
@@ -44,10 +56,20 @@ impl Bench {
         self.state[GUARD_LINES..].as_mut_ptr().cast()
     }
 
-    fn run(&mut self, what: &str, call: impl FnOnce(*mut c_void, *mut Out) -> i64) -> Result<(), String> {
+    /// `read` is what the function may only look at.
+    fn run<T: Copy>(
+        &mut self,
+        what: &str,
+        read: &[T],
+        call: impl FnOnce(*const T, *mut c_void, *mut Out) -> i64,
+    ) -> Result<(), String> {
         let (state, out) = (self.state_at(), &raw mut self.out.out);
         // What it answers and asks for means nothing here: the input is made up.
-        call(state, out);
+        let shown = read.to_vec();
+        call(shown.as_ptr(), state, out);
+        if bytes_of(&shown) != bytes_of(read) {
+            return Err(format!("{what} wrote into the record that it was shown in a dry run: others read it too"));
+        }
         let damage = if !self.state_is_whole() {
             "its state"
         } else if self.out.before.iter().chain(&self.out.after).any(|&word| word != GUARD) {
@@ -79,20 +101,25 @@ fn ticks(kinds: &[u8]) -> Vec<Tick> {
     kinds.iter().flat_map(|kind| [made(kind), made(kind)]).collect()
 }
 
+/// The bytes of plain records.
+fn bytes_of<T: Copy>(records: &[T]) -> &[u8] {
+    // SAFETY: called with records of the C interface alone, which are plain numbers without padding.
+    unsafe { std::slice::from_raw_parts(records.as_ptr().cast(), size_of_val(records)) }
+}
+
 fn with_ticks(
     function: unsafe extern "C" fn(*const Tick, i64, *mut c_void, *mut Out) -> i64,
-    ticks: &[Tick],
-) -> impl FnOnce(*mut c_void, *mut Out) -> i64 {
-    // SAFETY: the records are alive; state and out have the size and alignment that a run gives them.
-    move |state, out| unsafe { function(ticks.as_ptr(), ticks.len() as i64, state, out) }
+    count: usize,
+) -> impl FnOnce(*const Tick, *mut c_void, *mut Out) -> i64 {
+    // SAFETY: `count` records are alive; state and out have the size and alignment that a run gives them.
+    move |ticks, state, out| unsafe { function(ticks, count as i64, state, out) }
 }
 
 fn with_record<T>(
     function: unsafe extern "C" fn(*const T, *mut c_void, *mut Out) -> i64,
-    record: T,
-) -> impl FnOnce(*mut c_void, *mut Out) -> i64 {
+) -> impl FnOnce(*const T, *mut c_void, *mut Out) -> i64 {
     // SAFETY: as in `with_ticks`.
-    move |state, out| unsafe { function(&record, state, out) }
+    move |record, state, out| unsafe { function(record, state, out) }
 }
 
 /// Calls each function with nothing and with two records of each of `kinds`.
@@ -100,30 +127,18 @@ pub fn check(functions: CFunctions, state: &[u8], kinds: &[u8]) -> Result<(), St
     let mut bench = Bench::new(state);
     let ticks = ticks(kinds);
     if let Some(take) = functions.take {
-        bench.run("on_tick", with_ticks(take, &[]))?;
-        ticks.chunks(1).try_for_each(|one| bench.run("on_tick", with_ticks(take, one)))?;
+        bench.run("on_tick", &[], with_ticks(take, 0))?;
+        ticks.chunks(1).try_for_each(|one| bench.run("on_tick", one, with_ticks(take, 1)))?;
     }
     if let Some(batch) = functions.batch {
-        bench.run("on_batch", with_ticks(batch, &[]))?;
-        bench.run("on_batch", with_ticks(batch, &ticks))?;
+        bench.run("on_batch", &[], with_ticks(batch, 0))?;
+        bench.run("on_batch", &ticks, with_ticks(batch, ticks.len()))?;
     }
     if let Some(timer) = functions.timer {
-        bench.run("on_timer", with_record(timer, TimerRecord { ts_ns: 1, tag: 1, count: 1 }))?;
+        bench.run("on_timer", &[TimerRecord { ts_ns: 1, tag: 1, count: 1 }], with_record(timer))?;
     }
     if let Some(update) = functions.update {
-        let (spare, price) = ([0; 6], 1.0);
-        let record = UpdateRecord {
-            ts_ns: 1,
-            quantity: 1.0,
-            price,
-            fee: 0.0,
-            order: 1,
-            instrument: 0,
-            side: 1,
-            status: 1,
-            spare,
-        };
-        bench.run("on_order_update", with_record(update, record))?;
+        bench.run("on_order_update", &[UPDATE], with_record(update))?;
     }
     Ok(())
 }

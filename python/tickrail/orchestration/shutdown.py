@@ -1,0 +1,113 @@
+"""``Shutdown``: signals, the deadline, and what the process says when it ends. For the command line only.
+
+A wake-up descriptor carries signal numbers from the interpreter's own handler, which runs in C at once, to a native
+thread that needs no interpreter: it stops the loop, tells the service supervisor, and ends the process where its time
+is over. In a notebook or a library nothing of this is installed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import signal
+import socket
+import sys
+import threading
+from types import FrameType, TracebackType
+from typing import Any, Final, Self
+
+from tickrail._native import Watchdog
+from tickrail.orchestration.tick_dispatcher import TickDispatcher
+
+__all__ = ["DEADLINE_S", "HURRY_S", "Shutdown"]
+
+DEADLINE_S: Final = 25.0
+"""From the first signal to the end of the process; Kubernetes kills after 30."""
+HURRY_S: Final = 3.0
+"""From the second signal to the end of the process: finalisers still run."""
+STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+class Shutdown:
+    """Bounds the end of a process, from before its run begins until everything is closed. A context manager.
+
+    Args:
+        deadline_s: How long a shutdown may take.
+        hurry_s: How long it may still take after a second signal.
+        notify: Where a service supervisor listens (``NOTIFY_SOCKET``).
+
+    On another thread than the main one, which no signal reaches, nothing is installed and nothing is bounded.
+
+    Thread safety: one thread.
+    """
+
+    def __init__(self, *, deadline_s: float = DEADLINE_S, hurry_s: float = HURRY_S, notify: str | None = None) -> None:
+        self._deadline_s, self._hurry_s, self._notify = deadline_s, hurry_s, notify
+        self._before: dict[signal.Signals, Any] = {}
+        self._dog: Watchdog | None = None
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        self._reading, self._writing = socket.socketpair()
+        self._writing.setblocking(False)
+        with contextlib.suppress(AttributeError, RuntimeError, ValueError):  # no such signal, or no stderr to write to
+            faulthandler.register(signal.SIGQUIT, file=sys.__stderr__ or sys.stderr, all_threads=True)
+        self._dog = Watchdog(
+            self._reading.fileno(),
+            deadline_s=self._deadline_s,
+            hurry_s=self._hurry_s,
+            dump_signal=int(signal.SIGQUIT),
+            notify=self._notify,
+        )
+        self._dog.set_phase("it starts")
+        self._before_fd = signal.set_wakeup_fd(self._writing.fileno(), warn_on_full_buffer=False)
+        for one in STOPPING:
+            self._before[one] = signal.signal(one, _leave_it_to_the_watchdog)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._dog is None:
+            return
+        signal.set_wakeup_fd(self._before_fd)
+        for one, handler in self._before.items():
+            signal.signal(one, handler)
+        self._writing.send(b"\0")
+        self._dog.close()
+        self._reading.close()
+        self._writing.close()
+        with contextlib.suppress(AttributeError):
+            faulthandler.unregister(signal.SIGQUIT)
+
+    @property
+    def signals(self) -> list[int]:
+        """The signals that have come, in their order."""
+        return [] if self._dog is None else self._dog.signals
+
+    def attach(self, dispatcher: TickDispatcher) -> None:
+        """Stop the run of ``dispatcher`` at the first signal, and say that the process is ready."""
+        if self._dog is not None:
+            self._dog.attach(dispatcher._native)
+            self._dog.set_phase("a handler or on_stop has not returned")
+            self._dog.notify("READY=1")
+
+    def phase(self, phase: str) -> None:
+        """Say what the process is doing, for the report of a shutdown that takes too long."""
+        if self._dog is not None:
+            self._dog.set_phase(phase)
+
+    def exit_code(self, code: int) -> int:
+        """What the process ends with, whose run alone would mean ``code``.
+
+        0 where it was drained after SIGTERM, 130 after SIGINT, 143 where a second signal was needed.
+        """
+        signals = self.signals
+        if len(signals) > 1 or signals[:1] == [signal.SIGINT]:
+            return 128 + signals[0]
+        return code
+
+
+def _leave_it_to_the_watchdog(number: int, frame: FrameType | None) -> None:
+    """Nothing is raised in the midst of whatever runs: a run that is stopped stops between two steps."""

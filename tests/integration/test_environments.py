@@ -1,0 +1,133 @@
+"""A mock strategy from ``config/`` in all three environments: order, wiring, graph, whatever the hash seed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tickrail
+from tickrail import RuntimeBootstrapper, testing
+from tickrail._native import TickFileWriter
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENTS = ("backtest", "paper", "live")
+MODULE = """
+    from tickrail import Inject, Provider, Strategy
+    from tickrail.ports import TelemetryPort
+
+    class Prices:
+        pass
+
+    services = Provider().singleton(Prices)
+    calls = []
+
+    class Mock(Strategy):
+        size: float = 1.0
+        prices: Inject[Prices]
+
+        def on_start(self):
+            calls.append(f"start {self.name}")
+            self.started_ns = self.clock.now_ns
+
+        def on_tick(self, tick):
+            self.telemetry.metric("ticks")
+
+        def on_stop(self):
+            calls.append(f"stop {self.name}")
+"""
+STRATEGIES = """
+    [runtime]
+    modules = ["mock_module:services"]
+    [strategies.hedge]
+    class = "mock_module:Mock"
+    after = ["main"]
+    [strategies.main]
+    class = "mock_module:Mock"
+    [strategies.ema-eurusd]
+    enabled = false
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Path]:
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    (tmp_path / "config" / "base" / "zz_mock.toml").write_text(textwrap.dedent(STRATEGIES))
+    (tmp_path / "mock_module.py").write_text(textwrap.dedent(MODULE))
+    (tmp_path / "data").mkdir()
+    with TickFileWriter(tmp_path / "data" / "demo.ticks") as writer:
+        writer.append_ticks(testing.quotes(2_000))
+        writer.commit()
+    yield tmp_path
+    sys.modules.pop("mock_module", None)
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_it_starts_and_stops_in_order_with_its_services(project: Path, env: str) -> None:
+    before = set(threading.enumerate())
+    with RuntimeBootstrapper(env, root=project / "config", environ={}).bootstrap() as runtime:
+        import mock_module
+
+        assert runtime.start_order == ("main", "hedge")
+        strategies = runtime.dispatcher.strategies
+        shared = runtime.container.get(mock_module.Prices)
+        assert all(one.prices is shared for one in strategies.values())  # type: ignore[attr-defined]
+        assert list(runtime.phases.took_ns) == [
+            *("build container", "construct strategies", "validate ports and graph", "pre-start checks", "initialise"),
+        ]
+        result = runtime.run()
+        assert strategies["main"].telemetry.counters["ticks"] == 2 * result.ticks  # type: ignore[attr-defined]
+    assert result.ok, result.errors
+    assert result.ticks == (2_000 if env == "backtest" else 5_000)
+    assert mock_module.calls == ["start main", "start hedge", "stop hedge", "stop main"]
+    assert set(threading.enumerate()) <= before, "a thread was left running"
+
+
+def test_order_and_graph_are_the_same_under_any_hash_seed(project: Path) -> None:
+    program = (
+        "from tickrail import RuntimeBootstrapper\n"
+        f"for env in {ENVIRONMENTS!r}:\n"
+        "    with RuntimeBootstrapper(env, environ={}).bootstrap() as runtime:\n"
+        "        print(env, runtime.start_order, runtime.graph_hash, runtime.run().digest)\n"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=project,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=100,
+        ).stdout
+        for seed in ("0", "1", "77")
+    }
+    (one,) = said
+    assert len(one.splitlines()) == 3
+
+
+def test_two_runtimes_of_one_process_share_nothing(project: Path) -> None:
+    root = project / "config"
+    with (
+        RuntimeBootstrapper("backtest", root=root, environ={}).bootstrap() as first,
+        RuntimeBootstrapper("paper", root=root, environ={}).bootstrap() as second,
+    ):
+        results: dict[str, tickrail.Result] = {}
+        threads = [
+            threading.Thread(target=lambda name=name, one=one: results.update({name: one.run()}))
+            for name, one in {"first": first, "second": second}.items()
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        services = [one.dispatcher.strategies["main"].prices for one in (first, second)]  # type: ignore[attr-defined]
+    assert services[0] is not services[1]
+    assert {name: result.ticks for name, result in results.items()} == {"first": 2_000, "second": 5_000}
