@@ -33,8 +33,8 @@ def build_name() -> str:
 def claimed(loaded: LoadedConfig, build: str) -> Iterator[Path]:
     """Hold the run directory of a configuration; the file says who holds it, and the system lets go of it at any end.
 
-    The lock belongs to the open file, not to its existence: what a process that was killed leaves behind holds nobody. A
-    folder that is made here goes again where the start fails.
+    The lock belongs to the open file, not to its existence: what a process that was killed leaves behind holds nobody.
+    A folder that is made here goes again where the start fails.
 
     Raises:
         RunDirectoryInUse: Another run holds it.
