@@ -190,11 +190,11 @@ fn faults_name_their_line_after_what_is_right_before() {
     assert_eq!(reader.next_batch().unwrap_err(), error, "it stays");
     let fault = |text: &str| read(text, &[CellKind::Number; 2], QUOTED).unwrap_err();
     assert_eq!(fault("1,2\n3,4,5\n").to_string(), "expected 2 columns, as in the first row; here are 3: 3,4,5");
-    assert_eq!(fault("1,x\n").to_string(), "column 'c1': to double: invalid value 'x'");
+    assert_eq!(fault("1,x\n").to_string(), "column 'c1': expected a number; there is 'x'");
     assert_eq!(fault("1,\"2\n3,4\n"), CsvError::Unclosed { line: 1 });
     let bare = Form { quoted: false, ..QUOTED };
     let error = read("\"1\",2\n", &[CellKind::Number; 2], bare).unwrap_err();
-    assert_eq!(error.to_string(), "column 'c0': to double: invalid value '\"1\"'");
+    assert_eq!(error.to_string(), "column 'c0': expected a number; there is '\"1\"'");
     let long = fault(&format!("{},1\n", "9x".repeat(300)));
     assert!(long.to_string().len() < 200, "{long}");
 }
