@@ -23,6 +23,7 @@ The tree; each class carries its facts as attributes and, where there is one, th
     │   ├── Throttled                not sent: too many requests
     │   ├── ConnectivityError        not known whether it arrived
     │   └── Unsupported              not sent: the adapter lacks the capability
+    ├── TimerRefused             a timer that was never set: past, interval, end, name, number (also a ValueError)
     ├── OrderRefused             an order that never left: quantity, instrument, state (also a ValueError)
     ├── IllegalTransition        a lifecycle operation that the present state does not allow
     ├── StateError               what a strategy keeps between two lives cannot be read or written
@@ -99,6 +100,7 @@ __all__ = [
     "Throttled",
     "TickFileError",
     "TickrailError",
+    "TimerRefused",
     "UnknownEnvironment",
     "Unsupported",
     "WiringError",
@@ -126,19 +128,11 @@ class TickrailError(Exception):
         self.message = message
         self.hint = hint
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Not by calling the class again: what it asks for by keyword does not stand in ``args``.
-        return _restored, (type(self), self.args, self.__dict__)
+    def __reduce__(self) -> tuple[Any, ...]:  # without ``__init__``: what it asks for by keyword is not in ``args``
+        return type(self).__new__, (type(self), *self.args), {**self.__dict__, "args": self.args}
 
     def __str__(self) -> str:
         return self.message if self.hint is None else f"{self.message}\n  hint: {self.hint}"
-
-
-def _restored(cls: type[TickrailError], args: tuple[Any, ...], facts: dict[str, Any]) -> TickrailError:
-    error = cls.__new__(cls, *args)
-    error.args = args
-    error.__dict__.update(facts)
-    return error
 
 
 class ConfigError(TickrailError):
@@ -416,6 +410,10 @@ class OrderRefused(TickrailError, ValueError):
     """The order was refused before it left the strategy."""
 
 
+class TimerRefused(TickrailError, ValueError):
+    """The timer was not set: a start in the past, too short an interval, a name that is taken, too many timers."""
+
+
 class IllegalTransition(TickrailError):
     """The lifecycle does not allow this operation in the present state.
 
@@ -499,12 +497,7 @@ class CommandError(TickrailError):
 
 
 class DuplicateHandler(CommandError):
-    """A command type would have two handlers, or two types one name.
-
-    Attributes:
-        first: Where the first was registered.
-        second: Where the second was.
-    """
+    """A command type would have two handlers, or two types one name; ``first`` and ``second`` say where."""
 
     def __init__(
         self, message: str, *, command: str = "", first: str = "", second: str = "", hint: str | None = None
@@ -536,11 +529,7 @@ class CommandRefused(CommandError):
 
 
 class CommandTimeout(CommandError, TimeoutError):
-    """There was no answer in time.
-
-    Attributes:
-        timeout_s: How long the sender waited.
-    """
+    """There was no answer in time; ``timeout_s`` is how long the sender waited."""
 
     def __init__(self, message: str, *, timeout_s: float, command: str = "", hint: str | None = None) -> None:
         super().__init__(message, command=command, hint=hint)

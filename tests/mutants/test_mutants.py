@@ -1,5 +1,9 @@
 """The seeded faults fit the sources, and the script that seeds them works; ``make mutants`` runs all of them."""
 
+import tomllib
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 import mutants
@@ -47,3 +51,12 @@ def test_only_a_model_that_ran_and_failed_has_caught_it(code: int, output: str, 
 def test_some_faults_are_caught(capsys: pytest.CaptureFixture[str]) -> None:
     assert mutants.main(["--quick"]) == 0, capsys.readouterr()
     assert "3 of 3 seeded faults were caught" in capsys.readouterr().out
+
+
+def test_whole_runs_are_built_with_what_the_core_is_built_with() -> None:
+    def dependencies(folder: Path) -> dict[str, Any]:
+        manifest = tomllib.loads((folder / "Cargo.toml").read_text())
+        unix = manifest.get("target", {}).get("cfg(unix)", {}).get("dependencies", {})
+        return {name: what for name, what in (manifest["dependencies"] | unix).items() if name != "shuttle"}
+
+    assert dependencies(mutants.MODELS / "schedules") == dependencies(mutants.CORE)

@@ -58,7 +58,7 @@ def test_before_the_run_there_is_nothing_and_after_it_everything() -> None:
     run.run()
     accounts = run.accounts()
     assert accounts.balanced
-    assert (accounts.inputs, accounts.position) == (1_000, run.stats()["steps"])
+    assert (accounts.inputs, accounts.position) == (1_000, run.result().stats["steps"])
     assert accounts.strategies["counts"] == StrategyAccount(state="STOPPED", published=1_000, delivered=1_000)
     assert run.result().strategies[0].accounts == accounts.strategies["counts"].to_dict()
 

@@ -379,7 +379,7 @@ def test_timers_call_back_and_cancel() -> None:
 
     class Timed(_native.StrategyCore):
         def on_start(self) -> None:
-            self.every = self.schedule_every(1_000, lambda event: fired.append((event.ts_ns, event.count)))
+            self.every = self.schedule_every(1_000, lambda event: fired.append((event.due_ns, event.count)))
             self.schedule_at(3_500)
 
         def on_tick(self, tick: _native.Tick) -> None:
@@ -388,7 +388,7 @@ def test_timers_call_back_and_cancel() -> None:
         def on_timer(self, event: _native.TimerEvent) -> None:
             assert self.now_ns == 3_500
             self.every.cancel()
-            fired.append((event.ts_ns, -1))
+            fired.append((event.due_ns, -1))
 
     run = dispatcher(array([1_000, 1_500, 9_000]))
     run.register(Timed(), "timed")
@@ -408,7 +408,6 @@ def test_timers_call_back_and_cancel() -> None:
         (lambda s: s.target(EURUSD, float("inf")), "quantity is inf"),
         (lambda s: s.buy("GBPUSD.NOWHERE", 1.0), 'the run has no instrument "GBPUSD.NOWHERE"'),
         (lambda s: s.cancel(99), "no order number 99"),
-        (lambda s: s.schedule_every(10), "interval_ns is 10: expected at least 1000"),
     ],
 )
 def test_requests_that_make_no_sense_are_refused_on_the_spot(act: Any, message: str) -> None:

@@ -52,7 +52,7 @@ def test_its_return_stops_the_strategy_and_what_it_asked_for_stands() -> None:
             self.buy(tick.instrument, 1.0)
 
         def on_timer(self, event: _native.TimerEvent) -> None:
-            self.log.append(event.ts_ns)
+            self.log.append(event.due_ns)
 
     strategy, other = Leaves(), Recorder()
     run = dispatcher(array([1, 2, 3, 5_000]))

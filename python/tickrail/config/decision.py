@@ -15,7 +15,7 @@ from tickrail.config.models import RuntimeConfig
 __all__ = ["decision_digest", "decision_part"]
 
 SETTINGS_WITHOUT_EFFECT: Final = {
-    *("run_dir", "exclusive", "slice_ticks", "always_fresh", "state_dir", "log"),
+    *("run_dir", "exclusive", "slice_ticks", "always_fresh", "sample_every", "state_dir", "log"),
     *("checks", "adapter_prefixes", "phase_deadline_ns", "hook_deadline_ns"),
 }
 WITH_SECRETS: Final = ("feeds", "venues", "strategies")

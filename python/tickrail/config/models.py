@@ -41,6 +41,7 @@ __all__ = [
 
 UINT32_MAX = 2**32 - 1
 INT64_MAX = 2**63 - 1
+MAX_SAMPLE_EVERY = 2**30  # rounded up to a power of two it still fits 32 bits
 
 
 class _Table(BaseModel):
@@ -57,6 +58,7 @@ class RuntimeSettings(_Table):
         slice_ticks: Ticks that a source hands the loop at once; never changes a result.
         run_dir: Folder for the result folders; placed as the paths of feeds are.
         always_fresh: Hand out a new tick object for every tick, kept or not; never changes a result.
+        sample_every: Measure handlers on each so-manyth tick, rounded up to a power of two; 0 measures nothing.
         modules: Providers of services, each as ``module:attribute``.
         checks: Functions that are asked before the start, each as ``module:function``.
         adapter_prefixes: Packages that adapters may come from which are named as ``module:Class``.
@@ -73,6 +75,7 @@ class RuntimeSettings(_Table):
     slice_ticks: Annotated[int, Field(ge=1, le=65_536)] = 4_096
     run_dir: PathText = Path("runs")
     always_fresh: bool = False
+    sample_every: Annotated[int, Field(ge=0, le=MAX_SAMPLE_EVERY)] = 0
     modules: Annotated[tuple[ClassPath, ...], PathList] = ()
     checks: Annotated[tuple[ClassPath, ...], PathList] = ()
     adapter_prefixes: Annotated[tuple[ModulePath, ...], PathList] = ()

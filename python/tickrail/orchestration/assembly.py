@@ -359,6 +359,7 @@ class Assembly:
             slice_ticks=min(runtime.slice_ticks, SLICE_TICKS) if parts.live else runtime.slice_ticks,
             live="spin_then_park" if parts.live else None,
             always_fresh=runtime.always_fresh,
+            sample_every=runtime.sample_every,
             io=self.io,
         )
         for name, array in parts.arrays.items():

@@ -20,6 +20,7 @@ from tickrail.orchestration.sources import Data, named_arrays, order_key
 from tickrail.orchestration.tick_dispatcher import DigestMode, Progress, TickDispatcher
 from tickrail.orchestration.trading import Trading
 from tickrail.report.result import Result, Status
+from tickrail.report.stats import RuntimeStats
 from tickrail.strategy.strategy import Strategy
 
 __all__ = [
@@ -157,7 +158,7 @@ class PullStrategy(Strategy):
     def on_start(self) -> None:
         """Begin with nothing seen."""
         self.updates: deque[OrderUpdate] = deque(maxlen=KEPT_EVENTS)
-        self.timers: deque[TimerEvent] = deque(maxlen=KEPT_EVENTS)
+        self.fired: deque[TimerEvent] = deque(maxlen=KEPT_EVENTS)
         self.events: deque[SpawnResult] = deque(maxlen=KEPT_EVENTS)
 
     def on_order_update(self, update: OrderUpdate) -> None:
@@ -166,7 +167,7 @@ class PullStrategy(Strategy):
 
     def on_timer(self, event: TimerEvent) -> None:
         """Keep it for ``PullRun.take_timers``."""
-        self.timers.append(event)
+        self.fired.append(event)
 
     def on_event(self, event: SpawnResult) -> None:
         """Keep it for ``PullRun.take_events``."""
@@ -196,7 +197,10 @@ class PullRun:
         self.round_price = strategy.round_price
         self.round_quantity = strategy.round_quantity
         self.schedule_at = strategy.schedule_at
+        self.schedule_after = strategy.schedule_after
         self.schedule_every = strategy.schedule_every
+        self.cancel_timer = strategy.cancel_timer
+        self.timers = strategy.timers
         self.spawn = strategy.spawn
         self.subscribe = strategy.subscribe
         self.unsubscribe = strategy.unsubscribe
@@ -235,8 +239,8 @@ class PullRun:
 
     def take_timers(self) -> list[TimerEvent]:
         """Timers without a callable that fired since the last call, at most the last 65,536."""
-        taken = list(self._strategy.timers)
-        self._strategy.timers.clear()
+        taken = list(self._strategy.fired)
+        self._strategy.fired.clear()
         return taken
 
     def take_events(self) -> list[SpawnResult]:
@@ -246,9 +250,24 @@ class PullRun:
         return taken
 
     def __iter__(self) -> Iterator[Tick]:
+        self._check_started()
+        return self._dispatcher.pulls()
+
+    def until(self, until: TimeLike) -> Iterator[Tick]:
+        """The ticks up to ``until``, and no further: ``for tick in run.until("2024-01-31T10:00"): ...``.
+
+        Timers of that time have fired when they are taken, and the clock stands there.
+        """
+        self._check_started()
+        return self._dispatcher.until(until)
+
+    def stats(self) -> RuntimeStats:
+        """Accounts and measured times so far."""
+        return self._dispatcher.stats()
+
+    def _check_started(self) -> None:
         if not self._started:
             raise RuntimeError("a run is pulled within its block: with tickrail.open_run(...) as run: for tick in run")
-        return self._dispatcher.pulls()
 
     def __enter__(self) -> Self:
         if self._started:

@@ -8,7 +8,7 @@ import json
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,12 +34,14 @@ def claimed(loaded: LoadedConfig, build: str) -> Iterator[Path]:
     """Hold the run directory of a configuration; the file says who holds it, and the system lets go of it at any end.
 
     The lock belongs to the open file, not to its existence: what a process that was killed leaves behind holds nobody.
+    A folder that is made here goes again where the start fails.
 
     Raises:
         RunDirectoryInUse: Another run holds it.
         OSError: It cannot be written to.
     """
     folder = loaded.config.runtime.run_dir
+    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     mine = _facts(loaded, build)
     handle = os.open(folder / CLAIM, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -51,10 +53,22 @@ def claimed(loaded: LoadedConfig, build: str) -> Iterator[Path]:
         text = json.dumps(mine).encode()
         os.ftruncate(handle, 0)
         os.pwrite(handle, text, 0)
-        yield folder
+        try:
+            yield folder
+        except BaseException:
+            if is_new:
+                _remove(folder)
+            raise
         os.ftruncate(handle, 0)
     finally:
         os.close(handle)
+
+
+def _remove(folder: Path) -> None:
+    """Nothing is left of a start that failed, unless somebody has put something there meanwhile."""
+    with suppress(OSError):
+        (folder / CLAIM).unlink()
+        folder.rmdir()
 
 
 def _facts(loaded: LoadedConfig, build: str) -> dict[str, Any]:

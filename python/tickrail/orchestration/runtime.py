@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self, Unpack
 
 from tickrail.config import LoadedConfig, RuntimeConfig
+from tickrail.domain.time import TimeLike
 from tickrail.errors import IllegalTransition, RunFailed
 from tickrail.orchestration.backtest import run_to_result
 from tickrail.orchestration.command_bus import CommandBus
@@ -17,8 +18,9 @@ from tickrail.orchestration.live import SWITCH_INTERVAL_S, switch_interval
 from tickrail.orchestration.live_feeds import LiveFeeds
 from tickrail.orchestration.lives import Lives, PauseMode, Receipt
 from tickrail.orchestration.phases import Phase, Phases
-from tickrail.orchestration.tick_dispatcher import Progress, TickDispatcher
+from tickrail.orchestration.tick_dispatcher import Progress, Step, TickDispatcher
 from tickrail.report.result import Result
+from tickrail.report.stats import RuntimeStats
 
 if TYPE_CHECKING:
     import asyncio
@@ -59,6 +61,7 @@ class Runtime:
         self._undo = undo
         self._live = live or LiveFeeds()
         self._began = False
+        self._by_hand = False
         self._closed = False
 
     @property
@@ -132,6 +135,56 @@ class Runtime:
             raise _not_started(started.failed, result)
         return result
 
+    def run_until(self, until: TimeLike) -> bool:
+        """Take everything up to ``until``, ticks and then timers of that time too; the clock then stands there.
+
+        For tests and notebooks, in a simulation; ``run`` goes on from there to the end of the data, ``finish`` ends the
+        run. The first call starts the strategies.
+
+        Returns:
+            Whether the run goes on; false where it was stopped.
+
+        Raises:
+            ValueError: ``until`` lies before the clock.
+            IllegalTransition: It ran before, or is closed.
+            RunFailed: The run could not go on.
+        """
+        self._check_unused()
+        self._by_hand = True
+        return self.dispatcher.run_until(until)
+
+    def step(self) -> Step | None:
+        """Take the next input, a tick, a timer or an order update, and say what it was; ``None``: nothing is left.
+
+        Raises:
+            IllegalTransition: It ran before, or is closed.
+            RunFailed: The run could not go on.
+        """
+        self._check_unused()
+        self._by_hand = True
+        return self.dispatcher.step()
+
+    def finish(self) -> Result:
+        """End a run by hand where it stands, and return what came of it.
+
+        Raises:
+            IllegalTransition: It was not driven by ``run_until`` or ``step``, ran before, or is closed.
+        """
+        self._begin()
+        if not self._by_hand:
+            raise IllegalTransition(
+                "this runtime has not begun: there is nothing to finish",
+                state="new",
+                operation="finish",
+                hint="drive it by run_until() or step() before, or let it run()",
+            )
+        self.dispatcher.finish()
+        return self.dispatcher.result(configuration=self.config.model_dump(mode="json", by_alias=True))
+
+    def stats(self) -> RuntimeStats:
+        """How the run is doing: accounts and measured times of every strategy and feed. Any thread, at any time."""
+        return self.dispatcher.stats()
+
     async def run_async(self, progress: Progress | None = None) -> Result:
         """The same on a worker thread, while the caller's loop goes on; cancelling it stops the run first.
 
@@ -176,6 +229,10 @@ class Runtime:
         self.close()
 
     def _begin(self) -> None:
+        self._check_unused()
+        self._began = True
+
+    def _check_unused(self) -> None:
         if self._began or self._closed:
             state = "closed" if self._closed else "used"
             raise IllegalTransition(
@@ -184,7 +241,6 @@ class Runtime:
                 operation="run",
                 hint="bootstrap another one; strategies are made anew for it",
             )
-        self._began = True
 
     def _run_into(
         self, loop: asyncio.AbstractEventLoop, done: asyncio.Future[Result], progress: Progress | None

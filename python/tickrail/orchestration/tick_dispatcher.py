@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 import numpy as np
 
@@ -21,15 +21,20 @@ from tickrail._native import (
     Recording,
     Tick,
     TickArray,
+    meters,
     open_lanes,
     operations,
+    pull_until,
     record_commands,
     recording_header,
     replay_commands,
+    run_until,
+    step,
 )
 from tickrail.domain.changes import StateChange
 from tickrail.domain.near import did_you_mean
 from tickrail.domain.positions import Position
+from tickrail.domain.time import TimeLike, parse_ns
 from tickrail.domain.venue_terms import VenueTerms
 from tickrail.errors import DataError, HandlerError, ParameterError
 from tickrail.orchestration.feeds import Backwards, Feed, Numbering, Policy, RatePolicy, Trades, feed_settings
@@ -40,6 +45,7 @@ from tickrail.orchestration.spawner import SPAWN_TIMEOUT_S, Spawner
 from tickrail.ports.state_store import StateStorePort
 from tickrail.report.accounts import Accounts, StrategyAccount
 from tickrail.report.result import Result, Status, StrategyError, StrategyResult
+from tickrail.report.stats import RuntimeStats
 from tickrail.strategy.compiled.form import is_compiled
 from tickrail.strategy.strategy import Strategy, check_ready, parameters_of
 
@@ -48,10 +54,11 @@ if TYPE_CHECKING:
     from tickrail.orchestration.control import Control
     from tickrail.strategy.compiled.code import Compiled
 
-__all__ = ["DigestMode", "Progress", "TickDispatcher", "WhenLagging"]
+__all__ = ["DigestMode", "Progress", "Step", "TickDispatcher", "WhenLagging"]
 
 Progress: TypeAlias = Callable[[int, int | None], object]
 WhenLagging: TypeAlias = Literal["skip_to_latest", "conflate", "fail"]
+Step: TypeAlias = Literal["tick", "timer", "order_update", "venue", "result", "command"]
 DigestMode: TypeAlias = Literal["events", "full"]
 COMPILED_RAISED: Final = "the compiled handler raised"  # all that machine code says
 ENDS: dict[str | None, Status] = {"end": "complete", "stopped": "stopped", "interrupted": "interrupted"}
@@ -71,6 +78,7 @@ class TickDispatcher:
         config_digest: What else decides results, as a hash.
         slice_ticks: Ticks that a source hands the loop at once; never changes a result.
         always_fresh: Hand out a new object for each tick, kept or not; never changes a result.
+        sample_every: Measure handlers on each so-manyth tick, rounded up to a power of two; 0 measures nothing.
         live: Makes a live run, over feeds that are published into; how its loop waits, as in ``open_live``.
         venues: How simulated venues behave, by name; one that is not named behaves as ``VenueTerms()`` says.
         io: Where coroutines of ``Strategy.spawn`` run; ``None`` makes a thread of the run's own, which ends with it.
@@ -94,6 +102,7 @@ class TickDispatcher:
         config_digest: bytes = b"",
         slice_ticks: int = 4_096,
         always_fresh: bool = False,
+        sample_every: int = 0,
         live: str | None = None,
         venues: Mapping[str, VenueTerms] | None = None,
         io: IoThread | None = None,
@@ -119,6 +128,7 @@ class TickDispatcher:
             config_digest=config_digest,
             slice_ticks=slice_ticks,
             always_fresh=always_fresh,
+            sample_every=sample_every,
             live=live,
             venues={name: terms.native() for name, terms in (venues or {}).items()},
             spawner=spawner,
@@ -283,6 +293,40 @@ class TickDispatcher:
         finally:
             self._leave_io()
 
+    def run_until(self, until: TimeLike) -> bool:
+        """Take everything up to ``until``, ticks and then timers of that time too; the clock then stands there.
+
+        For tests and notebooks. The first call starts the strategies. Beyond the end of the data timers go on, and the
+        run is not ended: ``run`` or ``finish`` does that. Wherever a run is cut, it does the same as in one go; what a
+        batch subscriber has collected stays collected.
+
+        Returns:
+            Whether the run goes on; false where it was stopped.
+
+        Raises:
+            ValueError: ``until`` lies before the clock.
+            RunFailed: The run could not go on.
+        """
+        with self._timed():
+            return run_until(self._native, parse_ns(until))
+
+    def step(self) -> Step | None:
+        """Take the next input, a tick, a timer or an order update, and say what it was; ``None``: nothing is left.
+
+        With a repeating timer something is always left.
+
+        Raises:
+            RunFailed: The run could not go on.
+        """
+        with self._timed():
+            return cast("Step | None", step(self._native))
+
+    def until(self, until: TimeLike) -> Iterator[Tick]:
+        """The ticks of the pull strategy up to ``until``; the clock stands there once they are taken."""
+        until_ns = parse_ns(until)
+        while (tick := pull_until(self._native, until_ns)) is not None:
+            yield tick
+
     def pulls(self) -> Iterator[Tick]:
         """The ticks of the pull strategy; the loop goes on by one input each time."""
         return self._native.pulls()
@@ -367,9 +411,9 @@ class TickDispatcher:
     def _number(self, name: str) -> int | None:
         return next((number for number, known in enumerate(self.strategies) if known == name), None)
 
-    def stats(self) -> dict[str, Any]:
-        """Counters of the loop, once it has begun."""
-        return self._native.stats()
+    def stats(self, patience_s: float = PATIENCE_S) -> RuntimeStats:
+        """Accounts and measured times of every strategy and feed. Any thread, at any time, as ``accounts``."""
+        return RuntimeStats.of(self.accounts(patience_s), meters(self._native))
 
     def accounts(self, patience_s: float = PATIENCE_S) -> Accounts:
         """The accounts of all feeds and strategies at one moment, the end of a step. Any thread, at any time.
@@ -403,6 +447,8 @@ class TickDispatcher:
         orders, fills, stats = self._native.orders(), self._native.fills(), self._native.stats()
         if self._abandoned:
             stats["abandoned_coroutines"] = list(self._abandoned)
+        if measured := [one for one in self.stats().strategies if one.handler is not None]:
+            stats["measured"] = {one.name: {"handler": one.handler.to_dict()} for one in measured if one.handler}
         if self._compiled:
             stats["compiled"] = {
                 name: {"seconds": self._compile_s[name], "cached": compiled.cached}

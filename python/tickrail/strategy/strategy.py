@@ -48,8 +48,8 @@ class Strategy(StrategyCore):
     ``Inject[T]`` fields are services, filled by the container of the run, or by keyword in a unit test. Everything else
     on ``self`` is the strategy's own. The run calls the handlers that the class defines
     (see :mod:`tickrail.strategy.handlers`); from them the strategy acts with ``buy``, ``sell``, ``target``, ``cancel``,
-    ``close``, ``schedule_at``, ``schedule_every``, ``spawn``, ``subscribe`` and looks at ``position``, ``now_ns`` and
-    ``name``.
+    ``close``, ``schedule_at``, ``schedule_after``, ``schedule_every``, ``cancel_timer``, ``spawn``, ``subscribe`` and
+    looks at ``position``, ``timers``, ``now_ns`` and ``name``.
 
     >>> class Breakout(Strategy):
     ...     level: float

@@ -1,4 +1,4 @@
-//! Merge of 1, 10 and 100 feeds with random times, in ticks a second. `cargo bench -p tickrail-core --bench merge`
+//! Merge of 1, 10, 100 and 1,000 feeds with random times, in ticks a second. `cargo bench -p tickrail-core --bench merge`
 //!
 //! A single feed is handed out without a copy, so that its figure is that of slicing, not of merging.
 
@@ -34,7 +34,7 @@ fn drain(mut merge: Merge) {
 fn merge(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("merge");
     group.throughput(Throughput::Elements(u64::from(TICKS))).sample_size(10);
-    for feeds in [1, 10, 100] {
+    for feeds in [1, 10, 100, 1_000] {
         let inputs: Vec<MergeInput> = (0..feeds).map(|number| feed(number, TICKS / feeds)).collect();
         let fresh = || Merge::new(inputs.clone(), OrderBy::TsEvent).expect("the feeds have numbers of their own");
         group.bench_function(BenchmarkId::from_parameter(feeds), |bencher| {

@@ -1,7 +1,12 @@
 //! What time it is for a strategy.
 
+mod live;
+mod port;
+
 use std::cell::Cell;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+pub use live::{JUMP_NS, LiveClock, instant};
+pub use port::ClockPort;
 
 /// Tells the time in ns since the Unix epoch, UTC.
 pub trait Clock {
@@ -46,67 +51,9 @@ impl Clock for SimClock {
     }
 }
 
-/// The clock of a live run: set once by the wall clock, and from then on moved by the monotonic one alone.
-///
-/// So it never runs backwards, timers do not see the wall clock being set, and a leap second is what the system makes of
-/// it: a slightly longer second. How far the wall clock has gone away from it meanwhile is [`Self::drift_ns`]. Any thread.
-///
-/// ```
-/// use tickrail_core::clock::{Clock, LiveClock};
-/// let clock = LiveClock::new();
-/// let before = clock.now_ns();
-/// assert!(clock.now_ns() >= before);
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct LiveClock {
-    wall_ns: i64,
-    set_at: Instant,
-}
-
-impl Default for LiveClock {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "this is the clock that all others ask")]
-impl LiveClock {
-    /// A clock that shows the wall clock's time.
-    pub fn new() -> Self {
-        Self { wall_ns: wall_ns(), set_at: Instant::now() }
-    }
-
-    /// How far ahead of this clock the wall clock is; far from zero once that was set, or the machine slept.
-    pub fn drift_ns(&self) -> i64 {
-        wall_ns().saturating_sub(self.now_ns())
-    }
-}
-
-impl Clock for LiveClock {
-    fn now_ns(&self) -> i64 {
-        self.wall_ns.saturating_add(i64::try_from(self.set_at.elapsed().as_nanos()).unwrap_or(i64::MAX))
-    }
-}
-
-/// A wall clock before the epoch or after the year 2262 is a wrong one: it shows the nearest time there is.
-#[expect(clippy::disallowed_methods, reason = "this is the clock that all others ask")]
-fn wall_ns() -> i64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_live_clock_shows_the_wall_clocks_time_and_goes_on() {
-        let clock = LiveClock::new();
-        assert!(clock.drift_ns().abs() < 1_000_000_000);
-        let readings: Vec<i64> = (0..1_000).map(|_| clock.now_ns()).collect();
-        assert!(readings.is_sorted());
-        assert!(readings[999] > readings[0]);
-    }
 
     #[test]
     fn never_runs_backwards() {

@@ -21,6 +21,7 @@ pub mod feed;
 pub mod file;
 pub mod generate;
 pub mod handler;
+pub mod histogram;
 pub mod instrument;
 pub mod lifecycle;
 pub mod order;

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use tickrail_core::clock::LiveClock;
 use tickrail_core::dispatch::{
     Account, BatchEdges, Delivery, Desk, Dispatcher, Fault, Hook, Host, Kinds, LagEpisode, LagRule, MaxLag, Outcome,
-    RunSettings, Snapshot, Subscription, TimerKey, WhenLagging,
+    RunSettings, Snapshot, Subscription, WhenLagging,
 };
 use tickrail_core::feed::{
     FeedEvent, FeedEventKind, FeedHub, FeedSettings, Loss, OpenError, Policy, Publisher, Trades,
@@ -20,6 +20,7 @@ use tickrail_core::lifecycle::{Ask, Operation, PauseMode, State, by_run};
 use tickrail_core::replay::{Recorder, Replay};
 use tickrail_core::source::Source;
 use tickrail_core::stop::{StopFlag, Waker};
+use tickrail_core::timer::Fired;
 use tickrail_core::venue::{OrderUpdate, SimulatedVenue};
 use tickrail_core::{InstrumentInfo, Kind, Side, Tick, TickBlock};
 
@@ -70,7 +71,7 @@ impl Host for Notes {
         self.take(strategy, batch.as_slice())
     }
 
-    fn timer(&mut self, _timer: TimerKey, _due_ns: i64, _count: u64) -> Result<(), Fault<String>> {
+    fn timer(&mut self, _strategy: u32, _fired: &Fired) -> Result<(), Fault<String>> {
         Ok(())
     }
 

@@ -8,13 +8,13 @@ use proptest::prelude::*;
 use tickrail_core::digest::DigestMode;
 use tickrail_core::dispatch::{
     BatchEdges, Delivery, Desk, Dispatcher, Fault, Hook, Host, Kinds, Outcome, RunError, RunSettings, Subscription,
-    TimerKey,
 };
 use tickrail_core::handler::HandlerError;
 use tickrail_core::lifecycle::{Ask, Operation, PauseMode, State, Transition, by_run};
 use tickrail_core::order::{Merge, MergeInput};
 use tickrail_core::stop::StopFlag;
 use tickrail_core::tick::OrderBy;
+use tickrail_core::timer::{Fired, Schedule};
 use tickrail_core::venue::{OrderStatus, OrderUpdate, SimulatedVenue};
 use tickrail_core::{InstrumentInfo, Side, Tick, TickBlock};
 
@@ -63,8 +63,8 @@ impl Host for Scripted {
         self.call(strategy, &Event::Batch(batch.as_slice().to_vec()))
     }
 
-    fn timer(&mut self, timer: TimerKey, due_ns: i64, _count: u64) -> Answer {
-        self.call(timer.strategy, &Event::Timer { number: timer.number, due_ns })
+    fn timer(&mut self, strategy: u32, fired: &Fired) -> Answer {
+        self.call(strategy, &Event::Timer { number: fired.number, due_ns: fired.due_ns })
     }
 
     fn order_update(&mut self, strategy: u32, update: &OrderUpdate) -> Answer {
@@ -206,8 +206,8 @@ fn a_timer_follows_every_tick_at_its_time_and_precedes_the_next() {
     let mut record = recorder(&log);
     let script = move |event: &Event, desk: &Desk, me: u32| {
         if *event == Event::Start {
-            desk.set_timer(me, 2_000, Some(1_000)).expect("a timer");
-            desk.set_timer(me, 2_000, None).expect("a timer");
+            desk.schedule(me, &Schedule::every(1_000)).expect("a timer");
+            desk.schedule(me, &Schedule::at(2_000)).expect("a timer");
         }
         record(event, desk, me)
     };
@@ -237,7 +237,7 @@ fn a_failing_strategy_harms_no_other_and_its_orders_are_taken_back() {
         }
         Event::Tick(tick) if tick.ts_event == 3 => {
             desk.order(me, 0, Side::Sell, 9.0).expect("a valid order");
-            desk.set_timer(me, 4, None).expect("a timer");
+            desk.schedule(me, &Schedule::at(4)).expect("a timer");
             Err(Fault::Failed("boom".to_owned()))
         }
         _ => Ok(()),
@@ -266,7 +266,7 @@ fn batches_end_at_their_edges() {
     let mut record = recorder(&log);
     let script = move |event: &Event, desk: &Desk, me: u32| {
         match event {
-            Event::Start => drop(desk.set_timer(me, 13, None)),
+            Event::Start => drop(desk.schedule(me, &Schedule::at(13))),
             Event::Batch(batch) if batch.len() == 3 => drop(desk.order(me, 0, Side::Buy, 1.0)),
             _ => {}
         }
@@ -409,7 +409,7 @@ impl MapStates for Vec<tickrail_core::dispatch::Account> {
 fn a_strategy_that_goes_round_in_circles_is_stopped_and_the_run_goes_on() {
     let circles = |event: &Event, desk: &Desk, me: u32| {
         if matches!(event, Event::Tick(_) | Event::Timer { .. }) {
-            desk.set_timer(me, desk.now_ns(), None).expect("a timer");
+            desk.schedule(me, &Schedule::at(desk.now_ns())).expect("a timer");
         }
         Ok(())
     };
@@ -472,9 +472,9 @@ fn busy_trader(seed: u64) -> impl FnMut(&Event, &Desk, u32) -> Answer {
                 0 => drop(desk.order(me, 0, Side::Buy, 1.0)),
                 1 => drop(desk.order(me, 1, Side::Sell, 2.0)),
                 2 => drop(desk.target(me, 0, 0.0)),
-                3 => drop(desk.set_timer(me, desk.now_ns() + 3, None)),
+                3 => drop(desk.schedule(me, &Schedule::after(3))),
                 4 => drop(desk.cancel(me, 1)),
-                5 => drop(desk.set_timer(me, desk.now_ns(), None)),
+                5 => drop(desk.schedule(me, &Schedule::at(desk.now_ns()))),
                 _ => {}
             }
         }

@@ -9,7 +9,6 @@ use tickrail_core::command::{Command, CommandKind, ExternalRecord, Handled, Lane
 use tickrail_core::digest::DigestMode;
 use tickrail_core::dispatch::{
     BatchEdges, Delivery, Desk, Dispatcher, Fault, Hook, Host, Kinds, Outcome, RunError, RunSettings, Subscription,
-    TimerKey,
 };
 use tickrail_core::handler::HandlerError;
 use tickrail_core::lifecycle::{State, Transition};
@@ -17,6 +16,7 @@ use tickrail_core::order::{Merge, MergeInput};
 use tickrail_core::ring::NotTaken;
 use tickrail_core::stop::{StopFlag, Waker};
 use tickrail_core::tick::OrderBy;
+use tickrail_core::timer::{Fired, Schedule};
 use tickrail_core::venue::{OrderUpdate, SimulatedVenue};
 use tickrail_core::{InstrumentInfo, Side, Tick, TickBlock};
 
@@ -64,7 +64,7 @@ impl Host for Logged {
             self.desk.order(strategy, tick.instrument, Side::Buy, 1.0).expect("a valid order");
         }
         if tick.ts_event % 11 == 0 {
-            self.desk.set_timer(strategy, tick.ts_event + 3, None).expect("a valid timer");
+            self.desk.schedule(strategy, &Schedule::at(tick.ts_event + 3)).expect("a valid timer");
         }
         self.note(Seen::Tick(strategy, tick.ts_event))
     }
@@ -74,8 +74,8 @@ impl Host for Logged {
         self.note(Seen::Batch(strategy, batch.len()))
     }
 
-    fn timer(&mut self, timer: TimerKey, due_ns: i64, _count: u64) -> Answer {
-        self.note(Seen::Timer(timer.strategy, due_ns))
+    fn timer(&mut self, strategy: u32, fired: &Fired) -> Answer {
+        self.note(Seen::Timer(strategy, fired.due_ns))
     }
 
     fn order_update(&mut self, strategy: u32, update: &OrderUpdate) -> Answer {

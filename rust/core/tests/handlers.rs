@@ -16,6 +16,7 @@ use tickrail_core::lifecycle::State;
 use tickrail_core::order::{Merge, MergeInput};
 use tickrail_core::stop::StopFlag;
 use tickrail_core::tick::OrderBy;
+use tickrail_core::timer::{Fired, Schedule};
 use tickrail_core::venue::{OrderUpdate, SimulatedVenue};
 use tickrail_core::{InstrumentInfo, Side, Tick, TickBlock};
 
@@ -129,12 +130,17 @@ impl Called {
                 desk.order(strategy, instrument, Side::Buy, quantity).map_err(refused)?;
             }
             Decision::Cancel(order) => desk.cancel(strategy, order).map_err(refused)?,
-            Decision::At(ts_ns) => timers.push((desk.set_timer(strategy, ts_ns, None).map_err(refused)?, false)),
-            Decision::Every(interval_ns) => {
-                let due_ns = desk.now_ns() + interval_ns;
-                timers.push((desk.set_timer(strategy, due_ns, Some(interval_ns)).map_err(refused)?, true));
+            Decision::At(ts_ns) => {
+                timers.push((desk.schedule(strategy, &Schedule::at(ts_ns)).map_err(refused)?, false))
             }
-            Decision::ForgetTimers => timers.drain(..).for_each(|(timer, _)| desk.cancel_timer(timer)),
+            Decision::Every(interval_ns) => {
+                timers.push((desk.schedule(strategy, &Schedule::every(interval_ns)).map_err(refused)?, true));
+            }
+            Decision::ForgetTimers => {
+                timers.drain(..).for_each(|(timer, _)| {
+                    desk.cancel_timer(timer);
+                });
+            }
             Decision::Switch(instrument, wanted) => {
                 desk.subscription(strategy, instrument, wanted).map_err(refused)?;
             }
@@ -161,11 +167,11 @@ impl Host for Called {
         unreachable!("nobody takes batches here")
     }
 
-    fn timer(&mut self, timer: TimerKey, due_ns: i64, _count: u64) -> Result<(), Fault<String>> {
-        let known = self.timers.get_mut(&timer.strategy).expect("it was set");
-        known.retain(|&(other, repeats)| repeats || other != timer);
-        let decision = self.minds[timer.strategy as usize].sees('c', due_ns, 0);
-        self.act(timer.strategy, decision)
+    fn timer(&mut self, strategy: u32, fired: &Fired) -> Result<(), Fault<String>> {
+        let known = self.timers.get_mut(&strategy).expect("it was set");
+        known.retain(|&(other, repeats)| repeats || other.id != fired.id);
+        let decision = self.minds[strategy as usize].sees('c', fired.due_ns, 0);
+        self.act(strategy, decision)
     }
 
     fn order_update(&mut self, strategy: u32, update: &OrderUpdate) -> Result<(), Fault<String>> {

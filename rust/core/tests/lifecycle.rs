@@ -5,13 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use tickrail_core::dispatch::{
-    Delivery, Desk, Dispatcher, Fault, Hook, Host, Kinds, LifeAnswer, Outcome, RunSettings, Subscription, TimerKey,
+    Delivery, Desk, Dispatcher, Fault, Hook, Host, Kinds, LifeAnswer, Outcome, RunSettings, Subscription,
 };
 use tickrail_core::handler::{Handler, HandlerError};
 use tickrail_core::lifecycle::{Ask, Cause, Operation, PauseMode, State, StateChange, Ticket, Transition, by_run};
 use tickrail_core::order::{Merge, MergeInput};
 use tickrail_core::stop::StopFlag;
 use tickrail_core::tick::OrderBy;
+use tickrail_core::timer::{Fired, Schedule};
 use tickrail_core::venue::{OrderStatus, OrderUpdate, SimulatedVenue};
 use tickrail_core::{InstrumentInfo, Kind, Side, Tick, TickBlock};
 
@@ -55,8 +56,8 @@ impl Host for One {
         self.call(format!("batch of {}", batch.as_slice().len()))
     }
 
-    fn timer(&mut self, timer: TimerKey, due_ns: i64, count: u64) -> Answer {
-        self.call(format!("timer {} due {due_ns} ({count})", timer.number))
+    fn timer(&mut self, _strategy: u32, fired: &Fired) -> Answer {
+        self.call(format!("timer {} due {} ({})", fired.number, fired.due_ns, fired.count))
     }
 
     fn order_update(&mut self, _strategy: u32, update: &OrderUpdate) -> Answer {
@@ -143,13 +144,15 @@ fn lines(log: &Log) -> Vec<String> {
 fn without_ticks_timers_are_held_and_a_gap_comes_before_the_next_tick() {
     let (mut dispatcher, log) = run_of(9, |what, now_ns, desk| {
         if what == "on_start" {
-            desk.set_timer(0, now_ns + 2, None).expect("a timer"); // due at 3
-            desk.set_timer(0, now_ns + 1_000, Some(1_000)).expect("a timer");
-            desk.set_timer(0, now_ns + 3, None).expect("a timer"); // due at 4
-            desk.set_timer(0, now_ns + 3, None).expect("a timer"); // due at 4, cancelled at 2
+            desk.schedule(0, &Schedule::at(now_ns + 2)).expect("a timer"); // due at 3
+            desk.schedule(0, &Schedule::every(1_000)).expect("a timer");
+            desk.schedule(0, &Schedule::at(now_ns + 3)).expect("a timer"); // due at 4
+            let cancelled = Schedule::at(now_ns + 3).named("cancelled at 2".into());
+            desk.schedule(0, &cancelled).expect("a timer");
         }
         if what == "tick" && now_ns == 2 {
-            desk.cancel_timer(TimerKey { strategy: 0, number: 4 });
+            let timer = desk.timer_named(0, "cancelled at 2").expect("it is set");
+            assert!(desk.cancel_timer(timer));
         }
         Ok(())
     });

@@ -14,13 +14,14 @@ use tickrail_core::command::{Command, CommandKind, ExternalRecord, Handled, Lane
 use tickrail_core::digest::DigestMode;
 use tickrail_core::dispatch::{
     BatchEdges, Delivery, Desk, Dispatcher, Fault, Hook, Host, Kinds, LiveWait, Outcome, RunSettings, Subscription,
-    TimerKey, run_live,
+    run_live,
 };
 use tickrail_core::feed::{FeedHub, FeedSettings, Publisher};
 use tickrail_core::handler::HandlerError;
 use tickrail_core::replay::{Entry, Mark, Recorder, Recording, Replay};
 use tickrail_core::source::Source;
 use tickrail_core::stop::{StopFlag, WaitStrategy, Waker};
+use tickrail_core::timer::{Fired, Schedule};
 use tickrail_core::venue::{OrderUpdate, SimulatedVenue};
 use tickrail_core::{InstrumentInfo, Side, Tick, TickBlock};
 
@@ -69,8 +70,8 @@ impl Host for Scripted {
         self.call(Call::Batch(batch.as_slice().to_vec()))
     }
 
-    fn timer(&mut self, timer: TimerKey, _due_ns: i64, _count: u64) -> Result<(), Fault<String>> {
-        self.call(Call::Timer(timer.number))
+    fn timer(&mut self, _strategy: u32, fired: &Fired) -> Result<(), Fault<String>> {
+        self.call(Call::Timer(fired.number))
     }
 
     fn order_update(&mut self, _strategy: u32, _update: &OrderUpdate) -> Result<(), Fault<String>> {
@@ -175,8 +176,8 @@ fn a_timer_is_never_early_fires_where_nothing_arrives_and_shortens_slices() {
     const WAIT_NS: i64 = 3_000_000;
     let mut live = live(Delivery::Ticks, |call, desk| {
         if *call == Call::Start {
-            desk.set_timer(0, desk.now_ns() + WAIT_NS, None).unwrap();
-            desk.set_timer(0, i64::MAX - 1, None).unwrap();
+            desk.schedule(0, &Schedule::at(desk.now_ns() + WAIT_NS)).unwrap();
+            desk.schedule(0, &Schedule::at(i64::MAX - 1)).unwrap();
         }
     });
     let mut publishers = [live.publisher("a"), live.publisher("b")];
@@ -262,10 +263,10 @@ fn decisions() -> impl FnMut(&Call, &Desk) + 'static {
                 desk.order(0, tick.instrument, side, 1.0 + (seen % 5) as f64).unwrap();
             }
             if seen.is_multiple_of(50) {
-                desk.set_timer(0, desk.now_ns() + 100_000, None).unwrap();
+                desk.schedule(0, &Schedule::at(desk.now_ns() + 100_000)).unwrap();
             }
             if seen.is_multiple_of(90) {
-                desk.set_timer(0, desk.now_ns(), None).unwrap();
+                desk.schedule(0, &Schedule::at(desk.now_ns())).unwrap();
             }
         }
         Call::Timer(_) => {
@@ -394,7 +395,7 @@ fn trade(call: &Call, desk: &Desk) {
     match call {
         Call::Command(payload) => {
             desk.order(0, 0, Side::Buy, f64::from(payload[0]) + 1.0).unwrap();
-            desk.set_timer(0, desk.now_ns() + 300_000, None).unwrap();
+            desk.schedule(0, &Schedule::after(300_000)).unwrap();
         }
         Call::Timer(_) => drop(desk.order(0, 1, Side::Sell, 1.0).unwrap()),
         _ => {}

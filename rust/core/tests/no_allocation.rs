@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use tickrail_core::clock::LiveClock;
 use tickrail_core::dispatch::{
-    Delivery, Desk, Dispatcher, Fault, Hook, Host, Kinds, Outcome, RunSettings, Subscription, TimerKey,
+    Delivery, Desk, Dispatcher, Fault, Hook, Host, Kinds, Outcome, RunSettings, Subscription,
 };
 use tickrail_core::feed::{FeedHub, FeedSettings, Policy, Trades};
 use tickrail_core::handler::{Handler, HandlerError, Out, TimerRecord};
 use tickrail_core::source::{Advance, Feeds, Slice, Source};
 use tickrail_core::stop::{StopFlag, Waker};
+use tickrail_core::timer::Fired;
 use tickrail_core::venue::{OrderUpdate, SimulatedVenue};
 use tickrail_core::{InstrumentInfo, Side, Tick, TickBlock};
 
@@ -118,7 +119,7 @@ impl Host for Called {
         Ok(())
     }
 
-    fn timer(&mut self, _timer: TimerKey, _due_ns: i64, _count: u64) -> Result<(), Fault<String>> {
+    fn timer(&mut self, _strategy: u32, _fired: &Fired) -> Result<(), Fault<String>> {
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use tickrail_core::digest::DigestMode;
 use tickrail_core::dispatch::{
-    Delivery, Desk, Dispatcher as Core, Kinds, Outcome, RunSettings, Snapshots, Subscription,
+    Delivery, Desk, Dispatcher as Core, Kinds, Meters, Outcome, RunSettings, Snapshots, Subscription,
 };
 use tickrail_core::order::MergeInput;
 use tickrail_core::stop::{StopFlag, Waker};
@@ -30,6 +30,7 @@ use crate::plan::{Plan, delivery_of, edges_of, named, source};
 use crate::report;
 use crate::strategy::{Face, StrategyCore};
 use crate::table::RunTable;
+use crate::timers::Callbacks;
 use crate::turn;
 use crate::venue_plan::{self, InstrumentRow, instrument_row};
 
@@ -48,6 +49,8 @@ pub struct Dispatcher {
     pub(crate) stop: Arc<StopFlag>,
     /// Wakes the dispatch thread where it waits.
     pub(crate) waker: Arc<Waker>,
+    /// What was measured, for any thread.
+    pub(crate) meters: Arc<Meters>,
     /// Where the loop answers whoever asks for accounts.
     pub snapshots: Arc<Snapshots>,
     /// In which process it was made.
@@ -67,6 +70,7 @@ pub struct Inside {
     pub table: Rc<RunTable>,
     /// The dispatch thread while the loop runs, else 0.
     pub thread: Rc<Cell<usize>>,
+    callbacks: Rc<Callbacks>,
     pub(crate) receivers: Rc<Receivers>,
     /// Who is told what feeds tell of themselves.
     pub ears: Rc<Ears>,
@@ -116,6 +120,11 @@ impl Inside {
         }
     }
 
+    /// Refuses a call from within a handler.
+    pub(crate) fn check_idle(&self) -> PyResult<()> {
+        self.phase.try_borrow_mut().map(drop).map_err(|_| busy())
+    }
+
     /// Drives the loop, on this thread, building it first if need be.
     pub fn drive<R>(
         &self,
@@ -158,6 +167,10 @@ impl Inside {
         let host = PyHost::new(table, plan.always_fresh, receivers, ears, self.watch.clone());
         let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(&run.stop), host);
         core.report_to(Arc::clone(&self.snapshots));
+        if plan.sample_every > 0 {
+            let clock = run.live.as_ref().map(|live| Arc::clone(live.hub.clock()));
+            core.measure(Arc::clone(&run.meters), plan.sample_every, clock);
+        }
         for (registered, subscription) in plan.strategies {
             let handler = registered.compiled.as_ref().map(|code| code.get().handler(py)).transpose()?;
             core.host_mut().strategies.push(registered);
@@ -197,7 +210,7 @@ impl Dispatcher {
 impl Dispatcher {
     #[new]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one call from the Python face")]
-    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, live=None, venues=None, spawner=None))]
+    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, sample_every=0, live=None, venues=None, spawner=None))]
     fn new(
         py: Python<'_>,
         instruments: Vec<Bound<'_, PyDict>>,
@@ -207,6 +220,7 @@ impl Dispatcher {
         config_digest: Option<&[u8]>,
         slice_ticks: usize,
         always_fresh: bool,
+        sample_every: u32,
         live: Option<&str>,
         venues: Option<&Bound<'_, PyDict>>,
         spawner: Option<Py<PyAny>>,
@@ -245,12 +259,14 @@ impl Dispatcher {
             strategies: Vec::new(),
             lag_rules: Vec::new(),
             always_fresh,
+            sample_every,
             commands: Commands::default(),
         };
         Ok(Self {
             stop: Arc::new(StopFlag::new()),
             waker,
             snapshots: Arc::clone(&snapshots),
+            meters: Arc::default(),
             born: Birthplace::here(),
             live,
             inside: GilBound::new(Inside {
@@ -258,6 +274,7 @@ impl Dispatcher {
                 desk: Desk::specified(table, rules),
                 phase: RefCell::new(Phase::Plan(Box::new(plan))),
                 thread: Rc::new(Cell::new(0)),
+                callbacks: Rc::default(),
                 receivers: Rc::default(),
                 names: RefCell::default(),
                 feeds: RefCell::default(),
@@ -362,7 +379,7 @@ impl Dispatcher {
         let mut report = Pace::every(PROGRESS);
         let result = inside.drive(py, self, |core| {
             let total = core.remaining();
-            let mut outcome = core.start();
+            let mut outcome = if inside.is_begun.replace(true) { core.advance() } else { core.start() };
             loop {
                 if let Some(end) = report::ended(py, core, outcome, &inside.feeds.borrow())? {
                     core.finish();
@@ -484,7 +501,7 @@ impl Dispatcher {
                 thread: Rc::clone(&inside.thread),
                 strategy: index as u32,
                 name: name.to_owned(),
-                callbacks: RefCell::default(),
+                callbacks: Rc::clone(&inside.callbacks),
                 spawned: RefCell::default(),
                 spawner: inside.spawner.as_ref().map(|spawner| spawner.clone_ref(py)),
                 compiled: compiled.is_some(),

@@ -5,6 +5,7 @@ use pyo3::types::PyDict;
 use tickrail_core::dispatch::{Refusal, RunError};
 use tickrail_core::feed::{FeedShared, NotPublished};
 use tickrail_core::lifecycle::{Operation, State};
+use tickrail_core::timer::TimerError;
 
 use crate::lives::allowed_names;
 
@@ -55,9 +56,7 @@ pub fn refused(py: Python<'_>, strategy: &str, refusal: &Refusal) -> PyErr {
         ),
         Refusal::Illegal(state, operation) => illegal(py, strategy, *state, *operation, ""),
         Refusal::State(_) => hinted(py, "OrderRefused", &message, "act from handlers, on_start or on_stop"),
-        Refusal::Interval(_) => {
-            hinted(py, "OrderRefused", &message, "intervals are nanoseconds: one second is 1_000_000_000")
-        }
+        Refusal::Timer(error) => timer_refused(py, &message, error),
         Refusal::OffGrid(_) => hinted(
             py,
             "OrderRefused",
@@ -66,6 +65,19 @@ pub fn refused(py: Python<'_>, strategy: &str, refusal: &Refusal) -> PyErr {
         ),
         _ => OrderRefused::new_err(message),
     }
+}
+
+fn timer_refused(py: Python<'_>, message: &str, error: &TimerError) -> PyErr {
+    let hint = match error {
+        TimerError::NameTaken => "cancel the other first: cancel_timer(name), or its handle.cancel()",
+        TimerError::TooMany => "cancel those that are no longer needed; timers() lists them",
+        TimerError::StartInPast { .. } => {
+            "leave start_ns out, or begin at the next time: a timer cannot make up for the past"
+        }
+        TimerError::EndBeforeStart { .. } => "end_ns is the first time at which the timer does not fire any more",
+        _ => "times and intervals are nanoseconds: one second is 1_000_000_000",
+    };
+    hinted(py, "TimerRefused", message, hint)
 }
 
 /// The exception for a run that cannot go on; `feeds` are the feeds by number, as a user knows them.

@@ -129,29 +129,7 @@ impl OrderUpdate {
     }
 }
 
-/// A timer fired.
-#[pyclass(frozen, module = "tickrail")]
-pub struct TimerEvent {
-    /// Number of the timer within its strategy.
-    #[pyo3(get)]
-    pub number: u32,
-    /// When it was due, ns UTC.
-    #[pyo3(get)]
-    pub ts_ns: i64,
-    /// For the how-manyth time, from 1.
-    #[pyo3(get)]
-    pub count: u64,
-}
-
-#[pymethods]
-impl TimerEvent {
-    fn __repr__(&self) -> String {
-        format!("TimerEvent(number={}, ts_ns={}, count={})", self.number, self.ts_ns, self.count)
-    }
-}
-
-/// Adds the classes to the module.
+/// Adds the class to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_class::<OrderUpdate>()?;
-    m.add_class::<TimerEvent>()
+    m.add_class::<OrderUpdate>()
 }

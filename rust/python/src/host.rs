@@ -7,16 +7,17 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use tickrail_core::command::{Command, Handled};
-use tickrail_core::dispatch::{Fault, Hook, Host, LagEpisode, LifeAnswer, Settled, SpawnKey, TimerKey};
+use tickrail_core::dispatch::{Fault, Hook, Host, LagEpisode, LifeAnswer, Settled, SpawnKey};
 use tickrail_core::feed::FeedEvent;
 use tickrail_core::handler::{Handler, HandlerError};
 use tickrail_core::lifecycle::{StateChange, Ticket};
+use tickrail_core::timer::Fired;
 use tickrail_core::venue::OrderUpdate as CoreUpdate;
 use tickrail_core::{Kind, Tick, TickBlock};
 
 use crate::batch::TickBatch;
 use crate::errors::hinted;
-use crate::events::{OrderUpdate, TimerEvent};
+use crate::events::OrderUpdate;
 use crate::feed::Ears;
 use crate::forms::compiled::{self, CompiledCode};
 use crate::forms::generator;
@@ -28,6 +29,7 @@ use crate::spawns;
 use crate::strategy::{Face, StrategyCore};
 use crate::table::RunTable;
 use crate::tick::TickObjects;
+use crate::timers;
 
 /// Hooks that take longer are told of; whoever watches has deadlines of its own.
 const REMARKABLE_HOOK_NS: u64 = 100_000_000;
@@ -259,11 +261,10 @@ impl Host for PyHost {
         unsafe { method.call(py, object.as_ptr()) }.map_err(fault)
     }
 
-    fn timer(&mut self, timer: TimerKey, due_ns: i64, count: u64) -> Result<(), Fault<PyErr>> {
+    fn timer(&mut self, strategy: u32, fired: &Fired) -> Result<(), Fault<PyErr>> {
         let py = Self::py();
-        let registered = &self.strategies[timer.strategy as usize];
-        let event = Py::new(py, TimerEvent { number: timer.number, ts_ns: due_ns, count }).map_err(fault)?;
-        let callback = take_callback(py, &registered.face, timer.number);
+        let registered = &self.strategies[strategy as usize];
+        let (callback, event) = timers::event_of(py, &registered.face, fired).map_err(fault)?;
         match (callback, &registered.handlers.timer) {
             (Some(callback), _) => callback.call1(py, (event,)).map(drop).map_err(fault),
             // SAFETY: `event` lives until the end of this function.
@@ -427,13 +428,6 @@ impl PyHost {
             Hook::Pause | Hook::Resume => call(),
         }
     }
-}
-
-/// What timer `number` calls; a timer that fires once gives its callable away.
-fn take_callback(py: Python<'_>, face: &Face, number: u32) -> Option<Py<PyAny>> {
-    let mut callbacks = face.callbacks.borrow_mut();
-    let callback = callbacks.get(&number)?;
-    if callback.repeats { Some(callback.call.clone_ref(py)) } else { callbacks.remove(&number).map(|last| last.call) }
 }
 
 /// Ties `strategy` to `face` if it is one of ours.

@@ -35,6 +35,8 @@ pub struct Plan {
     pub lag_rules: Vec<(u32, LagRule)>,
     /// Whether every tick is a new object.
     pub always_fresh: bool,
+    /// Which ticks are measured; 0: none.
+    pub sample_every: u32,
     /// How commands come.
     pub commands: Commands,
 }

@@ -211,7 +211,7 @@ pub fn ended(
     feeds: &[String],
 ) -> PyResult<Option<&'static str>> {
     match outcome {
-        Outcome::Slice | Outcome::Pulled | Outcome::Idle => Ok(None),
+        Outcome::Slice | Outcome::Pulled | Outcome::Idle | Outcome::Reached => Ok(None),
         Outcome::End => Ok(Some("end")),
         Outcome::Stopped => Ok(Some("stopped")),
         Outcome::Interrupted => Ok(Some("interrupted")),

@@ -6,19 +6,20 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
-use tickrail_core::dispatch::{Desk, Refusal, TimerKey};
+use pyo3::types::{PyDict, PyString, PyTuple};
+use tickrail_core::dispatch::{Desk, Refusal};
 use tickrail_core::lifecycle::{Ask, Operation, by_strategy};
 use tickrail_core::tick::Side;
+use tickrail_core::timer::Schedule;
 
-use crate::errors::{OrderRefused, WrongThread, hinted, refused};
+use crate::errors::{OrderRefused, WrongThread, refused};
 use crate::gil::{GilBound, thread_mark};
 use crate::lives::{mode_of, not_renewable};
 use crate::order_terms::{Keywords, Quantity};
 use crate::spawns::{self, SpawnHandle, Spawned};
 use crate::table::RunTable;
+use crate::timers::{self, Callbacks, TimerHandle, TimerInfo};
 
 /// What ties a strategy object to its run.
 pub struct Face {
@@ -32,8 +33,8 @@ pub struct Face {
     pub strategy: u32,
     /// Name in the configuration.
     pub name: String,
-    /// What timers call, by number; a timer without one goes to `on_timer`.
-    pub callbacks: RefCell<HashMap<u32, Callback>>,
+    /// What timers call; shared by all strategies of the run.
+    pub callbacks: Rc<Callbacks>,
     /// Coroutines that were asked for and have not ended, by number.
     pub spawned: RefCell<HashMap<u32, Spawned>>,
     /// Who runs coroutines; `None`: nobody does.
@@ -48,15 +49,12 @@ pub struct Face {
     pub retired: Cell<bool>,
 }
 
-/// What a timer calls.
-pub struct Callback {
-    /// The callable.
-    pub call: Py<PyAny>,
-    /// Whether the timer fires more than once, so that the callable must stay.
-    pub repeats: bool,
-}
-
 impl Face {
+    /// Whether the run has begun and not ended.
+    pub fn is_going_on(&self) -> bool {
+        self.thread.get() != 0
+    }
+
     /// What ties the object that takes this one's place.
     pub fn successor(&self, py: Python<'_>) -> Self {
         Self {
@@ -65,7 +63,7 @@ impl Face {
             thread: Rc::clone(&self.thread),
             strategy: self.strategy,
             name: self.name.clone(),
-            callbacks: RefCell::default(),
+            callbacks: Rc::clone(&self.callbacks),
             spawned: RefCell::default(),
             spawner: self.spawner.as_ref().map(|spawner| spawner.clone_ref(py)),
             compiled: self.compiled,
@@ -95,7 +93,7 @@ impl Face {
         WrongThread::new_err(format!("strategy {}: {why}; act from handlers of the strategy", self.name))
     }
 
-    /// The answer to a request, as Python sees it.
+    /// `result`, or the exception for its refusal.
     pub fn answer<T>(&self, py: Python<'_>, result: Result<T, Refusal>) -> PyResult<T> {
         result.map_err(|refusal| refused(py, &self.name, &refusal))
     }
@@ -146,38 +144,6 @@ impl StrategyCore {
         self.with_face(py, |face| {
             let index = face.table.resolve(instrument)?;
             face.answer(py, face.desk.order_on(face.strategy, index, side, quantity, terms)).map(|key| key.number)
-        })
-    }
-
-    fn set_timer(
-        &self,
-        py: Python<'_>,
-        due_ns: i64,
-        interval_ns: Option<i64>,
-        callback: Option<Py<PyAny>>,
-    ) -> PyResult<TimerHandle> {
-        if let Some(callback) = callback.as_ref().filter(|callback| !callback.bind(py).is_callable()) {
-            return Err(PyTypeError::new_err(format!(
-                "a timer calls its callback; {} cannot be called",
-                callback.bind(py).repr()?
-            )));
-        }
-        self.with_face(py, |face| {
-            if face.compiled && callback.is_some() {
-                let message = format!("strategy {}: timers of a compiled strategy call its on_timer", face.name);
-                return Err(hinted(py, "HandlerError", &message, "leave the callback out"));
-            }
-            if callback.is_none() && !face.has_on_timer {
-                let message =
-                    format!("strategy {}: a timer without a callback calls on_timer, which is missing", face.name);
-                return Err(hinted(py, "HandlerError", &message, "define on_timer(self, event), or give a callback"));
-            }
-            let timer = face.answer(py, face.desk.set_timer(face.strategy, due_ns, interval_ns))?;
-            if let Some(call) = callback {
-                let callback = Callback { call, repeats: interval_ns.is_some() };
-                face.callbacks.borrow_mut().insert(timer.number, callback);
-            }
-            Ok(TimerHandle { face: GilBound::new(Rc::clone(face)), timer })
         })
     }
 }
@@ -309,24 +275,57 @@ impl StrategyCore {
     }
 
     /// Call ``callback`` (default: ``on_timer``) once at ``ts_ns``; at or before now means in the next step.
-    #[pyo3(signature = (ts_ns, callback=None))]
-    fn schedule_at(&self, py: Python<'_>, ts_ns: i64, callback: Option<Py<PyAny>>) -> PyResult<TimerHandle> {
-        self.set_timer(py, ts_ns, None, callback)
+    ///
+    /// ``name``: no other timer of the strategy has it at the same time. Raises ``TimerRefused``.
+    #[pyo3(signature = (ts_ns, callback=None, *, name=None))]
+    fn schedule_at(
+        &self,
+        py: Python<'_>,
+        ts_ns: i64,
+        callback: Option<Py<PyAny>>,
+        name: Option<Bound<'_, PyString>>,
+    ) -> PyResult<TimerHandle> {
+        self.with_face(py, |face| timers::set(py, face, Schedule::at(ts_ns), callback, name))
+    }
+
+    /// Call ``callback`` (default: ``on_timer``) once, ``delay_ns`` from now; 0 means in the next step.
+    #[pyo3(signature = (delay_ns, callback=None, *, name=None))]
+    fn schedule_after(
+        &self,
+        py: Python<'_>,
+        delay_ns: i64,
+        callback: Option<Py<PyAny>>,
+        name: Option<Bound<'_, PyString>>,
+    ) -> PyResult<TimerHandle> {
+        self.with_face(py, |face| timers::set(py, face, Schedule::after(delay_ns), callback, name))
     }
 
     /// Call ``callback`` (default: ``on_timer``) every ``interval_ns`` (at least 1_000), first at ``start_ns``
-    /// (default: one interval from now). Never drifts.
-    #[pyo3(signature = (interval_ns, callback=None, *, start_ns=None))]
+    /// (default: one interval from now) and only before ``end_ns``. Never drifts.
+    #[pyo3(signature = (interval_ns, callback=None, *, start_ns=None, end_ns=None, name=None))]
     fn schedule_every(
         &self,
         py: Python<'_>,
         interval_ns: i64,
         callback: Option<Py<PyAny>>,
         start_ns: Option<i64>,
+        end_ns: Option<i64>,
+        name: Option<Bound<'_, PyString>>,
     ) -> PyResult<TimerHandle> {
-        let now_ns = self.with_face(py, |face| Ok(face.desk.now_ns()))?;
-        let due_ns = start_ns.unwrap_or_else(|| now_ns.saturating_add(interval_ns));
-        self.set_timer(py, due_ns, Some(interval_ns), callback)
+        let every = Schedule::every(interval_ns);
+        let every = start_ns.map_or(every.clone(), |start_ns| every.starting(start_ns));
+        let every = end_ns.map_or(every.clone(), |end_ns| every.until(end_ns));
+        self.with_face(py, |face| timers::set(py, face, every, callback, name))
+    }
+
+    /// Take the timer called ``name`` away; whether there was one. Idempotent.
+    fn cancel_timer(&self, py: Python<'_>, name: &str) -> PyResult<bool> {
+        self.with_face(py, |face| Ok(timers::cancel_named(face, name)))
+    }
+
+    /// The timers that are set, in the order in which they will fire.
+    fn timers(&self, py: Python<'_>) -> PyResult<Vec<Py<TimerInfo>>> {
+        self.with_face(py, |face| timers::listed(py, face))
     }
 
     /// Run ``coroutine`` on the I/O thread, from the end of the step on; its result comes back as an input.
@@ -402,42 +401,7 @@ impl StrategyCore {
     }
 }
 
-/// A timer that was set; as a context manager it cancels on exit.
-#[pyclass(frozen, module = "tickrail")]
-pub struct TimerHandle {
-    face: GilBound<Rc<Face>>,
-    timer: TimerKey,
-}
-
-#[pymethods]
-impl TimerHandle {
-    /// Forget the timer from the end of the step on; idempotent.
-    fn cancel(&self, py: Python<'_>) -> PyResult<()> {
-        let face = self.face.get(py);
-        face.check_thread()?;
-        face.callbacks.borrow_mut().remove(&self.timer.number);
-        face.desk.cancel_timer(self.timer);
-        Ok(())
-    }
-
-    /// Number of the timer within its strategy.
-    #[getter]
-    fn number(&self) -> u32 {
-        self.timer.number
-    }
-
-    fn __enter__(slf: Py<Self>) -> Py<Self> {
-        slf
-    }
-
-    #[pyo3(signature = (*_exception))]
-    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) -> PyResult<()> {
-        self.cancel(py)
-    }
-}
-
-/// Adds the classes to the module.
+/// Adds the class to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_class::<StrategyCore>()?;
-    m.add_class::<TimerHandle>()
+    m.add_class::<StrategyCore>()
 }

@@ -183,7 +183,10 @@ fn faults_name_their_line_after_what_is_right_before() {
     reader.feed(b"1,2\n3,4\n5\n6,7\n", true);
     assert_eq!(reader.next_batch().unwrap().map(|batch| batch.rows), Some(2));
     let error = reader.next_batch().unwrap_err();
-    assert_eq!((error.line(), error.to_string().as_str()), (3, "expected 2 columns, as in the first row; here are 1: 5"));
+    assert_eq!(
+        (error.line(), error.to_string().as_str()),
+        (3, "expected 2 columns, as in the first row; here are 1: 5")
+    );
     assert_eq!(reader.next_batch().unwrap_err(), error, "it stays");
     let fault = |text: &str| read(text, &[CellKind::Number; 2], QUOTED).unwrap_err();
     assert_eq!(fault("1,2\n3,4,5\n").to_string(), "Expected 2 columns, got 3: 3,4,5");

@@ -2,30 +2,19 @@
 
 use super::host::Host;
 use super::lag::Lagger;
-use super::request::TimerKey;
 use super::step::Steps;
 use super::subscriber::Delivery;
 use crate::source::Slice;
 use crate::tick::{Kind, Tick};
+use crate::timer::Fired;
 
 /// What was held back from one strategy.
 #[derive(Debug, Default)]
 pub(super) struct Absence {
     /// Ticks skipped, by instrument.
     missed: Vec<u64>,
-    /// Timers that were due: each once, with its latest firing.
-    timers: Vec<HeldTimer>,
     /// Whether ticks flow again, and a GAP record is due before the next one of each instrument that has missed some.
     pub is_over: bool,
-}
-
-/// A timer that was due while its strategy was paused.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct HeldTimer {
-    pub timer: TimerKey,
-    pub due_ns: i64,
-    pub count: u64,
-    pub repeats: bool,
 }
 
 /// Whether somebody was told.
@@ -38,7 +27,7 @@ pub(super) enum Gaps {
 
 impl Absence {
     fn of(instruments: usize) -> Box<Self> {
-        Box::new(Self { missed: vec![0; instruments], timers: Vec::new(), is_over: false })
+        Box::new(Self { missed: vec![0; instruments], is_over: false })
     }
 }
 
@@ -62,11 +51,9 @@ impl<H: Host> Steps<H> {
         if !std::mem::replace(&mut absence.is_over, true) {
             self.returning += 1;
         }
-        let mut timers = std::mem::take(&mut absence.timers);
-        timers.sort_by_key(|held| (held.due_ns, held.timer));
-        for held in timers {
-            // A handler of one may have ended the strategy, or cancelled the next.
-            if self.timer_is_known(&held) && self.subscribers[strategy as usize].state.takes_timers() {
+        // One after the other: a handler of one may have ended the strategy, or cancelled the next.
+        while let Some(held) = self.desk.next_held(strategy) {
+            if self.subscribers[strategy as usize].state.takes_timers() {
                 self.fire(slice, &held);
             }
         }
@@ -91,25 +78,13 @@ impl<H: Host> Steps<H> {
     }
 
     /// Keeps a timer that is due back for later; says whether it does.
-    pub(super) fn hold_timer(&mut self, held: HeldTimer) -> bool {
-        let subscriber = &mut self.subscribers[held.timer.strategy as usize];
-        let Some(absence) = subscriber.absence.as_mut().filter(|absence| !absence.is_over) else { return false };
-        match absence.timers.iter_mut().find(|known| known.timer == held.timer) {
-            Some(known) => *known = held,
-            None => absence.timers.push(held),
+    pub(super) fn hold_timer(&mut self, fired: &Fired) -> bool {
+        let absence = &self.subscribers[fired.owner as usize].absence;
+        let is_held = absence.as_ref().is_some_and(|absence| !absence.is_over);
+        if is_held {
+            self.desk.hold_timer(fired);
         }
-        true
-    }
-
-    /// A timer was cancelled: it does not fire later either.
-    pub(super) fn forget_held(&mut self, timer: TimerKey) {
-        if let Some(absence) = &mut self.subscribers[timer.strategy as usize].absence {
-            absence.timers.retain(|held| held.timer != timer);
-        }
-    }
-
-    fn timer_is_known(&self, held: &HeldTimer) -> bool {
-        !held.repeats || self.timer_ids.contains_key(&held.timer)
+        is_held
     }
 
     /// Tells whoever has missed ticks of this one's instrument so, in a step of its own.

@@ -71,10 +71,10 @@ impl<H: Host> Dispatcher<H> {
 
     /// Finds the next slice, or does what is due without one. `None`: there is a slice.
     pub(super) fn take_arrived(&mut self) -> Option<Outcome> {
-        let most = if self.steps.timers.is_empty() {
-            self.settings.slice_ticks
-        } else {
+        let most = if self.steps.desk.has_timers() {
             self.settings.slice_ticks.min(TIMED_SLICE_TICKS)
+        } else {
+            self.settings.slice_ticks
         };
         let advance = self.source.advance(most);
         // Before the clock is read: what is told has a time of its own, and that of the slice is not before it.
@@ -109,6 +109,9 @@ impl<H: Host> Dispatcher<H> {
             self.steps.look_at_lag(&slice, &taken);
         }
         let (feed, publisher, count) = (slice.feeds.at(0), taken.publisher, slice.ticks.len() as u32);
+        if let Some(meter) = &mut self.steps.meter {
+            meter.slice(feed, &slice.ticks[0], taken.now_ns);
+        }
         if let Some(arrival) = &mut self.arrival {
             arrival.slice = Some((feed, publisher));
             arrival.tell(

@@ -7,7 +7,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::request::{MAX_ORDERS, MAX_QUANTITY, MAX_SPAWNS, MIN_INTERVAL_NS, Refusal, Request, SpawnKey, TimerKey};
+use super::request::{MAX_ORDERS, MAX_QUANTITY, MAX_SPAWNS, Refusal, Request, SpawnKey};
+use super::timers::Timers;
 use crate::clock::{Clock as _, SimClock};
 use crate::instrument::InstrumentInfo;
 use crate::lifecycle::{Ask, Cause, Inbox, State, StateByte, Transition, transition};
@@ -73,7 +74,7 @@ pub struct Desk {
     pub(super) portfolio: RefCell<Portfolio>,
     pub(super) book: RefCell<OrderBook>,
     states: RefCell<Vec<Arc<StateByte>>>,
-    timers: RefCell<Vec<u32>>,
+    pub(super) timers: RefCell<Timers>,
     inbox: Arc<Inbox>,
     gate: Arc<TradingGate>,
     /// Per strategy: how many coroutines it has asked for, and how many of them have not ended.
@@ -120,7 +121,7 @@ impl Desk {
         self.portfolio.borrow_mut().add_strategy();
         self.book.borrow_mut().places.push(Vec::new());
         self.book.borrow_mut().open.push(0);
-        self.timers.borrow_mut().push(0);
+        self.timers.borrow_mut().add_strategy();
         self.spawns.borrow_mut().push((0, 0));
         self.states.borrow_mut().push(Arc::clone(&state));
         self.inbox.add_strategy(Arc::clone(&state));
@@ -396,27 +397,6 @@ impl Desk {
         Ok(())
     }
 
-    /// Asks for a timer; due at or before now means in the next step.
-    ///
-    /// # Errors
-    /// The period is too short, or the strategy may not act.
-    pub fn set_timer(&self, strategy: u32, due_ns: i64, interval_ns: Option<i64>) -> Result<TimerKey, Refusal> {
-        self.acting(strategy)?;
-        if let Some(interval_ns) = interval_ns.filter(|&ns| ns < MIN_INTERVAL_NS) {
-            return Err(Refusal::Interval(interval_ns));
-        }
-        let number = &mut self.timers.borrow_mut()[strategy as usize];
-        *number += 1;
-        let timer = TimerKey { strategy, number: *number };
-        self.requests.borrow_mut().push(Request::SetTimer { timer, due_ns, interval_ns });
-        Ok(timer)
-    }
-
-    /// Asks to forget a timer; idempotent.
-    pub fn cancel_timer(&self, timer: TimerKey) {
-        self.requests.borrow_mut().push(Request::CancelTimer(timer));
-    }
-
     /// Asks for the command that was just sent on the dispatch thread to be handled at the end of the step.
     pub fn command(&self) {
         self.requests.borrow_mut().push(Request::Command);
@@ -474,7 +454,7 @@ impl Desk {
     }
 
     #[inline]
-    fn acting(&self, strategy: u32) -> Result<(), Refusal> {
+    pub(super) fn acting(&self, strategy: u32) -> Result<(), Refusal> {
         match self.state(strategy) {
             State::Running | State::Paused => Ok(()),
             state => Err(Refusal::State(state)),

@@ -19,6 +19,7 @@ use crate::lifecycle::{Ask, Cause, Inbox, StateChange, Transition};
 use crate::source::{Advance, Source};
 use crate::stop::StopFlag;
 use crate::tick::{OrderBy, Tick};
+use crate::timer::Overdue;
 use crate::venue::Venue;
 
 /// What is fixed for a run.
@@ -60,6 +61,8 @@ pub enum Outcome {
     Pulled,
     /// The source has nothing now.
     Idle,
+    /// Everything up to the time of [`Dispatcher::advance_until`] was taken.
+    Reached,
     /// All data was taken.
     End,
     /// Somebody asked to stop.
@@ -122,6 +125,9 @@ impl<H: Host> Dispatcher<H> {
         steps.limit = source.cut_at().unwrap_or(u64::MAX);
         let arrival = source.taken().map(|_| Arrival::default());
         steps.spawns.is_live = arrival.is_some();
+        if arrival.is_some() {
+            steps.overdue = Overdue::Merge;
+        }
         Self {
             source,
             settings,
@@ -181,6 +187,8 @@ impl<H: Host> Dispatcher<H> {
             self.look_at_first();
         }
         self.steps.start(&self.source.current());
+        // From now on whoever looks finds something.
+        self.answer(self.snapshots.asked(), false);
         self.steps.halted().unwrap_or(Outcome::Slice)
     }
 
@@ -237,6 +245,10 @@ impl<H: Host> Dispatcher<H> {
                 let taken = self.take_externals(true);
                 Some(after_externals(self.steps.halted(), taken).unwrap_or(Outcome::Idle))
             }
+            Advance::End if self.steps.until < i64::MAX => {
+                self.index = 0;
+                Some(self.reached())
+            }
             Advance::End => Some(self.end_of_data()),
         }
     }
@@ -247,8 +259,13 @@ impl<H: Host> Dispatcher<H> {
         loop {
             let reach = self.externals.reach(self.steps.inputs).min(self.steps.digest.piece());
             self.steps.heeds = self.externals.heeds();
-            let piece = slice.first(self.index.saturating_add(reach));
-            let pass = self.steps.run_slice(&piece, &mut self.index);
+            let pass = match self.steps.unstamped() {
+                0 if reach > 0 => self.steps.stamped_step(&slice, &mut self.index),
+                unstamped => {
+                    let piece = slice.first(self.index.saturating_add(reach.min(unstamped)));
+                    self.steps.run_slice(&piece, &mut self.index)
+                }
+            };
             self.steps.enter_inputs(&slice);
             self.externals.note(self.steps.inputs);
             match pass {
@@ -341,13 +358,14 @@ impl<H: Host> Dispatcher<H> {
         self.snapshots.answer(asked, snapshot, is_final);
     }
 
-    fn outcome_of(&mut self, pass: Pass) -> Outcome {
+    pub(super) fn outcome_of(&mut self, pass: Pass) -> Outcome {
         match pass {
             Pass::Done | Pass::Called => Outcome::Slice,
             Pass::Pulled => {
                 self.pulled = true;
                 Outcome::Pulled
             }
+            Pass::Reached => self.reached(),
             Pass::Gap(gap) => {
                 (self.pulled, self.gap) = (true, Some(gap));
                 Outcome::Pulled
@@ -357,7 +375,7 @@ impl<H: Host> Dispatcher<H> {
         }
     }
 
-    fn complete_pull(&mut self) {
+    pub(super) fn complete_pull(&mut self) {
         self.count_pulls();
         self.ahead.until = 0;
         if std::mem::take(&mut self.pulled) {
@@ -380,6 +398,10 @@ impl<H: Host> Dispatcher<H> {
     /// The tick that the pull subscriber was given; `None` outside [`Outcome::Pulled`].
     pub fn pulled(&self) -> Option<&Tick> {
         self.pulled.then(|| self.gap.as_ref().unwrap_or_else(|| &self.source.current().ticks[self.index]))
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished
     }
 
     /// Ends the run: batches are flushed, `on_stop` hooks run in reverse order, states become STOPPED. Idempotent.

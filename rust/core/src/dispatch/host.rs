@@ -6,9 +6,10 @@ use crate::feed::FeedEvent;
 use crate::handler::{Handler, HandlerError};
 use crate::lifecycle::{State, StateChange, Ticket};
 use crate::tick::Tick;
+use crate::timer::Fired;
 use crate::venue::OrderUpdate;
 
-use super::request::{SpawnKey, TimerKey};
+use super::request::SpawnKey;
 
 /// Why a handler did not return in peace.
 #[derive(Debug)]
@@ -113,11 +114,11 @@ pub trait Host {
     /// What the handler raised.
     fn batch(&mut self, strategy: u32, batch: TickBlock) -> Result<(), Fault<Self::Failure>>;
 
-    /// A timer of `strategy` fired: due at `due_ns`, for the `count`th time (from 1).
+    /// A timer of `strategy` fired.
     ///
     /// # Errors
     /// What the handler raised.
-    fn timer(&mut self, timer: TimerKey, due_ns: i64, count: u64) -> Result<(), Fault<Self::Failure>>;
+    fn timer(&mut self, strategy: u32, fired: &Fired) -> Result<(), Fault<Self::Failure>>;
 
     /// An order of `strategy` changed.
     ///
@@ -267,7 +268,7 @@ impl Host for NoHost {
         Ok(())
     }
 
-    fn timer(&mut self, _timer: TimerKey, _due_ns: i64, _count: u64) -> Result<(), Fault<HandlerError>> {
+    fn timer(&mut self, _strategy: u32, _fired: &Fired) -> Result<(), Fault<HandlerError>> {
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use super::account::Account;
 use super::host::{Fault, Hook, Host, LifeAnswer};
-use super::request::{Request, TimerKey};
+use super::request::Request;
 use super::step::{ErrorRecord, Steps};
 use crate::digest::EventKind;
 use crate::lifecycle::{
@@ -164,7 +164,7 @@ impl<H: Host> Steps<H> {
                 return;
             }
             self.apply_requests();
-            self.forget_timers(strategy);
+            self.desk.forget_timers(strategy);
             self.forget_absence(strategy);
             self.forget_spawns(strategy);
             self.cancel_resting(strategy);
@@ -342,18 +342,13 @@ impl<H: Host> Steps<H> {
         match self.host.hook(strategy, Hook::Stop) {
             Ok(()) | Err(Fault::Ended) => {
                 self.operate(strategy, Ask::new(Operation::Stop), by_strategy());
-                self.forget_timers(strategy);
+                self.desk.forget_timers(strategy);
                 self.forget_absence(strategy);
                 self.forget_spawns(strategy);
                 self.set_gate();
             }
             Err(fault) => self.fault(strategy, "on_stop", None, fault),
         }
-    }
-
-    fn forget_timers(&mut self, strategy: u32) {
-        let timers: Vec<TimerKey> = self.timer_ids.keys().filter(|key| key.strategy == strategy).copied().collect();
-        timers.into_iter().for_each(|timer| self.forget_timer(timer));
     }
 
     pub(super) fn record_error(
@@ -390,7 +385,7 @@ impl<H: Host> Steps<H> {
         for key in open {
             self.drop_order(key);
         }
-        self.forget_timers(strategy);
+        self.desk.forget_timers(strategy);
         self.forget_absence(strategy);
         let subscriber = &mut self.subscribers[strategy as usize];
         let discarded = subscriber.batcher.discard() as u64;

@@ -1,11 +1,12 @@
 //! Strategies in machine code within the loop: the same steps as for the others, without the host.
 
 use super::host::{Fault, Hook, Host};
-use super::request::{Refusal, TimerKey};
+use super::request::Refusal;
 use super::step::Steps;
 use crate::handler::{Handler, HandlerError, Out, OutRecord, TimerRecord, UpdateRecord, Wish};
 use crate::source::Slice;
 use crate::tick::{Side, Tick};
+use crate::timer::{Fired, Schedule};
 use crate::venue::OrderUpdate;
 
 /// Most records that a handler is offered at once: what was looked through beyond a wish is looked through again.
@@ -57,12 +58,13 @@ impl<H: Host> Steps<H> {
         self.settle(strategy, "on_batch", last, result);
     }
 
-    pub(super) fn machine_timer(&mut self, timer: TimerKey, due_ns: i64, count: u64, repeats: bool) {
-        let tags = &mut self.subscribers[timer.strategy as usize].tags;
-        let tag = if repeats { tags.get(&timer.number).copied() } else { tags.remove(&timer.number) };
-        let record = TimerRecord { ts_ns: due_ns, tag: tag.unwrap_or(i64::from(timer.number)), count };
-        let result = self.call(timer.strategy, |handler, out| handler.on_timer(&record, out));
-        self.settle(timer.strategy, "on_timer", None, result);
+    pub(super) fn machine_timer(&mut self, strategy: u32, fired: &Fired) {
+        let tags = &mut self.subscribers[strategy as usize].tags;
+        let tag = if fired.is_last { tags.remove(&fired.number) } else { tags.get(&fired.number).copied() };
+        let tag = tag.map_or(i64::from(fired.number), |(tag, _)| tag);
+        let record = TimerRecord { ts_ns: fired.due_ns, tag, count: fired.count };
+        let result = self.call(strategy, |handler, out| handler.on_timer(&record, out));
+        self.settle(strategy, "on_timer", None, result);
     }
 
     pub(super) fn machine_order_update(&mut self, strategy: u32, update: &OrderUpdate) {
@@ -114,15 +116,18 @@ impl<H: Host> Steps<H> {
                 Wish::Target => self.desk.target(strategy, record.instrument, record.quantity).map(drop),
                 Wish::Cancel => self.desk.cancel(strategy, u32::try_from(record.tag).unwrap_or(0)),
                 Wish::TimerAt | Wish::TimerEvery => {
-                    let (due_ns, interval_ns) = times(record, wish, self.desk.now_ns());
-                    self.desk.set_timer(strategy, due_ns, interval_ns).map(|timer| {
-                        tags.insert(timer.number, record.tag);
+                    self.desk.schedule(strategy, &schedule_of(record, wish)).map(|timer| {
+                        tags.insert(timer.number, (record.tag, timer));
                     })
                 }
                 Wish::CancelTimer => {
-                    let numbers = tags.iter().filter(|&(_, &tag)| tag == record.tag).map(|(&number, _)| number);
-                    numbers.for_each(|number| self.desk.cancel_timer(TimerKey { strategy, number }));
-                    tags.retain(|_, &mut tag| tag != record.tag);
+                    tags.retain(|_, &mut (tag, timer)| {
+                        let is_meant = tag == record.tag;
+                        if is_meant {
+                            self.desk.cancel_timer(timer);
+                        }
+                        !is_meant
+                    });
                     Ok(())
                 }
                 Wish::Subscribe => self.desk.subscription(strategy, record.instrument, true),
@@ -135,10 +140,10 @@ impl<H: Host> Steps<H> {
     }
 }
 
-fn times(record: &OutRecord, wish: Wish, now_ns: i64) -> (i64, Option<i64>) {
-    if wish == Wish::TimerAt {
-        return (record.ts_ns, None);
+fn schedule_of(record: &OutRecord, wish: Wish) -> Schedule {
+    match (wish, record.ts_ns) {
+        (Wish::TimerAt, ts_ns) => Schedule::at(ts_ns),
+        (_, 0) => Schedule::every(record.interval_ns),
+        (_, start_ns) => Schedule::every(record.interval_ns).starting(start_ns),
     }
-    let first = if record.ts_ns == 0 { now_ns.saturating_add(record.interval_ns) } else { record.ts_ns };
-    (first, Some(record.interval_ns))
 }

@@ -1,8 +1,8 @@
 //! Orders within the loop: matching, booking, and what handlers asked for.
 
 use super::host::Host;
-use super::request::{Request, TimerKey};
-use super::step::{Fill, RunError, Steps};
+use super::request::Request;
+use super::step::{Fill, Steps};
 use crate::digest::EventKind;
 use crate::lifecycle::Asked;
 use crate::source::Slice;
@@ -179,11 +179,10 @@ impl<H: Host> Steps<H> {
             Request::Life { strategy, ask, cause } => self.asked.push_back(Asked { strategy, ask, cause, ticket: 0 }),
             Request::Cancel(key) => self.cancel_order(key),
             Request::Amend(key, change) => self.amend_order(key, change),
-            Request::SetTimer { timer, due_ns, interval_ns } => self.set_timer(timer, due_ns, interval_ns),
-            Request::CancelTimer(timer) => {
-                self.timer_event(timer, i64::MIN, 0);
-                self.forget_timer(timer);
+            Request::SetTimer { strategy, number, due_ns, interval_ns, end_ns } => {
+                self.timer_event(strategy, number, due_ns, interval_ns, end_ns);
             }
+            Request::CancelTimer { strategy, number } => self.timer_event(strategy, number, i64::MIN, 0, i64::MAX),
             Request::Command => {
                 if let Err(fault) = self.host.local_command() {
                     self.command_fault(fault);
@@ -274,33 +273,6 @@ impl<H: Host> Steps<H> {
             self.updates.push_back(OrderUpdate::of(order, stopped.reason()));
         } else {
             self.ask_venue(|venue, now_ns, out| venue.amend(key, order.instrument, change, now_ns, out));
-        }
-    }
-
-    pub(super) fn set_timer(&mut self, timer: TimerKey, due_ns: i64, interval_ns: Option<i64>) {
-        self.timer_event(timer, due_ns, interval_ns.unwrap_or(0));
-        match self.timers.schedule(timer.strategy, due_ns, interval_ns, self.desk.now_ns()) {
-            Ok(id) => {
-                self.timer_ids.insert(timer, id);
-                self.timer_keys.insert(id, (timer, interval_ns.is_some()));
-            }
-            Err(_) => self.run_error = Some(RunError::TooManyTimers),
-        }
-    }
-
-    pub(super) fn timer_event(&mut self, timer: TimerKey, due_ns: i64, interval_ns: i64) {
-        let mut payload = [0; 20];
-        payload[..4].copy_from_slice(&timer.number.to_le_bytes());
-        payload[4..12].copy_from_slice(&due_ns.to_le_bytes());
-        payload[12..].copy_from_slice(&interval_ns.to_le_bytes());
-        self.digest.event(self.desk.position(), timer.strategy, EventKind::TimerRequest, &payload);
-    }
-
-    pub(super) fn forget_timer(&mut self, timer: TimerKey) {
-        self.forget_held(timer);
-        if let Some(id) = self.timer_ids.remove(&timer) {
-            self.timers.cancel(id);
-            self.timer_keys.remove(&id);
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::lifecycle::{Ask, Cause, Operation, State};
+use crate::timer::{TimerError, TimerId};
 use crate::venue::{Amendment, OffGrid, OrderKey, TermsError};
 
 /// Names a timer: by its strategy and the strategy's own count, from 1.
@@ -12,6 +13,8 @@ pub struct TimerKey {
     pub strategy: u32,
     /// Number of the timer within its strategy, from 1.
     pub number: u32,
+    /// Where the queue has it.
+    pub id: TimerId,
 }
 
 /// Names a coroutine: by its strategy and the strategy's own count, from 1.
@@ -34,17 +37,26 @@ pub enum Request {
     Cancel(OrderKey),
     /// Let this order stand on other terms.
     Amend(OrderKey, Amendment),
-    /// Set a timer.
+    /// A timer was set; nobody could tell yet, so that the queue has it already.
     SetTimer {
-        /// Its name.
-        timer: TimerKey,
+        /// Whose.
+        strategy: u32,
+        /// Its number.
+        number: u32,
         /// When it is due, ns UTC.
         due_ns: i64,
-        /// Its period, for a timer that repeats.
-        interval_ns: Option<i64>,
+        /// Its period; 0: it fires once.
+        interval_ns: i64,
+        /// When it fires no more; `i64::MAX`: never.
+        end_ns: i64,
     },
-    /// Forget a timer.
-    CancelTimer(TimerKey),
+    /// A timer was taken away; the queue no longer has it.
+    CancelTimer {
+        /// Whose.
+        strategy: u32,
+        /// Its number.
+        number: u32,
+    },
     /// Begin this coroutine.
     Spawn(SpawnKey),
     /// Cancel this coroutine.
@@ -76,9 +88,11 @@ impl Request {
     pub const fn strategy(&self) -> u32 {
         match self {
             Self::Order(key) | Self::HoldBack(key) | Self::Cancel(key) | Self::Amend(key, _) => key.strategy,
-            Self::SetTimer { timer, .. } | Self::CancelTimer(timer) => timer.strategy,
+            Self::SetTimer { strategy, .. }
+            | Self::CancelTimer { strategy, .. }
+            | Self::Subscription { strategy, .. }
+            | Self::Life { strategy, .. } => *strategy,
             Self::Spawn(key) | Self::CancelSpawn(key) => key.strategy,
-            Self::Subscription { strategy, .. } | Self::Life { strategy, .. } => *strategy,
             Self::Command => crate::command::NO_STRATEGY,
         }
     }
@@ -100,8 +114,8 @@ pub enum Refusal {
     State(State),
     /// The strategy never made such an order.
     Order(u32),
-    /// The period of a timer is below [`MIN_INTERVAL_NS`].
-    Interval(i64),
+    /// A timer cannot be set as asked.
+    Timer(TimerError),
     /// The strategy has [`MAX_ORDERS`] orders.
     TooManyOrders,
     /// Price or quantity is none of the instrument.
@@ -115,9 +129,6 @@ pub enum Refusal {
     /// [`MAX_SPAWNS`] coroutines of the strategy run.
     TooManySpawns,
 }
-
-/// Shortest period of a repeating timer: below it a mistake in the unit is likelier than a wish.
-pub const MIN_INTERVAL_NS: i64 = 1_000;
 
 /// Largest quantity of an order: from 2^53, about nine times as much, floats no longer tell lots of one apart, and no sum of
 /// what a run can order overflows.
@@ -140,7 +151,7 @@ impl fmt::Display for Refusal {
             Self::Illegal(state, operation) => write!(f, "cannot {}: it is {}", operation.name(), state.name()),
             Self::State(state) => write!(f, "the strategy is {}: it may act while RUNNING or PAUSED", state.name()),
             Self::Order(number) => write!(f, "the strategy has no order number {number}"),
-            Self::Interval(ns) => write!(f, "interval_ns is {ns}: expected at least {MIN_INTERVAL_NS}"),
+            Self::Timer(error) => write!(f, "{error}"),
             Self::TooManySpawns => {
                 write!(f, "{MAX_SPAWNS} coroutines of the strategy run, which is the limit")
             }

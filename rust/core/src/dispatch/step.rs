@@ -1,18 +1,19 @@
 //! One step after the other: the semantics of the loop, and nothing else.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::absence::{Gaps, HeldTimer};
+use super::absence::Gaps;
 use super::account::InputsByFeed;
 use super::desk::Desk;
 use super::dispatcher::{Outcome, RunSettings};
 use super::external::ExternalSink;
 use super::host::Host;
 use super::keys::Keys;
-use super::request::{Request, TimerKey};
+use super::meter::Meter;
+use super::request::Request;
 use super::spawns::Spawns;
 use super::subscriber::{Delivery, Routes, Subscriber, Subscription};
 use crate::digest::{EventKind, RunDigest};
@@ -21,7 +22,7 @@ use crate::lifecycle::{Ask, Asked, Cause, Inbox, Operation, StateChange, by_run}
 use crate::source::Slice;
 use crate::stop::{LIVES, STOP, StopFlag};
 use crate::tick::{Side, Tick};
-use crate::timer::{Fired, TimerId, TimerQueue};
+use crate::timer::Overdue;
 use crate::venue::{OrderKey, OrderUpdate, Venue, VenueReport};
 
 /// Steps without a tick and without the clock moving, after which a strategy is held to go round in circles.
@@ -97,8 +98,6 @@ pub enum RunError {
         /// The index found.
         instrument: u32,
     },
-    /// More timers than the queue takes.
-    TooManyTimers,
     /// The host could not show a tick.
     Host,
     /// A replay did not come to the place where this external input was recorded: data, configuration or strategies differ.
@@ -113,7 +112,7 @@ impl RunError {
     pub const fn feed(&self) -> Option<u32> {
         match self {
             Self::Unordered { feed, .. } | Self::UnknownInstrument { feed, .. } => Some(*feed),
-            Self::TooManyTimers | Self::Host | Self::Diverged { .. } => None,
+            Self::Host | Self::Diverged { .. } => None,
         }
     }
 }
@@ -129,7 +128,6 @@ impl fmt::Display for RunError {
             Self::UnknownInstrument { input, instrument, .. } => {
                 write!(f, "input {input} has the instrument number {instrument}, which does not exist")
             }
-            Self::TooManyTimers => write!(f, "the strategies have set more timers than a run can hold"),
             Self::Host => write!(f, "a tick could not be shown to Python"),
             Self::Diverged { position } => write!(
                 f,
@@ -146,6 +144,8 @@ impl std::error::Error for RunError {}
 pub(super) enum Pass {
     Done,
     Pulled,
+    /// The next record is later than `Steps::until`.
+    Reached,
     /// A command or a request for a life waits that goes before the next tick.
     Called,
     /// The pull subscriber has a record that the loop made.
@@ -192,15 +192,15 @@ pub(super) struct Steps<H: Host> {
     pub(super) watched: Vec<bool>,
     /// The next key that needs more than a plain step: a timer, a window's end, a pending update.
     pub(super) gate: i64,
+    /// No input later than this is taken now.
+    pub(super) until: i64,
     pub(super) last_key: i64,
     /// How many records of the present slice were taken.
     pub(super) taken: usize,
     /// How many of them are in the digest.
     pub(super) entered: usize,
-    pub(super) timers: TimerQueue,
-    pub(super) timer_ids: BTreeMap<TimerKey, TimerId>,
-    /// The other way round, and whether the timer repeats.
-    pub(super) timer_keys: HashMap<TimerId, (TimerKey, bool)>,
+    /// What becomes of timers that are late.
+    pub(super) overdue: Overdue,
     pub(super) updates: VecDeque<OrderUpdate>,
     pub(super) spawns: Spawns,
     pub(super) applying: Vec<Request>,
@@ -211,6 +211,8 @@ pub(super) struct Steps<H: Host> {
     /// What the handler in machine code that is being called asks for.
     pub(super) out: Box<Out>,
     pub(super) run_error: Option<RunError>,
+    /// Measures, where somebody wants to know.
+    pub(super) meter: Option<Box<Meter>>,
     /// The loop position at which a run was stopped that is run again; what comes between ticks goes no further.
     pub(super) limit: u64,
 }
@@ -246,12 +248,11 @@ impl<H: Host> Steps<H> {
             routes: Routes::new(instruments),
             watched: vec![false; instruments],
             gate: i64::MAX,
+            until: i64::MAX,
             last_key: i64::MIN,
             taken: 0,
             entered: 0,
-            timers: TimerQueue::new(),
-            timer_ids: BTreeMap::new(),
-            timer_keys: HashMap::new(),
+            overdue: Overdue::Each,
             updates: VecDeque::new(),
             spawns: Spawns::default(),
             applying: Vec::new(),
@@ -260,6 +261,7 @@ impl<H: Host> Steps<H> {
             steps_at_one_time: 0,
             out: Out::new(),
             run_error: None,
+            meter: None,
             limit: u64::MAX,
             desk,
         }
@@ -301,35 +303,53 @@ impl<H: Host> Steps<H> {
             if self.stop.asks((self.heeds & !STOP) | LIVES) {
                 return Pass::Called;
             }
-            let key = self.keys.of(tick);
-            if key > self.gate {
-                self.before_key(slice, key);
+            if let Some(pass) = self.general_step::<false>(slice, index, tick) {
+                return pass;
             }
-            if self.stop.is_set() || self.run_error.is_some() || self.interruption.is_some() {
-                return Pass::Halted;
-            }
-            if key < self.last_key || tick.instrument as usize >= self.watched.len() {
-                self.run_error = Some(self.refuse(slice, *index, key));
-                return Pass::Halted;
-            }
-            if self.returning > 0 {
-                match self.tell_gaps(slice, tick) {
-                    Gaps::None => {}
-                    Gaps::Told => continue,
-                    Gaps::Pulled(gap) => return Pass::Gap(gap),
-                }
-            }
-            self.last_key = key;
-            self.taken = *index + 1;
-            if self.tick_step(slice, *index, tick, key) {
-                return Pass::Pulled;
-            }
-            if self.has_requests() {
-                self.apply_requests();
-            }
-            *index += 1;
         }
         Pass::Done
+    }
+
+    /// Takes one record, with whatever is due before it; `STAMPED`: and measures how long handlers take. Gives the reason
+    /// not to go on.
+    #[inline(always)]
+    pub(super) fn general_step<const STAMPED: bool>(
+        &mut self,
+        slice: &Slice<'_>,
+        index: &mut usize,
+        tick: &Tick,
+    ) -> Option<Pass> {
+        let key = self.keys.of(tick);
+        if key > self.gate {
+            self.before_key(slice, key.min(self.until.saturating_add(1)));
+            if key > self.until {
+                return Some(if self.halted().is_some() { Pass::Halted } else { Pass::Reached });
+            }
+        }
+        if self.stop.is_set() || self.run_error.is_some() || self.interruption.is_some() {
+            return Some(Pass::Halted);
+        }
+        if key < self.last_key || tick.instrument as usize >= self.watched.len() {
+            self.run_error = Some(self.refuse(slice, *index, key));
+            return Some(Pass::Halted);
+        }
+        if self.returning > 0 {
+            match self.tell_gaps(slice, tick) {
+                Gaps::None => {}
+                Gaps::Told => return None,
+                Gaps::Pulled(gap) => return Some(Pass::Gap(gap)),
+            }
+        }
+        self.last_key = key;
+        self.taken = *index + 1;
+        if self.tick_step::<STAMPED>(slice, *index, tick, key) {
+            return Some(Pass::Pulled);
+        }
+        if self.has_requests() {
+            self.apply_requests();
+        }
+        *index += 1;
+        None
     }
 
     #[cold]
@@ -343,7 +363,13 @@ impl<H: Host> Steps<H> {
 
     /// Venue, order updates, handlers. `true`: the pull subscriber has the tick, and the step is not over.
     #[inline(always)]
-    pub(super) fn tick_step(&mut self, slice: &Slice<'_>, index: usize, tick: &Tick, key: i64) -> bool {
+    pub(super) fn tick_step<const STAMPED: bool>(
+        &mut self,
+        slice: &Slice<'_>,
+        index: usize,
+        tick: &Tick,
+        key: i64,
+    ) -> bool {
         self.inputs += 1;
         self.steps_at_one_time = 0;
         let position = self.desk.position() + 1;
@@ -373,14 +399,19 @@ impl<H: Host> Steps<H> {
                             return false;
                         }
                     }
-                    if let Err(fault) = self.host.tick(strategy, tick) {
+                    let stamp = if STAMPED { self.stamp(strategy, tick) } else { None };
+                    let result = self.host.tick(strategy, tick);
+                    self.stamp_end(strategy, stamp);
+                    if let Err(fault) = result {
                         let handler = self.host.tick_handler(strategy, tick);
                         self.fault(strategy, handler, Some(*tick), fault);
                     }
                 }
                 Delivery::Records => {
                     subscriber.tallies.now.delivered += 1;
+                    let stamp = if STAMPED { self.stamp(strategy, tick) } else { None };
                     self.record(strategy, tick);
+                    self.stamp_end(strategy, stamp);
                 }
                 Delivery::Batches(_) => self.collect(slice, index, key, strategy),
                 Delivery::Lagging => {
@@ -443,10 +474,17 @@ impl<H: Host> Steps<H> {
         let batch = subscriber.batcher.take(slice);
         subscriber.tallies.settle(collected, |tally, count| tally.delivered += count);
         let last = batch.as_slice().last().copied();
-        if subscriber.handler.is_some() {
+        let is_machine = subscriber.handler.is_some();
+        let stamp = self.stamp_batch(strategy, batch.as_slice());
+        if is_machine {
             self.machine_batch(strategy, batch.as_slice(), last);
-        } else if let Err(fault) = self.host.batch(strategy, batch) {
-            self.fault(strategy, "on_batch", last, fault);
+            self.stamp_end(strategy, stamp);
+        } else {
+            let result = self.host.batch(strategy, batch);
+            self.stamp_end(strategy, stamp);
+            if let Err(fault) = result {
+                self.fault(strategy, "on_batch", last, fault);
+            }
         }
     }
 
@@ -480,80 +518,10 @@ impl<H: Host> Steps<H> {
         }
     }
 
-    // ---- what comes between ticks ------------------------------------------------------------------------------
-
-    /// Everything that comes before an input of `key`: pending updates, windows that ended, timers that are due.
-    #[cold]
-    pub(super) fn before_key(&mut self, slice: &Slice<'_>, key: i64) {
-        while self.halted().is_none() && self.desk.position() < self.limit {
-            if let Some(asked) = self.asked.pop_front() {
-                self.serve(asked, slice);
-            } else if let Some(update) = self.updates.pop_front() {
-                self.update_step(slice, &update);
-            } else if self.spawns.is_due() {
-                if !self.spawn_step(slice) {
-                    break;
-                }
-            } else if self.flush_window(slice, key.min(self.timers.next_due()).min(self.venue.next_due_ns())) {
-            } else if self.venue.next_due_ns() < key && self.venue.next_due_ns() <= self.timers.next_due() {
-                self.venue_step(slice, key - 1);
-            } else if self.timers.next_due() < key {
-                self.timer_step(slice, key);
-            } else {
-                break;
-            }
-        }
-        self.set_gate();
-    }
-
-    pub(super) fn set_gate(&mut self) {
-        let windows = self.subscribers.iter().map(|subscriber| subscriber.batcher.window_end().saturating_sub(1));
-        let due = windows.min().unwrap_or(i64::MAX).min(self.timers.next_due()).min(self.venue.next_due_ns());
-        let is_quiet = self.updates.is_empty() && self.asked.is_empty() && !self.spawns.is_due();
-        self.gate = if is_quiet { due } else { i64::MIN };
-    }
-
     pub(super) fn next_position(&mut self) -> u64 {
         let position = self.desk.position() + 1;
         self.desk.set_position(position);
         position
-    }
-
-    pub(super) fn timer_step(&mut self, slice: &Slice<'_>, key: i64) {
-        let Some(Fired { id, due_ns, number, .. }) = self.timers.pop_due(key - 1) else { return };
-        let Some(&(timer, repeats)) = self.timer_keys.get(&id) else { return };
-        if !repeats {
-            self.forget_timer(timer);
-        }
-        let held = HeldTimer { timer, due_ns, count: number, repeats };
-        if !self.hold_timer(held) {
-            self.fire(slice, &held);
-        }
-    }
-
-    /// Hands a timer to its strategy, in a step of its own.
-    pub(super) fn fire(&mut self, slice: &Slice<'_>, held: &HeldTimer) {
-        let &HeldTimer { timer, due_ns, count, repeats } = held;
-        self.flush(slice, timer.strategy);
-        let position = self.next_position();
-        if due_ns > self.desk.now_ns() {
-            self.desk.advance_clock(due_ns);
-            self.steps_at_one_time = 0;
-        }
-        self.timers_fired += 1;
-        let mut payload = [0; 12];
-        payload[..4].copy_from_slice(&timer.number.to_le_bytes());
-        payload[4..].copy_from_slice(&due_ns.to_le_bytes());
-        self.digest.event(position, timer.strategy, EventKind::Timer, &payload);
-        let subscriber = &self.subscribers[timer.strategy as usize];
-        if !subscriber.state.takes_timers() {
-        } else if subscriber.handler.is_some() {
-            self.machine_timer(timer, due_ns, count, repeats);
-        } else if let Err(fault) = self.host.timer(timer, due_ns, count) {
-            self.fault(timer.strategy, "on_timer", None, fault);
-        }
-        self.apply_requests();
-        self.count_step(timer.strategy);
     }
 
     pub(super) fn update_step(&mut self, slice: &Slice<'_>, update: &OrderUpdate) {

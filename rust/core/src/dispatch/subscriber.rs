@@ -8,6 +8,7 @@ use super::account::Tallies;
 use super::batcher::{BatchEdges, Batcher};
 use super::lag::Lagger;
 use super::lives::Pending;
+use super::request::TimerKey;
 use crate::handler::Handler;
 use crate::lifecycle::StateByte;
 use crate::tick::Kind;
@@ -77,7 +78,7 @@ pub(super) struct Subscriber {
     /// The handler of a strategy in machine code; the host calls the others.
     pub handler: Option<Box<dyn Handler>>,
     /// What it calls its timers, by number.
-    pub tags: BTreeMap<u32, i64>,
+    pub tags: BTreeMap<u32, (i64, TimerKey)>,
     /// How many records it is offered at once; grows while it takes them all.
     pub reach: usize,
     /// What it misses, or has missed, while paused without ticks.

@@ -19,6 +19,9 @@ use crate::tick::Tick;
 /// How long a publisher that is at work is waited for when its feed is closed: a call takes microseconds.
 const PATIENCE_NS: i64 = 1_000_000_000;
 
+/// How often to look whether the wall clock was set: 0.3 us a look.
+const LOOK_NS: i64 = 1_000_000_000;
+
 /// Whose slice the current one is.
 #[derive(Clone, Copy)]
 enum Current {
@@ -50,6 +53,8 @@ pub struct Arrivals {
     /// What publishers that are gone have left in their feeds' accounts.
     feeds: Vec<FeedAccount>,
     is_sealed: bool,
+    /// When to look next whether the wall clock was set.
+    next_look_ns: i64,
 }
 
 impl Arrivals {
@@ -64,6 +69,7 @@ impl Arrivals {
             made: Vec::new(),
             feeds: Vec::new(),
             is_sealed: false,
+            next_look_ns: 0,
             hub,
         }
     }
@@ -197,6 +203,10 @@ impl Source for Arrivals {
 
     fn taken(&mut self) -> Option<Taken> {
         let now_ns = self.hub.clock().now_ns();
+        if now_ns >= self.next_look_ns {
+            self.next_look_ns = now_ns.saturating_add(LOOK_NS);
+            self.hub.clock().look();
+        }
         let publisher = match self.current {
             Current::Inlet(index) => {
                 if !self.stale.is_empty() {

@@ -3,11 +3,19 @@ use proptest::prelude::*;
 use super::*;
 
 fn set(timers: &mut TimerQueue, owner: u32, due_ns: i64) -> TimerId {
-    timers.schedule(owner, due_ns, None, 0).unwrap()
+    timers.schedule(owner, 1, &Schedule::at(due_ns), 0).unwrap().0
+}
+
+fn set_every(timers: &mut TimerQueue, owner: u32, start_ns: i64, interval_ns: i64) -> TimerId {
+    timers.schedule(owner, 1, &Schedule::every(interval_ns).starting(start_ns), 0).unwrap().0
+}
+
+fn pop(timers: &mut TimerQueue, now_ns: i64) -> Option<Fired> {
+    timers.pop_due(now_ns, Overdue::Each)
 }
 
 fn owners_due(timers: &mut TimerQueue, now_ns: i64) -> Vec<u32> {
-    std::iter::from_fn(|| timers.pop_due(now_ns)).map(|fired| fired.owner).collect()
+    std::iter::from_fn(|| pop(timers, now_ns)).map(|fired| fired.owner).collect()
 }
 
 #[test]
@@ -28,11 +36,11 @@ fn fires_by_time_then_by_registration_and_not_early() {
 #[test]
 fn what_is_set_for_the_past_or_the_present_is_due_at_once() {
     let mut timers = TimerQueue::new();
-    timers.schedule(1, 101, None, 100).unwrap();
-    timers.schedule(2, 100, None, 100).unwrap();
-    timers.schedule(3, 40, None, 100).unwrap();
+    timers.schedule(1, 1, &Schedule::at(101), 100).unwrap();
+    timers.schedule(2, 1, &Schedule::after(0), 100).unwrap();
+    timers.schedule(3, 1, &Schedule::at(40), 100).unwrap();
     assert_eq!(timers.next_due(), i64::MIN);
-    let fired: Vec<_> = std::iter::from_fn(|| timers.pop_due(100)).map(|fired| (fired.owner, fired.due_ns)).collect();
+    let fired: Vec<_> = std::iter::from_fn(|| pop(&mut timers, 100)).map(|fired| (fired.owner, fired.due_ns)).collect();
     assert_eq!(fired, [(2, 100), (3, 40)]);
     assert_eq!(timers.next_due(), 101);
 }
@@ -40,11 +48,11 @@ fn what_is_set_for_the_past_or_the_present_is_due_at_once() {
 #[test]
 fn a_repeating_timer_keeps_its_rank_leaves_nothing_out_and_never_drifts() {
     let mut timers = TimerQueue::new();
-    timers.schedule(1, 1_000, Some(2_000), 0).unwrap();
+    set_every(&mut timers, 1, 1_000, 2_000);
     set(&mut timers, 2, 3_000);
     set(&mut timers, 3, 5_000);
     let fired: Vec<_> =
-        std::iter::from_fn(|| timers.pop_due(7_500)).map(|fired| (fired.owner, fired.due_ns, fired.number)).collect();
+        std::iter::from_fn(|| pop(&mut timers, 7_500)).map(|fired| (fired.owner, fired.due_ns, fired.count)).collect();
     assert_eq!(fired, [(1, 1_000, 1), (1, 3_000, 2), (2, 3_000, 1), (1, 5_000, 3), (3, 5_000, 1), (1, 7_000, 4)]);
     assert_eq!(timers.next_due(), 9_000);
 }
@@ -52,7 +60,7 @@ fn a_repeating_timer_keeps_its_rank_leaves_nothing_out_and_never_drifts() {
 #[test]
 fn a_repetition_beyond_the_end_of_time_ends_the_timer() {
     let mut timers = TimerQueue::new();
-    timers.schedule(1, i64::MAX - 1, Some(MIN_INTERVAL_NS), 0).unwrap();
+    set_every(&mut timers, 1, i64::MAX - 1, MIN_INTERVAL_NS);
     assert_eq!(owners_due(&mut timers, i64::MAX), [1]);
     assert!(timers.is_empty());
 }
@@ -73,8 +81,8 @@ fn cancelling_is_idempotent_and_never_hits_a_later_timer_in_the_same_slot() {
 #[test]
 fn a_timer_can_be_cancelled_between_its_firings() {
     let mut timers = TimerQueue::new();
-    timers.schedule(1, 1_000, Some(1_000), 0).unwrap();
-    let fired = timers.pop_due(1_000).unwrap();
+    set_every(&mut timers, 1, 1_000, 1_000);
+    let fired = pop(&mut timers, 1_000).unwrap();
     assert!(timers.cancel(fired.id));
     assert_eq!((timers.len(), timers.next_due()), (0, i64::MAX));
 }
@@ -101,18 +109,91 @@ fn setting_and_cancelling_for_ever_keeps_one_slot() {
 }
 
 #[test]
-fn too_short_an_interval_and_too_many_timers_are_refused() {
+fn what_cannot_be_kept_is_refused_and_changes_nothing() {
     let mut timers = TimerQueue::new();
+    let mut refused = |schedule: Schedule| timers.schedule(0, 1, &schedule, 100).unwrap_err();
     for interval_ns in [i64::MIN, -1, 0, MIN_INTERVAL_NS - 1] {
-        let refused = timers.schedule(0, 10, Some(interval_ns), 0);
-        assert_eq!(refused, Err(TimerError::IntervalTooShort { interval_ns }));
+        assert_eq!(refused(Schedule::every(interval_ns)), TimerError::IntervalTooShort { interval_ns });
     }
+    let every = || Schedule::every(1_000);
+    assert_eq!(refused(every().starting(99)), TimerError::StartInPast { start_ns: 99, now_ns: 100 });
+    assert_eq!(refused(every().until(1_100)), TimerError::EndBeforeStart { start_ns: 1_100, end_ns: 1_100 });
+    assert_eq!(refused(every().starting(200).until(1)), TimerError::EndBeforeStart { start_ns: 200, end_ns: 1 });
+    assert_eq!(refused(Schedule::after(-1)), TimerError::NegativeDelay { delay_ns: -1 });
+    assert!(timers.is_empty() && timers.next_due() == i64::MAX);
+    timers.schedule(0, 1, &every().starting(100), 100).unwrap();
+}
+
+#[test]
+fn more_timers_than_there_can_be_are_refused_until_one_is_gone() {
+    let mut timers = TimerQueue::new();
     for _ in 0..MAX_TIMERS {
         set(&mut timers, 0, 10);
     }
-    assert_eq!(timers.schedule(0, 10, None, 0), Err(TimerError::TooMany));
-    timers.pop_due(10).unwrap();
+    assert_eq!(timers.schedule(0, 1, &Schedule::at(10), 0), Err(TimerError::TooMany));
+    pop(&mut timers, 10).unwrap();
     set(&mut timers, 0, 10);
+}
+
+#[test]
+fn the_end_is_the_first_time_that_does_not_fire() {
+    for (end_ns, times) in [(3_000, vec![1_000, 2_000]), (3_001, vec![1_000, 2_000, 3_000])] {
+        let mut timers = TimerQueue::new();
+        timers.schedule(1, 1, &Schedule::every(1_000).until(end_ns), 0).unwrap();
+        let fired: Vec<Fired> = std::iter::from_fn(|| pop(&mut timers, i64::MAX)).collect();
+        assert_eq!(fired.iter().map(|fired| fired.due_ns).collect::<Vec<_>>(), times);
+        assert!(fired.last().unwrap().is_last && timers.is_empty());
+    }
+}
+
+#[test]
+fn overdue_firings_are_merged_into_the_last_of_them_on_the_same_grid() {
+    let mut timers = TimerQueue::new();
+    timers.schedule(1, 1, &Schedule::every(1_000).until(9_500), 0).unwrap();
+    let mut late = |now_ns| {
+        let fired = timers.pop_due(now_ns, Overdue::Merge)?;
+        Some((fired.due_ns, fired.count, fired.missed, fired.is_last))
+    };
+    assert_eq!(late(999), None);
+    assert_eq!(late(1_000), Some((1_000, 1, 0, false)));
+    assert_eq!(late(1_999), None);
+    assert_eq!(late(5_999), Some((5_000, 5, 3, false)));
+    assert_eq!(late(5_999), None);
+    assert_eq!(late(i64::MAX), Some((9_000, 9, 3, true)));
+    assert!(timers.is_empty());
+}
+
+#[test]
+fn a_name_is_one_timers_of_its_owner_and_free_when_that_is_gone() {
+    let mut timers = TimerQueue::new();
+    let named = |due_ns| Schedule::at(due_ns).named("close".into());
+    let (first, _) = timers.schedule(1, 1, &named(10), 0).unwrap();
+    assert_eq!(timers.schedule(1, 2, &named(20), 0), Err(TimerError::NameTaken));
+    timers.schedule(2, 1, &named(30), 0).unwrap();
+    assert_eq!(timers.find(1, "close").unwrap().id, first);
+    assert!(timers.cancel(first));
+    assert_eq!(timers.find(1, "close"), None);
+    timers.schedule(1, 3, &named(20), 0).unwrap();
+    assert_eq!(pop(&mut timers, 20).unwrap().name.as_deref(), Some("close"));
+    timers.schedule(1, 4, &named(25), 0).unwrap();
+    assert_eq!(timers.cancel_owner(1), 1);
+    timers.schedule(1, 5, &named(25), 0).unwrap();
+    assert_eq!(timers.find(2, "close").unwrap().due_ns, 30);
+}
+
+#[test]
+fn the_listing_is_in_the_order_of_firing() {
+    let mut timers = TimerQueue::new();
+    set(&mut timers, 9, 1);
+    for (number, due_ns) in [(1, 3_000), (2, 1_000), (3, 3_000), (4, 2_000)] {
+        timers.schedule(1, number, &Schedule::every(1_000).starting(due_ns), 0).unwrap();
+    }
+    timers.pop_due(3_500, Overdue::Merge).unwrap();
+    timers.pop_due(3_500, Overdue::Merge).unwrap();
+    let listed: Vec<_> =
+        timers.of_owner(1).iter().map(|info| (info.number, info.due_ns, info.fired, info.missed)).collect();
+    assert_eq!(listed, [(4, 2_000, 0, 0), (1, 3_000, 0, 0), (3, 3_000, 0, 0), (2, 4_000, 1, 2)]);
+    assert_eq!(timers.info(timers.of_owner(1)[3].id).unwrap().interval_ns, Some(1_000));
 }
 
 #[derive(Clone, Debug)]
@@ -166,7 +247,9 @@ proptest! {
             match step {
                 Step::Set { owner, ahead_ns, interval_ns } => {
                     let due_ns = now_ns + ahead_ns;
-                    let id = timers.schedule(owner, due_ns, interval_ns, now_ns).unwrap();
+                    let interval_ns = interval_ns.filter(|_| due_ns >= now_ns);
+                    let schedule = interval_ns.map_or(Schedule::at(due_ns), |ns| Schedule::every(ns).starting(due_ns));
+                    let (id, _) = timers.schedule(owner, 1, &schedule, now_ns).unwrap();
                     prop_assert_eq!(id.rank(), ids.len() as u64);
                     let at_ns = if due_ns <= now_ns { i64::MIN } else { due_ns };
                     model.set.push((at_ns, id.rank(), due_ns, interval_ns, owner, 0));
@@ -187,8 +270,8 @@ proptest! {
                 Step::Advance(by_ns) => {
                     now_ns += by_ns;
                     loop {
-                        let fired = timers.pop_due(now_ns);
-                        prop_assert_eq!(fired.map(|f| (f.id.rank(), f.owner, f.due_ns, f.number)), model.pop_due(now_ns));
+                        let fired = pop(&mut timers, now_ns).map(|f| (f.id.rank(), f.owner, f.due_ns, f.count));
+                        prop_assert_eq!(fired, model.pop_due(now_ns));
                         if fired.is_none() { break }
                     }
                 }

@@ -3,7 +3,7 @@
 pub(crate) use std::sync::Arc;
 
 pub(crate) use shuttle::hint::spin_loop;
-pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
+pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 pub(crate) use shuttle::sync::{Mutex, MutexGuard, PoisonError};
 pub(crate) use shuttle::thread::yield_now;
 

@@ -10,13 +10,14 @@ use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
 use tickrail_core::clock::LiveClock;
 use tickrail_core::dispatch::{
-    Delivery, Desk, Dispatcher, Fault, Hook, Host, Kinds, Outcome, RunSettings, Snapshot, Subscription, TimerKey,
+    Delivery, Desk, Dispatcher, Fault, Hook, Host, Kinds, Outcome, RunSettings, Snapshot, Subscription,
 };
 use tickrail_core::feed::{FeedAccount, FeedHub, FeedSettings, NotPublished, Policy, Publisher, Trades};
 use tickrail_core::handler::HandlerError;
-use tickrail_core::lifecycle::Operation;
+use tickrail_core::lifecycle::{Ask, Operation, PauseMode, by_run};
 use tickrail_core::stop::{StopFlag, Waker};
 use tickrail_core::tick::Side;
+use tickrail_core::timer::Fired;
 use tickrail_core::venue::{OrderUpdate, SimulatedVenue};
 use tickrail_core::{InstrumentInfo, Tick, TickBlock};
 
@@ -67,7 +68,7 @@ impl Host for Looks {
         Ok(())
     }
 
-    fn timer(&mut self, _timer: TimerKey, _due_ns: i64, _count: u64) -> Answer {
+    fn timer(&mut self, _strategy: u32, _fired: &Fired) -> Answer {
         Ok(())
     }
 
@@ -220,8 +221,8 @@ impl Looped {
                 other => panic!("{other:?}"),
             }
             if self.checks.seen.get() == pause_at {
-                self.dispatcher.apply(0, Operation::Pause);
-                self.dispatcher.apply(0, Operation::Resume);
+                self.dispatcher.apply(0, Ask::pause(PauseMode::NoTicks), by_run());
+                self.dispatcher.apply(0, Ask::new(Operation::Resume), by_run());
             }
             outcome = self.dispatcher.advance();
         }

@@ -1,0 +1,265 @@
+"""``RuntimeStats``: how a run is doing, read while it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from tickrail._native import Histogram
+from tickrail.report.accounts import Accounts, FeedAccount, StrategyAccount
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["FeedStats", "Latency", "RuntimeStats", "StrategyStats"]
+
+QUANTILES: Final = {"p50_ns": 0.5, "p90_ns": 0.9, "p99_ns": 0.99, "p999_ns": 0.999}
+STRATEGY_MEASURES: Final = ("handler", "latency", "lateness")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """Times that were measured, ns. Quantiles are right to 1.6 % and never too low.
+
+    Attributes:
+        count: How many.
+        mean_ns: Their mean.
+        p50_ns: Half of them are not longer.
+        p90_ns: Nine in ten.
+        p99_ns: 99 in a hundred.
+        p999_ns: 999 in a thousand.
+        max_ns: The longest.
+        histogram: All of them: ``quantile(part)``, ``buckets()``.
+    """
+
+    count: int
+    mean_ns: float
+    p50_ns: int
+    p90_ns: int
+    p99_ns: int
+    p999_ns: int
+    max_ns: int
+    histogram: Histogram = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, histogram: Histogram) -> Self | None:
+        """``None`` where nothing was measured."""
+        if histogram.count == 0:
+            return None
+        quantiles = {name: histogram.quantile(part) for name, part in QUANTILES.items()}
+        return cls(
+            count=histogram.count,
+            mean_ns=histogram.mean_ns,
+            max_ns=histogram.max_ns,
+            histogram=histogram,
+            **quantiles,
+        )
+
+    def to_dict(self) -> dict[str, float]:
+        """The numbers by their names."""
+        names = ("count", "mean_ns", *QUANTILES, "max_ns")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrategyStats:
+    """One strategy.
+
+    Attributes:
+        name: Its name in the run.
+        account: What became of every record.
+        handler: How long its handlers take with a tick or a batch; ``None`` where nothing was measured.
+        latency: From the stamp that a feed gave a tick on entry to the handler; live only.
+        lateness: From the time a timer was set for to its call; live only.
+    """
+
+    name: str
+    account: StrategyAccount
+    handler: Latency | None = None
+    latency: Latency | None = None
+    lateness: Latency | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        measures = {name: _plain(getattr(self, name)) for name in STRATEGY_MEASURES}
+        return {"name": self.name, "state": self.account.state, **self.account.to_dict(), **measures}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedStats:
+    """One feed.
+
+    Attributes:
+        name: Its name.
+        account: What became of every record; ``pending`` is the lag in records, ``high_water`` the most there ever was.
+        wait: How long records wait for the loop, of one in each slice; ``None`` where nothing was measured.
+    """
+
+    name: str
+    account: FeedAccount
+    wait: Latency | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        names = (name for name in FeedAccount.__slots__ if name not in ("name", "invalid"))
+        counts = {name: getattr(self.account, name) for name in names}
+        return {"name": self.name, **counts, "invalid": dict(self.account.invalid), "wait": _plain(self.wait)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeStats:
+    """A run at one moment, the end of a step.
+
+    Attributes:
+        position: Loop position of that step.
+        now_ns: Its clock, ns UTC.
+        ticks: Ticks that the loop had taken.
+        strategies: In order of registration.
+        feeds: In the order opened; empty in a backtest, whose files wait for the loop.
+        drift_ns: How far the wall clock is ahead of the run's, which it set once; ``None`` in a simulation.
+        wall_jumps: How often the wall clock was found to have been set meanwhile; ``None`` in a simulation.
+    """
+
+    position: int
+    now_ns: int
+    ticks: int
+    strategies: tuple[StrategyStats, ...]
+    feeds: tuple[FeedStats, ...] = ()
+    drift_ns: int | None = None
+    wall_jumps: int | None = None
+
+    @classmethod
+    def of(cls, accounts: Accounts, measured: Mapping[str, Any]) -> Self:
+        """From the accounts and what the native loop has measured."""
+        rows: Sequence[Mapping[str, Histogram]] = measured["strategies"]
+        waits: Sequence[Histogram] = measured["feeds"]
+        strategies = (
+            StrategyStats(
+                name=name,
+                account=account,
+                **{
+                    key: Latency.of(histogram)
+                    for key, histogram in (rows[number] if number < len(rows) else {}).items()
+                },
+            )
+            for number, (name, account) in enumerate(accounts.strategies.items())
+        )
+        feeds = (
+            FeedStats(name=name, account=account, wait=Latency.of(waits[number]) if number < len(waits) else None)
+            for number, (name, account) in enumerate(accounts.feeds.items())
+        )
+        return cls(
+            position=accounts.position,
+            now_ns=accounts.now_ns,
+            ticks=accounts.inputs,
+            strategies=tuple(strategies),
+            feeds=tuple(feeds),
+            drift_ns=measured["drift_ns"],
+            wall_jumps=measured["wall_jumps"],
+        )
+
+    def strategy(self, name: str) -> StrategyStats:
+        """One strategy.
+
+        Raises:
+            KeyError: There is none of that name.
+        """
+        return {one.name: one for one in self.strategies}[name]
+
+    def feed(self, name: str) -> FeedStats:
+        """One feed.
+
+        Raises:
+            KeyError: There is none of that name.
+        """
+        return {one.name: one for one in self.feeds}[name]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; keys are only ever added to."""
+        return {
+            "position": self.position,
+            "now_ns": self.now_ns,
+            "ticks": self.ticks,
+            "strategies": [one.to_dict() for one in self.strategies],
+            "feeds": [one.to_dict() for one in self.feeds],
+            "drift_ns": self.drift_ns,
+            "wall_jumps": self.wall_jumps,
+        }
+
+    def to_arrow(self) -> pa.Table:
+        """What was measured as a table, a row a bucket.
+
+        Columns: ``kind``, ``name``, ``measure``, ``from_ns``, ``to_ns``, ``count``.
+
+        Raises:
+            ImportError: ``pyarrow`` is not installed.
+        """
+        import pyarrow as pa
+
+        columns = ("kind", "name", "measure", "from_ns", "to_ns", "count")
+        rows = self._buckets()
+        types = (pa.string(), pa.string(), pa.string(), pa.int64(), pa.int64(), pa.int64())
+        return pa.table(
+            {
+                name: pa.array([row[place] for row in rows], kind)
+                for place, (name, kind) in enumerate(zip(columns, types, strict=True))
+            }
+        )
+
+    def __repr__(self) -> str:
+        return "\n".join(
+            "  ".join(cell.rjust(width) for cell, width in zip(row, self._widths(), strict=True))
+            for row in self._table()
+        )
+
+    def _repr_html_(self) -> str:
+        head, *rows = self._table()
+        cells = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+        body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+        return f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
+
+    def _buckets(self) -> list[tuple[str, str, str, int, int, int]]:
+        measured = [
+            ("strategy", one.name, key, getattr(one, key)) for one in self.strategies for key in STRATEGY_MEASURES
+        ]
+        measured += [("feed", one.name, "wait", one.wait) for one in self.feeds]
+        return [
+            (kind, name, key, *bucket)
+            for kind, name, key, latency in measured
+            if latency is not None
+            for bucket in latency.histogram.buckets()
+        ]
+
+    def _table(self) -> list[tuple[str, ...]]:
+        rows: list[tuple[str, ...]] = [("", "state", "ticks", "lag", "p50", "p99", "max")]
+        for strategy in self.strategies:
+            account, times = strategy.account, strategy.latency or strategy.handler
+            rows.append(
+                (strategy.name, account.state, f"{account.delivered:,}", f"{account.pending:,}", *_times(times))
+            )
+        for feed in self.feeds:
+            state = "open" if feed.account.publishers else "quiet"
+            rows.append((feed.name, state, f"{feed.account.taken:,}", f"{feed.account.pending:,}", *_times(feed.wait)))
+        return rows
+
+    def _widths(self) -> list[int]:
+        return [max(len(cell) for cell in column) for column in zip(*self._table(), strict=True)]
+
+
+def _plain(latency: Latency | None) -> dict[str, float] | None:
+    return None if latency is None else latency.to_dict()
+
+
+def _times(latency: Latency | None) -> tuple[str, str, str]:
+    if latency is None:
+        return ("-", "-", "-")
+    return (_shown(latency.p50_ns), _shown(latency.p99_ns), _shown(latency.max_ns))
+
+
+def _shown(ns: int) -> str:
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if ns >= size:
+            return f"{ns / size:.3g} {unit}"
+    return f"{ns} ns"

@@ -1,0 +1,66 @@
+//! What comes between two ticks, and when the loop has to look for it.
+
+use super::host::Host;
+use super::step::Steps;
+use crate::source::Slice;
+
+/// What comes between two ticks.
+pub(super) enum Between {
+    /// A step of a strategy's life.
+    Life,
+    OrderUpdate,
+    /// Of a coroutine.
+    Result,
+    /// A result is waited for, and the run is to stop first.
+    Stopped,
+    /// A batch whose window has ended: no input.
+    Window,
+    /// Something that the venue does at a time of its own.
+    Venue,
+    Timer,
+}
+
+impl<H: Host> Steps<H> {
+    /// Everything that comes before an input of `key`: pending updates, results, windows that ended, what is due.
+    #[cold]
+    pub(super) fn before_key(&mut self, slice: &Slice<'_>, key: i64) {
+        while self.halted().is_none() && self.desk.position() < self.limit {
+            if let None | Some(Between::Stopped) = self.between(slice, key) {
+                break;
+            }
+        }
+        self.set_gate();
+    }
+
+    /// The first of it, and what that was.
+    pub(super) fn between(&mut self, slice: &Slice<'_>, key: i64) -> Option<Between> {
+        let (timer_ns, venue_ns) = (self.desk.next_timer(), self.venue.next_due_ns());
+        if let Some(asked) = self.asked.pop_front() {
+            self.serve(asked, slice);
+            Some(Between::Life)
+        } else if let Some(update) = self.updates.pop_front() {
+            self.update_step(slice, &update);
+            Some(Between::OrderUpdate)
+        } else if self.spawns.is_due() {
+            Some(if self.spawn_step(slice) { Between::Result } else { Between::Stopped })
+        } else if self.flush_window(slice, key.min(timer_ns).min(venue_ns)) {
+            Some(Between::Window)
+        } else if venue_ns < key && venue_ns <= timer_ns {
+            self.venue_step(slice, key - 1);
+            Some(Between::Venue)
+        } else if timer_ns < key {
+            self.timer_step(slice, key);
+            Some(Between::Timer)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn set_gate(&mut self) {
+        let windows = self.subscribers.iter().map(|subscriber| subscriber.batcher.window_end().saturating_sub(1));
+        let due = windows.min().unwrap_or(self.until).min(self.until);
+        let due = due.min(self.desk.next_timer()).min(self.venue.next_due_ns());
+        let is_quiet = self.updates.is_empty() && self.asked.is_empty() && !self.spawns.is_due();
+        self.gate = if is_quiet { due } else { i64::MIN };
+    }
+}
