@@ -27,10 +27,8 @@ def default_services(given: Sequence[Provider], settings: RuntimeSettings | None
         if port not in taken:
             module, _, name = path.partition(":")
             made = getattr(importlib.import_module(module), name)
-            if port is StateStorePort and settings is not None and settings.state_dir is not None:
-                services.value(port, made(folder=settings.state_dir))
-            else:
-                services.singleton(port, made)
+            in_files = port is StateStorePort and settings is not None and settings.state_dir is not None
+            services.value(port, made(folder=settings.state_dir) if settings and in_files else made())
     return services
 
 
