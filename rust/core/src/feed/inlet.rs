@@ -122,14 +122,20 @@ impl Inlet {
         advance
     }
 
-    /// What was lost since the start.
+    /// What was lost since the start; never less than at the look before. A record that is just being put into a table is
+    /// in neither of its counts for a moment, so what was replaced counts once the replacing record was taken.
     fn lost(&self) -> Loss {
-        let counts = self.counts();
+        let counters = &self.ends.counters;
+        let (dropped_oldest, replaced) = match &self.half {
+            Half::Gated(_) => (0, 0),
+            Half::DropOldest(ring) => (ring.counts().0, 0),
+            Half::Conflated { quotes, .. } => (0, quotes.conflated()),
+        };
         Loss {
-            from_ns: self.ends.counters.lost_since_ns.get(),
-            dropped_newest: self.ends.counters.dropped_newest.get(),
-            dropped_oldest: counts.dropped_oldest,
-            conflated: counts.conflated + self.ends.counters.merged.get(),
+            from_ns: counters.lost_since_ns.get(),
+            dropped_newest: counters.dropped_newest.get(),
+            dropped_oldest,
+            conflated: replaced + counters.merged.get(),
         }
     }
 
