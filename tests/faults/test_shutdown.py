@@ -213,11 +213,12 @@ def test_term_during_the_start_starts_nobody(project: Path) -> None:
     assert not (project / "log").exists()
 
 
-def test_sys_exit_in_a_handler_is_an_interruption(project: Path) -> None:
+def test_sys_exit_in_a_handler_ends_the_run_as_a_failure_and_is_named(project: Path) -> None:
     run = Process(project, "exit")
     code, out, _ = run.end()
-    assert code == 130
-    assert json.loads(out)["status"] == "interrupted"
+    said = json.loads(out)
+    assert (code, said["status"]) == (1, "interrupted")
+    assert said["stop_reason"].startswith("SystemExit")
     assert run.log() == ["start", "start", "stop", "stop"]
 
 

@@ -17,6 +17,9 @@ from tickrail.orchestration.tracing import span
 
 __all__ = ["PHASE_DEADLINE_NS", "Phase", "Phases"]
 
+JOIN_S: Final = 1.0
+"""Longest wait for a watch that was called off: it ends at once, unless it is just reporting."""
+
 PHASE_DEADLINE_NS: Final = 60_000_000_000
 """Long enough for a cold disk and the heaviest imports, short enough for a supervisor that restarts what hangs."""
 
@@ -81,6 +84,7 @@ class Phases:
             yield
         finally:
             timer.cancel()
+            timer.join(JOIN_S)  # nothing is left running behind a start, whatever became of it
 
 
 def attribute(error: BaseException, phase: Phase) -> None:
