@@ -291,9 +291,9 @@ def test_terms_for_what_is_not_there_are_refused_with_the_near_miss() -> None:
 @pytest.mark.parametrize(
     ("terms", "said"),
     [
-        ({"order_latency_ns": -1}, "greater than or equal to 0"),
+        ({"order_latency_ns": -1}, "at least 0 ns, and not -1"),
         ({"order_latency_ns": (5,)}, "at least two quantiles"),
-        ({"report_latency_ns": (5, 4)}, "quantiles must not fall"),
+        ({"report_latency_ns": (5, 4)}, "quantiles that do not fall"),
         ({"sessions": ["9-17"]}, "expected such as '09:00-17:30'"),
         ({"sessions": ["17:00-09:00"]}, "over midnight it is two sessions"),
         ({"outages": [(5, 5)]}, "has no length"),

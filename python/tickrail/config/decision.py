@@ -8,7 +8,7 @@ from datetime import date, datetime, time
 from pathlib import PurePath
 from typing import Any, Final
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from tickrail.config.models import RuntimeConfig
 
@@ -19,6 +19,12 @@ SETTINGS_WITHOUT_EFFECT: Final = {
     *("checks", "adapter_prefixes", "phase_deadline_ns", "hook_deadline_ns"),
 }
 WITH_SECRETS: Final = ("feeds", "venues", "strategies")
+#: Keys that always enter; what else such a table may hold enters where it says something: a key that a release adds
+#: changes no digest of a configuration that does not use it.
+ALWAYS: Final = {
+    "venues": {"adapter", "fee_rate", "options"},
+    "instruments": {"currency", "price_increment", "negative_prices", "bar_duration_ns"},
+}
 
 
 def decision_part(config: RuntimeConfig) -> dict[str, Any]:
@@ -34,6 +40,9 @@ def decision_part(config: RuntimeConfig) -> dict[str, Any]:
             del values["secrets"]
     if not table["limits"]:
         del table["limits"]
+    for section, always in ALWAYS.items():
+        models = getattr(config, section)
+        table[section] = {name: _said(values, models[name], always) for name, values in table[section].items()}
     strategies = [[name, values] for name, values in table["strategies"].items() if values.pop("enabled")]
     feeds = [
         [name, {key: value for key, value in feed.items() if key != "path"}] for name, feed in table["feeds"].items()
@@ -48,6 +57,11 @@ def decision_digest(config: RuntimeConfig) -> bytes:
     """SHA-256 over the canonical JSON of ``decision_part``."""
     text = json.dumps(decision_part(config), sort_keys=True, separators=(",", ":"), allow_nan=False, default=_tagged)
     return hashlib.sha256(text.encode()).digest()
+
+
+def _said(values: dict[str, Any], model: BaseModel, always: set[str]) -> dict[str, Any]:
+    fields = type(model).model_fields
+    return {key: value for key, value in values.items() if key in always or value != fields[key].default}
 
 
 def _tagged(value: object) -> dict[str, str]:

@@ -29,7 +29,8 @@ def file_schema() -> dict[str, Any]:
 
 
 def _describe(table: dict[str, Any], model: type[BaseModel]) -> None:
-    meanings = {name: re.sub(r"\s+", " ", text) for name, text in ATTRIBUTE.findall(inspect.getdoc(model) or "")}
+    texts = [inspect.getdoc(base) or "" for base in reversed(model.__mro__) if issubclass(base, BaseModel)]
+    meanings = {name: re.sub(r"\s+", " ", said) for text in texts for name, said in ATTRIBUTE.findall(text)}
     for name, field in model.model_fields.items():
         table["properties"][field.alias or name]["description"] = meanings[name]
     table["description"] = (inspect.getdoc(model) or "").partition("\n")[0]

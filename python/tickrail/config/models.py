@@ -7,7 +7,7 @@ Types are strict: ``"15"`` is no number. What a table is keyed by is its id; the
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,6 +28,7 @@ from tickrail.config.values import (
     Table,
     TimeNs,
 )
+from tickrail.domain.venue_terms import VenueTerms
 
 __all__ = [
     "FeedConfig",
@@ -94,12 +95,24 @@ class InstrumentConfig(_Table):
         price_increment: Smallest price step; 0.0 leaves it to the tick file.
         negative_prices: Whether prices below zero are good prices.
         bar_duration_ns: Length of this instrument's bars; 0 where it has none.
+        size_increment: Smallest step of a quantity; 0.0 is any.
+        min_quantity: Smallest quantity of an order; 0.0 is any.
+        max_quantity: Largest quantity of an order; ``None`` is any.
+        multiplier: What one unit at a price of 1 is worth, in the currency of the price.
     """
 
     currency: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,15}$")] = "XXX"
     price_increment: Annotated[float, Field(ge=0.0)] = 0.0
     negative_prices: bool = False
     bar_duration_ns: Annotated[int, Field(ge=0, le=INT64_MAX)] = 0
+    size_increment: Annotated[float, Field(ge=0.0)] = 0.0
+    min_quantity: Annotated[float, Field(ge=0.0)] = 0.0
+    max_quantity: Annotated[float | None, Field(gt=0.0)] = None
+    multiplier: Annotated[float, Field(gt=0.0)] = 1.0
+
+    def row(self) -> dict[str, Any]:
+        """What was said, as columns of the run's instrument table."""
+        return {name: value for name in self.model_fields_set if (value := getattr(self, name)) is not None}
 
 
 class FeedConfig(_Table):
@@ -122,20 +135,29 @@ class FeedConfig(_Table):
     secrets: Secrets = Field(default_factory=FrozenTable)
 
 
-class VenueConfig(_Table):
+class _Adapted(_Table):
+    adapter: AdapterName = "simulated"
+
+
+class VenueConfig(VenueTerms, _Adapted):
     """Table ``[venues.ID]``: where orders go; the id is the part of an instrument's id after its last dot.
+
+    The keys between ``adapter`` and ``options`` are those of ``VenueTerms``; an adapter that does not take one that is
+    set refuses it.
 
     Attributes:
         adapter: Name of the adapter, or ``module:Class``; ``simulated`` fills from the ticks.
-        fee_rate: Fee as a fraction of the notional: 0.00002 is 0.2 basis points.
         options: Whatever else the adapter takes; text under a name that says secret is one.
         secrets: What the adapter takes and nobody may see, each passed as a ``SecretStr``.
     """
 
-    adapter: AdapterName = "simulated"
-    fee_rate: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     options: Options = Field(default_factory=FrozenTable)
     secrets: Secrets = Field(default_factory=FrozenTable)
+
+    def settings(self) -> dict[str, Any]:
+        """What the adapter is made with: its fee, whatever else was set, options and secrets."""
+        said = {name: getattr(self, name) for name in VenueTerms.model_fields if name in self.model_fields_set}
+        return {"fee_rate": self.fee_rate, **said, **self.options, **self.secrets}
 
 
 class StrategyConfig(_Table):

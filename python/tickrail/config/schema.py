@@ -20,6 +20,7 @@ __all__ = [
     "keys_at",
     "retired",
     "takes_list",
+    "takes_number",
     "takes_secret",
     "takes_text",
 ]
@@ -70,6 +71,11 @@ def takes_text(annotation: Any) -> bool:
 def takes_list(annotation: Any) -> bool:
     """Whether a list may stand there."""
     return any(get_origin(member) in {list, tuple} for member in _members(annotation))
+
+
+def takes_number(annotation: Any, value: object) -> bool:
+    """Whether ``value`` is a number, and one may stand there beside a list."""
+    return type(value) in {int, float} and type(value) in _members(annotation)
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:

@@ -11,7 +11,16 @@ from pydantic import SecretStr
 
 from tickrail.config.limits import offences, too_deep
 from tickrail.config.origins import Origin, Path, Tree, fold, format_path, near_miss
-from tickrail.config.schema import ID_TABLES, SECTIONS, field_type, keys_at, takes_list, takes_secret, takes_text
+from tickrail.config.schema import (
+    ID_TABLES,
+    SECTIONS,
+    field_type,
+    keys_at,
+    takes_list,
+    takes_number,
+    takes_secret,
+    takes_text,
+)
 from tickrail.config.toml_lines import parse_key
 from tickrail.errors import Problem
 
@@ -178,6 +187,8 @@ def _value(text: str, annotation: Any, present: Any) -> Any:
     found, value = _toml_value(text)
     if annotation is not None and takes_text(annotation):
         return value if found and isinstance(value, str) else text
+    if found and takes_number(annotation, value):
+        return value
     if takes_list(annotation) or isinstance(present, list):
         if not found and "," not in text and text == "*":
             return text

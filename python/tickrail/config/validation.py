@@ -123,6 +123,8 @@ def _say(detail: ErrorDetails) -> tuple[str, str | None]:
         return "unknown key", "one of " + ", ".join(keys_at(path[:-1]))
     if kind == "missing":
         return "missing", MISSING.get(path[-1])
+    if kind == "value_error":
+        return str(context["error"]), None
     expected = _expected(kind, context)
     if expected is None:
         return _lower_first(detail["msg"]), None

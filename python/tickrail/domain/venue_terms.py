@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal, Self, TypeAlias
+from itertools import pairwise
+from operator import index
+from typing import Annotated, Any, Final, Literal, NoReturn, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 __all__ = ["InstrumentTerms", "VenueTerms"]
 
@@ -15,8 +17,75 @@ DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _SESSION: Final = re.compile(r"(?:([a-z]{3})(?:-([a-z]{3}))? )?(\d\d):(\d\d)(?::(\d\d))?-(\d\d):(\d\d)(?::(\d\d))?")
 _NS_PER_S: Final = 1_000_000_000
 
-Ns: TypeAlias = Annotated[int, Field(ge=0, le=INT64_MAX)]
-Latency: TypeAlias = Ns | tuple[Ns, ...] | tuple[tuple[int, Ns], ...]
+Latency: TypeAlias = int | tuple[int, ...] | tuple[tuple[int, int], ...]
+
+
+def _latency(value: object) -> Latency:
+    """Refuses here, with its place, what the native side would refuse later."""
+    if not isinstance(value, list | tuple):
+        return _ns(value)
+    if value and all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in value):
+        series = tuple((_whole(time_ns), _ns(ns)) for time_ns, ns in value)
+        return series if _rises([time_ns for time_ns, _ in series]) else _fail("pairs (time, ns) in the order of time")
+    quantiles = tuple(map(_ns, value))
+    if len(quantiles) < 2:
+        _fail("at least two quantiles, or pairs (time, ns)")
+    return quantiles if _rises(quantiles) else _fail("quantiles that do not fall")
+
+
+def _ns(value: Any) -> int:
+    ns = _whole(value)
+    return ns if ns >= 0 else _fail(f"at least 0 ns, and not {ns}")
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__") or abs(found := index(value)) > INT64_MAX:
+        _fail("ns as a whole number, a list of such quantiles, or of pairs (time, ns)")
+    return found
+
+
+def _rises(values: Sequence[int]) -> bool:
+    return all(before <= after for before, after in pairwise(values))
+
+
+OUTAGES_SCHEMA: Final = {
+    "type": "array",
+    "items": {"type": "array", "items": {"type": ["integer", "string"]}, "minItems": 2, "maxItems": 2},
+}
+
+
+def _outages(value: object) -> tuple[tuple[int, int], ...]:
+    from tickrail.domain.time import parse_ns  # late: it loads numpy, which a configuration seldom needs
+
+    expected = "pairs of times, the second later than the first"
+    if not isinstance(value, list | tuple):
+        _fail(expected)
+    outages = []
+    for pair in value:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            _fail(expected)
+        try:
+            begin, end = map(parse_ns, pair)
+        except (TypeError, ValueError) as error:
+            _fail(f"{expected}: {error}")
+        if end <= begin:
+            _fail(f"{expected}: an outage from {pair[0]} to {pair[1]} has no length")
+        outages.append((begin, end))
+    return tuple(outages)
+
+
+def _sessions(sessions: tuple[str, ...]) -> tuple[str, ...]:
+    for session in sessions:
+        _session(session)
+    return sessions
+
+
+def _listed(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _fail(expected: str) -> NoReturn:
+    raise ValueError(f"expected {expected}")
 
 
 class _Terms(BaseModel):
@@ -37,7 +106,7 @@ class VenueTerms(_Terms):
             even steps; or pairs (time, latency) as they were measured.
         report_latency_ns: From the venue to the strategy, likewise.
         reject_rate: Share of orders that are rejected for no reason, by the run's seed.
-        outages: Pairs of times, ns UTC, between which no order reaches the venue.
+        outages: Pairs of times (int ns UTC, ISO text, datetime) between which no order reaches the venue.
         sessions: When it trades, UTC: ``"09:00-17:30"``, ``"mon-fri 09:00-17:30"``; none: always.
         maker_fee_rate: Fraction of the notional where the order waited; below zero is a rebate. ``None``: ``fee_rate``.
         taker_fee_rate: Fraction of the notional where it matched at once. ``None``: ``fee_rate``.
@@ -50,11 +119,11 @@ class VenueTerms(_Terms):
 
     fill_model: Literal["touch", "through", "size"] = "touch"
     bar_path: Literal["nearest", "high_first", "low_first"] = "nearest"
-    order_latency_ns: Latency = 0
-    report_latency_ns: Latency = 0
+    order_latency_ns: Annotated[Latency, BeforeValidator(_latency)] = 0
+    report_latency_ns: Annotated[Latency, BeforeValidator(_latency)] = 0
     reject_rate: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
-    outages: tuple[tuple[int, int], ...] = ()
-    sessions: tuple[str, ...] = ()
+    outages: Annotated[tuple[tuple[int, int], ...], BeforeValidator(_outages), WithJsonSchema(OUTAGES_SCHEMA)] = ()
+    sessions: Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_sessions)] = ()
     fee_rate: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     maker_fee_rate: Annotated[float, Field(gt=-1.0, lt=1.0)] | None = None
     taker_fee_rate: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
@@ -62,21 +131,6 @@ class VenueTerms(_Terms):
     fee_minimum: Annotated[float, Field(ge=0.0)] = 0.0
     slippage_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     slippage_amount: Annotated[float, Field(ge=0.0)] = 0.0
-
-    @field_validator("sessions")
-    @classmethod
-    def _sessions_can_be_read(cls, sessions: tuple[str, ...]) -> tuple[str, ...]:
-        for session in sessions:
-            _session(session)
-        return sessions
-
-    @model_validator(mode="after")
-    def _outages_have_a_length(self) -> Self:
-        for begin, end in self.outages:
-            if end <= begin:
-                msg = f"an outage from {begin} to {end} has no length"
-                raise ValueError(msg)
-        return self
 
     def native(self) -> dict[str, Any]:
         """The table that the native loop reads."""
@@ -100,6 +154,8 @@ class InstrumentTerms(_Terms):
         min_quantity: Smallest quantity of an order; 0.0 is any.
         max_quantity: Largest quantity of an order; ``None`` is any.
         multiplier: What one unit at a price of 1 is worth, in the currency of the price.
+        currency: Currency of the price; ``None`` leaves it to the data.
+        negative_prices: Whether prices below zero are good prices; ``None`` leaves it to the data.
     """
 
     price_increment: Annotated[float, Field(ge=0.0)] = 0.0
@@ -107,8 +163,10 @@ class InstrumentTerms(_Terms):
     min_quantity: Annotated[float, Field(ge=0.0)] = 0.0
     max_quantity: Annotated[float, Field(gt=0.0)] | None = None
     multiplier: Annotated[float, Field(gt=0.0)] = 1.0
+    currency: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,15}$")] | None = None
+    negative_prices: bool | None = None
 
-    def row(self) -> dict[str, float]:
+    def row(self) -> dict[str, Any]:
         """What was said, as columns of the run's instrument table."""
         return {name: value for name in self.model_fields_set if (value := getattr(self, name)) is not None}
 

@@ -47,6 +47,7 @@ from tickrail.orchestration.services import default_services
 from tickrail.orchestration.start_order import Circle, start_order
 from tickrail.orchestration.strategy_classes import import_strategy
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
+from tickrail.orchestration.trading import costs_at, terms_of
 from tickrail.ports.execution import Venue
 from tickrail.ports.market_data import LiveMarketData
 from tickrail.ports.state_store import StateStorePort
@@ -221,9 +222,8 @@ class Assembly:
         venues = self._venues()
         for name, row in rows.items():
             if (said := self.config.instruments.get(name)) is not None:
-                row.update({key: getattr(said, key) for key in said.model_fields_set})
-            venue = venues.get(InstrumentId(name).venue)
-            row["fee_rate"] = 0.0 if venue is None else venue.fee_rate(InstrumentId(name))
+                row.update(said.row())
+            row.update(costs_at(venues.get(InstrumentId(name).venue), InstrumentId(name)))
         return rows
 
     def _venues(self) -> dict[str, Venue]:
@@ -231,7 +231,7 @@ class Assembly:
         for name, venue in self.config.venues.items():
             if self._is_absent("venues", name):
                 continue
-            settings = {"fee_rate": venue.fee_rate, **venue.options, **venue.secrets}
+            settings = venue.settings()
             made = self._try(
                 _place("venues", name, venue.options),
                 partial(make_adapter, "venue", venue.adapter, name=name, settings=settings, prefixes=self._prefixes),
@@ -360,6 +360,7 @@ class Assembly:
             live="spin_then_park" if parts.live else None,
             always_fresh=runtime.always_fresh,
             sample_every=runtime.sample_every,
+            venues=terms_of(self._venues_made),
             io=self.io,
         )
         for name, array in parts.arrays.items():

@@ -1,4 +1,4 @@
-"""What trading is like in a run without configuration files: the terms of venues and instruments, by name."""
+"""What trading is like: the terms of venues and instruments, by name."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from tickrail._native import InstrumentId
 from tickrail.domain.near import did_you_mean
 from tickrail.domain.venue_terms import InstrumentTerms, VenueTerms
 from tickrail.errors import ParameterError
+from tickrail.ports.execution import TermedVenue, Venue
 
-__all__ = ["Trading"]
+__all__ = ["Trading", "costs_at", "terms_of"]
 
 
 class Trading:
-    """Completes a run's instrument table.
+    """Completes the instrument table of a run without configuration files.
 
     Args:
         fee_rate: Of venues without terms.
@@ -61,6 +62,18 @@ class Trading:
         said = {name: terms.model_dump(mode="json", exclude_defaults=True) for name, terms in self.venues.items()}
         rules = {name: terms.model_dump(mode="json", exclude_defaults=True) for name, terms in self._terms.items()}
         return {name: value for name, value in (("venue", said), ("terms", rules)) if value}
+
+
+def costs_at(venue: Venue | None, instrument: InstrumentId) -> dict[str, float]:
+    """What trading ``instrument`` costs at the venue of an adapter, as columns of the run's instrument table."""
+    if isinstance(venue, TermedVenue):
+        return venue.terms.instrument_row()
+    return {"fee_rate": 0.0 if venue is None else venue.fee_rate(instrument)}
+
+
+def terms_of(venues: Mapping[str, Venue]) -> dict[str, VenueTerms]:
+    """The terms of those adapters that have any, by venue."""
+    return {name: venue.terms for name, venue in venues.items() if isinstance(venue, TermedVenue)}
 
 
 def _refuse_unknown(argument: str, given: Mapping[str, object], known: Mapping[str, object] | list[str]) -> None:

@@ -7,8 +7,9 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 from tickrail._native import InstrumentId
 from tickrail.domain.orders import Acknowledgement, OrderReport, OrderRequest
+from tickrail.domain.venue_terms import VenueTerms
 
-__all__ = ["AsyncExecutionPort", "Execution", "ExecutionPort", "OnReport", "Venue"]
+__all__ = ["AsyncExecutionPort", "Execution", "ExecutionPort", "OnReport", "TermedVenue", "Venue"]
 
 OnReport: TypeAlias = Callable[[OrderReport], object]
 """What is called with each report, in the order in which the venue sent them."""
@@ -141,4 +142,14 @@ class Venue(Protocol):
 
     def fee_rate(self, instrument: InstrumentId) -> float:
         """Fee as a fraction of the notional, at least 0."""
+        ...
+
+
+@runtime_checkable
+class TermedVenue(Venue, Protocol):
+    """A simulated venue that says more than its fee: how it fills, how long messages take, when it trades."""
+
+    @property
+    def terms(self) -> VenueTerms:
+        """All of its terms; the same for the adapter's whole life."""
         ...

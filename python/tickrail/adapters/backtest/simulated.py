@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from pydantic import ValidationError
+
 from tickrail._native import InstrumentId
+from tickrail.domain.near import did_you_mean
+from tickrail.domain.venue_terms import VenueTerms
+from tickrail.errors import WiringError
 
 __all__ = ["SimulatedVenue"]
 
@@ -15,12 +22,20 @@ class SimulatedVenue:
 
     Args:
         name: Id of the venue, the last part of its instruments' ids.
-        fee_rate: Fee as a fraction of the notional.
+        terms: As of ``VenueTerms``.
+
+    Raises:
+        WiringError: These are no terms, each of them said.
     """
 
-    def __init__(self, *, name: str, fee_rate: float = 0.0) -> None:
+    def __init__(self, *, name: str, **terms: Any) -> None:
         self.name = name
-        self._fee_rate = fee_rate
+        try:
+            self.terms = VenueTerms(**terms)
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_input=False)
+            said = [_said(str(one["loc"][0]), one["type"], one["msg"]) for one in found]
+            raise WiringError(f"adapter 'simulated' {'; '.join(said)}", problems=said) from None
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -30,5 +45,11 @@ class SimulatedVenue:
         )
 
     def fee_rate(self, instrument: InstrumentId) -> float:  # noqa: ARG002  (the port knows venues that distinguish)
-        """The same for each instrument."""
-        return self._fee_rate
+        """The same for each instrument; where makers and takers pay different fees, that of takers."""
+        return self.terms.fee_rate if self.terms.taker_fee_rate is None else self.terms.taker_fee_rate
+
+
+def _said(name: str, kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return f"takes no '{name}'{did_you_mean(name, VenueTerms.model_fields)}"
+    return f"cannot take {name}: {message}"
