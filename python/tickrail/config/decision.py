@@ -10,13 +10,13 @@ from typing import Any, Final
 
 from pydantic import BaseModel, SecretStr
 
-from tickrail.config.models import RuntimeConfig
+from tickrail.config.models import DELIVERY_KEYS, RuntimeConfig
 
 __all__ = ["decision_digest", "decision_part"]
 
 SETTINGS_WITHOUT_EFFECT: Final = {
     *("run_dir", "exclusive", "slice_ticks", "always_fresh", "sample_every", "state_dir", "log"),
-    *("checks", "adapter_prefixes", "phase_deadline_ns", "hook_deadline_ns"),
+    *("checks", "adapter_prefixes", "phase_deadline_ns", "hook_deadline_ns", "spawn_timeout_s"),
 }
 WITH_SECRETS: Final = ("feeds", "venues", "strategies")
 #: Keys that always enter; what else such a table may hold enters where it says something: a key that a release adds
@@ -45,12 +45,18 @@ def decision_part(config: RuntimeConfig) -> dict[str, Any]:
         table[section] = {name: _said(values, models[name], always) for name, values in table[section].items()}
     strategies = [[name, values] for name, values in table["strategies"].items() if values.pop("enabled")]
     feeds = [
-        [name, {key: value for key, value in feed.items() if key != "path"}] for name, feed in table["feeds"].items()
+        [name, {key: value for key, value in feed.items() if key != "path" and not _is_unsaid(key, value)}]
+        for name, feed in table["feeds"].items()
     ]
     runtime = {key: value for key, value in table["runtime"].items() if key not in SETTINGS_WITHOUT_EFFECT}
     if not runtime["modules"]:
         del runtime["modules"]
     return table | {"runtime": runtime, "feeds": feeds, "strategies": strategies}
+
+
+def _is_unsaid(key: str, value: object) -> bool:
+    """Whether this is a key about live feeds that nobody has set: it came later than the digests of runs without it."""
+    return value is None and (key == "speed" or key in DELIVERY_KEYS)
 
 
 def decision_digest(config: RuntimeConfig) -> bytes:

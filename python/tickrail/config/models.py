@@ -25,12 +25,14 @@ from tickrail.config.values import (
     PathList,
     PathText,
     Secrets,
+    Speed,
     Table,
     TimeNs,
 )
 from tickrail.domain.venue_terms import VenueTerms
 
 __all__ = [
+    "DELIVERY_KEYS",
     "FeedConfig",
     "InstrumentConfig",
     "LimitConfig",
@@ -42,6 +44,8 @@ __all__ = [
 
 UINT32_MAX = 2**32 - 1
 INT64_MAX = 2**63 - 1
+MAX_WAIT_S = 86_400.0  # a day: who waits longer waits for ever
+MAX_SLOTS = 2**24  # of a ring; the core takes no more
 MAX_SAMPLE_EVERY = 2**30  # rounded up to a power of two it still fits 32 bits
 
 
@@ -65,6 +69,7 @@ class RuntimeSettings(_Table):
         adapter_prefixes: Packages that adapters may come from which are named as ``module:Class``.
         phase_deadline_ns: What each phase of the start may take.
         hook_deadline_ns: How long a hook of a strategy may run before it is reported.
+        spawn_timeout_s: How long a simulation waits for one coroutine of a strategy before that is FAILED.
         state_dir: Folder of the states of strategies; without one they live as long as the process.
         log: Whether log records go to standard error, as ``text`` or ``json``.
         exclusive: Refuse to start while another run, of whatever build or configuration, holds ``run_dir``.
@@ -82,6 +87,7 @@ class RuntimeSettings(_Table):
     adapter_prefixes: Annotated[tuple[ModulePath, ...], PathList] = ()
     phase_deadline_ns: Annotated[int, Field(ge=1_000_000, le=INT64_MAX)] = 60_000_000_000
     hook_deadline_ns: Annotated[int, Field(ge=1_000_000, le=INT64_MAX)] = 5_000_000_000
+    spawn_timeout_s: Annotated[float, Field(gt=0.0, le=MAX_WAIT_S)] = 60.0
     state_dir: PathText | None = None
     log: Literal["none", "text", "json"] = "none"
     exclusive: bool = False
@@ -118,6 +124,9 @@ class InstrumentConfig(_Table):
 class FeedConfig(_Table):
     """Table ``[feeds.ID]``: one source of ticks.
 
+    From ``policy`` on it is about live feeds, as in ``TickDispatcher.live_feed``; ``None`` is as the adapter says. A
+    feed of a backtest has none of that: the loop takes its ticks when it is ready for them.
+
     Attributes:
         adapter: Name of the adapter, or ``module:Class``; ``ticks`` maps a tick file.
         path: The file; a relative one starts at the parent of the configuration root. Absolute once it is loaded.
@@ -125,6 +134,19 @@ class FeedConfig(_Table):
         end: First time that is delivered no more, int ns UTC; ``None`` is the end.
         options: Whatever else the adapter takes; text under a name that says secret is one.
         secrets: What the adapter takes and nobody may see, each passed as a ``SecretStr``.
+        speed: Makes recorded ticks a live feed: at their own pace (1.0), a multiple of it, or at once (``max``).
+        policy: What happens to a record for which there is no slot.
+        capacity: Slots of each publisher's ring, a power of two.
+        timeout_s: How long ``block`` waits.
+        trades: What becomes of trades under ``conflate``.
+        backwards: What happens to a record before the last one of its publisher.
+        reorder_ns: How long records wait for earlier ones, in ns of ``ts_event``.
+        numbering: Within what the source's ``sequence`` counts.
+        stale_after_ns: After this long without a record strategies are told; 0: never.
+        rate_limit: Most records a second, with bursts of a tenth of that; 0: no limit.
+        rate_policy: What is above it is rejected, or its publisher waits.
+        high_watermark: Strategies are told when so many records of a publisher wait; 0: never.
+        low_watermark: And again when so few do.
     """
 
     adapter: AdapterName = "ticks"
@@ -133,6 +155,31 @@ class FeedConfig(_Table):
     end: TimeNs = None
     options: Options = Field(default_factory=FrozenTable)
     secrets: Secrets = Field(default_factory=FrozenTable)
+    speed: Speed = None
+    policy: Literal["block", "reject", "drop_newest", "drop_oldest", "conflate"] | None = None
+    capacity: Annotated[int | None, Field(ge=2, le=MAX_SLOTS)] = None
+    timeout_s: Annotated[float | None, Field(ge=0.0, le=MAX_WAIT_S)] = None
+    trades: Literal["keep", "sum", "drop"] | None = None
+    backwards: Literal["pass", "reject", "reorder"] | None = None
+    reorder_ns: Annotated[int | None, Field(ge=0, le=INT64_MAX)] = None
+    numbering: Literal["ignored", "by_instrument", "by_publisher"] | None = None
+    stale_after_ns: Annotated[int | None, Field(ge=0, le=INT64_MAX)] = None
+    rate_limit: Annotated[int | None, Field(ge=0, le=UINT32_MAX)] = None
+    rate_policy: Literal["reject", "wait"] | None = None
+    high_watermark: Annotated[int | None, Field(ge=0, le=MAX_SLOTS)] = None
+    low_watermark: Annotated[int | None, Field(ge=0, le=MAX_SLOTS)] = None
+
+    def delivery(self) -> dict[str, Any]:
+        """What the table says of a live feed, by the names of ``TickDispatcher.live_feed``."""
+        said = ((name, getattr(self, name)) for name in DELIVERY_KEYS)
+        return {name: value for name, value in said if value is not None}
+
+
+#: What ``FeedConfig`` says of live feeds.
+DELIVERY_KEYS = (
+    *("policy", "capacity", "timeout_s", "trades", "backwards", "reorder_ns", "numbering", "stale_after_ns"),
+    *("rate_limit", "rate_policy", "high_watermark", "low_watermark"),
+)
 
 
 class _Adapted(_Table):

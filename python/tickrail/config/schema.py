@@ -63,9 +63,10 @@ def takes_secret(annotation: Any) -> bool:
 
 
 def takes_text(annotation: Any) -> bool:
-    """Whether text stays text there, whatever it looks like."""
+    """Whether text stays text there, whatever it looks like: not where a number may stand as well."""
     members = _members(annotation)
-    return any(member in TEXTS for member in members) and not takes_list(annotation)
+    is_number = int in members or float in members
+    return any(member in TEXTS for member in members) and not is_number and not takes_list(annotation)
 
 
 def takes_list(annotation: Any) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn, TypeVar
+from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -25,6 +26,7 @@ __all__ = [
     "PathList",
     "PathText",
     "Secrets",
+    "Speed",
     "Table",
     "TimeNs",
     "says_secret",
@@ -188,6 +190,18 @@ def _path(value: object) -> object:
         return value
     return Path(value) if isinstance(value, str) and value and "\0" not in value else _fail("a path, as text")
 
+
+def _speed(value: object) -> object:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    return value if value is None or value == "max" or is_number else _fail('a number above zero, or "max"')
+
+
+Speed = Annotated[
+    float | Literal["max"] | None,
+    BeforeValidator(_speed),
+    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"const": "max"}]}),
+]
+"""A pace of recorded ticks: a multiple of real time, or as fast as they are taken."""
 
 TIME_SCHEMA: Final = WithJsonSchema(
     {

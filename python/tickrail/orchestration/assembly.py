@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from tickrail._native import InstrumentId, TickArray
 from tickrail.config import LoadedConfig, StrategyConfig
+from tickrail.config.models import FeedConfig
 from tickrail.config.origins import format_path
 from tickrail.config.presence import presence_problems
 from tickrail.domain.instruments import merge_tables
@@ -35,12 +36,14 @@ from tickrail.errors import (
 from tickrail.orchestration.adapters import adapter_names, make_adapter
 from tickrail.orchestration.checks import Check, PreStart, findings
 from tickrail.orchestration.container import Container, Provider, Scope
+from tickrail.orchestration.feed_keys import delivery_problems
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.live import SLICE_TICKS
 from tickrail.orchestration.live_feeds import LiveFeeds
 from tickrail.orchestration.phases import Phase, Phases, attribute
 from tickrail.orchestration.port_check import check_capabilities
 from tickrail.orchestration.provider import key_name
+from tickrail.orchestration.replayed_feed import ReplayedFeed
 from tickrail.orchestration.run_lock import RunLock
 from tickrail.orchestration.runtime import Runtime
 from tickrail.orchestration.services import default_services
@@ -159,7 +162,8 @@ class Assembly:
             self._check_services(strategies, container)
             self._refuse()
         assert container is not None, "a graph that cannot be built is a problem"
-        return Parts(container, strategies, arrays, table, LiveFeeds(self._live))
+        said = {name: self.config.feeds[name].delivery() for name in self._live}
+        return Parts(container, strategies, arrays, table, LiveFeeds(self._live, said))
 
     @contextmanager
     def _stage(self, rank: Rank, phase: Phase) -> Iterator[None]:
@@ -196,16 +200,31 @@ class Assembly:
             )
             if adapter is not None:
                 self.undo.callback(adapter.close)
-                if hasattr(adapter, "start"):
-                    self._live[name] = adapter
-                    continue
-                array = self._try(("feeds", name, "path"), adapter.open)
-                arrays.update({} if array is None else {name: array})
+                self._take_feed(name, feed, adapter, arrays)
         if arrays and self._live:
             recorded = next(iter(arrays))
             self._say(("feeds", recorded, "adapter"), "is recorded, while other feeds are live", "one or the other")
         self._opened = frozenset({*arrays, *self._live})
         return arrays
+
+    def _take_feed(self, name: str, feed: FeedConfig, adapter: Any, arrays: dict[str, TickArray]) -> None:
+        """A feed among the live ones, or its ticks among ``arrays``."""
+        if hasattr(adapter, "start"):
+            self._live[name] = adapter
+            if feed.speed is not None:
+                message = f"adapter '{feed.adapter}' publishes at a pace of its own"
+                self._say(("feeds", name, "speed"), message, "an adapter of recorded ticks, or no speed")
+        else:
+            array = self._try(("feeds", name, "path"), adapter.open)
+            if array is None:
+                return
+            if feed.speed is None:
+                arrays[name] = array
+                return
+            self._live[name] = ReplayedFeed(name, array, feed.speed)
+            self.undo.callback(self._live[name].close)
+        for found in delivery_problems(feed, self._live[name].settings):
+            self._say(("feeds", name, found.key), found.message, found.expected)
 
     def _is_absent(self, section: str, name: str) -> bool:
         """Whether something of this table is known to be missing: what follows from that is not said again."""
@@ -218,7 +237,7 @@ class Assembly:
                 self._say(("feeds", name), f"is ordered by {array.order_by}, but runtime.order_by is {order_by}")
         tables = ((name, array.instrument_table) for name, array in arrays.items())
         rows = self._try(("feeds",), lambda: merge_tables(tables)) or {}
-        rows.update(LiveFeeds(self._live).table())
+        rows.update(self._try(("feeds",), LiveFeeds(self._live).table) or {})
         venues = self._venues()
         for name, row in rows.items():
             if (said := self.config.instruments.get(name)) is not None:
@@ -362,11 +381,13 @@ class Assembly:
             sample_every=runtime.sample_every,
             venues=terms_of(self._venues_made),
             io=self.io,
+            spawn_timeout_s=runtime.spawn_timeout_s,
         )
         for name, array in parts.arrays.items():
             dispatcher.feed(name, array)
         for name in parts.live.adapters:
-            self._try(("feeds", name, "options"), partial(parts.live.open, name, dispatcher))
+            place = _place("feeds", name, self.config.feeds[name].options)
+            self._try(place, partial(parts.live.open, name, dispatcher))
         store = parts.container.get(StateStorePort)
         for name, strategy in parts.strategies.items():
             settings = self.config.strategies[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias, TypedDict
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias, TypedDic
 import numpy as np
 import numpy.typing as npt
 
-from tickrail._native import FeedCore, InstrumentId, PublisherCore
+from tickrail._native import FeedCore, FeedEvent, InstrumentId, PublisherCore
 from tickrail.domain.near import did_you_mean
 from tickrail.domain.ticks import BAR_DTYPE, QUOTE_DTYPE, TRADE_DTYPE
 from tickrail.errors import DataError, PublishError
@@ -56,6 +56,10 @@ class FeedSettings(TypedDict, total=False):
     numbering: Numbering
     stale_after_ns: int
     rate_limit: int
+    rate_policy: RatePolicy
+    high_watermark: int
+    low_watermark: int
+    on_event: Callable[[FeedEvent], object] | None
     instruments: Sequence[InstrumentId | str]
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tickrail.domain.instruments import merge_tables
 from tickrail.errors import FeedError, WiringError
 from tickrail.orchestration.feeds import Feed, FeedSettings
+from tickrail.orchestration.replayed_feed import ReplayedFeed
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
 from tickrail.ports.market_data import LiveMarketData
 
@@ -18,19 +20,28 @@ class LiveFeeds:
 
     Args:
         adapters: By the name of their feed, in the order of the tables.
+        said: What the tables say of how the feeds are opened, by name; goes before what an adapter says.
     """
 
-    def __init__(self, adapters: Mapping[str, LiveMarketData] | None = None) -> None:
+    def __init__(
+        self,
+        adapters: Mapping[str, LiveMarketData] | None = None,
+        said: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         self.adapters: dict[str, LiveMarketData] = dict(adapters or {})
+        self.said = dict(said or {})
         self.opened: dict[str, Feed] = {}
 
     def __bool__(self) -> bool:
         return bool(self.adapters)
 
     def table(self) -> dict[str, dict[str, Any]]:
-        """Rows of the instruments that they bring, by id."""
-        ids = (str(instrument) for adapter in self.adapters.values() for instrument in adapter.instruments)
-        return {name: {"id": name} for name in ids}
+        """Rows of the instruments that they bring, by id.
+
+        Raises:
+            DataError: Two of them say different things of one instrument.
+        """
+        return merge_tables((name, _rows(adapter)) for name, adapter in self.adapters.items())
 
     def open(self, name: str, dispatcher: TickDispatcher) -> None:
         """Open the feed of that name as its adapter wants it.
@@ -39,16 +50,18 @@ class LiveFeeds:
             WiringError: It cannot be opened so.
         """
         adapter = self.adapters[name]
-        settings = {"instruments": tuple(adapter.instruments), **adapter.settings}
+        settings = {"instruments": tuple(adapter.instruments), **adapter.settings, **self.said.get(name, {})}
         try:
             self.opened[name] = dispatcher.live_feed(name, **settings)
         except (TypeError, ValueError) as error:
             raise WiringError(str(error)) from error
 
-    def start(self) -> None:
-        """Let the adapters publish: the run begins."""
+    def start(self, dispatcher: TickDispatcher) -> None:
+        """Let the adapters publish: the run begins. Where all there is are recorded ticks, it ends with them."""
         for name, adapter in self.adapters.items():
             adapter.start(self.opened[name])
+        if self.opened and all(isinstance(self.adapters.get(name), ReplayedFeed) for name in self.opened):
+            dispatcher.seal()
 
     def feed(self, dispatcher: TickDispatcher, name: str, settings: FeedSettings) -> Feed:
         """The feed of that name: one of the configuration, or a new one.
@@ -63,3 +76,9 @@ class LiveFeeds:
                 f"the feed '{name}' is open already", hint="ask for it without settings, or say them in its table"
             )
         return self.opened[name]
+
+
+def _rows(adapter: LiveMarketData) -> Iterable[Mapping[str, Any]]:
+    if isinstance(adapter, ReplayedFeed):
+        return adapter.instrument_table
+    return [{"id": str(instrument)} for instrument in adapter.instruments]

@@ -47,6 +47,7 @@ class PacedReplay:
         self.published = 0
         self.error: TickrailError | None = None
         self._feed = feed
+        self._publisher: Publisher | None = None
         self._ticks = ticks
         self._speed = speed
         self._stop = threading.Event()
@@ -64,7 +65,16 @@ class PacedReplay:
         return self._thread.is_alive()
 
     def start(self) -> PacedReplay:
-        """Begin; the first tick is published at once."""
+        """Begin; the first tick is published at once.
+
+        The publisher is opened here, not by the thread: whoever seals the run after this does not shut it out.
+        """
+        try:
+            self._publisher = self._feed.publisher()
+        except FeedClosed:
+            pass  # the run is over: the thread has nothing to do
+        except FeedError as error:
+            self.error = error
         self._thread.start()
         return self
 
@@ -78,8 +88,10 @@ class PacedReplay:
         return not self._thread.is_alive()
 
     def _serve(self) -> None:
+        if self._publisher is None:
+            return
         try:
-            with self._feed.publisher() as publisher:
+            with self._publisher as publisher:
                 for first, end in self._due():
                     self._publish(publisher, first, end)
         except FeedClosed:

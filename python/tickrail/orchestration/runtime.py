@@ -129,7 +129,7 @@ class Runtime:
             self.lives.whole_start(self.request_stop) as started,
             watched_hooks(self.lives),
         ):
-            self._live.start()
+            self._live.start(self.dispatcher)
             result = run_to_result(self.dispatcher, progress, plain)
         if started.failed is not None:
             raise _not_started(started.failed, result)

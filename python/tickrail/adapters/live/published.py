@@ -33,6 +33,9 @@ class PublishedFeed:
         numbering: str = "ignored",
         stale_after_ns: int = 0,
         rate_limit: int = 0,
+        rate_policy: str = "reject",
+        high_watermark: int = 0,
+        low_watermark: int = 0,
     ) -> None:
         self.name = name
         self.instruments: Sequence[str] = tuple(instruments)
@@ -46,6 +49,9 @@ class PublishedFeed:
             "numbering": numbering,
             "stale_after_ns": stale_after_ns,
             "rate_limit": rate_limit,
+            "rate_policy": rate_policy,
+            "high_watermark": high_watermark,
+            "low_watermark": low_watermark,
         }
 
     def start(self, feed: LiveFeed) -> None:
