@@ -20,6 +20,8 @@ VERSION = "state_version"
 class Keeper:
     """Called by the native loop: ``load`` before ``on_start``, ``save`` after ``on_stop``, ``renew`` for a restart.
 
+    What it cannot do it is not asked for: it costs a call for each strategy of each run.
+
     Holds the run's table of strategies, never the dispatcher: that one holds the keeper.
     """
 
@@ -42,6 +44,11 @@ class Keeper:
     def renewable(self) -> bool:
         """Whether another object can be made."""
         return self._make is not None
+
+    @property
+    def stores(self) -> bool:
+        """Whether there is somewhere to keep a state."""
+        return self._store is not None
 
     def load(self) -> None:
         """Hand the strategy what was saved, if anything was."""

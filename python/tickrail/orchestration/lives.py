@@ -22,7 +22,6 @@ __all__ = ["HookOverrun", "Lives", "PauseMode", "Receipt", "Standing"]
 PauseMode: TypeAlias = Literal["no_new_orders", "no_ticks"]
 OnChange: TypeAlias = Callable[[StateChange], object]
 
-MAX_CHANGES: Final = 65_536  # as many as the loop itself keeps
 OPERATOR: Final = "an operator"
 HOOK_DEADLINE_NS: Final = 5_000_000_000
 
@@ -134,7 +133,6 @@ class Lives:
         self._strategies = strategies
         self._lock = threading.Lock()
         self._receipts: dict[int, Receipt] = {}
-        self._changes: deque[StateChange] = deque(maxlen=MAX_CHANGES)
         self._listeners: tuple[OnChange, ...] = ()
 
     def pause(self, name: str, *, mode: PauseMode = "no_new_orders", cause: str = OPERATOR) -> Receipt:
@@ -195,12 +193,14 @@ class Lives:
     @property
     def changes(self) -> tuple[StateChange, ...]:
         """Every step of every life so far, in the order taken (the last 65,536)."""
-        return tuple(self._changes.copy())
+        names = list(self._strategies)
+        return tuple(StateChange(names[row[0]], *row[1:]) for row in self._native.changes())
 
     def listen(self, listener: OnChange) -> None:
         """Call ``listener`` with each change from now on; what it raises is logged, and no concern of the run's."""
         with self._lock:
             self._listeners = (*self._listeners, listener)
+            self._native.tell_changes(True)
 
     def running_hook(self) -> HookOverrun | None:
         """The hook that runs at this moment, with its age."""
@@ -211,10 +211,13 @@ class Lives:
     def whole_start(self, request_stop: Callable[[], None]) -> Iterator[Start]:
         """While the block runs, a strategy whose ``on_start`` raises stops the run: all start or none does."""
         self.watcher.start = start = Start(request_stop)
+        self._native.tell_changes(True)
         try:
             yield start
         finally:
-            self.watcher.start = None
+            with self._lock:
+                self.watcher.start = None
+                self._native.tell_changes(bool(self._listeners))
 
     @contextmanager
     def dispatching(self) -> Iterator[None]:
@@ -258,7 +261,6 @@ class _Watcher:
     def changed(self, number: int, position: int, ts_ns: int, *rest: Any) -> None:
         lives = self._lives
         change = StateChange(lives._name(number), position, ts_ns, *rest)
-        lives._changes.append(change)
         if self.start is not None:
             self.start.look(change)
         for listener in lives._listeners:

@@ -31,7 +31,6 @@ from tickrail._native import (
     run_until,
     step,
 )
-from tickrail.domain.changes import StateChange
 from tickrail.domain.near import did_you_mean
 from tickrail.domain.positions import Position
 from tickrail.domain.time import TimeLike, parse_ns
@@ -472,7 +471,7 @@ class TickDispatcher:
             instruments=self.instruments,
             stats=stats,
             configuration=configuration or {},
-            changes=tuple(StateChange(**row) for row in self._native.changes()),
+            changes=self.lives.changes,
             configuration_digest=self._config_digest.hex(),
         )
 

@@ -283,7 +283,8 @@ fn a_restart_puts_a_new_object_in_the_place_until_none_can_be_made() {
         "8 on_stop",
     ];
     assert_eq!(lines(&log), expected);
-    let states: Vec<_> = dispatcher.changes().map(|change| (change.from.name(), change.to.name())).collect();
+    let states: Vec<_> =
+        dispatcher.log().changes().iter().map(|change| (change.from.name(), change.to.name())).collect();
     let life = |from: State, middle: &[(State, State)]| {
         let mut steps =
             vec![(from, State::Created), (State::Created, State::Initialised), (State::Initialised, State::Running)];
@@ -320,7 +321,7 @@ fn requests_of_other_threads_are_taken_between_steps_and_answered() {
     assert_eq!(lines(&log)[..5], ["1 on_start", "1 tick", "2 tick", "2 on_pause", "3 tick"].map(String::from));
     let settled = &dispatcher.host().settled;
     assert_eq!(settled[..], [(1, LifeAnswer::Done(State::Paused)), (3, LifeAnswer::Done(State::Failed))]);
-    let paused = dispatcher.changes().find(|change| change.to == State::Paused).expect("a pause");
+    let paused = dispatcher.log().changes().into_iter().find(|change| change.to == State::Paused).expect("a pause");
     assert_eq!((&*paused.cause, paused.now_ns, paused.position), ("another thread", 2, 4));
     assert_eq!(dispatcher.errors()[0].reason, "another thread");
 }

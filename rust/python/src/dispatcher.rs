@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::PyDict;
 use tickrail_core::digest::DigestMode;
 use tickrail_core::dispatch::{
     Delivery, Desk, Dispatcher as Core, Kinds, Meters, Outcome, RunSettings, Snapshots, Subscription,
@@ -22,7 +22,7 @@ use crate::errors::hinted;
 use crate::feed::{Birthplace, Ears, LiveFeeds, check_fork, wait_from};
 use crate::forms::compiled::CompiledCode;
 use crate::gil::{GilBound, guard, thread_mark};
-use crate::host::{Handlers, PyHost, Registered, attach};
+use crate::host::{Handlers, Keeper, PyHost, Registered, attach};
 use crate::lanes::{Commands, Receivers};
 use crate::lives::{self, Lives, Watch, ask_of};
 use crate::pace::{PROGRESS, Pace};
@@ -171,6 +171,8 @@ impl Inside {
             let clock = run.live.as_ref().map(|live| Arc::clone(live.hub.clock()));
             core.measure(Arc::clone(&run.meters), plan.sample_every, clock);
         }
+        core.expect(plan.strategies.len());
+        core.host_mut().strategies.reserve_exact(plan.strategies.len());
         for (registered, subscription) in plan.strategies {
             let handler = registered.compiled.as_ref().map(|code| code.get().handler(py)).transpose()?;
             core.host_mut().strategies.push(registered);
@@ -319,8 +321,8 @@ impl Dispatcher {
     /// Add a strategy; ticks reach strategies in this order. Its handlers are found by name.
     ///
     /// ``instruments``: ids, or ``None`` for all. ``max_ticks`` and ``window_ns`` are the edges of batches.
-    /// ``keeper.load()`` is called before ``on_start`` and ``keeper.save()`` after ``on_stop``; if it is
-    /// ``keeper.renewable``, ``keeper.renew()`` makes a new object for a restart.
+    /// If it is ``keeper.stores``, ``keeper.load()`` is called before ``on_start`` and ``keeper.save()`` after ``on_stop``;
+    /// if it is ``keeper.renewable``, ``keeper.renew()`` makes a new object for a restart.
     #[pyo3(signature = (strategy, name, *, instruments=None, max_ticks=4096, window_ns=0, keeper=None))]
     fn register(
         &self,
@@ -440,19 +442,13 @@ impl Dispatcher {
     #[getter]
     fn lives(&self, py: Python<'_>) -> Lives {
         let inside = self.inside.get(py);
-        Lives::of(Arc::clone(inside.desk.inbox()), Arc::clone(&inside.watch.hooks))
+        Lives::of(Arc::clone(inside.desk.inbox()), Arc::clone(inside.desk.log()), &inside.watch)
     }
 
     /// Tell ``watcher`` what becomes of strategies, on the dispatch thread: its methods ``changed``, ``settled`` and
     /// ``hook_took``.
     fn watch(&self, py: Python<'_>, watcher: Py<PyAny>) {
         self.inside.get(py).watch.watcher.set(watcher);
-    }
-
-    /// The steps of all lives: one dict each, the last 65,536.
-    fn changes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let inside = self.inside.get(py);
-        inside.look(|core| report::changes(py, core, &inside.names.borrow()))
     }
 }
 
@@ -479,7 +475,8 @@ impl Dispatcher {
     ) -> PyResult<usize> {
         let py = strategy.py();
         let inside = self.inside.get(py);
-        let renewable = keeper.as_ref().map_or(Ok(false), |keeper| keeper.getattr(py, "renewable")?.is_truthy(py))?;
+        let keeper = keeper.map(|object| Keeper::of(object.into_bound(py))).transpose()?;
+        let renewable = keeper.as_ref().is_some_and(|keeper| keeper.renews);
         if strategy.cast::<StrategyCore>().is_ok_and(|core| core.get().is_attached(py)) {
             let message = format!("strategy {name}: this object was in a run before");
             return Err(hinted(py, "IllegalTransition", &message, "make a new object for each run"));

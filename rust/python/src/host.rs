@@ -51,11 +51,17 @@ pub struct Handlers {
     hooks: [Option<Py<PyAny>>; Hook::ALL.len()],
 }
 
-/// The hooks that the class of `strategy` defines, in the order of [`Hook`].
+/// The hooks that the class of `strategy` defines, in the order of [`Hook`]; not those of the base class, which do nothing.
 fn hooks_of(strategy: &Bound<'_, PyAny>) -> PyResult<[Option<Py<PyAny>>; Hook::ALL.len()]> {
+    let base = strategy.py().import("tickrail.strategy.strategy")?.getattr("Strategy")?;
     let mut hooks = [const { None }; Hook::ALL.len()];
     for hook in Hook::ALL {
-        hooks[hook as usize] = strategy.getattr_opt(hook.name())?.map(Bound::unbind);
+        let Some(own) = strategy.getattr_opt(hook.name())? else { continue };
+        let does_nothing = match (own.getattr_opt("__func__")?, base.getattr_opt(hook.name())?) {
+            (Some(function), Some(nothing)) => function.is(&nothing),
+            _ => false,
+        };
+        hooks[hook as usize] = (!does_nothing).then(|| own.unbind());
     }
     Ok(hooks)
 }
@@ -156,7 +162,23 @@ pub struct Registered {
     /// The machine code of a compiled strategy, which the loop calls by itself.
     pub compiled: Option<Py<CompiledCode>>,
     /// Keeps its state and makes a new object for a restart; `None`: it was handed over and lives once.
-    pub keeper: Option<Py<PyAny>>,
+    pub keeper: Option<Keeper>,
+}
+
+/// Who keeps a strategy's state; what it cannot do it is not asked for.
+pub struct Keeper {
+    object: Py<PyAny>,
+    stores: bool,
+    /// Whether it makes a new object for a restart.
+    pub renews: bool,
+}
+
+impl Keeper {
+    /// This one.
+    pub fn of(object: Bound<'_, PyAny>) -> PyResult<Self> {
+        let (stores, renews) = (object.getattr("stores")?.is_truthy()?, object.getattr("renewable")?.is_truthy()?);
+        Ok(Self { object: object.unbind(), stores, renews })
+    }
 }
 
 /// Holds the strategies of a run. Only ever used with the GIL held, on the dispatch thread.
@@ -381,7 +403,7 @@ impl PyHost {
     fn renew_attached(&mut self, py: Python<'_>, strategy: u32) -> PyResult<Option<Box<dyn Handler>>> {
         let registered = &mut self.strategies[strategy as usize];
         let Some(keeper) = &registered.keeper else { return Err(not_renewable(py, &registered.face.name)) };
-        let (object, code) = renewed(&keeper.call_method0(py, "renew")?.into_bound(py))?;
+        let (object, code) = renewed(&keeper.object.call_method0(py, "renew")?.into_bound(py))?;
         let code = code.map(|code| code.cast_into::<CompiledCode>()).transpose()?;
         let handlers = match &code {
             Some(code) => Handlers::of_compiled(&object, code.get())?,
@@ -407,7 +429,10 @@ impl PyHost {
             hooks[hook as usize].as_ref().map_or(Ok(()), |callable| callable.call0(py).map(drop).map_err(fault))
         };
         let keep = |method: &str| -> Result<(), Fault<PyErr>> {
-            registered.keeper.as_ref().map_or(Ok(()), |keeper| keeper.call_method0(py, method).map(drop).map_err(fault))
+            match &registered.keeper {
+                Some(keeper) if keeper.stores => keeper.object.call_method0(py, method).map(drop).map_err(fault),
+                _ => Ok(()),
+            }
         };
         match hook {
             Hook::Start => {

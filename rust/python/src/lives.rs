@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use tickrail_core::dispatch::{Dispatcher, Hook, LifeAnswer};
-use tickrail_core::lifecycle::{Ask, Inbox, Operation, PauseMode, Refused, State, StateChange, Ticket, Transition};
-use tickrail_core::lifecycle::{allowed, by_run, transition};
+use tickrail_core::lifecycle::{Ask, ChangeLog, Inbox, Operation, PauseMode, Refused, State, StateChange};
+use tickrail_core::lifecycle::{Ticket, Transition, allowed, by_run, transition};
 
 use crate::errors::{hinted, illegal};
 use crate::host::PyHost;
@@ -70,12 +70,15 @@ pub struct Watch {
 
 /// Who hears of changes, if anybody does.
 #[derive(Default)]
-pub struct Watcher(RefCell<Option<Py<PyAny>>>);
+pub struct Watcher {
+    watcher: RefCell<Option<Py<PyAny>>>,
+    wants_changes: Arc<AtomicBool>,
+}
 
 impl Watcher {
     /// Sets who hears of changes from now on.
     pub fn set(&self, watcher: Py<PyAny>) {
-        *self.0.borrow_mut() = Some(watcher);
+        *self.watcher.borrow_mut() = Some(watcher);
     }
 
     /// Calls a method of it; what it raises is no concern of the run's.
@@ -85,19 +88,19 @@ impl Watcher {
     {
         // The loop may have let go of the GIL.
         Python::attach(|py| {
-            let Some(watcher) = self.0.borrow().as_ref().map(|watcher| watcher.clone_ref(py)) else { return };
+            let Some(watcher) = self.watcher.borrow().as_ref().map(|watcher| watcher.clone_ref(py)) else { return };
             if let Err(error) = watcher.call_method1(py, method, arguments()) {
                 error.write_unraisable(py, Some(watcher.bind(py)));
             }
         });
     }
 
-    /// A life went on.
+    /// A life went on; told only where somebody listens, as it costs more than the step itself.
     pub fn changed(&self, change: &StateChange) {
-        let mode = (change.to == State::Paused).then(|| change.ask.mode.name());
-        let (operation, from, to) = (change.ask.operation.name(), change.from.name(), change.to.name());
-        let when = (change.position, change.now_ns);
-        self.tell("changed", || (change.strategy, when.0, when.1, operation, from, to, mode, change.cause.to_string()));
+        // Relaxed: a listener that comes from another thread hears of what happens after it was seen, whenever that is.
+        if self.wants_changes.load(Ordering::Relaxed) {
+            self.tell("changed", || row(change));
+        }
     }
 
     /// A request is done with.
@@ -116,17 +119,29 @@ impl Watcher {
     }
 }
 
+/// Strategy, position, clock, operation, state before and after, mode of the pause, cause.
+type Row = (u32, u64, i64, &'static str, &'static str, &'static str, Option<&'static str>, String);
+
+fn row(change: &StateChange) -> Row {
+    let mode = (change.to == State::Paused).then(|| change.ask.mode.name());
+    let (operation, from, to) = (change.ask.operation.name(), change.from.name(), change.to.name());
+    (change.strategy, change.position, change.now_ns, operation, from, to, mode, change.cause.to_string())
+}
+
 /// Asks strategies to pause, resume, stop, fail or restart, from any thread at any time.
 #[pyclass(frozen, module = "tickrail._native")]
 pub struct Lives {
     inbox: Arc<Inbox>,
+    log: Arc<ChangeLog>,
     hooks: Arc<HookClock>,
+    wants_changes: Arc<AtomicBool>,
 }
 
 impl Lives {
-    /// Of the run with this inbox.
-    pub const fn of(inbox: Arc<Inbox>, hooks: Arc<HookClock>) -> Self {
-        Self { inbox, hooks }
+    /// Of the run with this inbox, log and watch.
+    pub fn of(inbox: Arc<Inbox>, log: Arc<ChangeLog>, watch: &Watch) -> Self {
+        let wants_changes = Arc::clone(&watch.watcher.wants_changes);
+        Self { inbox, log, hooks: Arc::clone(&watch.hooks), wants_changes }
     }
 }
 
@@ -166,6 +181,16 @@ impl Lives {
             .state(strategy)
             .ok_or_else(|| PyValueError::new_err(format!("no strategy number {strategy}")))?;
         Ok((state.name(), mode.map(PauseMode::name), stopping))
+    }
+
+    /// The last 65,536 steps of all lives, each as ``watcher.changed`` has it.
+    fn changes(&self) -> Vec<Row> {
+        self.log.changes().iter().map(row).collect()
+    }
+
+    /// Say whether ``watcher.changed`` is called from now on.
+    fn tell_changes(&self, wanted: bool) {
+        self.wants_changes.store(wanted, Ordering::Relaxed); // see `Watcher::changed`
     }
 
     /// Strategy, name and age in ns of the hook that runs now; ``None``: none does.

@@ -3,7 +3,6 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use tickrail_core::dispatch::{Dispatcher, Outcome};
-use tickrail_core::lifecycle::State;
 use tickrail_core::venue::Position;
 
 use crate::accounts::add_account;
@@ -220,24 +219,6 @@ pub fn ended(
             None => Err(run_failed(py, &error, feeds)),
         },
     }
-}
-
-/// The steps of lives, in the order taken.
-pub fn changes<'py>(py: Python<'py>, core: &Dispatcher<PyHost>, names: &[String]) -> PyResult<Bound<'py, PyList>> {
-    let list = PyList::empty(py);
-    for change in core.changes() {
-        let row = PyDict::new(py);
-        row.set_item("strategy", names.get(change.strategy as usize))?;
-        row.set_item("position", change.position)?;
-        row.set_item("ts_ns", change.now_ns)?;
-        row.set_item("operation", change.ask.operation.name())?;
-        row.set_item("before", change.from.name())?;
-        row.set_item("after", change.to.name())?;
-        row.set_item("mode", (change.to == State::Paused).then(|| change.ask.mode.name()))?;
-        row.set_item("cause", &*change.cause)?;
-        list.append(row)?;
-    }
-    Ok(list)
 }
 
 /// What strategies raised, with the input that caused it.

@@ -60,7 +60,11 @@ impl<H: Host> Steps<H> {
         let windows = self.subscribers.iter().map(|subscriber| subscriber.batcher.window_end().saturating_sub(1));
         let due = windows.min().unwrap_or(self.until).min(self.until);
         let due = due.min(self.desk.next_timer()).min(self.venue.next_due_ns());
-        let is_quiet = self.updates.is_empty() && self.asked.is_empty() && !self.spawns.is_due();
-        self.gate = if is_quiet { due } else { i64::MIN };
+        self.gate = if self.is_quiet() { due } else { i64::MIN };
+    }
+
+    /// Whether nothing waits but what comes at a time of its own.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.updates.is_empty() && self.asked.is_empty() && !self.spawns.is_due()
     }
 }

@@ -11,7 +11,7 @@ use super::request::{MAX_ORDERS, MAX_QUANTITY, MAX_SPAWNS, Refusal, Request, Spa
 use super::timers::Timers;
 use crate::clock::{Clock as _, SimClock};
 use crate::instrument::InstrumentInfo;
-use crate::lifecycle::{Ask, Cause, Inbox, State, StateByte, Transition, transition};
+use crate::lifecycle::{Ask, Cause, ChangeLog, Inbox, State, StateByte, Transition, transition};
 use crate::tick::Side;
 use crate::trading::TradingGate;
 use crate::venue::{Amendment, Order, OrderKey, OrderKind, OrderStatus, Portfolio, Position, Specification, Terms};
@@ -76,6 +76,7 @@ pub struct Desk {
     states: RefCell<Vec<Arc<StateByte>>>,
     pub(super) timers: RefCell<Timers>,
     inbox: Arc<Inbox>,
+    log: Arc<ChangeLog>,
     gate: Arc<TradingGate>,
     /// Per strategy: how many coroutines it has asked for, and how many of them have not ended.
     spawns: RefCell<Vec<(u32, u32)>>,
@@ -111,6 +112,7 @@ impl Desk {
             states: RefCell::default(),
             timers: RefCell::default(),
             inbox: Arc::default(),
+            log: Arc::default(),
             gate: Arc::default(),
             spawns: RefCell::default(),
         })
@@ -131,6 +133,11 @@ impl Desk {
     /// What other threads ask of lives.
     pub fn inbox(&self) -> &Arc<Inbox> {
         &self.inbox
+    }
+
+    /// Keeps the steps of all lives. Any thread may read it.
+    pub fn log(&self) -> &Arc<ChangeLog> {
+        &self.log
     }
 
     /// The gate that every order passes, at the end of the step that made it. Any thread may set it.

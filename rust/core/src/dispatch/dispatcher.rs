@@ -15,7 +15,7 @@ use super::subscriber::Subscription;
 use crate::block::TickBlock;
 use crate::digest::{DigestMode, RunFacts};
 use crate::handler::Handler;
-use crate::lifecycle::{Ask, Cause, Inbox, StateChange, Transition};
+use crate::lifecycle::{Ask, Cause, ChangeLog, Inbox, Transition};
 use crate::source::{Advance, Source};
 use crate::stop::StopFlag;
 use crate::tick::{OrderBy, Tick};
@@ -148,6 +148,11 @@ impl<H: Host> Dispatcher<H> {
     /// Where anybody asks for the accounts, and finds them: from now on here. Before the run begins.
     pub fn report_to(&mut self, snapshots: Arc<Snapshots>) {
         self.snapshots = snapshots;
+    }
+
+    /// Makes room for `count` strategies, which are moved at each registration otherwise.
+    pub fn expect(&mut self, count: usize) {
+        self.steps.subscribers.reserve_exact(count);
     }
 
     /// Adds a strategy and says its index; ticks reach strategies in this order.
@@ -429,14 +434,9 @@ impl<H: Host> Dispatcher<H> {
         &self.steps.inbox
     }
 
-    /// The steps of all lives, in the order taken; the last [`MAX_CHANGES`](super::MAX_CHANGES) of them.
-    pub fn changes(&self) -> impl Iterator<Item = &StateChange> {
-        self.steps.changes.iter()
-    }
-
-    /// How many steps of lives came before those.
-    pub fn changes_forgotten(&self) -> u64 {
-        self.steps.changes_forgotten
+    /// Keeps the steps of all lives.
+    pub fn log(&self) -> &Arc<ChangeLog> {
+        self.steps.desk.log()
     }
 
     /// How many ticks the loop has taken.

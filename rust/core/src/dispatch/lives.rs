@@ -13,9 +13,6 @@ use crate::stop::LIVES;
 use crate::tick::Tick;
 use crate::venue::{Order, OrderKey, OrderKind, OrderStatus, OrderUpdate};
 
-/// Steps of lives that are kept: a run has a handful a strategy; one that pauses at each tick keeps the last.
-pub const MAX_CHANGES: usize = 65_536;
-
 /// What becomes of a strategy once its orders have ended.
 #[derive(Debug)]
 pub(super) struct Pending {
@@ -24,6 +21,19 @@ pub(super) struct Pending {
     cause: Cause,
     /// Requests that are settled then.
     tickets: Vec<Ticket>,
+}
+
+/// Says that `handler` raised; without a new text where it is one of those that there are.
+fn raised(handler: &'static str) -> Cause {
+    macro_rules! known {
+        ($($name:literal),+) => {
+            match handler {
+                $($name => Cause::Borrowed(concat!($name, " raised")),)+
+                _ => Cause::Owned(format!("{handler} raised")),
+            }
+        };
+    }
+    known!("on_tick", "on_quote", "on_trade", "on_bar", "on_batch", "on_timer", "on_order_update", "ticks")
 }
 
 impl<H: Host> Steps<H> {
@@ -43,13 +53,9 @@ impl<H: Host> Steps<H> {
         let payload = [from as u8, to as u8, ask.mode as u8];
         let length = if to == State::Paused { 3 } else { 2 };
         self.digest.event(position, strategy, EventKind::State, &payload[..length]);
-        if self.changes.len() == MAX_CHANGES {
-            self.changes.pop_front();
-            self.changes_forgotten += 1;
-        }
         let change = StateChange { strategy, position, now_ns, ask, from, to, cause };
         self.host.changed(&change);
-        self.changes.push_back(change);
+        self.desk.log().push(change);
     }
 
     /// Takes what other threads have asked for, each in a step of its own.
@@ -216,6 +222,7 @@ impl<H: Host> Steps<H> {
                 self.routes.reset(strategy, subscriber.instruments.as_deref());
                 self.operate(strategy, Ask::new(Operation::Initialise), cause.clone());
                 self.start_one(strategy, cause);
+                self.apply_requests();
             }
             Err(fault) => self.fault(strategy, "restart", None, fault),
         }
@@ -248,19 +255,22 @@ impl<H: Host> Steps<H> {
         self.serve_inbox(slice);
         for strategy in 0..self.subscribers.len() as u32 {
             if self.halted().is_some() || self.desk.position() >= self.limit {
-                return;
+                break;
             }
             if self.subscribers[strategy as usize].state.get() == State::Initialised {
                 self.next_position();
                 self.start_one(strategy, by_run());
+                if self.has_requests() {
+                    self.apply_requests();
+                }
             }
         }
+        self.set_gate();
     }
 
     fn start_one(&mut self, strategy: u32, cause: Cause) {
         self.operate(strategy, Ask::new(Operation::Start), cause);
         self.call_hook(strategy, Hook::Start);
-        self.apply_requests();
     }
 
     /// Timers that are due by now still fire, updates arrive, batches are flushed.
@@ -330,7 +340,7 @@ impl<H: Host> Steps<H> {
         match fault {
             Fault::Failed(failure) => {
                 self.record_error(strategy, handler, input, Some(failure));
-                self.fail(strategy, Cause::Owned(format!("{handler} raised")));
+                self.fail(strategy, raised(handler));
             }
             Fault::Interrupted(failure) => self.interruption = Some(failure),
             Fault::Ended => self.end_life(strategy),
@@ -394,7 +404,11 @@ impl<H: Host> Steps<H> {
             self.settle_tickets(strategy, &pending.tickets);
         }
         self.discard_latest(strategy);
-        self.set_gate();
+        // What the strategy waited for is gone, so the gate may be too early, which the next look mends; but its orders may
+        // have ended. To look at all others here would make the failure of many cost the square of their number.
+        if !self.is_quiet() {
+            self.gate = i64::MIN;
+        }
     }
 
     fn keep_request(&self, request: Request) {

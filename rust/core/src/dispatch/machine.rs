@@ -47,7 +47,7 @@ impl<H: Host> Steps<H> {
 
     #[inline]
     fn settle_tick(&mut self, strategy: u32, tick: &Tick, result: Result<(), HandlerError>) {
-        if result.is_err() || !self.out.is_empty() {
+        if result.is_err() || self.out.as_ref().is_some_and(|out| !out.is_empty()) {
             let handler = self.host.tick_handler(strategy, tick);
             self.settle(strategy, handler, Some(*tick), result);
         }
@@ -86,13 +86,16 @@ impl<H: Host> Steps<H> {
     #[inline(always)]
     fn call<R>(&mut self, strategy: u32, call: impl FnOnce(&mut dyn Handler, &mut Out) -> R) -> R {
         let handler = self.subscribers[strategy as usize].handler.as_deref_mut();
-        call(handler.expect("records and machine_* go to strategies with a handler"), &mut self.out)
+        let out = self.out.get_or_insert_with(Out::new);
+        call(handler.expect("records and machine_* go to strategies with a handler"), out)
     }
 
     /// Turns what the handler asked for into requests, or its failure into that of the strategy.
     fn settle(&mut self, strategy: u32, handler: &'static str, input: Option<Tick>, result: Result<(), HandlerError>) {
         let granted = result.and_then(|()| self.grant(strategy));
-        self.out.clear();
+        if let Some(out) = &mut self.out {
+            out.clear();
+        }
         match granted {
             Ok(false) => {}
             Ok(true) => self.fault(strategy, handler, input, Fault::Ended),
@@ -106,7 +109,8 @@ impl<H: Host> Steps<H> {
     /// Says whether the strategy wants to stop.
     fn grant(&mut self, strategy: u32) -> Result<bool, HandlerError> {
         let mut stop = false;
-        for record in self.out.records()? {
+        let Some(out) = &self.out else { return Ok(false) };
+        for record in out.records()? {
             let tags = &mut self.subscribers[strategy as usize].tags;
             let wish = record.wish()?;
             stop |= wish == Wish::Stop;

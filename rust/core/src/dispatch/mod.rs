@@ -42,7 +42,6 @@ pub use external::ExternalSink;
 pub use host::{Fault, Hook, Host, LagEpisode, LifeAnswer, NoHost, Settled};
 pub use lag::{LagRule, MaxLag, WhenLagging};
 pub use live::{LiveWait, run_live};
-pub use lives::MAX_CHANGES;
 pub use meter::{Meters, SAMPLE_EVERY, StrategyMeter};
 pub use request::{MAX_ORDERS, MAX_QUANTITY, MAX_SPAWNS, Refusal, Request, SpawnKey, TimerKey};
 pub use snapshot::{Snapshot, Snapshots};

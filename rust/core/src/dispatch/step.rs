@@ -18,7 +18,7 @@ use super::spawns::Spawns;
 use super::subscriber::{Delivery, Routes, Subscriber, Subscription};
 use crate::digest::{EventKind, RunDigest};
 use crate::handler::{Handler, Out};
-use crate::lifecycle::{Ask, Asked, Cause, Inbox, Operation, StateChange, by_run};
+use crate::lifecycle::{Ask, Asked, Cause, Inbox, Operation, by_run};
 use crate::source::Slice;
 use crate::stop::{LIVES, STOP, StopFlag};
 use crate::tick::{Side, Tick};
@@ -159,9 +159,6 @@ pub(super) struct Steps<H: Host> {
     pub(super) host: H,
     pub(super) digest: RunDigest,
     pub(super) errors: Vec<ErrorRecord<H::Failure>>,
-    /// The last steps of lives, and how many more there were before.
-    pub(super) changes: VecDeque<StateChange>,
-    pub(super) changes_forgotten: u64,
     /// What others ask of lives.
     pub(super) inbox: Arc<Inbox>,
     /// What is to be done with lives before the next input.
@@ -209,7 +206,7 @@ pub(super) struct Steps<H: Host> {
     pub(super) told: Vec<OrderUpdate>,
     pub(super) steps_at_one_time: u32,
     /// What the handler in machine code that is being called asks for.
-    pub(super) out: Box<Out>,
+    pub(super) out: Option<Box<Out>>,
     pub(super) run_error: Option<RunError>,
     /// Measures, where somebody wants to know.
     pub(super) meter: Option<Box<Meter>>,
@@ -225,8 +222,6 @@ impl<H: Host> Steps<H> {
             host,
             digest: RunDigest::new(settings.digest),
             errors: Vec::new(),
-            changes: VecDeque::new(),
-            changes_forgotten: 0,
             inbox: Arc::clone(desk.inbox()),
             asked: VecDeque::new(),
             returning: 0,
@@ -259,7 +254,7 @@ impl<H: Host> Steps<H> {
             reports: Vec::new(),
             told: Vec::new(),
             steps_at_one_time: 0,
-            out: Out::new(),
+            out: None,
             run_error: None,
             meter: None,
             limit: u64::MAX,

@@ -12,7 +12,7 @@ pub use c_abi::{
     ABI_VERSION, AbiError, BatchFunction, CFunctions, CHandler, Failure, FailureSlot, REPLAYED_STATE_BYTES,
     TakeFunction, TimerFunction, UpdateFunction, abi_layout,
 };
-pub use out::{OUT_CAPACITY, Out, OutRecord, Wish};
+pub use out::{OUT_CAPACITY, Out, OutRecord, Wish, zeroed};
 
 use crate::dispatch::Refusal;
 use crate::tick::Tick;

@@ -1,5 +1,7 @@
 //! What a handler in machine code asks for: fixed-size records, written in place.
 
+use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
+
 use super::HandlerError;
 
 /// Most things that one call may ask for.
@@ -74,6 +76,21 @@ impl OutRecord {
     }
 }
 
+/// A `T` of zero bytes, made where it stays: an [`Out`] has 40 kB, which a value would carry over the stack.
+///
+/// # Safety
+/// Zero bytes are a valid `T`, which is not empty.
+pub unsafe fn zeroed<T>() -> Box<T> {
+    let layout = Layout::new::<T>();
+    // SAFETY: the layout has a size, by contract.
+    let place = unsafe { alloc_zeroed(layout) }.cast::<T>();
+    if place.is_null() {
+        handle_alloc_error(layout);
+    }
+    // SAFETY: allocated just now with the layout of `T`, and zero bytes are one, by contract.
+    unsafe { Box::from_raw(place) }
+}
+
 /// What one call asks for, in order.
 #[repr(C)]
 #[derive(Debug)]
@@ -85,14 +102,8 @@ pub struct Out {
 impl Out {
     /// Nothing asked for.
     pub fn new() -> Box<Self> {
-        Box::new(Self::empty())
-    }
-
-    /// The same by value: 40 kB.
-    pub const fn empty() -> Self {
-        const NOTHING: OutRecord =
-            OutRecord { kind: 0, instrument: 0, quantity: 0.0, ts_ns: 0, interval_ns: 0, tag: 0 };
-        Self { count: 0, records: [NOTHING; OUT_CAPACITY] }
+        // SAFETY: a count and records of plain numbers, for all of which zero stands.
+        unsafe { zeroed() }
     }
 
     /// Whether nothing was asked for.

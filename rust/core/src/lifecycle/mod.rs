@@ -1,14 +1,17 @@
 //! The life of a strategy: six states, one table for both languages, one atomic byte a strategy.
 //!
-//! What is asked of a life from other threads waits in the [`Inbox`]; what became of it is told as [`StateChange`]s.
+//! What is asked of a life from other threads waits in the [`Inbox`]; what became of it is told as [`StateChange`]s,
+//! which a [`ChangeLog`] keeps.
 
 mod byte;
 mod change;
 mod inbox;
+mod log;
 
 pub use byte::StateByte;
 pub use change::{Ask, Cause, PauseMode, StateChange, by_run, by_strategy};
 pub use inbox::{Asked, Inbox, MAX_WAITING, Refused, Ticket};
+pub use log::{ChangeLog, MAX_CHANGES};
 
 /// Where a strategy stands. The discriminants enter the run digest and never change.
 #[repr(u8)]

@@ -3,7 +3,7 @@
 
 use std::ffi::c_void;
 
-use tickrail_core::handler::{CFunctions, Out, TimerRecord, UpdateRecord};
+use tickrail_core::handler::{CFunctions, Out, TimerRecord, UpdateRecord, zeroed};
 use tickrail_core::{Kind, Side, Tick};
 
 const GUARD: u64 = 0x5AFE_5AFE_5AFE_5AFE;
@@ -45,8 +45,10 @@ const UPDATE: UpdateRecord = UpdateRecord {
 impl Bench {
     fn new(state: &[u8]) -> Self {
         let lines = state.len().div_ceil(64) + 2 * GUARD_LINES;
-        let out = GuardedOut { before: [GUARD; GUARD_WORDS], out: Out::empty(), after: [GUARD; GUARD_WORDS] };
-        let mut bench = Self { state: vec![Line([GUARD; 8]); lines], state_bytes: state.len(), out: Box::new(out) };
+        // SAFETY: words, and an `Out`, which are plain numbers: zero stands for all of them.
+        let mut out: Box<GuardedOut> = unsafe { zeroed() };
+        (out.before, out.after) = ([GUARD; GUARD_WORDS], [GUARD; GUARD_WORDS]);
+        let mut bench = Self { state: vec![Line([GUARD; 8]); lines], state_bytes: state.len(), out };
         // SAFETY: the vector has room for the guards and the state behind them.
         unsafe { std::ptr::copy_nonoverlapping(state.as_ptr(), bench.state_at().cast(), state.len()) };
         bench
