@@ -48,6 +48,7 @@ __all__ = [
     "Trade",
     "Watchdog",
     "build_info",
+    "handler_overruns",
     "layout",
     "meters",
     "open_lanes",
@@ -58,7 +59,10 @@ __all__ = [
     "replay_commands",
     "run_until",
     "step",
+    "supervise",
+    "supervised",
     "transition_table",
+    "watch_handlers",
 ]
 
 ABI_LAYOUT: Final[str]
@@ -626,9 +630,13 @@ class Watchdog:
         hurry_s: float,
         dump_signal: int = 0,
         notify: str | None = None,
+        feed_s: float | None = None,
     ) -> Watchdog: ...
     def attach(self, dispatcher: Dispatcher) -> None: ...
     def set_phase(self, phase: str) -> None: ...
+    def set_report(
+        self, facts: str, file: str | os.PathLike[str] | None = None, *, to_stdout: bool = False
+    ) -> None: ...
     def notify(self, state: str) -> None: ...
     @property
     def signals(self) -> list[int]: ...
@@ -714,7 +722,11 @@ class Dispatcher:
     def limit_lag(
         self, strategy: int, *, max_records: int = 0, max_ns: int = 0, when_lagging: str = "skip_to_latest"
     ) -> None: ...
-    def run(self, progress: Callable[[int, int | None], object] | None = None) -> str: ...
+    def run(
+        self,
+        progress: Callable[[int, int | None], object] | None = None,
+        started: Callable[[], object] | None = None,
+    ) -> str: ...
     def pull(self) -> Tick | None: ...
     def pulls(self) -> Pulls: ...
     def finish(self) -> None: ...
@@ -879,3 +891,23 @@ def run_until(dispatcher: Dispatcher, until_ns: int) -> bool: ...
 def step(dispatcher: Dispatcher) -> str | None: ...
 def pull_until(dispatcher: Dispatcher, until_ns: int) -> Tick | None: ...
 def meters(dispatcher: Dispatcher) -> dict[str, Any]: ...
+def watch_handlers(
+    dispatcher: Dispatcher,
+    slow_ns: int,
+    deadline_ns: int,
+    last_deadline_ns: int,
+    ask: Callable[[str | None, str, float, int, bool], bool],
+) -> None: ...
+def handler_overruns(dispatcher: Dispatcher) -> list[dict[str, Any]]: ...
+def supervise(
+    dispatcher: Dispatcher,
+    strategy: int,
+    *,
+    on_error: str,
+    critical: bool,
+    max_restarts: int,
+    within_ns: int,
+    backoff_ns: int,
+    max_backoff_ns: int,
+) -> None: ...
+def supervised(dispatcher: Dispatcher) -> tuple[list[int], int | None]: ...

@@ -167,7 +167,7 @@ def test_a_second_signal_ends_what_does_not_end_by_itself(project: Path) -> None
     code, _, err = run.end()
     assert code == 143
     assert time.monotonic() - sent < 20
-    assert "a handler or on_stop has not returned" in err
+    assert "strategy first has not returned from on_stop" in err
     assert "in on_stop" in err, "the stacks say where"
 
 

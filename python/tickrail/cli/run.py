@@ -56,7 +56,8 @@ def run(**options: Any) -> int:
     from tickrail.orchestration.shutdown import Shutdown
 
     deadline_s = options.pop("shutdown_s")
-    with Shutdown(deadline_s=deadline_s, notify=os.environ.get("NOTIFY_SOCKET")) as shutdown:
+    socket, watchdog_us = os.environ.get("NOTIFY_SOCKET"), os.environ.get("WATCHDOG_USEC")
+    with Shutdown(deadline_s=deadline_s, notify=socket, watchdog_us=watchdog_us) as shutdown:
         return shutdown.exit_code(_run(shutdown, **options))
 
 
@@ -84,7 +85,7 @@ def _run(
         shutdown.attach(runtime.dispatcher)
         with served, progress_bar(env, wanted=not no_progress) as progress:
             try:
-                result = runtime.run(progress=progress)
+                result = runtime.run(progress=progress, started=shutdown.ready)
             except RunFailed as error:
                 raise _kept(error, out, run_dir, env) from None
         shutdown.phase("the result is written")

@@ -46,6 +46,7 @@ UINT32_MAX = 2**32 - 1
 INT64_MAX = 2**63 - 1
 MAX_WAIT_S = 86_400.0  # a day: who waits longer waits for ever
 MAX_SLOTS = 2**24  # of a ring; the core takes no more
+DAY_NS = 86_400_000_000_000
 MAX_SAMPLE_EVERY = 2**30  # rounded up to a power of two it still fits 32 bits
 
 
@@ -70,6 +71,8 @@ class RuntimeSettings(_Table):
         phase_deadline_ns: What each phase of the start may take.
         hook_deadline_ns: How long a hook of a strategy may run before it is reported.
         spawn_timeout_s: How long a simulation waits for one coroutine of a strategy before that is FAILED.
+        slow_handler_ns: How long a call of a handler may take before it is counted as slow.
+        handler_deadline_ns: How long before it is stuck: reported, and broken off under ``tickrail run``.
         state_dir: Folder of the states of strategies; without one they live as long as the process.
         log: Whether log records go to standard error, as ``text`` or ``json``.
         exclusive: Refuse to start while another run, of whatever build or configuration, holds ``run_dir``.
@@ -88,6 +91,8 @@ class RuntimeSettings(_Table):
     phase_deadline_ns: Annotated[int, Field(ge=1_000_000, le=INT64_MAX)] = 60_000_000_000
     hook_deadline_ns: Annotated[int, Field(ge=1_000_000, le=INT64_MAX)] = 5_000_000_000
     spawn_timeout_s: Annotated[float, Field(gt=0.0, le=MAX_WAIT_S)] = 60.0
+    slow_handler_ns: Annotated[int, Field(ge=1_000_000, le=DAY_NS)] = 100_000_000
+    handler_deadline_ns: Annotated[int, Field(ge=1_000_000, le=DAY_NS)] = 10_000_000_000
     state_dir: PathText | None = None
     log: Literal["none", "text", "json"] = "none"
     exclusive: bool = False
@@ -222,6 +227,12 @@ class StrategyConfig(_Table):
         max_lag_records: Most records that may wait in a publisher's ring, else ``when_lagging`` holds; 0 is no limit.
         max_lag_ns: Longest time that the next record may have waited; 0 is no limit.
         when_lagging: What becomes of records beyond that limit, where ticks come from live feeds.
+        on_error: What is done about a failure of it.
+        critical: Whether the run stops once it stays FAILED.
+        max_restarts: Most restarts within ``restart_window_ns``.
+        restart_window_ns: The time over which restarts are counted.
+        restart_backoff_ns: How long the first restart waits; each further one twice as long.
+        restart_max_backoff_ns: Longest wait.
     """
 
     class_: Annotated[ClassPath, Field(alias="class")]
@@ -235,6 +246,12 @@ class StrategyConfig(_Table):
     max_lag_records: Annotated[int, Field(ge=0, le=INT64_MAX)] = 0
     max_lag_ns: Annotated[int, Field(ge=0, le=INT64_MAX)] = 0
     when_lagging: Literal["skip_to_latest", "conflate", "fail"] = "skip_to_latest"
+    on_error: Literal["stop", "restart", "stop_runtime"] = "stop"
+    critical: bool = False
+    max_restarts: Annotated[int, Field(ge=0, le=UINT32_MAX)] = 1
+    restart_window_ns: Annotated[int, Field(ge=1, le=INT64_MAX)] = 60_000_000_000
+    restart_backoff_ns: Annotated[int, Field(ge=0, le=INT64_MAX)] = 1_000_000_000
+    restart_max_backoff_ns: Annotated[int, Field(ge=0, le=INT64_MAX)] = 60_000_000_000
 
 
 class LimitConfig(_Table):

@@ -22,6 +22,7 @@ from tickrail.config.origins import format_path
 from tickrail.config.presence import presence_problems
 from tickrail.domain.instruments import merge_tables
 from tickrail.domain.near import near_miss
+from tickrail.domain.supervision import HandlerLimits, Supervision
 from tickrail.errors import (
     BootstrapFailed,
     ConfigProblems,
@@ -382,6 +383,7 @@ class Assembly:
             venues=terms_of(self._venues_made),
             io=self.io,
             spawn_timeout_s=runtime.spawn_timeout_s,
+            handler_limits=HandlerLimits(slow_ns=runtime.slow_handler_ns, deadline_ns=runtime.handler_deadline_ns),
         )
         for name, array in parts.arrays.items():
             dispatcher.feed(name, array)
@@ -404,6 +406,7 @@ class Assembly:
                 max_lag_records=settings.max_lag_records,
                 max_lag_ns=settings.max_lag_ns,
                 when_lagging=settings.when_lagging,
+                supervision=_supervision(settings),
             )
             self._try(("strategies", name, "class"), register)
         self._refuse()
@@ -443,6 +446,17 @@ class Assembly:
             )
             attribute(error, min((phase for _, _, phase in self._told), key=list(Phase).index))
             raise error
+
+
+def _supervision(settings: StrategyConfig) -> Supervision:
+    return Supervision(
+        on_error=settings.on_error,
+        critical=settings.critical,
+        max_restarts=settings.max_restarts,
+        within_ns=settings.restart_window_ns,
+        backoff_ns=settings.restart_backoff_ns,
+        max_backoff_ns=max(settings.restart_max_backoff_ns, settings.restart_backoff_ns),
+    )
 
 
 def _inject_into(strategy: Strategy, name: str, container: Container, scopes: dict[str, Container]) -> None:

@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, TypeAlias, TypedDict
 
@@ -284,13 +284,17 @@ class PullRun:
 
 
 def run_to_result(
-    dispatcher: TickDispatcher, progress: Progress | None, configuration: Mapping[str, Any] | None = None
+    dispatcher: TickDispatcher,
+    progress: Progress | None,
+    configuration: Mapping[str, Any] | None = None,
+    *,
+    started: Callable[[], object] | None = None,
 ) -> Result:
     """Run to the end; the partial result of a run that failed goes with the error."""
     from tickrail.errors import RunFailed
 
     try:
-        dispatcher.run(progress)
+        dispatcher.run(progress, started=started)
     except RunFailed as error:
         error.result = dispatcher.result(status="failed", configuration=configuration)
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self, Unpack
 
@@ -110,11 +111,12 @@ class Runtime:
         """Open no more live feeds and publishers: the run ends once those that there are have closed. Any thread."""
         self.dispatcher.seal()
 
-    def run(self, progress: Progress | None = None) -> Result:
+    def run(self, progress: Progress | None = None, *, started: Callable[[], object] | None = None) -> Result:
         """Run to the end of the data, on this thread, and return what came of it.
 
         Args:
             progress: Called with ticks done and ticks in all, at most 20 times a second.
+            started: Called once all strategies have been started.
 
         Raises:
             IllegalTransition: It ran before, or is closed.
@@ -126,13 +128,13 @@ class Runtime:
         plain = self.config.model_dump(mode="json", by_alias=True)
         with (
             switch_interval(SWITCH_INTERVAL_S if self._live else None),
-            self.lives.whole_start(self.request_stop) as started,
+            self.lives.whole_start(self.request_stop) as start,
             watched_hooks(self.lives),
         ):
             self._live.start(self.dispatcher)
-            result = run_to_result(self.dispatcher, progress, plain)
-        if started.failed is not None:
-            raise _not_started(started.failed, result)
+            result = run_to_result(self.dispatcher, progress, plain, started=started)
+        if start.failed is not None:
+            raise _not_started(start.failed, result)
         return result
 
     def run_until(self, until: TimeLike) -> bool:

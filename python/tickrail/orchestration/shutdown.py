@@ -35,14 +35,24 @@ class Shutdown:
         deadline_s: How long a shutdown may take.
         hurry_s: How long it may still take after a second signal.
         notify: Where a service supervisor listens (``NOTIFY_SOCKET``).
+        watchdog_us: How soon it takes the process for dead that does not feed it (``WATCHDOG_USEC``).
 
     On another thread than the main one, which no signal reaches, nothing is installed and nothing is bounded.
 
     Thread safety: one thread.
     """
 
-    def __init__(self, *, deadline_s: float = DEADLINE_S, hurry_s: float = HURRY_S, notify: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        deadline_s: float = DEADLINE_S,
+        hurry_s: float = HURRY_S,
+        notify: str | None = None,
+        watchdog_us: str | None = None,
+    ) -> None:
         self._deadline_s, self._hurry_s, self._notify = deadline_s, hurry_s, notify
+        # Twice within the time, as sd_watchdog_enabled(3) advises.
+        self._feed_s = int(watchdog_us) / 2e6 if watchdog_us is not None and watchdog_us.isdigit() else None
         self._before: dict[signal.Signals, Any] = {}
         self._dog: Watchdog | None = None
 
@@ -59,6 +69,7 @@ class Shutdown:
             hurry_s=self._hurry_s,
             dump_signal=int(signal.SIGQUIT),
             notify=self._notify,
+            feed_s=self._feed_s,
         )
         self._dog.set_phase("it starts")
         self._before_fd = signal.set_wakeup_fd(self._writing.fileno(), warn_on_full_buffer=False)
@@ -87,10 +98,14 @@ class Shutdown:
         return [] if self._dog is None else self._dog.signals
 
     def attach(self, dispatcher: TickDispatcher) -> None:
-        """Stop the run of ``dispatcher`` at the first signal, and say that the process is ready."""
+        """Stop the run of ``dispatcher`` at the first signal; from now on handlers that are stuck are broken off."""
         if self._dog is not None:
-            self._dog.attach(dispatcher._native)
             self._dog.set_phase("a handler or on_stop has not returned")
+            self._dog.attach(dispatcher._native)
+
+    def ready(self) -> None:
+        """Say that the process is ready: its strategies run."""
+        if self._dog is not None and not self._dog.signals:
             self._dog.notify("READY=1")
 
     def phase(self, phase: str) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
-
-import numpy as np
 
 from tickrail._native import (
     CompiledCode,
@@ -21,6 +19,7 @@ from tickrail._native import (
     Recording,
     Tick,
     TickArray,
+    handler_overruns,
     meters,
     open_lanes,
     operations,
@@ -30,21 +29,26 @@ from tickrail._native import (
     replay_commands,
     run_until,
     step,
+    supervise,
+    supervised,
+    watch_handlers,
 )
 from tickrail.domain.near import did_you_mean
-from tickrail.domain.positions import Position
+from tickrail.domain.supervision import BY_DEFAULT, HANDLER_LIMITS, HandlerLimits, Supervision
 from tickrail.domain.time import TimeLike, parse_ns
 from tickrail.domain.venue_terms import VenueTerms
-from tickrail.errors import DataError, HandlerError, ParameterError
+from tickrail.errors import DataError, ParameterError
 from tickrail.orchestration.feeds import Backwards, Feed, Numbering, Policy, RatePolicy, Trades, feed_settings
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.keeper import Keeper
 from tickrail.orchestration.lives import Lives
+from tickrail.orchestration.outcome import Outcome
 from tickrail.orchestration.spawner import SPAWN_TIMEOUT_S, Spawner
+from tickrail.orchestration.supervisor import stuck
 from tickrail.ports.state_store import StateStorePort
-from tickrail.report.accounts import Accounts, StrategyAccount
-from tickrail.report.result import Result, Status, StrategyError, StrategyResult
-from tickrail.report.stats import RuntimeStats
+from tickrail.report.accounts import Accounts
+from tickrail.report.result import Result, Status
+from tickrail.report.stats import Overrun, RuntimeStats
 from tickrail.strategy.compiled.form import is_compiled
 from tickrail.strategy.strategy import Strategy, check_ready, parameters_of
 
@@ -59,9 +63,8 @@ Progress: TypeAlias = Callable[[int, int | None], object]
 WhenLagging: TypeAlias = Literal["skip_to_latest", "conflate", "fail"]
 Step: TypeAlias = Literal["tick", "timer", "order_update", "venue", "result", "command"]
 DigestMode: TypeAlias = Literal["events", "full"]
-COMPILED_RAISED: Final = "the compiled handler raised"  # all that machine code says
 ENDS: dict[str | None, Status] = {"end": "complete", "stopped": "stopped", "interrupted": "interrupted"}
-ACCOUNTS = tuple(one.name for one in fields(StrategyAccount) if one.name != "state")
+TICK_HANDLERS: Final = ("on_tick", "on_quote", "on_trade", "on_bar", "on_gap", "on_stale", "ticks")
 #: How long a look at the accounts waits for the loop to come to the end of its slice.
 PATIENCE_S: Final = 0.1
 
@@ -82,6 +85,7 @@ class TickDispatcher:
         venues: How simulated venues behave, by name; one that is not named behaves as ``VenueTerms()`` says.
         io: Where coroutines of ``Strategy.spawn`` run; ``None`` makes a thread of the run's own, which ends with it.
         spawn_timeout_s: How long a simulation waits for one such coroutine before its strategy is FAILED.
+        handler_limits: How long handlers may take while it runs.
 
     Attributes:
         instruments: Ids of the run's instruments, in the order of the table.
@@ -106,6 +110,7 @@ class TickDispatcher:
         venues: Mapping[str, VenueTerms] | None = None,
         io: IoThread | None = None,
         spawn_timeout_s: float = SPAWN_TIMEOUT_S,
+        handler_limits: HandlerLimits = HANDLER_LIMITS,
     ) -> None:
         rows = [dict(row) for row in instruments]
         self.instruments: tuple[str, ...] = tuple(str(row["id"]) for row in rows)
@@ -133,6 +138,7 @@ class TickDispatcher:
             spawner=spawner,
         )
         self._native = native
+        watch_handlers(native, **asdict(handler_limits), ask=stuck)
         self.lives = Lives(native.lives, self.strategies)
         native.watch(self.lives.watcher)
         if live is not None:
@@ -234,6 +240,7 @@ class TickDispatcher:
         max_lag_records: int = 0,
         max_lag_ns: int = 0,
         when_lagging: WhenLagging = "skip_to_latest",
+        supervision: Supervision = BY_DEFAULT,
     ) -> int:
         """Add a strategy; each tick reaches strategies in this order. Returns its number.
 
@@ -249,11 +256,18 @@ class TickDispatcher:
                 limit.
             max_lag_ns: Longest time that the next record may have waited; 0 is no limit.
             when_lagging: ``skip_to_latest``, ``conflate`` or ``fail``; where ticks come from live feeds.
+            supervision: What is done about its failures; a restart needs ``renew``.
         """
         self._admit(strategy, name, instruments)
         if max_lag_records and max_lag_ns:
             raise ParameterError(
                 f"{name}: max_lag_records and max_lag_ns are both set; a rule for lag has one limit", strategy=name
+            )
+        if supervision.on_error == "restart" and renew is None:
+            raise ParameterError(
+                f"{name}: on_error is 'restart', and it was handed over as an object, which lives once",
+                strategy=name,
+                hint="renew=... makes another object; a configuration does that by itself",
             )
         keeper = Keeper(name, self.strategies, renew, store, partial(_compile, self._compiled, self._compile_s))
         edges = {"max_ticks": max_ticks, "window_ns": window_ns}
@@ -262,6 +276,7 @@ class TickDispatcher:
         else:
             number = self._native.register(strategy, name, instruments=instruments, **edges, keeper=keeper)
         self._native.limit_lag(number, max_records=max_lag_records, max_ns=max_lag_ns, when_lagging=when_lagging)
+        supervise(self._native, number, **asdict(supervision))
         self.strategies[name] = strategy
         if renew is not None:
             self.lives.watcher.renewable.add(name)
@@ -280,15 +295,15 @@ class TickDispatcher:
         """Let a strategy receive ``instrument`` from the next step on; from its handlers, as ``self.subscribe``."""
         self.strategies[strategy].subscribe(instrument)
 
-    def run(self, progress: Progress | None = None) -> Status:
-        """Run to the end of the data, on this thread.
+    def run(self, progress: Progress | None = None, *, started: Callable[[], object] | None = None) -> Status:
+        """Run to the end of the data, on this thread; ``started`` is called once all strategies have been started.
 
         Raises:
             RunFailed: The run could not go on.
         """
         try:
             with self._timed(), self.lives.dispatching():
-                return ENDS[self._native.run(progress)]
+                return ENDS[self._native.run(progress, started)]
         finally:
             self._leave_io()
 
@@ -412,7 +427,17 @@ class TickDispatcher:
 
     def stats(self, patience_s: float = PATIENCE_S) -> RuntimeStats:
         """Accounts and measured times of every strategy and feed. Any thread, at any time, as ``accounts``."""
-        return RuntimeStats.of(self.accounts(patience_s), meters(self._native))
+        return RuntimeStats.of(self.accounts(patience_s), meters(self._native), self._overruns())
+
+    def _overruns(self) -> tuple[Overrun, ...]:
+        def named(strategy: str | None, handler: str) -> str:
+            if strategy is None or handler != "on_tick":
+                return handler
+            cls = type(self.strategies[strategy])
+            return "/".join(name for name in TICK_HANDLERS if hasattr(cls, name)) or handler
+
+        rows = handler_overruns(self._native)
+        return tuple(Overrun(**{**row, "handler": named(row["strategy"], row["handler"])}) for row in rows)
 
     def accounts(self, patience_s: float = PATIENCE_S) -> Accounts:
         """The accounts of all feeds and strategies at one moment, the end of a step. Any thread, at any time.
@@ -442,37 +467,25 @@ class TickDispatcher:
         cause: BaseException | None = None,
     ) -> Result:
         """What the run leaves behind; ``status`` and ``cause`` where the caller knows better than the loop."""
-        errors = tuple(self._explained(_error(row)) for row in self._native.errors())
-        orders, fills, stats = self._native.orders(), self._native.fills(), self._native.stats()
-        if self._abandoned:
-            stats["abandoned_coroutines"] = list(self._abandoned)
-        if measured := [one for one in self.stats().strategies if one.handler is not None]:
-            stats["measured"] = {one.name: {"handler": one.handler.to_dict()} for one in measured if one.handler}
-        if self._compiled:
-            stats["compiled"] = {
-                name: {"seconds": self._compile_s[name], "cached": compiled.cached}
-                for name, compiled in self._compiled.items()
-            }
-        counts = [np.bincount(array["strategy"], minlength=len(self.strategies)) for array in (orders, fills)]
-        rows = enumerate(self._native.strategies())
-        status = status or ENDS.get(self._native.end, "failed")
-        return Result(
-            status=status,
-            stop_reason=_stop_reason(status, cause or self.interruption),
-            ticks=stats["ticks"],
-            elapsed_s=self._elapsed_s if elapsed_s is None else elapsed_s,
-            digest=self._native.digest(),
-            strategies=tuple(
-                _strategy(row, int(counts[0][number]), int(counts[1][number]), errors) for number, row in rows
-            ),
-            orders=orders,
-            fills=fills,
-            errors=errors,
+        restarts, stopped_by = supervised(self._native)
+        names = tuple(self.strategies)
+        outcome = Outcome(
+            native=self._native,
+            strategies=names,
             instruments=self.instruments,
-            stats=stats,
-            configuration=configuration or {},
+            stats=self.stats(),
+            compiled={name: (one, self._compile_s[name]) for name, one in self._compiled.items()},
+            abandoned=self._abandoned,
+            restarts=dict(zip(names, restarts, strict=True)),
+            stopped_by=None if stopped_by is None else names[stopped_by],
             changes=self.lives.changes,
+        )
+        return outcome.result(
+            status=status or ENDS.get(self._native.end, "failed"),
+            elapsed_s=self._elapsed_s if elapsed_s is None else elapsed_s,
+            configuration=configuration or {},
             configuration_digest=self._config_digest.hex(),
+            cause=cause or self.interruption,
         )
 
     def _leave_io(self) -> None:
@@ -490,15 +503,6 @@ class TickDispatcher:
     ) -> int:
         code = _compile(self._compiled, self._compile_s, name, strategy)
         return self._native.register_compiled(strategy, name, code, instruments=instruments, **edges, keeper=keeper)
-
-    def _explained(self, error: StrategyError) -> StrategyError:
-        compiled = self._compiled.get(error.strategy)
-        if compiled is None or not isinstance(error.exception, HandlerError) or error.message != COMPILED_RAISED:
-            return error
-        from tickrail.strategy.compiled.explain import raised_by  # late: as above
-
-        found = raised_by(compiled, error.handler, error.tick)
-        return error if found is None else replace(error, **found)
 
     def _timed(self) -> _Stopwatch:
         return _Stopwatch(self)
@@ -552,32 +556,3 @@ class _Stopwatch:
 
     def __exit__(self, *exception: object) -> None:
         self._dispatcher._elapsed_s += time.perf_counter() - self._started
-
-
-def _stop_reason(status: Status, cause: BaseException | None) -> str | None:
-    """What ended a run before its data did, as far as it is known."""
-    if isinstance(cause, SystemExit) and cause.code is not None:
-        return f"SystemExit: {cause.code}"
-    if cause is not None:
-        text = str(cause)
-        return f"{type(cause).__name__}: {text}" if text else type(cause).__name__
-    # Ctrl-C between two handlers leaves no exception behind.
-    return {"interrupted": "KeyboardInterrupt", "stopped": "stop asked for"}.get(status)
-
-
-def _error(row: Mapping[str, Any]) -> StrategyError:
-    names = ("strategy", "handler", "type", "message", "traceback", "position", "ts_ns", "tick", "exception")
-    return StrategyError(**{name: row[name] for name in names})
-
-
-def _strategy(row: Mapping[str, Any], orders: int, fills: int, errors: Sequence[StrategyError]) -> StrategyResult:
-    return StrategyResult(
-        name=row["name"],
-        state=row["state"],
-        delivered=row["delivered"],
-        orders=orders,
-        fills=fills,
-        positions=tuple(Position(**position) for position in row["positions"]),
-        accounts={name: row[name] for name in ACCOUNTS},
-        error=next((error for error in errors if error.strategy == row["name"]), None),
-    )

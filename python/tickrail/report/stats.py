@@ -13,7 +13,7 @@ from tickrail.report.accounts import Accounts, FeedAccount, StrategyAccount
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["FeedStats", "Latency", "RuntimeStats", "StrategyStats"]
+__all__ = ["FeedStats", "Latency", "Overrun", "RuntimeStats", "StrategyStats"]
 
 QUANTILES: Final = {"p50_ns": 0.5, "p90_ns": 0.9, "p99_ns": 0.99, "p999_ns": 0.999}
 STRATEGY_MEASURES: Final = ("handler", "latency", "lateness")
@@ -61,6 +61,34 @@ class Latency:
         """The numbers by their names."""
         names = ("count", "mean_ns", *QUANTILES, "max_ns")
         return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overrun:
+    """Calls of one handler that took too long, as a watch saw them that looks now and then.
+
+    Attributes:
+        strategy: Whose; ``None`` for commands that concern no strategy.
+        handler: Its name; several where one of them took the tick.
+        slow: How many took longer than ``slow_handler_ns``.
+        slowest_ns: The longest of these that have returned.
+        stuck: How many took longer than ``handler_deadline_ns``.
+    """
+
+    strategy: str | None
+    handler: str
+    slow: int
+    slowest_ns: int
+    stuck: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def __str__(self) -> str:
+        whose = self.handler if self.strategy is None else f"{self.strategy}.{self.handler}"
+        calls = f"{self.slow:,} slow call{'' if self.slow == 1 else 's'}"
+        return f"{whose}: {calls}, the longest {_shown(self.slowest_ns)}, {self.stuck:,} stuck"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +148,7 @@ class RuntimeStats:
         feeds: In the order opened; empty in a backtest, whose files wait for the loop.
         drift_ns: How far the wall clock is ahead of the run's, which it set once; ``None`` in a simulation.
         wall_jumps: How often the wall clock was found to have been set meanwhile; ``None`` in a simulation.
+        overruns: Handlers that took too long.
     """
 
     position: int
@@ -129,9 +158,10 @@ class RuntimeStats:
     feeds: tuple[FeedStats, ...] = ()
     drift_ns: int | None = None
     wall_jumps: int | None = None
+    overruns: tuple[Overrun, ...] = ()
 
     @classmethod
-    def of(cls, accounts: Accounts, measured: Mapping[str, Any]) -> Self:
+    def of(cls, accounts: Accounts, measured: Mapping[str, Any], overruns: Sequence[Overrun] = ()) -> Self:
         """From the accounts and what the native loop has measured."""
         rows: Sequence[Mapping[str, Histogram]] = measured["strategies"]
         waits: Sequence[Histogram] = measured["feeds"]
@@ -158,6 +188,7 @@ class RuntimeStats:
             feeds=tuple(feeds),
             drift_ns=measured["drift_ns"],
             wall_jumps=measured["wall_jumps"],
+            overruns=tuple(overruns),
         )
 
     def strategy(self, name: str) -> StrategyStats:
@@ -186,6 +217,7 @@ class RuntimeStats:
             "feeds": [one.to_dict() for one in self.feeds],
             "drift_ns": self.drift_ns,
             "wall_jumps": self.wall_jumps,
+            "overruns": [one.to_dict() for one in self.overruns],
         }
 
     def to_arrow(self) -> pa.Table:

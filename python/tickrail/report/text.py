@@ -34,8 +34,21 @@ def summary_of(result: Any) -> str:
     for error in result.errors:
         lines += ["", f"error in {error.strategy}.{error.handler} at loop position {error.position:,}:"]
         lines += [f"  {line}" for line in f"{error.type}: {error.message}".splitlines()[:3]]
+    lines += _notes(result)
     lines += ["", f"digest {result.digest}"]
     return "\n".join(_cut(line.rstrip(), WIDTH) for line in lines)
+
+
+def _notes(result: Any) -> list[str]:
+    """What went on beside the ticks, where anything did."""
+    stats = result.stats
+    slow = [
+        f"slow: {'' if one['strategy'] is None else one['strategy'] + '.'}{one['handler']}: {one['slow']:,} calls, "
+        f"the longest {one['slowest_ns'] / 1e9:.2f} s, {one['stuck']:,} stuck"
+        for one in stats.get("overruns", ())
+    ]
+    again = [f"restarted: {name} {count:,} times" for name, count in stats.get("restarts", {}).items()]
+    return ["", *slow, *again] if slow or again else []
 
 
 def html_of(result: Any) -> str:

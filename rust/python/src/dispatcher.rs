@@ -29,6 +29,7 @@ use crate::pace::{PROGRESS, Pace};
 use crate::plan::{Plan, delivery_of, edges_of, named, source};
 use crate::report;
 use crate::strategy::{Face, StrategyCore};
+use crate::stuck::Warden;
 use crate::table::RunTable;
 use crate::timers::Callbacks;
 use crate::turn;
@@ -51,6 +52,8 @@ pub struct Dispatcher {
     pub(crate) waker: Arc<Waker>,
     /// What was measured, for any thread.
     pub(crate) meters: Arc<Meters>,
+    /// What becomes of handlers that do not return.
+    pub(crate) warden: Arc<Warden>,
     /// Where the loop answers whoever asks for accounts.
     pub snapshots: Arc<Snapshots>,
     /// In which process it was made.
@@ -164,7 +167,8 @@ impl Inside {
         let venue = Box::new(plan.venue);
         self.desk.inbox().wake_by(Arc::clone(&run.waker));
         let (table, receivers, ears) = (Rc::clone(&self.table), Rc::clone(&self.receivers), Rc::clone(&self.ears));
-        let host = PyHost::new(table, plan.always_fresh, receivers, ears, self.watch.clone());
+        let warden = Arc::clone(&run.warden);
+        let host = PyHost::new(table, plan.always_fresh, receivers, ears, self.watch.clone(), warden);
         let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(&run.stop), host);
         core.report_to(Arc::clone(&self.snapshots));
         if plan.sample_every > 0 {
@@ -182,6 +186,7 @@ impl Inside {
             };
         }
         plan.lag_rules.into_iter().for_each(|(strategy, rule)| core.limit_lag(strategy, rule));
+        plan.supervision.into_iter().for_each(|(strategy, rule)| core.supervise(strategy, rule));
         plan.commands.equip(&mut core);
         Ok(Phase::Loop(Box::new(core)))
     }
@@ -260,6 +265,7 @@ impl Dispatcher {
             recording: None,
             strategies: Vec::new(),
             lag_rules: Vec::new(),
+            supervision: Vec::new(),
             always_fresh,
             sample_every,
             commands: Commands::default(),
@@ -269,6 +275,7 @@ impl Dispatcher {
             waker,
             snapshots: Arc::clone(&snapshots),
             meters: Arc::default(),
+            warden: Arc::default(),
             born: Birthplace::here(),
             live,
             inside: GilBound::new(Inside {
@@ -374,14 +381,24 @@ impl Dispatcher {
 
     /// Run to the end of the data; returns ``"end"``, ``"stopped"`` or ``"interrupted"``.
     ///
-    /// ``progress(done, total)`` is called between slices, at most 20 times a second. Raises ``RunFailed``.
-    #[pyo3(signature = (progress=None))]
-    fn run(&self, py: Python<'_>, progress: Option<Bound<'_, PyAny>>) -> PyResult<&'static str> {
+    /// ``progress(done, total)`` is called between slices, at most 20 times a second, and ``started()`` once all strategies
+    /// have been started. Raises ``RunFailed``.
+    #[pyo3(signature = (progress=None, started=None))]
+    fn run(
+        &self,
+        py: Python<'_>,
+        progress: Option<Bound<'_, PyAny>>,
+        started: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<&'static str> {
         let inside = self.inside.get(py);
+        let _watch = self.warden.watch(py, self)?;
         let mut report = Pace::every(PROGRESS);
         let result = inside.drive(py, self, |core| {
             let total = core.remaining();
             let mut outcome = if inside.is_begun.replace(true) { core.advance() } else { core.start() };
+            if let Some(started) = started.filter(|_| outcome == Outcome::Slice) {
+                started.call0()?;
+            }
             loop {
                 if let Some(end) = report::ended(py, core, outcome, &inside.feeds.borrow())? {
                     core.finish();

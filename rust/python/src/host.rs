@@ -27,6 +27,7 @@ use crate::lives::{Watch, not_renewable, renewed};
 use crate::method::Method;
 use crate::spawns;
 use crate::strategy::{Face, StrategyCore};
+use crate::stuck::Warden;
 use crate::table::RunTable;
 use crate::tick::TickObjects;
 use crate::timers;
@@ -193,6 +194,7 @@ pub struct PyHost {
     receivers: Rc<Receivers>,
     watch: Watch,
     ears: Rc<Ears>,
+    warden: Arc<Warden>,
 }
 
 impl PyHost {
@@ -203,6 +205,7 @@ impl PyHost {
         receivers: Rc<Receivers>,
         ears: Rc<Ears>,
         watch: Watch,
+        warden: Arc<Warden>,
     ) -> Self {
         Self {
             strategies: Vec::new(),
@@ -213,6 +216,7 @@ impl PyHost {
             receivers,
             watch,
             ears,
+            warden,
         }
     }
 
@@ -261,13 +265,17 @@ impl Host for PyHost {
         let registered = &self.strategies[strategy as usize];
         if let Some(ticks) = &registered.generator {
             // SAFETY: `presented` is the object that `present` filled for this tick and that `objects` owns.
-            return unsafe { generator::send(Self::py(), ticks, self.presented) };
+            let result = unsafe { generator::send(Self::py(), ticks, self.presented) };
+            self.warden.returned(Self::py());
+            return result;
         }
         let handlers = &registered.handlers;
         let place = if tick.kind < 8 { tick.kind as usize } else { 0 };
         let Some(method) = &handlers.by_kind[place] else { return Ok(()) };
         // SAFETY: `presented` is the object that `present` filled for this tick and that `objects` owns.
-        unsafe { method.call(Self::py(), self.presented) }.map_err(fault)
+        let result = unsafe { method.call(Self::py(), self.presented) };
+        self.warden.returned(Self::py());
+        result.map_err(fault)
     }
 
     fn tick_handler(&self, strategy: u32, tick: &Tick) -> &'static str {
@@ -280,19 +288,23 @@ impl Host for PyHost {
         let Some(method) = &self.strategies[strategy as usize].handlers.batch else { return Ok(()) };
         let object = Py::new(py, TickBatch::new(batch, Rc::clone(&self.table))).map_err(fault)?;
         // SAFETY: `object` lives until the end of this function.
-        unsafe { method.call(py, object.as_ptr()) }.map_err(fault)
+        let result = unsafe { method.call(py, object.as_ptr()) };
+        self.warden.returned(py);
+        result.map_err(fault)
     }
 
     fn timer(&mut self, strategy: u32, fired: &Fired) -> Result<(), Fault<PyErr>> {
         let py = Self::py();
         let registered = &self.strategies[strategy as usize];
         let (callback, event) = timers::event_of(py, &registered.face, fired).map_err(fault)?;
-        match (callback, &registered.handlers.timer) {
-            (Some(callback), _) => callback.call1(py, (event,)).map(drop).map_err(fault),
+        let result = match (callback, &registered.handlers.timer) {
+            (Some(callback), _) => callback.call1(py, (event,)).map(drop),
             // SAFETY: `event` lives until the end of this function.
-            (None, Some(method)) => unsafe { method.call(py, event.as_ptr()) }.map_err(fault),
+            (None, Some(method)) => unsafe { method.call(py, event.as_ptr()) },
             (None, None) => Ok(()),
-        }
+        };
+        self.warden.returned(py);
+        result.map_err(fault)
     }
 
     fn order_update(&mut self, strategy: u32, update: &CoreUpdate) -> Result<(), Fault<PyErr>> {
@@ -303,11 +315,15 @@ impl Host for PyHost {
         let object = OrderUpdate::new(*update, instrument, registered.face.desk.now_ns());
         let object = Py::new(py, object).map_err(fault)?;
         // SAFETY: `object` lives until the end of this function.
-        unsafe { method.call(py, object.as_ptr()) }.map_err(fault)
+        let result = unsafe { method.call(py, object.as_ptr()) };
+        self.warden.returned(py);
+        result.map_err(fault)
     }
 
     fn feed_event(&mut self, event: &FeedEvent) -> Result<(), Fault<PyErr>> {
-        self.ears.call_hook(event)
+        let result = self.ears.call_hook(event);
+        self.warden.returned(Self::py());
+        result
     }
 
     fn hears(&self, strategy: u32) -> bool {
@@ -315,11 +331,15 @@ impl Host for PyHost {
     }
 
     fn told(&mut self, strategy: u32, event: &FeedEvent) -> Result<(), Fault<PyErr>> {
-        self.ears.tell(&self.strategies[strategy as usize], event)
+        let result = self.ears.tell(&self.strategies[strategy as usize], event);
+        self.warden.returned(Self::py());
+        result
     }
 
     fn lagged(&mut self, strategy: u32, episode: &LagEpisode) -> Result<(), Fault<PyErr>> {
-        lag::tell(&self.strategies[strategy as usize], episode)
+        let result = lag::tell(&self.strategies[strategy as usize], episode);
+        self.warden.returned(Self::py());
+        result
     }
 
     fn admits(&mut self, command: &Command) -> Result<bool, Fault<PyErr>> {
@@ -327,7 +347,9 @@ impl Host for PyHost {
     }
 
     fn external(&mut self, command: Command, handled: Handled) -> Result<(), Fault<PyErr>> {
-        self.receivers.deliver(&command, handled)
+        let result = self.receivers.deliver(&command, handled);
+        self.returned();
+        result
     }
 
     fn abandoned(&mut self, command: Command) {
@@ -335,7 +357,9 @@ impl Host for PyHost {
     }
 
     fn local_command(&mut self) -> Result<(), Fault<PyErr>> {
-        self.receivers.deliver_local()
+        let result = self.receivers.deliver_local();
+        self.returned();
+        result
     }
 
     fn spawn(&mut self, key: SpawnKey) -> Result<(), Fault<PyErr>> {
@@ -347,7 +371,9 @@ impl Host for PyHost {
     }
 
     fn spawned(&mut self, key: SpawnKey) -> Result<(), Fault<PyErr>> {
-        spawns::tell(Self::py(), &self.strategies[key.strategy as usize], key)
+        let result = spawns::tell(Self::py(), &self.strategies[key.strategy as usize], key);
+        self.warden.returned(Self::py());
+        result
     }
 
     fn forget(&mut self, key: SpawnKey) {
@@ -361,7 +387,15 @@ impl Host for PyHost {
     fn hook(&mut self, strategy: u32, hook: Hook) -> Result<(), Fault<PyErr>> {
         // A compiled strategy may end where the loop has let go of the GIL.
         let clock = Arc::clone(&self.watch.hooks);
-        let call = || Python::attach(|py| self.hook_attached(py, strategy, hook));
+        let call = || {
+            Python::attach(|py| {
+                // A compiled handler that was to be broken off, and was not, leaves the exception behind.
+                self.warden.returned(py);
+                let result = self.hook_attached(py, strategy, hook);
+                self.warden.returned(py);
+                result
+            })
+        };
         let (result, took_ns) = clock.measure(strategy, hook, call);
         if took_ns > REMARKABLE_HOOK_NS {
             self.watch.watcher.hook_took(strategy, hook, took_ns);
@@ -374,7 +408,11 @@ impl Host for PyHost {
     }
 
     fn renew(&mut self, strategy: u32) -> Result<Option<Box<dyn Handler>>, Fault<PyErr>> {
-        Python::attach(|py| self.renew_attached(py, strategy).map_err(fault))
+        Python::attach(|py| {
+            let result = self.renew_attached(py, strategy);
+            self.warden.returned(py);
+            result.map_err(fault)
+        })
     }
 
     fn changed(&mut self, change: &StateChange) {
@@ -387,6 +425,11 @@ impl Host for PyHost {
 }
 
 impl PyHost {
+    /// A handler has returned, and the loop may have let go of the GIL.
+    fn returned(&self) {
+        Python::attach(|py| self.warden.returned(py));
+    }
+
     /// Whether no tick, timer or order update can reach Python: the loop needs no GIL.
     pub fn is_machine_code(&self) -> bool {
         self.strategies.iter().all(|registered| registered.compiled.is_some())

@@ -41,6 +41,8 @@ mod records;
 mod report;
 mod spawns;
 mod strategy;
+mod stuck;
+mod supervise;
 mod table;
 mod tick;
 mod timers;
@@ -72,6 +74,8 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     by_hand::register(m)?;
     control::register(m)?;
     watchdog::register(m)?;
+    stuck::register(m)?;
+    supervise::register(m)?;
     lives::register(m)?;
     feed::register(m)?;
     recording::register(m)?;

@@ -1,57 +1,85 @@
 //! The watchdog of a shutdown, as the command line opens it.
 
 use std::os::fd::RawFd;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use tickrail_core::stop::{Watchdog as Core, WatchdogSettings};
+use tickrail_core::stop::{LastWords, Sight, Target, Watchdog as Core, WatchdogSettings};
 
 use crate::dispatcher::Dispatcher;
+use crate::stuck::described;
 
 /// Longest deadline, a day: beyond it a number is a mistake.
 const MAX_SECONDS: f64 = 86_400.0;
 
 /// Reads signals from a descriptor and bounds the shutdown that the first of them begins; ends the process if need be.
 #[pyclass(frozen, module = "tickrail._native")]
-pub struct Watchdog(Mutex<Core>);
+pub struct Watchdog {
+    core: Mutex<Core>,
+    words: Arc<LastWords>,
+}
 
 impl Watchdog {
     fn with<R>(&self, act: impl FnOnce(&mut Core) -> R) -> R {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.core.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+fn seconds(name: &str, value: f64) -> PyResult<Duration> {
+    let sound = (0.0..=MAX_SECONDS).contains(&value).then(|| Duration::from_secs_f64(value));
+    sound.ok_or_else(|| PyValueError::new_err(format!("{name} is {value}: expected 0 to {MAX_SECONDS} seconds")))
 }
 
 #[pymethods]
 impl Watchdog {
     #[new]
-    #[pyo3(signature = (descriptor, *, deadline_s, hurry_s, dump_signal=0, notify=None))]
+    #[pyo3(signature = (descriptor, *, deadline_s, hurry_s, dump_signal=0, notify=None, feed_s=None))]
     fn new(
         descriptor: RawFd,
         deadline_s: f64,
         hurry_s: f64,
         dump_signal: i32,
         notify: Option<String>,
+        feed_s: Option<f64>,
     ) -> PyResult<Self> {
-        let seconds = |name: &str, value: f64| {
-            let sound = (0.0..=MAX_SECONDS).contains(&value).then(|| Duration::from_secs_f64(value));
-            sound
-                .ok_or_else(|| PyValueError::new_err(format!("{name} is {value}: expected 0 to {MAX_SECONDS} seconds")))
+        let settings = WatchdogSettings {
+            deadline: seconds("deadline_s", deadline_s)?,
+            hurry: seconds("hurry_s", hurry_s)?,
+            notify,
+            feed_every: feed_s.map(|feed_s| seconds("feed_s", feed_s)).transpose()?,
         };
-        let (deadline, hurry) = (seconds("deadline_s", deadline_s)?, seconds("hurry_s", hurry_s)?);
-        let settings = WatchdogSettings { deadline, hurry, dump_signal, notify };
-        Ok(Self(Mutex::new(Core::open(descriptor, settings)?)))
+        let words = Arc::new(LastWords::default());
+        words.dump_by(dump_signal);
+        Ok(Self { core: Mutex::new(Core::open(descriptor, settings, Arc::clone(&words))?), words })
     }
 
-    /// Stop the run of ``dispatcher`` at the first signal; at once, if that has come.
-    fn attach(&self, dispatcher: &Dispatcher) {
-        self.with(|core| core.attach(Arc::clone(&dispatcher.stop), Arc::clone(&dispatcher.waker)));
+    /// Stop the run of ``dispatcher`` at the first signal; at once, if that has come. From now on handlers of it that are
+    /// stuck are broken off, and end the process where that does not help.
+    fn attach(&self, py: Python<'_>, dispatcher: &Dispatcher) {
+        dispatcher.warden.enforce(Arc::clone(&self.words));
+        let inside = dispatcher.inside.get(py);
+        let (pulse, names) = (Arc::clone(inside.desk.pulse()), inside.names.borrow().clone());
+        let look = move || {
+            let look = pulse.look();
+            let doing = look.call().map(|(strategy, doing)| described(&names, strategy, doing)).unwrap_or_default();
+            Sight { mark: look.mark(), doing }
+        };
+        let (stop, waker) = (Arc::clone(&dispatcher.stop), Arc::clone(&dispatcher.waker));
+        self.with(|core| core.attach(Target { stop, waker, look: Box::new(look) }));
     }
 
     /// Say what the process is doing, for the report of a shutdown that takes too long.
     fn set_phase(&self, phase: &str) {
         self.with(|core| core.set_phase(phase));
+    }
+
+    /// What is reported where the process has to be ended from now on: ``facts`` is a JSON object.
+    #[pyo3(signature = (facts, file=None, *, to_stdout=false))]
+    fn set_report(&self, facts: &str, file: Option<PathBuf>, to_stdout: bool) {
+        self.words.set_report(facts, file, to_stdout);
     }
 
     /// Tell a service supervisor, if there is one.

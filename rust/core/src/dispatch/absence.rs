@@ -145,7 +145,7 @@ impl<H: Host> Steps<H> {
             Delivery::Ticks => {
                 if let Err(failure) = self.host.present(gap) {
                     self.cannot_show(failure);
-                } else if let Err(fault) = self.host.tick(strategy, gap) {
+                } else if let Err(fault) = self.called_with(strategy, gap) {
                     let handler = self.host.tick_handler(strategy, gap);
                     self.fault(strategy, handler, Some(*gap), fault);
                 }

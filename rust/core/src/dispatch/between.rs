@@ -34,7 +34,7 @@ impl<H: Host> Steps<H> {
 
     /// The first of it, and what that was.
     pub(super) fn between(&mut self, slice: &Slice<'_>, key: i64) -> Option<Between> {
-        let (timer_ns, venue_ns) = (self.desk.next_timer(), self.venue.next_due_ns());
+        let (timer_ns, venue_ns, restart_ns) = (self.desk.next_timer(), self.venue.next_due_ns(), self.restart_ns);
         if let Some(asked) = self.asked.pop_front() {
             self.serve(asked, slice);
             Some(Between::Life)
@@ -43,11 +43,14 @@ impl<H: Host> Steps<H> {
             Some(Between::OrderUpdate)
         } else if self.spawns.is_due() {
             Some(if self.spawn_step(slice) { Between::Result } else { Between::Stopped })
-        } else if self.flush_window(slice, key.min(timer_ns).min(venue_ns)) {
+        } else if self.flush_window(slice, key.min(timer_ns).min(venue_ns).min(restart_ns)) {
             Some(Between::Window)
-        } else if venue_ns < key && venue_ns <= timer_ns {
+        } else if venue_ns < key && venue_ns <= timer_ns && venue_ns <= restart_ns {
             self.venue_step(slice, key - 1);
             Some(Between::Venue)
+        } else if restart_ns < key && restart_ns <= timer_ns {
+            self.restart_step(slice);
+            Some(Between::Life)
         } else if timer_ns < key {
             self.timer_step(slice, key);
             Some(Between::Timer)
@@ -59,7 +62,7 @@ impl<H: Host> Steps<H> {
     pub(super) fn set_gate(&mut self) {
         let windows = self.subscribers.iter().map(|subscriber| subscriber.batcher.window_end().saturating_sub(1));
         let due = windows.min().unwrap_or(self.until).min(self.until);
-        let due = due.min(self.desk.next_timer()).min(self.venue.next_due_ns());
+        let due = due.min(self.desk.next_timer()).min(self.venue.next_due_ns()).min(self.restart_ns);
         self.gate = if self.is_quiet() { due } else { i64::MIN };
     }
 

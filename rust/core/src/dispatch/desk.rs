@@ -3,10 +3,11 @@
 //! Single-threaded and shared: the loop holds it, and so does every strategy's face. All of it is cells, so that a
 //! handler may call back at any moment; no cell is held across a call of a handler.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::pulse::Pulse;
 use super::request::{MAX_ORDERS, MAX_QUANTITY, MAX_SPAWNS, Refusal, Request, SpawnKey};
 use super::timers::Timers;
 use crate::clock::{Clock as _, SimClock};
@@ -69,7 +70,8 @@ pub struct Desk {
     instruments: Vec<InstrumentInfo>,
     specifications: Vec<Specification>,
     clock: SimClock,
-    position: Cell<u64>,
+    /// Where the loop is; has its position.
+    pulse: Arc<Pulse>,
     pub(super) requests: RefCell<Vec<Request>>,
     pub(super) portfolio: RefCell<Portfolio>,
     pub(super) book: RefCell<OrderBook>,
@@ -105,7 +107,7 @@ impl Desk {
             instruments,
             specifications,
             clock: SimClock::new(0),
-            position: Cell::new(0),
+            pulse: Arc::default(),
             requests: RefCell::default(),
             portfolio: RefCell::new(Portfolio::new(count)),
             book: RefCell::default(),
@@ -169,15 +171,21 @@ impl Desk {
         self.clock.advance_to(now_ns);
     }
 
+    /// Where the loop is, for any thread.
+    #[inline(always)]
+    pub fn pulse(&self) -> &Arc<Pulse> {
+        &self.pulse
+    }
+
     /// The loop position of the step; 0 before the first.
     #[inline(always)]
     pub fn position(&self) -> u64 {
-        self.position.get()
+        self.pulse.position()
     }
 
     #[inline(always)]
     pub(super) fn set_position(&self, position: u64) {
-        self.position.set(position);
+        self.pulse.set_position(position);
     }
 
     /// How many strategies there are.

@@ -192,6 +192,7 @@ impl<H: Host> Dispatcher<H> {
             self.look_at_first();
         }
         self.steps.start(&self.source.current());
+        self.steps.desk.pulse().rest();
         // From now on whoever looks finds something.
         self.answer(self.snapshots.asked(), false);
         self.steps.halted().unwrap_or(Outcome::Slice)
@@ -208,6 +209,13 @@ impl<H: Host> Dispatcher<H> {
 
     /// Goes on to the end of the slice, or to whatever comes before.
     pub fn advance(&mut self) -> Outcome {
+        self.steps.desk.pulse().turn();
+        let outcome = self.go_on();
+        self.steps.desk.pulse().rest();
+        outcome
+    }
+
+    fn go_on(&mut self) -> Outcome {
         if let Some(outcome) = self.steps.halted() {
             self.complete_pull();
             return outcome;
@@ -418,6 +426,7 @@ impl<H: Host> Dispatcher<H> {
             self.steps.stop_all(&self.source.current());
             self.steps.leave_slice(&self.source.current());
             self.source.finish();
+            self.steps.desk.pulse().rest();
             self.answer(self.snapshots.asked(), true);
         }
     }

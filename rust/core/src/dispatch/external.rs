@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::dispatcher::{Dispatcher, Outcome};
 use super::host::{Fault, Host};
+use super::pulse::Doing;
 use super::step::{RunError, Steps};
 use crate::command::{
     Command, CommandKind, ExternalRecord, Handled, Inbox, Lane, LaneSettings, NO_STRATEGY, QUANTUM, Sender, lanes,
@@ -252,6 +253,7 @@ impl<H: Host> Steps<H> {
             self.live_result(&command);
             return self.apply_requests();
         }
+        self.desk.pulse().enter(strategy, Doing::Command);
         match self.host.external(command, handled) {
             Ok(()) => {}
             Err(fault) if is_known => self.fault(strategy, self.host.external_handler(kind), None, fault),

@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 
 use super::host::{Host, LagEpisode};
+use super::pulse::Doing;
 use super::step::Steps;
 use super::subscriber::Delivery;
 use crate::block::TickBlock;
@@ -186,6 +187,7 @@ impl<H: Host> Steps<H> {
             let failure = self.host.handler_failure(strategy, HandlerError::Lagged { waiting: taken.waiting });
             self.record_error(strategy, "max_lag", None, Some(failure));
             self.fail(strategy, Cause::Borrowed("max_lag"));
+            self.judge(strategy);
             return;
         }
         lagger.episode.get_or_insert(LagEpisode { from_ns: taken.now_ns, ..LagEpisode::default() });
@@ -228,7 +230,7 @@ impl<H: Host> Steps<H> {
             self.record(strategy, tick);
         } else if let Err(failure) = self.host.present(tick) {
             self.cannot_show(failure);
-        } else if let Err(fault) = self.host.tick(strategy, tick) {
+        } else if let Err(fault) = self.called_with(strategy, tick) {
             let handler = self.host.tick_handler(strategy, tick);
             self.fault(strategy, handler, Some(*tick), fault);
         }
@@ -284,8 +286,10 @@ impl<H: Host> Steps<H> {
         let ticks: Vec<Tick> = waiting.iter().map(|(tick, _)| *tick).collect();
         let last = ticks.last().copied();
         if self.subscribers[strategy as usize].handler.is_some() {
-            self.machine_batch(strategy, &ticks, last);
-        } else if let Err(fault) = self.host.batch(strategy, TickBlock::from_vec(ticks)) {
+            return self.machine_batch(strategy, &ticks, last);
+        }
+        self.desk.pulse().enter(strategy, Doing::Batch);
+        if let Err(fault) = self.host.batch(strategy, TickBlock::from_vec(ticks)) {
             self.fault(strategy, "on_batch", last, fault);
         }
     }
@@ -327,6 +331,7 @@ impl<H: Host> Steps<H> {
         let Some(episode) = lagger.and_then(|lagger| lagger.episode.take()) else { return };
         if self.subscribers[strategy as usize].state.takes_ticks() {
             self.next_position();
+            self.desk.pulse().enter(strategy, Doing::Event);
             if let Err(fault) = self.host.lagged(strategy, &LagEpisode { until_ns, ..episode }) {
                 self.fault(strategy, "on_event", None, fault);
             }

@@ -2,6 +2,7 @@
 
 use super::account::Account;
 use super::host::{Fault, Hook, Host, LifeAnswer};
+use super::pulse::Doing;
 use super::request::Request;
 use super::step::{ErrorRecord, Steps};
 use crate::digest::EventKind;
@@ -79,7 +80,7 @@ impl<H: Host> Steps<H> {
 
     /// Does what was asked for, and says so to whoever asked.
     pub(super) fn serve(&mut self, asked: Asked, slice: &Slice<'_>) {
-        let Asked { strategy, ask, cause, ticket } = asked;
+        let Asked { strategy, ask, cause, ticket, .. } = asked;
         let answer = self.apply_ask(strategy, ask, cause, slice);
         let subscriber = &mut self.subscribers[strategy as usize];
         let state = subscriber.state.get();
@@ -110,6 +111,7 @@ impl<H: Host> Steps<H> {
             Operation::Fail => {
                 self.record_error_because(strategy, cause.clone());
                 self.fail(strategy, cause);
+                self.judge(strategy);
             }
             Operation::Stop | Operation::Restart => self.end(strategy, ask, cause, slice),
         }
@@ -214,6 +216,7 @@ impl<H: Host> Steps<H> {
     /// A new object takes the place of one that is over, and starts.
     fn renew(&mut self, strategy: u32, cause: Cause) {
         self.operate(strategy, Ask::new(Operation::Restart), cause.clone());
+        self.desk.pulse().enter(strategy, Doing::Renew);
         match self.host.renew(strategy) {
             Ok(handler) => {
                 let subscriber = &mut self.subscribers[strategy as usize];
@@ -226,6 +229,17 @@ impl<H: Host> Steps<H> {
             }
             Err(fault) => self.fault(strategy, "restart", None, fault),
         }
+    }
+
+    fn hook(&mut self, strategy: u32, hook: Hook) -> Result<(), Fault<H::Failure>> {
+        let doing = match hook {
+            Hook::Start => Doing::Start,
+            Hook::Stop => Doing::Stop,
+            Hook::Pause => Doing::Pause,
+            Hook::Resume => Doing::Resume,
+        };
+        self.desk.pulse().enter(strategy, doing);
+        self.host.hook(strategy, hook)
     }
 
     fn is_alive(&self, strategy: u32) -> bool {
@@ -241,7 +255,7 @@ impl<H: Host> Steps<H> {
             self.machine_hook(strategy, hook);
         }
         if self.is_alive(strategy)
-            && let Err(fault) = self.host.hook(strategy, hook)
+            && let Err(fault) = self.hook(strategy, hook)
         {
             self.fault(strategy, hook.name(), None, fault);
         }
@@ -282,6 +296,7 @@ impl<H: Host> Steps<H> {
     }
 
     pub(super) fn stop_all(&mut self, slice: &Slice<'_>) {
+        self.is_ending = true;
         for strategy in (0..self.subscribers.len() as u32).rev() {
             let is_stopping = self.subscribers[strategy as usize].state.is_stopping();
             if self.is_alive(strategy) && !is_stopping {
@@ -341,6 +356,10 @@ impl<H: Host> Steps<H> {
             Fault::Failed(failure) => {
                 self.record_error(strategy, handler, input, Some(failure));
                 self.fail(strategy, raised(handler));
+                // Whoever asked for its end has it.
+                if handler != Hook::Stop.name() {
+                    self.judge(strategy);
+                }
             }
             Fault::Interrupted(failure) => self.interruption = Some(failure),
             Fault::Ended => self.end_life(strategy),
@@ -349,7 +368,7 @@ impl<H: Host> Steps<H> {
 
     /// A strategy wants no more: `on_stop` runs, its timers are forgotten, its orders stand.
     fn end_life(&mut self, strategy: u32) {
-        match self.host.hook(strategy, Hook::Stop) {
+        match self.hook(strategy, Hook::Stop) {
             Ok(()) | Err(Fault::Ended) => {
                 self.operate(strategy, Ask::new(Operation::Stop), by_strategy());
                 self.desk.forget_timers(strategy);

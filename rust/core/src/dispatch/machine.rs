@@ -1,6 +1,7 @@
 //! Strategies in machine code within the loop: the same steps as for the others, without the host.
 
 use super::host::{Fault, Hook, Host};
+use super::pulse::Doing;
 use super::request::Refusal;
 use super::step::Steps;
 use crate::handler::{Handler, HandlerError, Out, OutRecord, TimerRecord, UpdateRecord, Wish};
@@ -85,6 +86,7 @@ impl<H: Host> Steps<H> {
 
     #[inline(always)]
     fn call<R>(&mut self, strategy: u32, call: impl FnOnce(&mut dyn Handler, &mut Out) -> R) -> R {
+        self.desk.pulse().enter(strategy, Doing::Machine);
         let handler = self.subscribers[strategy as usize].handler.as_deref_mut();
         let out = self.out.get_or_insert_with(Out::new);
         call(handler.expect("records and machine_* go to strategies with a handler"), out)

@@ -1,8 +1,10 @@
 //! Orders within the loop: matching, booking, and what handlers asked for.
 
 use super::host::Host;
+use super::pulse::Doing;
 use super::request::Request;
 use super::step::{Fill, Steps};
+use crate::command::NO_STRATEGY;
 use crate::digest::EventKind;
 use crate::lifecycle::Asked;
 use crate::source::Slice;
@@ -176,7 +178,9 @@ impl<H: Host> Steps<H> {
         match request {
             Request::Order(key) => self.send_order(key),
             Request::HoldBack(key) => self.hold_back(key),
-            Request::Life { strategy, ask, cause } => self.asked.push_back(Asked { strategy, ask, cause, ticket: 0 }),
+            Request::Life { strategy, ask, cause } => {
+                self.asked.push_back(Asked { strategy, ask, cause, ticket: 0, is_local: true })
+            }
             Request::Cancel(key) => self.cancel_order(key),
             Request::Amend(key, change) => self.amend_order(key, change),
             Request::SetTimer { strategy, number, due_ns, interval_ns, end_ns } => {
@@ -184,6 +188,7 @@ impl<H: Host> Steps<H> {
             }
             Request::CancelTimer { strategy, number } => self.timer_event(strategy, number, i64::MIN, 0, i64::MAX),
             Request::Command => {
+                self.desk.pulse().enter(NO_STRATEGY, Doing::Command);
                 if let Err(fault) = self.host.local_command() {
                     self.command_fault(fault);
                 }

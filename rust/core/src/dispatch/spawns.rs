@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use super::host::{Host, Settled};
+use super::pulse::Doing;
 use super::request::SpawnKey;
 use super::step::Steps;
 use crate::command::Command;
@@ -45,6 +46,8 @@ impl<H: Host> Steps<H> {
     /// Waits for the oldest coroutine's result and makes it an input; `false`: the run is to stop first.
     pub(super) fn spawn_step(&mut self, slice: &Slice<'_>) -> bool {
         let Some(&key) = self.spawns.running.front() else { return false };
+        // A wait with a time-out of its own.
+        self.desk.pulse().rest();
         match self.host.settle(key) {
             Ok(Settled::Pending) => return false,
             Ok(Settled::Ended { failed }) => self.take_result(slice, key, failed),
@@ -92,8 +95,10 @@ impl<H: Host> Steps<H> {
         self.spawns.running.remove(place);
         self.desk.spawn_ended(key.strategy);
         if !matches!(self.subscribers[key.strategy as usize].state.get(), State::Running | State::Paused) {
-            self.host.forget(key);
-        } else if let Err(fault) = self.host.spawned(key) {
+            return self.host.forget(key);
+        }
+        self.desk.pulse().enter(key.strategy, Doing::Event);
+        if let Err(fault) = self.host.spawned(key) {
             self.fault(key.strategy, "spawn", None, fault);
         }
     }

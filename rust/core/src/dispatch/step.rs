@@ -13,6 +13,7 @@ use super::external::ExternalSink;
 use super::host::Host;
 use super::keys::Keys;
 use super::meter::Meter;
+use super::pulse::Doing;
 use super::request::Request;
 use super::spawns::Spawns;
 use super::subscriber::{Delivery, Routes, Subscriber, Subscription};
@@ -210,6 +211,13 @@ pub(super) struct Steps<H: Host> {
     pub(super) run_error: Option<RunError>,
     /// Measures, where somebody wants to know.
     pub(super) meter: Option<Box<Meter>>,
+    pub(super) seed: u64,
+    /// When the first restart is due; `i64::MAX`: none is.
+    pub(super) restart_ns: i64,
+    /// Whose failure has stopped the run.
+    pub(super) stopped_by: Option<u32>,
+    /// Whether the run is being ended: nobody is restarted any more.
+    pub(super) is_ending: bool,
     /// The loop position at which a run was stopped that is run again; what comes between ticks goes no further.
     pub(super) limit: u64,
 }
@@ -257,6 +265,10 @@ impl<H: Host> Steps<H> {
             out: None,
             run_error: None,
             meter: None,
+            seed: settings.seed,
+            restart_ns: i64::MAX,
+            stopped_by: None,
+            is_ending: false,
             limit: u64::MAX,
             desk,
         }
@@ -395,6 +407,7 @@ impl<H: Host> Steps<H> {
                         }
                     }
                     let stamp = if STAMPED { self.stamp(strategy, tick) } else { None };
+                    self.desk.pulse().enter(strategy, Doing::Tick);
                     let result = self.host.tick(strategy, tick);
                     self.stamp_end(strategy, stamp);
                     if let Err(fault) = result {
@@ -475,6 +488,7 @@ impl<H: Host> Steps<H> {
             self.machine_batch(strategy, batch.as_slice(), last);
             self.stamp_end(strategy, stamp);
         } else {
+            self.desk.pulse().enter(strategy, Doing::Batch);
             let result = self.host.batch(strategy, batch);
             self.stamp_end(strategy, stamp);
             if let Err(fault) = result {
@@ -533,6 +547,7 @@ impl<H: Host> Steps<H> {
             self.steps_at_one_time = 0;
             self.record_error(strategy, "loop", None, None);
             self.fail(strategy, Cause::Borrowed("no progress"));
+            self.judge(strategy);
         }
     }
 
@@ -552,8 +567,10 @@ impl<H: Host> Steps<H> {
         }
         self.flush(slice, strategy);
         if self.subscribers[strategy as usize].handler.is_some() {
-            self.machine_order_update(strategy, update);
-        } else if let Err(fault) = self.host.order_update(strategy, update) {
+            return self.machine_order_update(strategy, update);
+        }
+        self.desk.pulse().enter(strategy, Doing::OrderUpdate);
+        if let Err(fault) = self.host.order_update(strategy, update) {
             self.fault(strategy, "on_order_update", None, fault);
         }
     }

@@ -9,8 +9,9 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::host::Host;
+use super::host::{Fault, Host};
 use super::keys::Keys;
+use super::pulse::Doing;
 use super::step::Steps;
 use super::subscriber::{Delivery, NOBODY};
 use crate::prefetch::streamed;
@@ -67,6 +68,13 @@ impl<H: Host> Steps<H> {
         }
     }
 
+    /// Hands the tick that was presented to `strategy`.
+    #[inline(always)]
+    pub(super) fn called_with(&mut self, strategy: u32, tick: &Tick) -> Result<(), Fault<H::Failure>> {
+        self.desk.pulse().enter(strategy, Doing::Tick);
+        self.host.tick(strategy, tick)
+    }
+
     /// Records of instruments without subscribers.
     fn unwanted_stretch(&mut self, slice: &Slice<'_>, index: usize) -> usize {
         let (gate, mut last_key) = (self.gate, self.last_key);
@@ -110,7 +118,7 @@ impl<H: Host> Steps<H> {
                     delivered += 1;
                     if let Err(failure) = self.host.present(tick) {
                         self.cannot_show(failure);
-                    } else if let Err(fault) = self.host.tick(strategy, tick) {
+                    } else if let Err(fault) = self.called_with(strategy, tick) {
                         let handler = self.host.tick_handler(strategy, tick);
                         self.fault(strategy, handler, Some(*tick), fault);
                     }

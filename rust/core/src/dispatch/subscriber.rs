@@ -9,6 +9,7 @@ use super::batcher::{BatchEdges, Batcher};
 use super::lag::Lagger;
 use super::lives::Pending;
 use super::request::TimerKey;
+use super::supervise::Supervisor;
 use crate::handler::Handler;
 use crate::lifecycle::StateByte;
 use crate::tick::Kind;
@@ -85,6 +86,8 @@ pub(super) struct Subscriber {
     pub absence: Option<Box<Absence>>,
     /// What its end waits for, while it is stopping.
     pub pending: Option<Box<Pending>>,
+    /// What becomes of it where it fails.
+    pub supervisor: Supervisor,
     /// What it registered for: a restart begins with it again.
     pub instruments: Option<Vec<u32>>,
 }
@@ -108,6 +111,7 @@ impl Subscriber {
             reach: 1,
             absence: None,
             pending: None,
+            supervisor: Supervisor::default(),
             instruments: subscription.instruments.clone(),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::desk::Desk;
 use super::host::Host;
+use super::pulse::Doing;
 use super::request::{Refusal, Request, TimerKey};
 use super::step::Steps;
 use crate::clock::{Clock, ClockPort};
@@ -185,8 +186,11 @@ impl<H: Host> Steps<H> {
         if !subscriber.state.takes_timers() {
         } else if subscriber.handler.is_some() {
             self.machine_timer(strategy, fired);
-        } else if let Err(fault) = self.host.timer(strategy, fired) {
-            self.fault(strategy, "on_timer", None, fault);
+        } else {
+            self.desk.pulse().enter(strategy, Doing::Timer);
+            if let Err(fault) = self.host.timer(strategy, fired) {
+                self.fault(strategy, "on_timer", None, fault);
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::dispatcher::Dispatcher;
 use super::host::Host;
+use super::pulse::Doing;
 use super::step::Steps;
 use crate::digest::EventKind;
 use crate::feed::{FeedEvent, FeedEventKind, Loss};
@@ -32,6 +33,7 @@ impl<H: Host> Steps<H> {
     fn feed_step(&mut self, event: &FeedEvent) {
         let position = self.next_position();
         self.digest.event(position, EVERYBODY, EventKind::Feed, &payload(event));
+        self.desk.pulse().enter(EVERYBODY, Doing::Event);
         if let Err(fault) = self.host.feed_event(event) {
             self.command_fault(fault);
         }
@@ -39,6 +41,7 @@ impl<H: Host> Steps<H> {
             let state = self.subscribers[strategy as usize].state.get();
             if matches!(state, State::Running | State::Paused) && self.host.hears(strategy) {
                 self.flush(&NOTHING, strategy);
+                self.desk.pulse().enter(strategy, Doing::Event);
                 if let Err(fault) = self.host.told(strategy, event) {
                     self.fault(strategy, "on_event", None, fault);
                 }

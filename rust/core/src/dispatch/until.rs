@@ -63,6 +63,13 @@ impl<H: Host> Dispatcher<H> {
 
     /// Takes the next input, whatever it is, and says what that was.
     pub fn step(&mut self) -> Step {
+        self.steps.desk.pulse().turn();
+        let step = self.next_step();
+        self.steps.desk.pulse().rest();
+        step
+    }
+
+    fn next_step(&mut self) -> Step {
         self.complete_pull();
         if let Some(outcome) = self.steps.halted() {
             return Step::Ended(outcome);

@@ -23,6 +23,8 @@ pub struct Asked {
     pub cause: Cause,
     /// Its name.
     pub ticket: Ticket,
+    /// Whether the dispatch thread asks, within a step: what came before decides it.
+    pub is_local: bool,
 }
 
 /// Why a request was not taken.
@@ -97,6 +99,20 @@ impl Inbox {
     /// # Errors
     /// Why it was not taken; nothing has changed then.
     pub fn ask(&self, strategy: u32, ask: Ask, cause: Cause) -> Result<(Ticket, Vec<Ticket>), Refused> {
+        self.ask_from(strategy, ask, cause, false)
+    }
+
+    /// The same; `is_local`: the dispatch thread asks, within a step.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn ask_from(
+        &self,
+        strategy: u32,
+        ask: Ask,
+        cause: Cause,
+        is_local: bool,
+    ) -> Result<(Ticket, Vec<Ticket>), Refused> {
         let mut waiting = self.lock();
         let state = waiting.state(strategy).ok_or(Refused::Unknown)?;
         if waiting.is_over {
@@ -106,6 +122,7 @@ impl Inbox {
         let overtaken = waiting.overtake(strategy, ask.operation);
         if let Some(last) = waiting.asked.iter().rfind(|asked| asked.strategy == strategy)
             && last.ask == ask
+            && last.is_local == is_local
         {
             return Ok((last.ticket, overtaken));
         }
@@ -118,7 +135,7 @@ impl Inbox {
         }
         waiting.last += 1;
         let ticket = waiting.last;
-        waiting.asked.push_back(Asked { strategy, ask, cause, ticket });
+        waiting.asked.push_back(Asked { strategy, ask, cause, ticket, is_local });
         if let Some(flag) = &waiting.flag {
             flag.call(LIVES);
         }

@@ -12,6 +12,8 @@ pub(crate) const CONTROL: u32 = 2;
 pub(crate) const OTHERS: u32 = 4;
 /// Something is asked of a strategy's life: the loop looks after it before the next tick.
 pub(crate) const LIVES: u32 = 8;
+/// The stop is to be quick: nothing is waited for any more; stays.
+pub(crate) const HURRY: u32 = 16;
 
 /// A request to stop that stays: any thread or signal handler makes it, the loop looks at it between steps.
 ///
@@ -45,6 +47,16 @@ impl StopFlag {
     #[inline(always)]
     pub fn is_set(&self) -> bool {
         self.asks(STOP)
+    }
+
+    /// Asks for a quick stop: what the end of the run would still wait for is given up. Idempotent, and safe in a signal handler.
+    pub fn request_hurry(&self) {
+        self.call(STOP | HURRY);
+    }
+
+    /// Whether the stop is to be quick.
+    pub fn is_hurried(&self) -> bool {
+        self.asks(HURRY)
     }
 
     /// Raises `bits`, Release. An exchange even where they stand already: a call then comes either before the `answer` that

@@ -3,16 +3,14 @@
 //! Signal handlers write the numbers of signals to a descriptor; this thread reads them. The first stops the loop and starts
 //! the clock, the second leaves a few seconds, the third, or the end of the time, ends the process.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::last_words::{LastWords, end};
 use super::{StopFlag, Waker};
-
-/// How long the stacks of all threads may take to be written before the process ends.
-const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// Exit code of a shutdown that took too long: the number of EX_SOFTWARE.
 pub const DEADLINE_EXCEEDED: i32 = 70;
@@ -24,22 +22,44 @@ pub struct WatchdogSettings {
     pub deadline: Duration,
     /// From the second signal to the end of the process.
     pub hurry: Duration,
-    /// The signal that makes the process write the stacks of its threads; 0: none.
-    pub dump_signal: i32,
     /// Where a service supervisor listens for what happens: the path in `NOTIFY_SOCKET`.
     pub notify: Option<String>,
+    /// How often it wants to hear that the loop goes on; `None`: never.
+    pub feed_every: Option<Duration>,
 }
 
-#[derive(Debug, Default)]
+/// What there is to see of the loop.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Sight {
+    /// Differs once the loop has gone on.
+    pub mark: [u64; 3],
+    /// What it is doing, in words; empty: nothing in particular.
+    pub doing: String,
+}
+
+/// The run that the first signal stops.
+pub struct Target {
+    /// Set by it.
+    pub stop: Arc<StopFlag>,
+    /// Wakes the loop for it.
+    pub waker: Arc<Waker>,
+    /// Looks at the loop.
+    pub look: Box<dyn Fn() -> Sight + Send>,
+}
+
+#[derive(Default)]
 struct Seen {
     signals: Vec<i32>,
     phase: String,
-    target: Option<(Arc<StopFlag>, Arc<Waker>)>,
+    target: Option<Target>,
+    /// Whether the loop is what the process is about: else nobody expects it to go on.
+    is_running: bool,
     is_over: bool,
+    /// When the process is ended.
+    until: Option<Instant>,
 }
 
 /// Watches until it is dropped.
-#[derive(Debug)]
 pub struct Watchdog {
     seen: Arc<Mutex<Seen>>,
     settings: WatchdogSettings,
@@ -48,14 +68,14 @@ pub struct Watchdog {
 
 impl Watchdog {
     /// Reads signal numbers from `descriptor`, which stays open until the watchdog is gone. Closing its other end, or a zero
-    /// byte, ends the watch.
+    /// byte, ends the watch. `words` are said where the process has to be ended.
     ///
     /// # Errors
     /// The system has no thread for it.
-    pub fn open(descriptor: RawFd, settings: WatchdogSettings) -> io::Result<Self> {
+    pub fn open(descriptor: RawFd, settings: WatchdogSettings, words: Arc<LastWords>) -> io::Result<Self> {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let (shared, own) = (Arc::clone(&seen), settings.clone());
-        let watch = move || watch(descriptor, &shared, &own);
+        let watch = move || watch(descriptor, &shared, &own, &words);
         let thread = std::thread::Builder::new().name("tickrail-watchdog".to_owned()).spawn(watch)?;
         Ok(Self { seen, settings, thread: Some(thread) })
     }
@@ -65,19 +85,28 @@ impl Watchdog {
     }
 
     /// What is stopped by the first signal; at once, if that has come.
-    pub fn attach(&self, stop: Arc<StopFlag>, waker: Arc<Waker>) {
+    pub fn attach(&self, target: Target) {
         self.seen(|seen| {
             if !seen.signals.is_empty() {
-                stop.request_stop();
-                waker.wake();
+                target.stop.request_stop();
+                target.waker.wake();
             }
-            seen.target = Some((stop, waker));
+            seen.is_running = true;
+            seen.target = Some(target);
         });
     }
 
-    /// What the process is doing, for the report of one that took too long.
+    /// What the process is doing, for the report of one that took too long. In a shutdown each phase is progress, which a
+    /// service supervisor is told with the time that is left.
     pub fn set_phase(&self, phase: &str) {
-        self.seen(|seen| phase.clone_into(&mut seen.phase));
+        let left = self.seen(|seen| {
+            phase.clone_into(&mut seen.phase);
+            seen.is_running = false;
+            seen.until.map(|until| until.saturating_duration_since(now()))
+        });
+        if let Some(left) = left {
+            self.notify(&format!("EXTEND_TIMEOUT_USEC={}", left.as_micros()));
+        }
     }
 
     /// The signals that have come, in their order.
@@ -99,45 +128,89 @@ impl Watchdog {
     }
 }
 
-fn watch(descriptor: RawFd, seen: &Mutex<Seen>, settings: &WatchdogSettings) {
+/// Tells a service supervisor that the loop goes on, as long as it does.
+struct Feeding {
+    every: Option<Duration>,
+    next: Instant,
+    fed: Option<[u64; 3]>,
+}
+
+impl Feeding {
+    /// Until when nothing is to be told.
+    fn due(&self) -> Option<Instant> {
+        self.every.map(|_| self.next)
+    }
+
+    fn feed(&mut self, seen: &Seen, socket: Option<&str>) {
+        let Some(every) = self.every.filter(|_| now() >= self.next) else { return };
+        self.next = now() + every;
+        let mark = seen.target.as_ref().filter(|_| seen.is_running).map(|target| (target.look)().mark);
+        // Where no loop is expected to go on, the process itself is what lives.
+        if mark.is_none() || mark != self.fed {
+            notify(socket, "WATCHDOG=1");
+        }
+        self.fed = mark;
+    }
+}
+
+fn watch(descriptor: RawFd, seen: &Mutex<Seen>, settings: &WatchdogSettings, words: &LastWords) {
+    let mut feeding = Feeding { every: settings.feed_every, next: now(), fed: None };
     let mut until: Option<Instant> = None;
     loop {
-        let signals = read(descriptor, until);
+        let signals = read(descriptor, until.into_iter().chain(feeding.due()).min());
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.is_over || signals.as_ref().is_some_and(|bytes| bytes.contains(&0)) {
-            return;
-        }
-        match signals {
-            None => return,
-            Some(bytes) => {
-                bytes.into_iter().for_each(|signal| until = take(&mut seen, i32::from(signal), until, settings))
-            }
-        }
+        let Some(bytes) = signals.filter(|bytes| !seen.is_over && !bytes.contains(&0)) else { return };
+        bytes.into_iter().for_each(|signal| take(&mut seen, i32::from(signal), settings, words));
+        until = seen.until;
+        feeding.feed(&seen, settings.notify.as_deref());
         if until.is_some_and(|until| now() >= until) {
-            let code = if seen.signals.len() > 1 { 128 + seen.signals[0] } else { DEADLINE_EXCEEDED };
-            give_up(&seen.phase, settings, code);
+            give_up(&seen, settings, words);
         }
     }
 }
 
-/// One signal more; says until when the process may go on.
-fn take(seen: &mut Seen, signal: i32, until: Option<Instant>, settings: &WatchdogSettings) -> Option<Instant> {
+/// One signal more.
+fn take(seen: &mut Seen, signal: i32, settings: &WatchdogSettings, words: &LastWords) {
     if signal != libc::SIGTERM && signal != libc::SIGINT {
-        return until;
+        return;
     }
     seen.signals.push(signal);
     match seen.signals.len() {
         1 => {
-            if let Some((stop, waker)) = &seen.target {
-                stop.request_stop();
-                waker.wake();
+            if let Some(target) = &seen.target {
+                target.stop.request_stop();
+                target.waker.wake();
             }
             notify(settings.notify.as_deref(), "STOPPING=1");
-            Some(now() + settings.deadline)
+            seen.until = Some(now() + settings.deadline);
         }
-        2 => Some(until.unwrap_or_else(now).min(now() + settings.hurry)),
-        _ => end(128 + seen.signals[0]),
+        2 => {
+            if let Some(target) = &seen.target {
+                target.stop.request_hurry();
+                target.waker.wake();
+            }
+            seen.until = Some(seen.until.unwrap_or_else(now).min(now() + settings.hurry));
+        }
+        _ => {
+            let code = 128 + seen.signals[0];
+            words.report("a third signal ended the process at once", "forced", code);
+            end(code)
+        }
     }
+}
+
+fn give_up(seen: &Seen, settings: &WatchdogSettings, words: &LastWords) -> ! {
+    let doing =
+        seen.target.as_ref().filter(|_| seen.is_running).map(|target| (target.look)().doing).unwrap_or_default();
+    let what = if doing.is_empty() { &seen.phase } else { &doing };
+    let why = format!(
+        "tickrail: the shutdown has had its time ({} s) and is given up while {what}; what was still to be done is abandoned",
+        settings.deadline.as_secs_f64()
+    );
+    if seen.signals.len() > 1 {
+        words.end(&why, "forced", 128 + seen.signals[0])
+    }
+    words.end(&why, "deadline_exceeded", DEADLINE_EXCEEDED)
 }
 
 /// The bytes that come until then; `None`: the other end is closed.
@@ -161,31 +234,6 @@ fn read(descriptor: RawFd, until: Option<Instant>) -> Option<Vec<u8>> {
     }
 }
 
-fn give_up(phase: &str, settings: &WatchdogSettings, code: i32) -> ! {
-    let _ = writeln!(
-        io::stderr(),
-        "tickrail: the shutdown has had its time ({} s) and is given up while {phase}; what was still to be done is abandoned",
-        settings.deadline.as_secs_f64()
-    );
-    if settings.dump_signal != 0 {
-        // SAFETY: sends this process a signal for which it has a handler.
-        unsafe { libc::kill(libc::getpid(), settings.dump_signal) };
-        pause();
-    }
-    end(code)
-}
-
-/// Ends the process without anything that could hang: no destructor, no interpreter.
-fn end(code: i32) -> ! {
-    // SAFETY: ends the process, always.
-    unsafe { libc::_exit(code) }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the last thing that the process does")]
-fn pause() {
-    std::thread::sleep(LAST_WORDS);
-}
-
 #[expect(clippy::disallowed_methods, reason = "bounds a shutdown; no decision sees it")]
 fn now() -> Instant {
     Instant::now()
@@ -194,6 +242,10 @@ fn now() -> Instant {
 /// As `sd_notify(3)`: a datagram; nobody minds if it is lost.
 fn notify(socket: Option<&str>, state: &str) {
     let (Some(path), Ok(from)) = (socket, std::os::unix::net::UnixDatagram::unbound()) else { return };
+    // A supervisor that does not read must not keep whoever ends the process.
+    if from.set_nonblocking(true).is_err() {
+        return;
+    }
     let _ = match path.strip_prefix('@') {
         #[cfg(target_os = "linux")]
         Some(name) => {

@@ -21,6 +21,7 @@ pub use costs::{Fees, Slippage};
 pub use latency::{Latency, LatencyError};
 pub use order::{Amendment, Order, OrderKey, OrderUpdate};
 pub use portfolio::{Portfolio, Position};
+pub(crate) use random::Random;
 pub use sessions::{DAY_NS, Session, SessionError, Sessions};
 pub use simulated::{BarPath, FillModel, InstrumentTerms, SimulatedVenue, VenueFill, VenueReport, VenueSettings};
 pub use specification::{GRID_TOLERANCE, OffGrid, Specification};

@@ -3,7 +3,7 @@
 /// SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014): one word of state, any
 /// seed is a good one, and far better than a simulation of rejects and delays needs.
 #[derive(Clone, Debug)]
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
     pub const fn new(seed: u64) -> Self {

@@ -46,6 +46,7 @@ The tree; each class carries its facts as attributes and, where there is one, th
     │   ├── WouldDeadlock            the caller is who would have to handle it (also a RuntimeError)
     │   ├── NotRunning               no run goes on that could handle it
     │   └── ShuttingDown             the run takes no more commands
+    ├── HandlerStuck             a handler did not return in time, and was broken off
     ├── SpawnTimedOut            a coroutine that a simulation waited for in vain (also a TimeoutError)
     ├── RunFailed                a run that could not go on; its partial result is attached
     └── RuntimeFault             a defect of tickrail itself: a panic of the native core
@@ -55,7 +56,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+
+from tickrail.errors.commands import (
+    CommandError,
+    CommandExpired,
+    CommandInvalid,
+    CommandRefused,
+    CommandTimeout,
+    DuplicateHandler,
+    LaneFull,
+    NoHandler,
+    NotRunning,
+    ShuttingDown,
+    WouldDeadlock,
+)
+from tickrail.errors.root import TickrailError
 
 __all__ = [
     "BadRecord",
@@ -76,6 +91,7 @@ __all__ = [
     "FeedError",
     "ForkedProcess",
     "HandlerError",
+    "HandlerStuck",
     "IllegalTransition",
     "ImportFormatError",
     "LagExceeded",
@@ -107,32 +123,6 @@ __all__ = [
     "WouldDeadlock",
     "WrongThread",
 ]
-
-
-class TickrailError(Exception):
-    """Root of the tree.
-
-    Attributes:
-        message: What happened, where, and what was expected.
-        hint: The likely fix, or ``None``.
-        exit_code: What a command ends with that fails by it: 1, or 78 (``EX_CONFIG``) where the configuration or the
-            user's code is wrong and a restart would not help.
-        phase: The phase of a start in which it arose, or ``None``.
-    """
-
-    exit_code: ClassVar[int] = 1
-    phase: str | None = None
-
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-
-    def __reduce__(self) -> tuple[Any, ...]:  # without ``__init__``: what it asks for by keyword is not in ``args``
-        return type(self).__new__, (type(self), *self.args), {**self.__dict__, "args": self.args}
-
-    def __str__(self) -> str:
-        return self.message if self.hint is None else f"{self.message}\n  hint: {self.hint}"
 
 
 class ConfigError(TickrailError):
@@ -484,76 +474,16 @@ class LagExceeded(TickrailError):
     """The loop was farther behind its feeds than a strategy bears that must not lag; the strategy is FAILED."""
 
 
-class CommandError(TickrailError):
-    """A command came to nothing.
-
-    Attributes:
-        command: The name of its type.
-    """
-
-    def __init__(self, message: str, *, command: str = "", hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.command = command
-
-
-class DuplicateHandler(CommandError):
-    """A command type would have two handlers, or two types one name; ``first`` and ``second`` say where."""
+class HandlerStuck(TickrailError):
+    """A handler did not return within ``runtime.handler_deadline_ns``, and was broken off."""
 
     def __init__(
-        self, message: str, *, command: str = "", first: str = "", second: str = "", hint: str | None = None
+        self,
+        message: str = "the handler did not return within its deadline, and was broken off",
+        *,
+        hint: str | None = "runtime.handler_deadline_ns says how long a handler may take",
     ) -> None:
-        super().__init__(message, command=command, hint=hint)
-        self.first = first
-        self.second = second
-
-
-class NoHandler(CommandError):
-    """Nobody handles this type of command."""
-
-
-class CommandInvalid(CommandError, ValueError):
-    """A field of the command is wrong."""
-
-
-class CommandRefused(CommandError):
-    """What the command asks for cannot be.
-
-    Attributes:
-        reason: In one word: ``unknown_strategy``, ``unknown_instrument``, ``unknown_order``, ``illegal_transition``,
-            ``not_renewable``, ``invalid_parameter`` or ``halted``.
-    """
-
-    def __init__(self, message: str, *, reason: str, command: str = "", hint: str | None = None) -> None:
-        super().__init__(message, command=command, hint=hint)
-        self.reason = reason
-
-
-class CommandTimeout(CommandError, TimeoutError):
-    """There was no answer in time; ``timeout_s`` is how long the sender waited."""
-
-    def __init__(self, message: str, *, timeout_s: float, command: str = "", hint: str | None = None) -> None:
-        super().__init__(message, command=command, hint=hint)
-        self.timeout_s = timeout_s
-
-
-class CommandExpired(CommandError):
-    """The command's turn came after it had expired."""
-
-
-class LaneFull(CommandError):
-    """The command's lane has no room."""
-
-
-class WouldDeadlock(CommandError, RuntimeError):
-    """The caller would wait for itself."""
-
-
-class NotRunning(CommandError):
-    """No run goes on that could handle the command."""
-
-
-class ShuttingDown(CommandError):
-    """The run takes no more commands."""
+        super().__init__(message, hint=hint)
 
 
 class SpawnTimedOut(TickrailError, TimeoutError):

@@ -1,0 +1,138 @@
+"""What a run leaves behind, from what its native loop says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
+
+import numpy as np
+
+from tickrail._native import Dispatcher
+from tickrail.domain.changes import StateChange
+from tickrail.domain.positions import Position
+from tickrail.errors import HandlerError
+from tickrail.report.accounts import StrategyAccount
+from tickrail.report.result import Result, Status, StrategyError, StrategyResult
+from tickrail.report.stats import RuntimeStats
+from tickrail.strategy.compiled.code import Compiled
+
+__all__ = ["Outcome"]
+
+ACCOUNTS: Final = tuple(one.name for one in fields(StrategyAccount) if one.name != "state")
+COMPILED_RAISED: Final = "the compiled handler raised"  # all that machine code says
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A run that has ended, or stands still.
+
+    Attributes:
+        native: Its loop.
+        strategies: Their names, in order of registration.
+        instruments: Ids, in the order of the table.
+        stats: What was measured.
+        compiled: The compiled ones among the strategies, and how many seconds that took.
+        abandoned: Coroutines that did not end in time.
+        restarts: How often supervision has restarted each strategy.
+        stopped_by: The strategy whose failure has stopped the run.
+        changes: Every step of every life.
+    """
+
+    native: Dispatcher
+    strategies: Sequence[str]
+    instruments: tuple[str, ...]
+    stats: RuntimeStats
+    compiled: Mapping[str, tuple[Compiled, float]]
+    abandoned: Sequence[str]
+    restarts: Mapping[str, int]
+    stopped_by: str | None
+    changes: tuple[StateChange, ...]
+
+    def result(
+        self,
+        *,
+        status: Status,
+        elapsed_s: float,
+        configuration: Mapping[str, Any],
+        configuration_digest: str,
+        cause: BaseException | None,
+    ) -> Result:
+        """What it leaves behind."""
+        native = self.native
+        errors = tuple(self._explained(_error(row)) for row in native.errors())
+        orders, fills, stats = native.orders(), native.fills(), {**native.stats(), **self._more_stats()}
+        counts = [np.bincount(array["strategy"], minlength=len(self.strategies)) for array in (orders, fills)]
+        rows = enumerate(native.strategies())
+        return Result(
+            status=status,
+            stop_reason=self._stop_reason(status, cause),
+            ticks=stats["ticks"],
+            elapsed_s=elapsed_s,
+            digest=native.digest(),
+            strategies=tuple(
+                _strategy(row, int(counts[0][number]), int(counts[1][number]), errors) for number, row in rows
+            ),
+            orders=orders,
+            fills=fills,
+            errors=errors,
+            instruments=self.instruments,
+            stats=stats,
+            configuration=configuration,
+            changes=self.changes,
+            configuration_digest=configuration_digest,
+        )
+
+    def _more_stats(self) -> dict[str, Any]:
+        """What only some runs have."""
+        measured = {
+            one.name: {"handler": one.handler.to_dict()} for one in self.stats.strategies if one.handler is not None
+        }
+        compiled = {name: {"seconds": s, "cached": one.cached} for name, (one, s) in self.compiled.items()}
+        more = {
+            "abandoned_coroutines": list(self.abandoned),
+            "measured": measured,
+            "compiled": compiled,
+            "overruns": [one.to_dict() for one in self.stats.overruns],
+            "restarts": {name: count for name, count in self.restarts.items() if count},
+        }
+        return {name: value for name, value in more.items() if value}
+
+    def _explained(self, error: StrategyError) -> StrategyError:
+        compiled, _ = self.compiled.get(error.strategy, (None, 0.0))
+        if compiled is None or not isinstance(error.exception, HandlerError) or error.message != COMPILED_RAISED:
+            return error
+        from tickrail.strategy.compiled.explain import raised_by  # late: numba takes a second to import
+
+        found = raised_by(compiled, error.handler, error.tick)
+        return error if found is None else replace(error, **found)
+
+    def _stop_reason(self, status: Status, cause: BaseException | None) -> str | None:
+        """What ended a run before its data did, as far as it is known."""
+        if isinstance(cause, SystemExit) and cause.code is not None:
+            return f"SystemExit: {cause.code}"
+        if cause is not None:
+            text = str(cause)
+            return f"{type(cause).__name__}: {text}" if text else type(cause).__name__
+        if status == "stopped" and self.stopped_by is not None:
+            return f"strategy {self.stopped_by} failed"
+        # Ctrl-C between two handlers leaves no exception behind.
+        return {"interrupted": "KeyboardInterrupt", "stopped": "stop asked for"}.get(status)
+
+
+def _error(row: Mapping[str, Any]) -> StrategyError:
+    names = ("strategy", "handler", "type", "message", "traceback", "position", "ts_ns", "tick", "exception")
+    return StrategyError(**{name: row[name] for name in names})
+
+
+def _strategy(row: Mapping[str, Any], orders: int, fills: int, errors: Sequence[StrategyError]) -> StrategyResult:
+    return StrategyResult(
+        name=row["name"],
+        state=row["state"],
+        delivered=row["delivered"],
+        orders=orders,
+        fills=fills,
+        positions=tuple(Position(**position) for position in row["positions"]),
+        accounts={name: row[name] for name in ACCOUNTS},
+        error=next((error for error in errors if error.strategy == row["name"]), None),
+    )

@@ -1,0 +1,46 @@
+"""Handlers that are stuck: a line in the log with the place, and whether they may be broken off."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from types import FrameType
+from typing import Final
+
+__all__ = ["stuck"]
+
+DEBUGGERS: Final = ("bdb", "pdb", "pydevd", "_pydevd_bundle", "debugpy", "IPython.core.debugger")
+"""Modules that are on the stack while somebody looks at a handler from within."""
+
+logger = logging.getLogger("tickrail.handlers")
+
+
+def stuck(strategy: str | None, handler: str, seconds: float, thread: int, enforced: bool) -> bool:
+    """Tell of a handler that has not returned in time; whether it may be broken off.
+
+    Called by the native watch of handlers, on a thread of its own.
+
+    Args:
+        strategy: Whose, or ``None`` for a command that concerns none.
+        handler: Its name.
+        seconds: For how long it has run.
+        thread: Identity of the dispatch thread.
+        enforced: Whether it is broken off, as under the command line.
+    """
+    frame = sys._current_frames().get(thread)
+    debugged = _is_debugged(frame)
+    whose = "" if strategy is None else f"strategy {strategy}: "
+    stack = "(no Python frame)" if frame is None else "".join(traceback.format_stack(frame))
+    what = "a debugger is at work in it" if debugged else "it is broken off" if enforced else "it goes on"
+    logger.error("%s%s has not returned after %.1f s; %s:\n%s", whose, handler, seconds, what, stack)
+    return not debugged
+
+
+def _is_debugged(frame: FrameType | None) -> bool:
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__", ""))
+        if frame.f_trace is not None or module in DEBUGGERS or module.partition(".")[0] in DEBUGGERS:
+            return True
+        frame = frame.f_back
+    return False

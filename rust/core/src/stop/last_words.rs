@@ -1,0 +1,162 @@
+//! The end of a process that does not end by itself: what it says, the stacks of its threads, and its report.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+/// How long the stacks of all threads may take to be written before the process ends.
+const STACKS: Duration = Duration::from_millis(300);
+
+/// Longest text that a pipe takes at once, wherever it says that it takes any: `PIPE_BUF` of Linux.
+const AT_ONCE: usize = 4096;
+
+/// What is known of a shutdown, in case it has to be given up.
+#[derive(Debug, Default)]
+struct Report {
+    facts: Map<String, Value>,
+    file: Option<PathBuf>,
+    to_stdout: bool,
+}
+
+/// Ends the process. Any thread, at any moment: it takes no lock that somebody could keep, and waits for nobody.
+#[derive(Debug, Default)]
+pub struct LastWords {
+    /// The signal that makes the process write the stacks of its threads; 0: none. Relaxed: set once, before.
+    dump_signal: AtomicI32,
+    report: Mutex<Report>,
+}
+
+impl LastWords {
+    /// From now on `signal` is sent to this process where stacks are wanted.
+    pub fn dump_by(&self, signal: i32) {
+        self.dump_signal.store(signal, Ordering::Relaxed);
+    }
+
+    /// What is reported if the process has to be ended from now on: a JSON object, into `file`, and on stdout too where
+    /// that is what somebody waits for. A text that is no JSON object changes nothing.
+    pub fn set_report(&self, facts: &str, file: Option<PathBuf>, to_stdout: bool) {
+        if let (Ok(Value::Object(facts)), Ok(mut report)) = (serde_json::from_str(facts), self.report.lock()) {
+            *report = Report { facts, file, to_stdout };
+        }
+    }
+
+    /// Says `text` on stderr, and writes the stacks of all threads.
+    pub fn say_with_stacks(&self, text: &str) {
+        say(libc::STDERR_FILENO, text);
+        let signal = self.dump_signal.load(Ordering::Relaxed);
+        if signal != 0 {
+            // SAFETY: sends this process a signal for which it has a handler.
+            unsafe { libc::kill(libc::getpid(), signal) };
+            pause();
+        }
+    }
+
+    /// Reports `outcome` and what is abandoned, `why` first.
+    pub fn report(&self, why: &str, outcome: &str, code: i32) {
+        if let Ok(mut report) = self.report.try_lock() {
+            report.write(why, outcome, code);
+        }
+    }
+
+    /// Ends the process with `code` after it has reported, and said `why` with stacks.
+    pub fn end(&self, why: &str, outcome: &str, code: i32) -> ! {
+        self.report(why, outcome, code);
+        self.say_with_stacks(why);
+        end(code)
+    }
+}
+
+impl Report {
+    fn write(&mut self, why: &str, outcome: &str, code: i32) {
+        if self.facts.is_empty() {
+            return;
+        }
+        self.facts.insert("outcome".to_owned(), outcome.into());
+        self.facts.insert("exit_code".to_owned(), code.into());
+        let abandoned = self.facts.entry("abandoned").or_insert_with(|| json!([]));
+        if let Value::Array(all) = abandoned {
+            all.insert(0, why.into());
+        }
+        let text = json!(self.facts).to_string();
+        if let Some(file) = &self.file {
+            // Whoever reads it finds all of it or none.
+            let beside = file.with_extension("new");
+            let _ = std::fs::write(&beside, format!("{text}\n")).and_then(|()| std::fs::rename(&beside, file));
+        }
+        if self.to_stdout {
+            say(libc::STDOUT_FILENO, &json!({ "shutdown": self.facts }).to_string());
+        }
+    }
+}
+
+/// Writes a line, if whoever reads it takes it: a pipe that is full must not keep the process from its end.
+fn say(descriptor: i32, text: &str) {
+    let line = format!("{text}\n");
+    for part in line.as_bytes().chunks(AT_ONCE) {
+        if !is_writable(descriptor) {
+            return;
+        }
+        // SAFETY: the buffer is ours and as long as said.
+        let written = unsafe { libc::write(descriptor, part.as_ptr().cast(), part.len()) };
+        if written < part.len() as isize {
+            return;
+        }
+    }
+}
+
+fn is_writable(descriptor: i32) -> bool {
+    let mut poll = libc::pollfd { fd: descriptor, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one descriptor, whose record is ours; it does not wait.
+    unsafe { libc::poll(&raw mut poll, 1, 0) == 1 && poll.revents & libc::POLLOUT != 0 }
+}
+
+/// Ends the process without anything that could hang: no destructor, no interpreter.
+pub(super) fn end(code: i32) -> ! {
+    // SAFETY: ends the process, always.
+    unsafe { libc::_exit(code) }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the last thing that the process does")]
+fn pause() {
+    std::thread::sleep(STACKS);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write as _};
+    use std::os::fd::AsRawFd as _;
+
+    use super::*;
+
+    #[test]
+    fn a_report_names_why_and_what_is_abandoned() {
+        let folder = std::env::temp_dir().join(format!("tickrail-words-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a temporary folder");
+        let words = LastWords::default();
+        let file = folder.join("shutdown.json");
+        words.set_report("no JSON", Some(file.clone()), false);
+        words.report.lock().unwrap().write("nothing is known", "forced", 1);
+        assert!(!file.exists());
+        words.set_report(r#"{"abandoned": ["services"], "deadline_s": 25}"#, Some(file.clone()), false);
+        words.report.lock().unwrap().write("orders hang", "deadline_exceeded", 70);
+        let said: Value = serde_json::from_slice(&std::fs::read(&file).expect("written")).expect("JSON");
+        assert_eq!(said["abandoned"], json!(["orders hang", "services"]));
+        assert_eq!((&said["outcome"], &said["exit_code"]), (&json!("deadline_exceeded"), &json!(70)));
+        std::fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn a_full_pipe_keeps_nobody() {
+        let (reader, mut writer) = io::pipe().expect("a pipe");
+        // SAFETY: the descriptor is open; only its mode changes.
+        unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
+        while writer.write(&[0; AT_ONCE]).is_ok() {}
+        // SAFETY: as above.
+        unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETFL, 0) };
+        say(writer.as_raw_fd(), "nobody reads this");
+        drop(reader);
+    }
+}

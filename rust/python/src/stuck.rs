@@ -1,0 +1,241 @@
+//! Handlers that do not return: counted everywhere, and under the command line broken, or the process ended.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use tickrail_core::command::NO_STRATEGY;
+use tickrail_core::dispatch::{Call, Doing, HandlerWatch, Look, Pulse, WatchSettings, Watcher};
+use tickrail_core::stop::{DEADLINE_EXCEEDED, LastWords};
+
+use crate::dispatcher::Dispatcher;
+
+/// Longest handler deadline, a day: beyond it a number is a mistake.
+const MAX_NS: u64 = 86_400_000_000_000;
+
+/// What is known of the calls of one handler that took too long.
+#[derive(Clone, Copy, Default)]
+struct Overruns {
+    slow: u64,
+    slowest_ns: u64,
+    stuck: u64,
+}
+
+/// What the loop, its host and the watch of its handlers share.
+#[derive(Default)]
+pub struct Warden {
+    /// The dispatch thread as the interpreter numbers it; 0: none. Relaxed: set before the watch begins.
+    thread: AtomicU64,
+    /// An exception may be on its way into the dispatch thread. Changed with the GIL held, and so Relaxed.
+    is_armed: AtomicBool,
+    /// Somebody is at work within the call, a debugger say: it is left alone. Release by the thread that asks the
+    /// interpreter, Acquire by the one that would end the process.
+    is_spared: AtomicBool,
+    /// Under the command line: ends the process.
+    words: OnceLock<Arc<LastWords>>,
+    /// How long handlers may take.
+    settings: Mutex<Option<WatchSettings>>,
+    /// Told of a handler that is stuck; says whether to break it.
+    ask: Mutex<Option<Py<PyAny>>>,
+    overruns: Mutex<BTreeMap<(u32, &'static str), Overruns>>,
+    /// How many calls were broken off.
+    broken: AtomicU64,
+}
+
+impl Warden {
+    /// From now on stuck handlers are broken, and the process ended by `words` where that does not help.
+    pub fn enforce(&self, words: Arc<LastWords>) {
+        let _ = self.words.set(words);
+    }
+
+    /// A handler has returned. If an exception was on its way to it, that must not reach the next one.
+    #[inline(always)]
+    pub fn returned(&self, py: Python<'_>) {
+        if self.is_armed.load(Ordering::Relaxed) {
+            self.disarm(py);
+        }
+    }
+
+    #[cold]
+    fn disarm(&self, _py: Python<'_>) {
+        self.is_armed.store(false, Ordering::Relaxed);
+        let thread = self.thread.load(Ordering::Relaxed) as std::ffi::c_long;
+        // SAFETY: the GIL is held; null takes back what was not raised yet, of a thread that need not exist.
+        unsafe { ffi::PyThreadState_SetAsyncExc(thread, std::ptr::null_mut()) };
+    }
+
+    /// Raises `HandlerStuck` within the handler that keeps the dispatch thread, if it still is the same call.
+    fn break_off(&self, py: Python<'_>, pulse: &Pulse, seen: Look) -> PyResult<()> {
+        let class = py.import("tickrail.errors")?.getattr("HandlerStuck")?;
+        // With the GIL held a Python handler neither returns nor goes on, so nobody else can be hit.
+        if pulse.look() != seen {
+            return Ok(());
+        }
+        self.is_armed.store(true, Ordering::Relaxed);
+        self.broken.fetch_add(1, Ordering::Relaxed);
+        let thread = self.thread.load(Ordering::Relaxed) as std::ffi::c_long;
+        // SAFETY: the GIL is held, and the class is a class of exceptions.
+        unsafe { ffi::PyThreadState_SetAsyncExc(thread, class.as_ptr()) };
+        Ok(())
+    }
+
+    fn count(&self, call: &Call, count: impl FnOnce(&mut Overruns)) {
+        let mut overruns = self.overruns.lock().unwrap_or_else(PoisonError::into_inner);
+        count(overruns.entry((call.strategy, call.doing.name())).or_default());
+    }
+
+    /// Watches the handlers of the run of `pulse` on this thread, which dispatches, until the answer is dropped.
+    pub fn watch(self: &Arc<Self>, py: Python<'_>, run: &Dispatcher) -> PyResult<Option<HandlerWatch>> {
+        let Some(settings) = *self.settings.lock().unwrap_or_else(PoisonError::into_inner) else { return Ok(None) };
+        let thread: u64 = py.import("threading")?.call_method0("get_ident")?.extract()?;
+        self.thread.store(thread, Ordering::Relaxed);
+        let inside = run.inside.get(py);
+        let guard = Guard {
+            warden: Arc::clone(self),
+            pulse: Arc::clone(inside.desk.pulse()),
+            names: inside.names.borrow().clone(),
+        };
+        let pulse = Arc::clone(inside.desk.pulse());
+        Ok(Some(HandlerWatch::open(pulse, Arc::clone(&run.stop), settings, guard)?))
+    }
+}
+
+/// The call in words.
+pub fn described(names: &[String], strategy: u32, doing: Doing) -> String {
+    match names.get(strategy as usize) {
+        Some(name) => format!("strategy {name} has not returned from {}", doing.name()),
+        None => format!("{} has not returned", doing.name()),
+    }
+}
+
+/// The watch's end.
+struct Guard {
+    warden: Arc<Warden>,
+    pulse: Arc<Pulse>,
+    names: Vec<String>,
+}
+
+impl Watcher for Guard {
+    fn slow(&mut self, call: &Call) {
+        let age_ns = u64::try_from(call.age.as_nanos()).unwrap_or(u64::MAX);
+        self.warden.count(call, |seen| {
+            seen.slow += 1;
+            seen.slowest_ns = seen.slowest_ns.max(age_ns);
+        });
+        self.warden.is_spared.store(false, Ordering::Release);
+    }
+
+    fn stuck(&mut self, call: &Call, seen: Look) {
+        self.warden.count(call, |seen| seen.stuck += 1);
+        if let Some(words) = self.warden.words.get() {
+            let what = described(&self.names, call.strategy, call.doing);
+            words.say_with_stacks(&format!("tickrail: {what} for {:.1} s; it is stuck", call.age.as_secs_f64()));
+        }
+        let (warden, pulse, call) = (Arc::clone(&self.warden), Arc::clone(&self.pulse), *call);
+        let name = self.names.get(call.strategy as usize).cloned();
+        // On a thread of its own: whoever holds the interpreter may never give it up.
+        let interrupt = move || {
+            let asked = Python::try_attach(|py| interrupt(py, &warden, &pulse, &call, name.as_deref(), seen));
+            if let Some(Err(error)) = asked {
+                Python::try_attach(|py| error.write_unraisable(py, None));
+            }
+        };
+        // Without a thread for it the process is ended after the next deadline.
+        let _ = std::thread::Builder::new().name("tickrail-breaker".to_owned()).spawn(interrupt);
+    }
+
+    fn hopeless(&mut self, call: &Call) {
+        if self.warden.is_spared.load(Ordering::Acquire) {
+            return;
+        }
+        if let Some(words) = self.warden.words.get() {
+            let what = described(&self.names, call.strategy, call.doing);
+            let why = format!(
+                "tickrail: {what} for {:.1} s and cannot be broken off; the process is ended, and what was to be done is \
+                 abandoned",
+                call.age.as_secs_f64()
+            );
+            words.end(&why, "handler_stuck", DEADLINE_EXCEEDED);
+        }
+    }
+}
+
+fn interrupt(
+    py: Python<'_>,
+    warden: &Warden,
+    pulse: &Pulse,
+    call: &Call,
+    name: Option<&str>,
+    seen: Look,
+) -> PyResult<()> {
+    if pulse.look() != seen {
+        return Ok(());
+    }
+    let ask = warden.ask.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|ask| ask.clone_ref(py));
+    let Some(ask) = ask else { return Ok(()) };
+    let enforces = warden.words.get().is_some();
+    let thread = warden.thread.load(Ordering::Relaxed);
+    let facts = (name, call.doing.name(), call.age.as_secs_f64(), thread, enforces);
+    if !ask.bind(py).call1(facts)?.is_truthy()? {
+        warden.is_spared.store(true, Ordering::Release);
+    } else if enforces && call.doing != Doing::Machine {
+        warden.break_off(py, pulse, seen)?;
+    }
+    Ok(())
+}
+
+/// Watch the handlers of a run while it runs: calls longer than ``slow_ns`` are counted, those longer than ``deadline_ns``
+/// (``last_deadline_ns`` once the run is to stop) are stuck. ``ask(strategy, handler, seconds, thread, enforced)`` is told
+/// of these, on a thread of its own, and says whether they may be broken.
+#[pyfunction]
+fn watch_handlers(
+    dispatcher: &Dispatcher,
+    slow_ns: u64,
+    deadline_ns: u64,
+    last_deadline_ns: u64,
+    ask: Py<PyAny>,
+) -> PyResult<()> {
+    let time = |name: &str, ns: u64| {
+        let sound = (1_000_000..=MAX_NS).contains(&ns).then(|| Duration::from_nanos(ns));
+        sound.ok_or_else(|| PyValueError::new_err(format!("{name} is {ns}: expected 1_000_000 to {MAX_NS}")))
+    };
+    let settings = WatchSettings {
+        slow: time("slow_ns", slow_ns)?,
+        deadline: time("deadline_ns", deadline_ns)?,
+        last_deadline: time("last_deadline_ns", last_deadline_ns)?,
+    };
+    let warden = &dispatcher.warden;
+    *warden.settings.lock().unwrap_or_else(PoisonError::into_inner) = Some(settings);
+    *warden.ask.lock().unwrap_or_else(PoisonError::into_inner) = Some(ask);
+    Ok(())
+}
+
+/// Calls that took too long: one dict a handler, with ``strategy`` (its name, ``None`` for a command that concerns none),
+/// ``handler``, ``slow``, ``slowest_ns`` and ``stuck``. Any thread.
+#[pyfunction]
+fn handler_overruns<'py>(py: Python<'py>, dispatcher: &Dispatcher) -> PyResult<Bound<'py, PyList>> {
+    let rows = PyList::empty(py);
+    let names = dispatcher.inside.get(py).names.borrow();
+    let overruns = dispatcher.warden.overruns.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    for ((strategy, handler), seen) in overruns {
+        let row = PyDict::new(py);
+        row.set_item("strategy", if strategy == NO_STRATEGY { None } else { names.get(strategy as usize) })?;
+        row.set_item("handler", handler)?;
+        row.set_item("slow", seen.slow)?;
+        row.set_item("slowest_ns", seen.slowest_ns)?;
+        row.set_item("stuck", seen.stuck)?;
+        rows.append(row)?;
+    }
+    Ok(rows)
+}
+
+/// Adds the functions to the module.
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(watch_handlers, m)?)?;
+    m.add_function(wrap_pyfunction!(handler_overruns, m)?)
+}
