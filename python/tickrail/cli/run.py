@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tickrail.cli.ending import FILE, End
 from tickrail.cli.failures import FAILED, INTERRUPTED, OK
 from tickrail.cli.options import configuration_options, json_option, traceback_option
 from tickrail.cli.progress import progress_bar
@@ -58,7 +59,8 @@ def run(**options: Any) -> int:
     deadline_s = options.pop("shutdown_s")
     socket, watchdog_us = os.environ.get("NOTIFY_SOCKET"), os.environ.get("WATCHDOG_USEC")
     with Shutdown(deadline_s=deadline_s, notify=socket, watchdog_us=watchdog_us) as shutdown:
-        return shutdown.exit_code(_run(shutdown, **options))
+        code, abandoned = _run(shutdown, **options)
+        return shutdown.exit_code(code, abandoned=abandoned)
 
 
 def _run(
@@ -72,7 +74,8 @@ def _run(
     no_progress: bool,
     control: bool | None,
     as_json: bool,
-) -> int:
+) -> tuple[int, bool]:
+    """The exit code that the run means, and whether something had to be abandoned."""
     from tickrail.config import load_config
 
     loaded = load_config(env, root=config_root, secrets_dir=secrets_dir, overrides=overrides)
@@ -80,7 +83,9 @@ def _run(
     _require_writable(out if out is not None else run_dir, empty=out is not None)
     from tickrail.orchestration.bootstrapper import RuntimeBootstrapper  # late: a wrong configuration is said sooner
 
-    with RuntimeBootstrapper.of(loaded).bootstrap() as runtime:
+    home = out.parent if out is not None else run_dir
+    end = End(shutdown, home / f"{env}-{os.getpid()}.{FILE}", as_json=as_json)
+    with ExitStack() as closed, RuntimeBootstrapper.of(loaded).bootstrap() as runtime:
         served = _control(runtime, run_dir, env, wanted=env != "backtest" if control is None else control)
         shutdown.attach(runtime.dispatcher)
         with served, progress_bar(env, wanted=not no_progress) as progress:
@@ -88,19 +93,31 @@ def _run(
                 result = runtime.run(progress=progress, started=shutdown.ready)
             except RunFailed as error:
                 raise _kept(error, out, run_dir, env) from None
-        shutdown.phase("the result is written")
         if signal.SIGINT in shutdown.signals:
             result = replace(result, status="interrupted")
         # before finalisers of services, which may raise: the result is what the user waited for
-        folder = _write(result, out, run_dir, env)
-        shutdown.phase("services are closed")
-    if as_json:
-        click.echo(json.dumps({**result.to_dict(), "folder": str(folder)}))
-    else:
-        click.echo(f"{result.summary()}\nresult: {_shown(folder)}")
+        with end.step("result", "the result is written"):
+            folder = _write(result, out, run_dir, env)
+        commands = dict(runtime.dispatcher.dead_letter_counts)
+        # Said even where finalisers raise, and once they are done.
+        closed.callback(lambda: _say(end, result, commands, folder, as_json=as_json))
+        closed.enter_context(end.step("services", "services are closed", into=folder))
+    abandoned = bool(result.stats.get("ending", {}).get("abandoned"))
     if result.status == "interrupted" and not left_by_exit(result):
-        return INTERRUPTED
-    return OK if result.ok else FAILED
+        return INTERRUPTED, abandoned
+    return OK if result.ok else FAILED, abandoned
+
+
+def _say(end: End, result: Result, commands: dict[str, int], folder: Path, *, as_json: bool) -> None:
+    report = end.report(result, commands)
+    if report is not None:
+        end.write(report)
+    if as_json:
+        more = {} if report is None else {"shutdown": report.to_dict()}
+        click.echo(json.dumps({**result.to_dict(), "folder": str(folder), **more}))
+    else:
+        lines = [] if report is None else report.lines()
+        click.echo("\n".join([result.summary(), *lines, f"result: {_shown(folder)}"]))
 
 
 def _control(runtime: Runtime, run_dir: Path, env: str, *, wanted: bool) -> AbstractContextManager[object]:

@@ -17,7 +17,7 @@ __all__ = ["decision_digest", "decision_part"]
 SETTINGS_WITHOUT_EFFECT: Final = {
     *("run_dir", "exclusive", "slice_ticks", "always_fresh", "sample_every", "state_dir", "log"),
     *("checks", "adapter_prefixes", "phase_deadline_ns", "hook_deadline_ns", "spawn_timeout_s"),
-    *("slow_handler_ns", "handler_deadline_ns"),
+    *("slow_handler_ns", "handler_deadline_ns", "drain_deadline_ns", "orders_deadline_ns"),
 }
 WITH_SECRETS: Final = ("feeds", "venues", "strategies")
 #: Keys that always enter; what else such a table may hold enters where it says something: a key that a release adds

@@ -73,6 +73,8 @@ class RuntimeSettings(_Table):
         spawn_timeout_s: How long a simulation waits for one coroutine of a strategy before that is FAILED.
         slow_handler_ns: How long a call of a handler may take before it is counted as slow.
         handler_deadline_ns: How long before it is stuck: reported, and broken off under ``tickrail run``.
+        drain_deadline_ns: How long what was published may take to reach the strategies of a live run that stops.
+        orders_deadline_ns: How long such a run waits for the answers to its orders.
         state_dir: Folder of the states of strategies; without one they live as long as the process.
         log: Whether log records go to standard error, as ``text`` or ``json``.
         exclusive: Refuse to start while another run, of whatever build or configuration, holds ``run_dir``.
@@ -93,6 +95,8 @@ class RuntimeSettings(_Table):
     spawn_timeout_s: Annotated[float, Field(gt=0.0, le=MAX_WAIT_S)] = 60.0
     slow_handler_ns: Annotated[int, Field(ge=1_000_000, le=DAY_NS)] = 100_000_000
     handler_deadline_ns: Annotated[int, Field(ge=1_000_000, le=DAY_NS)] = 10_000_000_000
+    drain_deadline_ns: Annotated[int, Field(ge=0, le=DAY_NS)] = 2_000_000_000
+    orders_deadline_ns: Annotated[int, Field(ge=0, le=DAY_NS)] = 10_000_000_000
     state_dir: PathText | None = None
     log: Literal["none", "text", "json"] = "none"
     exclusive: bool = False
@@ -233,6 +237,8 @@ class StrategyConfig(_Table):
         restart_window_ns: The time over which restarts are counted.
         restart_backoff_ns: How long the first restart waits; each further one twice as long.
         restart_max_backoff_ns: Longest wait.
+        orders_at_stop: What becomes of its open orders when a live run stops.
+        positions_at_stop: What becomes of its positions then.
     """
 
     class_: Annotated[ClassPath, Field(alias="class")]
@@ -252,6 +258,8 @@ class StrategyConfig(_Table):
     restart_window_ns: Annotated[int, Field(ge=1, le=INT64_MAX)] = 60_000_000_000
     restart_backoff_ns: Annotated[int, Field(ge=0, le=INT64_MAX)] = 1_000_000_000
     restart_max_backoff_ns: Annotated[int, Field(ge=0, le=INT64_MAX)] = 60_000_000_000
+    orders_at_stop: Literal["cancel", "leave"] = "cancel"
+    positions_at_stop: Literal["keep", "close"] = "keep"
 
 
 class LimitConfig(_Table):

@@ -20,6 +20,7 @@ from tickrail.config import LoadedConfig, StrategyConfig
 from tickrail.config.models import FeedConfig
 from tickrail.config.origins import format_path
 from tickrail.config.presence import presence_problems
+from tickrail.domain.ending import Ending, EndLimits
 from tickrail.domain.instruments import merge_tables
 from tickrail.domain.near import near_miss
 from tickrail.domain.supervision import HandlerLimits, Supervision
@@ -383,6 +384,7 @@ class Assembly:
             venues=terms_of(self._venues_made),
             io=self.io,
             spawn_timeout_s=runtime.spawn_timeout_s,
+            end_limits=EndLimits(drain_ns=runtime.drain_deadline_ns, orders_ns=runtime.orders_deadline_ns),
             handler_limits=HandlerLimits(slow_ns=runtime.slow_handler_ns, deadline_ns=runtime.handler_deadline_ns),
         )
         for name, array in parts.arrays.items():
@@ -407,6 +409,7 @@ class Assembly:
                 max_lag_ns=settings.max_lag_ns,
                 when_lagging=settings.when_lagging,
                 supervision=_supervision(settings),
+                ending=Ending(orders=settings.orders_at_stop, positions=settings.positions_at_stop),
             )
             self._try(("strategies", name, "class"), register)
         self._refuse()

@@ -37,6 +37,7 @@ class Outcome:
         restarts: How often supervision has restarted each strategy.
         stopped_by: The strategy whose failure has stopped the run.
         changes: Every step of every life.
+        ending: The steps of its end, and what was abandoned.
     """
 
     native: Dispatcher
@@ -48,6 +49,7 @@ class Outcome:
     restarts: Mapping[str, int]
     stopped_by: str | None
     changes: tuple[StateChange, ...]
+    ending: tuple[Sequence[Mapping[str, Any]], Sequence[str]]
 
     def result(
         self,
@@ -61,7 +63,7 @@ class Outcome:
         """What it leaves behind."""
         native = self.native
         errors = tuple(self._explained(_error(row)) for row in native.errors())
-        orders, fills, stats = native.orders(), native.fills(), {**native.stats(), **self._more_stats()}
+        orders, fills, stats = native.orders(), native.fills(), {**native.stats(), **self._more_stats(status)}
         counts = [np.bincount(array["strategy"], minlength=len(self.strategies)) for array in (orders, fills)]
         rows = enumerate(native.strategies())
         return Result(
@@ -83,7 +85,7 @@ class Outcome:
             configuration_digest=configuration_digest,
         )
 
-    def _more_stats(self) -> dict[str, Any]:
+    def _more_stats(self, status: Status) -> dict[str, Any]:
         """What only some runs have."""
         measured = {
             one.name: {"handler": one.handler.to_dict()} for one in self.stats.strategies if one.handler is not None
@@ -94,9 +96,15 @@ class Outcome:
             "measured": measured,
             "compiled": compiled,
             "overruns": [one.to_dict() for one in self.stats.overruns],
+            "ending": {} if status == "complete" else self._ending(),
             "restarts": {name: count for name, count in self.restarts.items() if count},
         }
         return {name: value for name, value in more.items() if value}
+
+    def _ending(self) -> dict[str, Any]:
+        steps, abandoned = self.ending
+        coroutines = [f"coroutine {name} has not ended" for name in self.abandoned]
+        return {"steps": [dict(step) for step in steps], "abandoned": [*abandoned, *coroutines]}
 
     def _explained(self, error: StrategyError) -> StrategyError:
         compiled, _ = self.compiled.get(error.strategy, (None, 0.0))

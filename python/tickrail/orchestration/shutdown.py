@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
@@ -25,6 +26,7 @@ DEADLINE_S: Final = 25.0
 """From the first signal to the end of the process; Kubernetes kills after 30."""
 HURRY_S: Final = 3.0
 """From the second signal to the end of the process: finalisers still run."""
+DEADLINE_EXCEEDED: Final = 70  # EX_SOFTWARE, as the native watchdog ends a process
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -113,15 +115,33 @@ class Shutdown:
         if self._dog is not None:
             self._dog.set_phase(phase)
 
-    def exit_code(self, code: int) -> int:
+    def set_report(self, facts: str, file: Path, *, to_stdout: bool) -> None:
+        """What is written to ``file`` where the process has to be ended: ``facts`` is a JSON object."""
+        if self._dog is not None:
+            self._dog.set_report(facts, file, to_stdout=to_stdout)
+
+    @property
+    def deadline_s(self) -> float:
+        """How long the shutdown may take."""
+        return self._deadline_s
+
+    @property
+    def stopping_s(self) -> float | None:
+        """Seconds since the first signal; ``None``: none has come."""
+        return None if self._dog is None else self._dog.stopping_s
+
+    def exit_code(self, code: int, *, abandoned: bool = False) -> int:
         """What the process ends with, whose run alone would mean ``code``.
 
-        0 where it was drained after SIGTERM, 130 after SIGINT, 143 where a second signal was needed.
+        0 where it was drained after SIGTERM, 130 after SIGINT, 143 where a second signal was needed, 70 where something
+        had to be abandoned.
         """
         signals = self.signals
-        if len(signals) > 1 or signals[:1] == [signal.SIGINT]:
+        if len(signals) > 1:
             return 128 + signals[0]
-        return code
+        if abandoned:
+            return DEADLINE_EXCEEDED
+        return 128 + signals[0] if signals == [signal.SIGINT] else code
 
 
 def _leave_it_to_the_watchdog(number: int, frame: FrameType | None) -> None:

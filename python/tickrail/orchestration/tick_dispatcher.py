@@ -19,6 +19,9 @@ from tickrail._native import (
     Recording,
     Tick,
     TickArray,
+    end_by,
+    end_within,
+    ending_report,
     handler_overruns,
     meters,
     open_lanes,
@@ -33,6 +36,8 @@ from tickrail._native import (
     supervised,
     watch_handlers,
 )
+from tickrail.domain.ending import BY_DEFAULT as ENDING
+from tickrail.domain.ending import END_LIMITS, Ending, EndLimits
 from tickrail.domain.near import did_you_mean
 from tickrail.domain.supervision import BY_DEFAULT, HANDLER_LIMITS, HandlerLimits, Supervision
 from tickrail.domain.time import TimeLike, parse_ns
@@ -86,6 +91,7 @@ class TickDispatcher:
         io: Where coroutines of ``Strategy.spawn`` run; ``None`` makes a thread of the run's own, which ends with it.
         spawn_timeout_s: How long a simulation waits for one such coroutine before its strategy is FAILED.
         handler_limits: How long handlers may take while it runs.
+        end_limits: How long the end of a live run may take that is to stop.
 
     Attributes:
         instruments: Ids of the run's instruments, in the order of the table.
@@ -111,6 +117,7 @@ class TickDispatcher:
         io: IoThread | None = None,
         spawn_timeout_s: float = SPAWN_TIMEOUT_S,
         handler_limits: HandlerLimits = HANDLER_LIMITS,
+        end_limits: EndLimits = END_LIMITS,
     ) -> None:
         rows = [dict(row) for row in instruments]
         self.instruments: tuple[str, ...] = tuple(str(row["id"]) for row in rows)
@@ -138,6 +145,7 @@ class TickDispatcher:
             spawner=spawner,
         )
         self._native = native
+        end_within(native, **asdict(end_limits))
         watch_handlers(native, **asdict(handler_limits), ask=stuck)
         self.lives = Lives(native.lives, self.strategies)
         native.watch(self.lives.watcher)
@@ -241,6 +249,7 @@ class TickDispatcher:
         max_lag_ns: int = 0,
         when_lagging: WhenLagging = "skip_to_latest",
         supervision: Supervision = BY_DEFAULT,
+        ending: Ending = ENDING,
     ) -> int:
         """Add a strategy; each tick reaches strategies in this order. Returns its number.
 
@@ -257,6 +266,7 @@ class TickDispatcher:
             max_lag_ns: Longest time that the next record may have waited; 0 is no limit.
             when_lagging: ``skip_to_latest``, ``conflate`` or ``fail``; where ticks come from live feeds.
             supervision: What is done about its failures; a restart needs ``renew``.
+            ending: What becomes of its orders and positions when a live run stops.
         """
         self._admit(strategy, name, instruments)
         if max_lag_records and max_lag_ns:
@@ -277,6 +287,8 @@ class TickDispatcher:
             number = self._native.register(strategy, name, instruments=instruments, **edges, keeper=keeper)
         self._native.limit_lag(number, max_records=max_lag_records, max_ns=max_lag_ns, when_lagging=when_lagging)
         supervise(self._native, number, **asdict(supervision))
+        leave, close = ending.orders == "leave", ending.positions == "close"
+        end_by(self._native, number, leave_orders=leave, close_positions=close)
         self.strategies[name] = strategy
         if renew is not None:
             self.lives.watcher.renewable.add(name)
@@ -384,6 +396,11 @@ class TickDispatcher:
             )
         return self._commands
 
+    @property
+    def dead_letter_counts(self) -> Mapping[str, int]:
+        """How many commands came to nothing, by reason."""
+        return {} if self._commands is None else {str(k): n for k, n in self._commands.dead_letter_counts.items()}
+
     def open_control(self, path: Path, run: str, *, trading_file: Path | None = None) -> Control:
         """Serve operators at the socket ``path`` until the answer is closed. Before the run begins.
 
@@ -479,6 +496,7 @@ class TickDispatcher:
             restarts=dict(zip(names, restarts, strict=True)),
             stopped_by=None if stopped_by is None else names[stopped_by],
             changes=self.lives.changes,
+            ending=ending_report(self._native),
         )
         return outcome.result(
             status=status or ENDS.get(self._native.end, "failed"),

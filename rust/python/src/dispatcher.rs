@@ -18,6 +18,7 @@ use tickrail_core::tick::OrderBy;
 
 use crate::array::TickArray;
 use crate::detached;
+use crate::ending::End;
 use crate::errors::hinted;
 use crate::feed::{Birthplace, Ears, LiveFeeds, check_fork, wait_from};
 use crate::forms::compiled::CompiledCode;
@@ -54,6 +55,8 @@ pub struct Dispatcher {
     pub(crate) meters: Arc<Meters>,
     /// What becomes of handlers that do not return.
     pub(crate) warden: Arc<Warden>,
+    /// How a run ends that is to stop.
+    pub(crate) ending: End,
     /// Where the loop answers whoever asks for accounts.
     pub snapshots: Arc<Snapshots>,
     /// In which process it was made.
@@ -186,6 +189,7 @@ impl Inside {
             };
         }
         plan.lag_rules.into_iter().for_each(|(strategy, rule)| core.limit_lag(strategy, rule));
+        plan.endings.into_iter().for_each(|(strategy, ending)| core.end_by(strategy, ending));
         plan.supervision.into_iter().for_each(|(strategy, rule)| core.supervise(strategy, rule));
         plan.commands.equip(&mut core);
         Ok(Phase::Loop(Box::new(core)))
@@ -266,6 +270,7 @@ impl Dispatcher {
             strategies: Vec::new(),
             lag_rules: Vec::new(),
             supervision: Vec::new(),
+            endings: Vec::new(),
             always_fresh,
             sample_every,
             commands: Commands::default(),
@@ -276,6 +281,7 @@ impl Dispatcher {
             snapshots: Arc::clone(&snapshots),
             meters: Arc::default(),
             warden: Arc::default(),
+            ending: End::default(),
             born: Birthplace::here(),
             live,
             inside: GilBound::new(Inside {
@@ -401,7 +407,10 @@ impl Dispatcher {
             }
             loop {
                 if let Some(end) = report::ended(py, core, outcome, &inside.feeds.borrow())? {
-                    core.finish();
+                    match outcome {
+                        Outcome::Stopped | Outcome::Interrupted => self.end_gracefully(py, core)?,
+                        _ => self.finish_in_time(py, core),
+                    }
                     return Ok(end);
                 }
                 self.await_feeds(py, core, outcome);
@@ -542,8 +551,11 @@ impl Dispatcher {
             Err(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => {
                 self.stop.request_stop();
                 inside.drive(py, self, |core| {
-                    core.finish();
-                    Ok("interrupted")
+                    match self.end_gracefully(py, core) {
+                        // Once more, while it was being ended: then at once.
+                        Err(again) if !again.is_instance_of::<PyKeyboardInterrupt>(py) => Err(again),
+                        _ => Ok("interrupted"),
+                    }
                 })
             }
             Err(error) => {

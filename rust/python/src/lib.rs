@@ -14,6 +14,7 @@ mod csv;
 mod data_errors;
 mod detached;
 mod dispatcher;
+mod ending;
 mod errors;
 mod events;
 mod export;
@@ -76,6 +77,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     watchdog::register(m)?;
     stuck::register(m)?;
     supervise::register(m)?;
+    ending::register(m)?;
     lives::register(m)?;
     feed::register(m)?;
     recording::register(m)?;

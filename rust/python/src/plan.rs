@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use tickrail_core::Kind;
-use tickrail_core::dispatch::{BatchEdges, Delivery, Kinds, LagRule, RunSettings, Subscription, Supervision};
+use tickrail_core::dispatch::{BatchEdges, Delivery, Ending, Kinds, LagRule, RunSettings, Subscription, Supervision};
 use tickrail_core::order::{Merge, MergeInput};
 use tickrail_core::replay::{Recording, Replay};
 use tickrail_core::source::Source;
@@ -35,6 +35,8 @@ pub struct Plan {
     pub lag_rules: Vec<(u32, LagRule)>,
     /// What is done about their failures.
     pub supervision: Vec<(u32, Supervision)>,
+    /// What becomes of their orders and positions at the end.
+    pub endings: Vec<(u32, Ending)>,
     /// Whether every tick is a new object.
     pub always_fresh: bool,
     /// Which ticks are measured; 0: none.

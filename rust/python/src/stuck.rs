@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use tickrail_core::command::NO_STRATEGY;
 use tickrail_core::dispatch::{Call, Doing, HandlerWatch, Look, Pulse, WatchSettings, Watcher};
-use tickrail_core::stop::{DEADLINE_EXCEEDED, LastWords};
+use tickrail_core::stop::{DEADLINE_EXCEEDED, LastWords, StopFlag};
 
 use crate::dispatcher::Dispatcher;
 
@@ -43,8 +43,8 @@ pub struct Warden {
     /// Told of a handler that is stuck; says whether to break it.
     ask: Mutex<Option<Py<PyAny>>>,
     overruns: Mutex<BTreeMap<(u32, &'static str), Overruns>>,
-    /// How many calls were broken off.
-    broken: AtomicU64,
+    /// What was broken off while the run was to stop.
+    broken: Mutex<Vec<String>>,
 }
 
 impl Warden {
@@ -77,7 +77,6 @@ impl Warden {
             return Ok(());
         }
         self.is_armed.store(true, Ordering::Relaxed);
-        self.broken.fetch_add(1, Ordering::Relaxed);
         let thread = self.thread.load(Ordering::Relaxed) as std::ffi::c_long;
         // SAFETY: the GIL is held, and the class is a class of exceptions.
         unsafe { ffi::PyThreadState_SetAsyncExc(thread, class.as_ptr()) };
@@ -89,6 +88,11 @@ impl Warden {
         count(overruns.entry((call.strategy, call.doing.name())).or_default());
     }
 
+    /// What was broken off while the run was to stop: the end did not wait for it.
+    pub fn broken_at_the_end(&self) -> Vec<String> {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Watches the handlers of the run of `pulse` on this thread, which dispatches, until the answer is dropped.
     pub fn watch(self: &Arc<Self>, py: Python<'_>, run: &Dispatcher) -> PyResult<Option<HandlerWatch>> {
         let Some(settings) = *self.settings.lock().unwrap_or_else(PoisonError::into_inner) else { return Ok(None) };
@@ -98,6 +102,7 @@ impl Warden {
         let guard = Guard {
             warden: Arc::clone(self),
             pulse: Arc::clone(inside.desk.pulse()),
+            stop: Arc::clone(&run.stop),
             names: inside.names.borrow().clone(),
         };
         let pulse = Arc::clone(inside.desk.pulse());
@@ -117,6 +122,7 @@ pub fn described(names: &[String], strategy: u32, doing: Doing) -> String {
 struct Guard {
     warden: Arc<Warden>,
     pulse: Arc<Pulse>,
+    stop: Arc<StopFlag>,
     names: Vec<String>,
 }
 
@@ -137,10 +143,11 @@ impl Watcher for Guard {
             words.say_with_stacks(&format!("tickrail: {what} for {:.1} s; it is stuck", call.age.as_secs_f64()));
         }
         let (warden, pulse, call) = (Arc::clone(&self.warden), Arc::clone(&self.pulse), *call);
+        let stop = Arc::clone(&self.stop);
         let name = self.names.get(call.strategy as usize).cloned();
         // On a thread of its own: whoever holds the interpreter may never give it up.
         let interrupt = move || {
-            let asked = Python::try_attach(|py| interrupt(py, &warden, &pulse, &call, name.as_deref(), seen));
+            let asked = Python::try_attach(|py| interrupt(py, &warden, (&pulse, &stop), &call, name.as_deref(), seen));
             if let Some(Err(error)) = asked {
                 Python::try_attach(|py| error.write_unraisable(py, None));
             }
@@ -168,7 +175,7 @@ impl Watcher for Guard {
 fn interrupt(
     py: Python<'_>,
     warden: &Warden,
-    pulse: &Pulse,
+    (pulse, stop): (&Pulse, &StopFlag),
     call: &Call,
     name: Option<&str>,
     seen: Look,
@@ -185,6 +192,11 @@ fn interrupt(
         warden.is_spared.store(true, Ordering::Release);
     } else if enforces && call.doing != Doing::Machine {
         warden.break_off(py, pulse, seen)?;
+        if stop.is_set() {
+            let whose = name.map_or_else(String::new, |name| format!("strategy {name}: "));
+            let what = format!("{whose}{} was broken off", call.doing.name());
+            warden.broken.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+        }
     }
     Ok(())
 }

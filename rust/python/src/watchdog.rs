@@ -93,6 +93,12 @@ impl Watchdog {
         self.with(|core| core.signals())
     }
 
+    /// Seconds since the first of them; ``None``: none has come.
+    #[getter]
+    fn stopping_s(&self) -> Option<f64> {
+        self.with(|core| core.stopping_for()).map(|time| time.as_secs_f64())
+    }
+
     /// End the watch; write a zero byte to the other end first.
     fn close(&self, py: Python<'_>) {
         py.detach(|| self.with(Core::close));

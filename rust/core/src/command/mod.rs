@@ -46,6 +46,9 @@ impl CommandKind {
     /// A request that came by the operator's socket; its payload is the text of it.
     pub const OPERATOR: Self = Self(19);
 
+    /// The run is to stop: orders are taken back and positions closed, by each strategy's rule.
+    pub const ENDING: Self = Self(20);
+
     /// The operation that the loop itself carries out, where it is one.
     pub const fn operation(self) -> Option<Operation> {
         match self {

@@ -84,6 +84,11 @@ impl<H: Host> Dispatcher<H> {
             Advance::Ready => self.begin_slice(taken),
             Advance::Pending => Some(self.quiet_turn(taken.now_ns)),
             Advance::End if self.source.cut_at().is_some() => Some(Outcome::Stopped),
+            // A run that is being ended goes on for the answers that it waits for.
+            Advance::End if self.steps.is_ended() => {
+                self.steps.is_drained = true;
+                Some(self.quiet_turn(taken.now_ns))
+            }
             Advance::End => {
                 self.set_time(taken.now_ns);
                 self.tell(Mark::Drained, None);

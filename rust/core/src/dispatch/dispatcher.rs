@@ -271,7 +271,9 @@ impl<H: Host> Dispatcher<H> {
         let slice = self.source.current();
         loop {
             let reach = self.externals.reach(self.steps.inputs).min(self.steps.digest.piece());
-            self.steps.heeds = self.externals.heeds();
+            // Whoever ends the run looks at the time after each tick: a slice of slow handlers would take too long.
+            let reach = if self.steps.is_ended() { reach.min(1) } else { reach };
+            self.steps.heeds = self.externals.heeds(self.steps.halts_on);
             let pass = match self.steps.unstamped() {
                 0 if reach > 0 => self.steps.stamped_step(&slice, &mut self.index),
                 unstamped => {
@@ -287,6 +289,9 @@ impl<H: Host> Dispatcher<H> {
                     self.externals.take(&mut self.steps, &slice, false);
                     if self.steps.halted().is_some() {
                         return Pass::Halted;
+                    }
+                    if self.steps.is_ended() {
+                        return pass;
                     }
                 }
                 pass => return pass,
@@ -413,7 +418,8 @@ impl<H: Host> Dispatcher<H> {
         self.pulled.then(|| self.gap.as_ref().unwrap_or_else(|| &self.source.current().ticks[self.index]))
     }
 
-    pub(super) fn is_finished(&self) -> bool {
+    /// Whether the run was ended.
+    pub fn is_finished(&self) -> bool {
         self.finished
     }
 

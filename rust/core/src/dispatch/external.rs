@@ -158,10 +158,10 @@ impl Externals {
 
     /// What the loop looks at between ticks: commands whose credit is used up wait for ticks, not the other way round.
     #[inline(always)]
-    pub(super) fn heeds(&self) -> u32 {
+    pub(super) fn heeds(&self, halts_on: u32) -> u32 {
         match self {
-            Self::Lanes(inbox) if !inbox.is_spent() => STOP | CONTROL,
-            _ => STOP,
+            Self::Lanes(inbox) if !inbox.is_spent() => halts_on | CONTROL,
+            _ => halts_on,
         }
     }
 
@@ -249,6 +249,10 @@ impl<H: Host> Steps<H> {
             Some(_) | None => Handled::UnknownStrategy,
         };
         let kind = command.kind;
+        if kind == CommandKind::ENDING {
+            self.wind_all(slice);
+            return self.apply_requests();
+        }
         if kind == CommandKind::RESULT && is_known {
             self.live_result(&command);
             return self.apply_requests();

@@ -5,6 +5,7 @@ use super::host::{Fault, Hook, Host, LifeAnswer};
 use super::pulse::Doing;
 use super::request::Request;
 use super::step::{ErrorRecord, Steps};
+use super::winding::Winding;
 use crate::digest::EventKind;
 use crate::lifecycle::{
     Ask, Asked, Cause, Operation, PauseMode, State, StateChange, Ticket, Transition, by_run, by_strategy, transition,
@@ -185,8 +186,13 @@ impl<H: Host> Steps<H> {
     /// Completes the end of a strategy that was waiting for its orders, once they are done.
     #[inline]
     pub(super) fn look_at_end(&mut self, strategy: u32) {
-        if self.subscribers[strategy as usize].pending.is_some() {
+        let subscriber = &self.subscribers[strategy as usize];
+        let is_winding = subscriber.winding != Winding::No;
+        if subscriber.pending.is_some() {
             self.complete_end(strategy);
+        }
+        if is_winding {
+            self.wind_on(strategy);
         }
     }
 
@@ -242,7 +248,7 @@ impl<H: Host> Steps<H> {
         self.host.hook(strategy, hook)
     }
 
-    fn is_alive(&self, strategy: u32) -> bool {
+    pub(super) fn is_alive(&self, strategy: u32) -> bool {
         self.subscribers[strategy as usize].state.takes_updates()
     }
 
@@ -298,7 +304,8 @@ impl<H: Host> Steps<H> {
     pub(super) fn stop_all(&mut self, slice: &Slice<'_>) {
         self.is_ending = true;
         for strategy in (0..self.subscribers.len() as u32).rev() {
-            let is_stopping = self.subscribers[strategy as usize].state.is_stopping();
+            let subscriber = &self.subscribers[strategy as usize];
+            let is_stopping = subscriber.state.is_stopping() && subscriber.winding == Winding::No;
             if self.is_alive(strategy) && !is_stopping {
                 self.next_position();
                 self.flush(slice, strategy);

@@ -35,6 +35,7 @@ mod timers;
 mod told;
 mod until;
 mod watch;
+mod winding;
 
 pub use account::Account;
 pub use arrival::TIMED_SLICE_TICKS;
@@ -55,3 +56,4 @@ pub use supervise::{OnError, Supervision};
 pub use timers::StrategyClock;
 pub use until::Step;
 pub use watch::{Call, HandlerWatch, WatchSettings, Watcher};
+pub use winding::{Ending, Residue};

@@ -178,8 +178,12 @@ pub(super) struct Steps<H: Host> {
     pub(super) keys: Keys,
     pub(super) venue: Box<dyn Venue>,
     pub(super) stop: Arc<StopFlag>,
+    /// Which of its bits halts the loop: a stop, or once the end has begun a hurried one.
+    pub(super) halts_on: u32,
     /// Which of its bits end a stretch of ticks.
     pub(super) heeds: u32,
+    /// Whether all feeds have ended and everything was taken.
+    pub(super) is_drained: bool,
     pub(super) sink: Option<ExternalSink>,
     pub(super) externals_taken: u64,
     /// Slices and moments without one, in a run by arrival.
@@ -243,7 +247,9 @@ impl<H: Host> Steps<H> {
             keys: Keys::of_records(settings.order),
             venue,
             stop,
+            halts_on: STOP,
             heeds: STOP,
+            is_drained: false,
             sink: None,
             externals_taken: 0,
             turns: 0,
@@ -288,10 +294,11 @@ impl<H: Host> Steps<H> {
         if let Some(error) = self.run_error {
             return Some(Outcome::Failed(error));
         }
-        if self.interruption.is_some() {
+        // What has interrupted a run that is being ended already changes nothing.
+        if self.interruption.is_some() && !self.is_ended() {
             return Some(Outcome::Interrupted);
         }
-        self.stop.is_set().then_some(Outcome::Stopped)
+        self.stop.asks(self.halts_on).then_some(Outcome::Stopped)
     }
 
     // ---- ticks -------------------------------------------------------------------------------------------------
@@ -307,7 +314,7 @@ impl<H: Host> Steps<H> {
             }
             // Before anything that comes before the tick: an external input follows the last tick's step at once, so
             // that a replay finds its place again.
-            if self.stop.asks((self.heeds & !STOP) | LIVES) {
+            if self.stop.asks((self.heeds & !self.halts_on) | LIVES) {
                 return Pass::Called;
             }
             if let Some(pass) = self.general_step::<false>(slice, index, tick) {
@@ -333,7 +340,7 @@ impl<H: Host> Steps<H> {
                 return Some(if self.halted().is_some() { Pass::Halted } else { Pass::Reached });
             }
         }
-        if self.stop.is_set() || self.run_error.is_some() || self.interruption.is_some() {
+        if self.halted().is_some() {
             return Some(Pass::Halted);
         }
         if key < self.last_key || tick.instrument as usize >= self.watched.len() {

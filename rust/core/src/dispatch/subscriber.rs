@@ -10,6 +10,7 @@ use super::lag::Lagger;
 use super::lives::Pending;
 use super::request::TimerKey;
 use super::supervise::Supervisor;
+use super::winding::{Ending, Winding};
 use crate::handler::Handler;
 use crate::lifecycle::StateByte;
 use crate::tick::Kind;
@@ -86,6 +87,9 @@ pub(super) struct Subscriber {
     pub absence: Option<Box<Absence>>,
     /// What its end waits for, while it is stopping.
     pub pending: Option<Box<Pending>>,
+    /// What becomes of its orders and positions at the end of the run, and how far that has come.
+    pub ending: Ending,
+    pub winding: Winding,
     /// What becomes of it where it fails.
     pub supervisor: Supervisor,
     /// What it registered for: a restart begins with it again.
@@ -111,6 +115,8 @@ impl Subscriber {
             reach: 1,
             absence: None,
             pending: None,
+            ending: Ending::default(),
+            winding: Winding::No,
             supervisor: Supervisor::default(),
             instruments: subscription.instruments.clone(),
         }

@@ -84,6 +84,7 @@ impl Report {
         if let Some(file) = &self.file {
             // Whoever reads it finds all of it or none.
             let beside = file.with_extension("new");
+            let _ = file.parent().map(std::fs::create_dir_all);
             let _ = std::fs::write(&beside, format!("{text}\n")).and_then(|()| std::fs::rename(&beside, file));
         }
         if self.to_stdout {

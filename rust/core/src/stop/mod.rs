@@ -14,7 +14,7 @@ mod waker;
 mod watchdog;
 
 pub use flag::StopFlag;
-pub(crate) use flag::{CONTROL, LIVES, OTHERS, STOP};
+pub(crate) use flag::{CONTROL, HURRY, LIVES, OTHERS, STOP};
 #[cfg(unix)]
 pub use last_words::LastWords;
 pub use wait::WaitStrategy;

@@ -55,7 +55,8 @@ struct Seen {
     /// Whether the loop is what the process is about: else nobody expects it to go on.
     is_running: bool,
     is_over: bool,
-    /// When the process is ended.
+    /// When the first signal came, and when the process is ended.
+    began: Option<Instant>,
     until: Option<Instant>,
 }
 
@@ -112,6 +113,11 @@ impl Watchdog {
     /// The signals that have come, in their order.
     pub fn signals(&self) -> Vec<i32> {
         self.seen(|seen| seen.signals.clone())
+    }
+
+    /// How long ago the first of them came.
+    pub fn stopping_for(&self) -> Option<Duration> {
+        self.seen(|seen| seen.began.map(|began| began.elapsed()))
     }
 
     /// Tells a service supervisor, if there is one.
@@ -182,6 +188,7 @@ fn take(seen: &mut Seen, signal: i32, settings: &WatchdogSettings, words: &LastW
                 target.waker.wake();
             }
             notify(settings.notify.as_deref(), "STOPPING=1");
+            seen.began = Some(now());
             seen.until = Some(now() + settings.deadline);
         }
         2 => {

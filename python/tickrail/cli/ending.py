@@ -1,0 +1,75 @@
+"""The end of ``tickrail run``: its steps with their times, what is reported of them, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tickrail.report.result import Result
+from tickrail.report.shutdown import EndStep, ShutdownReport
+
+if TYPE_CHECKING:
+    from tickrail.orchestration.shutdown import Shutdown
+
+__all__ = ["FILE", "End"]
+
+FILE: Final = "shutdown.json"
+LATER: Final = ("drain", "orders", "on_stop", "result", "services")
+"""The steps of an end, in order: what is abandoned where it is given up."""
+
+
+class End:
+    """Notes how the process ends.
+
+    Args:
+        shutdown: Bounds it.
+        file: Where is written what a process that has to be ended leaves undone, until there is a result folder.
+        as_json: Whether that goes to stdout too.
+    """
+
+    def __init__(self, shutdown: Shutdown, file: Path, *, as_json: bool) -> None:
+        self._shutdown = shutdown
+        self._file = file
+        self._as_json = as_json
+        self._steps: list[EndStep] = []
+        self._told = 0.0
+        self.plan(LATER)
+
+    def plan(self, later: tuple[str, ...]) -> None:
+        """Say what is still to be done, in case that the process has to be ended."""
+        steps = [step.to_dict() for step in self._steps]
+        facts = {"deadline_s": self._shutdown.deadline_s, "steps": steps, "abandoned": list(later)}
+        self._shutdown.set_report(json.dumps(facts), self._file, to_stdout=self._as_json)
+
+    @contextmanager
+    def step(self, name: str, phase: str, *, into: Path | None = None) -> Iterator[None]:
+        """One step beyond the loop's own; ``into`` is where the report goes from now on."""
+        if into is not None:
+            self._file = into / FILE
+        self._shutdown.phase(phase)
+        self.plan(LATER[LATER.index(name) :])
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._steps.append(EndStep(name=name, took_s=time.perf_counter() - began))
+
+    def report(self, result: Result, commands: dict[str, int]) -> ShutdownReport | None:
+        """How it went; ``None`` where the run came to its end by itself."""
+        if result.status == "complete":
+            return None
+        report = ShutdownReport.of(
+            result, signals=self._shutdown.signals, deadline_s=self._shutdown.deadline_s, commands=commands
+        )
+        steps = (*report.steps, *self._steps)
+        took_s = self._shutdown.stopping_s or sum(step.took_s for step in steps)
+        return replace(report, steps=steps, took_s=took_s)
+
+    def write(self, report: ShutdownReport) -> None:
+        """Write it beside the result."""
+        self._file.write_text(json.dumps(report.to_dict(), indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,41 @@
+"""How a live run ends that is to stop: what becomes of orders and positions, and how long each step may take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+__all__ = ["BY_DEFAULT", "END_LIMITS", "EndLimits", "Ending", "Orders", "Positions"]
+
+Orders: TypeAlias = Literal["cancel", "leave"]
+Positions: TypeAlias = Literal["keep", "close"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """What becomes of a strategy's orders and positions when a live run stops, before its ``on_stop``.
+
+    Attributes:
+        orders: ``cancel``: open ones are taken back, and their ends awaited; ``leave``: they stay where they are.
+        positions: ``keep``, or ``close``: brought to zero once no order is on its way, and the fills awaited.
+    """
+
+    orders: Orders = "cancel"
+    positions: Positions = "keep"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndLimits:
+    """How long the steps of the end may take, wall time; what is not done by then is told as abandoned.
+
+    Attributes:
+        drain_ns: For what was published to reach the strategies.
+        orders_ns: For the answers to orders.
+    """
+
+    drain_ns: int = 2_000_000_000
+    orders_ns: int = 10_000_000_000
+
+
+BY_DEFAULT: Final = Ending()
+END_LIMITS: Final = EndLimits()

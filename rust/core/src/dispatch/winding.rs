@@ -1,0 +1,195 @@
+//! The end of a live run that is to stop: orders are taken back and positions closed before `on_stop`, as far as each
+//! strategy's rule goes, while the loop goes on for the answers.
+//!
+//! Whoever drives the loop has the deadlines; here is what happens, and it is an input of its own, so that a replay of the
+//! recorded inputs does the same.
+
+use super::dispatcher::Dispatcher;
+use super::host::Host;
+use super::step::Steps;
+use crate::command::{Command, CommandKind, Lane, NO_STRATEGY};
+use crate::source::Slice;
+use crate::stop::HURRY;
+use crate::venue::{Order, OrderKey};
+
+/// What becomes of a strategy's orders and positions when the run is stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ending {
+    /// Open orders stay where they are, instead of being taken back.
+    pub leaves_orders: bool,
+    /// Positions are brought to zero, instead of being kept.
+    pub closes_positions: bool,
+}
+
+/// How far a strategy's end has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Winding {
+    /// It has not begun.
+    #[default]
+    No,
+    /// Its orders are being taken back.
+    Orders,
+    /// Its positions are being closed, or nothing is left to do.
+    Closing,
+}
+
+/// What the end of a run has not come to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Residue {
+    /// An order that was to be taken back, or to close a position, is still open.
+    Order {
+        /// Which.
+        order: OrderKey,
+        /// In which instrument.
+        instrument: u32,
+    },
+    /// A position that was to be closed.
+    Position {
+        /// Whose.
+        strategy: u32,
+        /// In which instrument.
+        instrument: u32,
+        /// How much is left.
+        net: f64,
+    },
+}
+
+impl<H: Host> Dispatcher<H> {
+    /// Gives a strategy a rule for the end of the run, before it begins.
+    pub fn end_by(&mut self, strategy: u32, ending: Ending) {
+        self.steps.subscribers[strategy as usize].ending = ending;
+    }
+
+    /// From now on a stop that was asked for lets the loop go on, and only a hurried one halts it; so does what interrupted a
+    /// handler.
+    pub fn begin_ending(&mut self) {
+        self.complete_pull();
+        self.steps.halts_on = HURRY;
+        self.steps.heeds = self.externals.heeds(HURRY);
+    }
+
+    /// Whether positions are to be closed, which at a simulated venue takes ticks.
+    pub fn has_positions_to_close(&self) -> bool {
+        (0..self.steps.subscribers.len() as u32).any(|strategy| self.steps.has_to_close(strategy))
+    }
+
+    /// Whether all feeds have ended and everything was taken.
+    pub fn is_drained(&self) -> bool {
+        self.steps.is_drained
+    }
+
+    /// Takes orders back and closes positions by the strategies' rules, where there are any: no strategy gets ticks or timers
+    /// from now on, and its orders may only reduce.
+    pub fn wind_down(&mut self) {
+        if self.steps.halted().is_none() && self.steps.has_to_wind() {
+            let command = Command::new(CommandKind::ENDING, NO_STRATEGY, []);
+            self.steps.external_step(&self.source.current(), Lane::Control, command);
+        }
+    }
+
+    /// Whether answers are awaited that end an order or a position.
+    pub fn is_awaiting(&self) -> bool {
+        // What is known and was not told yet is awaited too: `on_stop` comes after it.
+        !self.steps.updates.is_empty()
+            || (0..self.steps.subscribers.len() as u32).any(|strategy| self.steps.is_awaited(strategy))
+    }
+
+    /// What was to be done with orders and positions and is not, as things stand.
+    pub fn residue(&self) -> Vec<Residue> {
+        let desk = &self.steps.desk;
+        let ending = |strategy: u32| self.steps.subscribers[strategy as usize].ending;
+        let is_left = |order: &&Order| !order.status.is_final() && !ending(order.key.strategy).leaves_orders;
+        let mut residue: Vec<Residue> = desk.with_orders(|book| {
+            let open = book.all().iter().filter(is_left);
+            open.map(|order| Residue::Order { order: order.key, instrument: order.instrument }).collect()
+        });
+        for strategy in (0..desk.strategy_count()).filter(|&strategy| ending(strategy).closes_positions) {
+            for instrument in 0..desk.instruments().len() as u32 {
+                let net = desk.with_portfolio(|portfolio| portfolio.position(strategy, instrument).net);
+                if net != 0.0 {
+                    residue.push(Residue::Position { strategy, instrument, net });
+                }
+            }
+        }
+        residue
+    }
+}
+
+impl<H: Host> Steps<H> {
+    /// Whether the run is being ended, and goes on for what it waits for.
+    pub(super) fn is_ended(&self) -> bool {
+        self.halts_on == HURRY
+    }
+
+    fn open_count(&self, strategy: u32) -> u32 {
+        self.desk.book.borrow().open_count(strategy)
+    }
+
+    fn has_to_close(&self, strategy: u32) -> bool {
+        let portfolio = self.desk.portfolio.borrow();
+        let is_held = |instrument: u32| {
+            let position = portfolio.position(strategy, instrument);
+            position.net != 0.0 || position.in_flight != 0.0
+        };
+        self.subscribers[strategy as usize].ending.closes_positions
+            && (0..self.desk.instruments().len() as u32).any(is_held)
+    }
+
+    fn has_to_wind(&self) -> bool {
+        (0..self.subscribers.len() as u32).any(|strategy| {
+            let leaves = self.subscribers[strategy as usize].ending.leaves_orders;
+            !leaves && self.open_count(strategy) > 0 || self.has_to_close(strategy)
+        })
+    }
+
+    fn is_awaited(&self, strategy: u32) -> bool {
+        let subscriber = &self.subscribers[strategy as usize];
+        match (subscriber.winding, subscriber.ending.leaves_orders) {
+            (Winding::No, _) => false,
+            (_, false) => self.open_count(strategy) > 0,
+            // Which of them closes a position is not told apart from those that stay.
+            (_, true) => self.open_count(strategy) > 0 && self.has_to_close(strategy),
+        }
+    }
+
+    /// All strategies, in the order in which they stop.
+    pub(super) fn wind_all(&mut self, slice: &Slice<'_>) {
+        for strategy in (0..self.subscribers.len() as u32).rev() {
+            self.wind(strategy, slice);
+        }
+    }
+
+    fn wind(&mut self, strategy: u32, slice: &Slice<'_>) {
+        if self.is_alive(strategy) {
+            self.flush(slice, strategy);
+            self.apply_requests();
+        }
+        if self.is_alive(strategy) {
+            self.desk.forget_timers(strategy);
+            self.forget_absence(strategy);
+            self.subscribers[strategy as usize].state.set_stopping();
+        }
+        self.subscribers[strategy as usize].winding = Winding::Orders;
+        if !self.subscribers[strategy as usize].ending.leaves_orders {
+            let is_open = |order: &&Order| order.key.strategy == strategy && !order.status.is_final();
+            let open: Vec<OrderKey> =
+                self.desk.with_orders(|book| book.all().iter().filter(is_open).map(|order| order.key).collect());
+            open.into_iter().for_each(|key| self.cancel_order(key));
+        }
+        self.wind_on(strategy);
+    }
+
+    /// Once no order is on its way any more, what is held is known, and can be closed.
+    pub(super) fn wind_on(&mut self, strategy: u32) {
+        let subscriber = &self.subscribers[strategy as usize];
+        let is_free = subscriber.ending.leaves_orders || self.open_count(strategy) == 0;
+        if subscriber.winding != Winding::Orders || !is_free {
+            return;
+        }
+        self.subscribers[strategy as usize].winding = Winding::Closing;
+        if self.has_to_close(strategy) {
+            // A strategy that has made all the orders it may keeps what it holds, which is told as residue.
+            let _ = self.desk.flatten(Some(strategy), None);
+        }
+    }
+}
