@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,15 @@ from tickrail import testing
 from tickrail._native import TickArray, TickFileWriter
 from tickrail.adapters.backtest.memory import MemoryStateStore, MemoryTelemetry
 from tickrail.adapters.backtest.ticks import TickFileFeed
+from tickrail.adapters.live.published import PublishedFeed
 from tickrail.adapters.live.state_files import FileStateStore
 from tickrail.adapters.observability import logs
-from tickrail.ports import ExecutionPort, MarketDataPort, PortfolioPort
+from tickrail.errors import FeedClosed
+from tickrail.ports import ExecutionPort, LiveFeed, LiveFeedPort, MarketDataPort, PortfolioPort
 from tickrail.testing.conformance import (
     ExecutionSuite,
     FeedSuite,
+    LiveFeedSuite,
     MarketDataSuite,
     PortfolioSuite,
     StateStoreSuite,
@@ -93,6 +97,39 @@ class TestFakeMarketData(MarketDataSuite):
     def push(self, port: MarketDataPort, ticks: TickArray) -> None:
         assert isinstance(port, testing.FakeMarketData)
         port.push(ticks)
+
+
+class TestFakeLiveFeed(LiveFeedSuite):
+    def make(self) -> testing.FakeLiveFeed:
+        return testing.FakeLiveFeed(instruments=("A.SIM",))
+
+    def push(self, port: LiveFeedPort, ticks: TickArray) -> None:
+        assert isinstance(port, testing.FakeLiveFeed)
+        port.push(ticks)
+
+
+class Published(PublishedFeed):
+    """The program that publishes, as the suite sees it."""
+
+    def start(self, feed: LiveFeed) -> None:
+        super().start(feed)
+        self.feed = feed
+        self.publisher = feed.publisher()
+
+    def close(self) -> None:
+        super().close()
+        if hasattr(self, "publisher"):
+            self.publisher.close()
+
+
+class TestPublishedFeed(LiveFeedSuite):
+    def make(self) -> Published:
+        return Published(name="mine", instruments=["A.SIM"], capacity=1_024)
+
+    def push(self, port: LiveFeedPort, ticks: TickArray) -> None:
+        assert isinstance(port, Published)
+        with suppress(FeedClosed):
+            port.publisher.publish(ticks)
 
 
 class TestFakeExecution(ExecutionSuite):

@@ -61,9 +61,31 @@ def test_fakes_keep_their_calls_and_have_the_faults_they_are_told(fakes: Fakes) 
     fakes.telemetry.faults.on("metric", RuntimeError, times=2)
     fakes.telemetry.metric("n")
     assert fakes.telemetry.dropped == 1
-    fakes.market_data.disconnect()
+    fakes.market_data.push(testing.quotes(3))
+    latest = fakes.market_data.latest_tick("EURUSD.SIM")
+    assert latest is not None
+    assert [call.method for call in fakes.market_data.calls] == ["latest_tick"]
+
+
+def test_a_fake_live_feed_publishes_what_is_pushed_and_loses_its_connection_on_request() -> None:
+    feed = testing.FakeLiveFeed()
+    feed.faults.on("start", ConnectivityError("down"))
+    counts = Counts()
+    run = tickrail.open_live(counts, feed.instruments)
     with pytest.raises(ConnectivityError):
-        next(fakes.market_data.stream())
+        feed.start(run.feed("first"))
+    feed.push(testing.quotes(3))  # what is pushed before the start is published after it
+    feed.start(run.feed("second"))
+    assert feed.is_running
+    feed.disconnect()
+    feed.push(testing.quotes(2))
+    feed.end()
+    run.seal()
+    result = run.run()
+    feed.close()
+    assert not feed.is_running
+    assert (counts.count, result.ticks, feed.refused) == (6, 6, [])
+    assert [call.method for call in feed.calls] == ["start", "start", "close"]
 
 
 class Counts(tickrail.Strategy):

@@ -19,7 +19,7 @@ from tickrail.errors import WiringError
 from tickrail.orchestration.guarded_import import IMPORT_TIMEOUT_S, guarded_import, require_allowed
 from tickrail.orchestration.port_check import check_port
 from tickrail.ports.execution import Venue
-from tickrail.ports.market_data import FeedPort, LiveMarketData
+from tickrail.ports.market_data import FeedPort, LiveFeedPort
 
 __all__ = ["GROUP", "Kind", "adapter_names", "make_adapter"]
 
@@ -73,7 +73,7 @@ def make_adapter(
     _check_settings(factory, adapter, {"name": name, **settings})
     made = factory(name=name, **settings)
     # A feed that is started publishes by itself; one that is opened has all there is.
-    port = LiveMarketData if kind == "feed" and hasattr(made, "start") else PORTS[kind]
+    port = LiveFeedPort if kind == "feed" and hasattr(made, "start") else PORTS[kind]
     problems = check_port(made, port)
     if problems:
         raise WiringError(f"adapter '{adapter}' is no {port.__name__}: {'; '.join(problems)}", problems=problems)

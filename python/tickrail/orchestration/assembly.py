@@ -54,7 +54,7 @@ from tickrail.orchestration.strategy_classes import import_strategy
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
 from tickrail.orchestration.trading import costs_at, terms_of
 from tickrail.ports.execution import Venue
-from tickrail.ports.market_data import LiveMarketData
+from tickrail.ports.market_data import LiveFeedPort
 from tickrail.ports.state_store import StateStorePort
 from tickrail.ports.telemetry import TelemetryPort
 from tickrail.strategy.strategy import Strategy, inject, schema
@@ -120,7 +120,7 @@ class Assembly:
         self._wiring: WiringError | None = None
         self._absent: set[str] = set()
         self._opened: frozenset[str] = frozenset()
-        self._live: dict[str, LiveMarketData] = {}
+        self._live: dict[str, LiveFeedPort] = {}
 
     def build(self, modules: Sequence[Provider | str], checks: Sequence[Check | str] = ()) -> Runtime:
         """The runtime, with services in its strategies."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, TypeAlias, TypedDict
 
-from tickrail._native import InstrumentId, OrderUpdate, Recording, SpawnResult, Tick, TickArray, TimerEvent
+from tickrail._native import InstrumentId, MarketData, OrderUpdate, Recording, SpawnResult, Tick, TickArray, TimerEvent
 from tickrail.domain.instruments import merge_tables
 from tickrail.domain.time import TimeLike
 from tickrail.domain.venue_terms import InstrumentTerms, VenueTerms
@@ -214,6 +214,11 @@ class PullRun:
     def now_ns(self) -> int:
         """The clock, int ns UTC."""
         return self._strategy.now_ns
+
+    @property
+    def market_data(self) -> MarketData:
+        """The market as it is known now; it knows what came since this was first asked for."""
+        return self._strategy.market_data
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ from tickrail.errors import FeedError, WiringError
 from tickrail.orchestration.feeds import Feed, FeedSettings
 from tickrail.orchestration.replayed_feed import ReplayedFeed
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
-from tickrail.ports.market_data import LiveMarketData
+from tickrail.ports.market_data import LiveFeedPort
 
 __all__ = ["LiveFeeds"]
 
@@ -25,10 +25,10 @@ class LiveFeeds:
 
     def __init__(
         self,
-        adapters: Mapping[str, LiveMarketData] | None = None,
+        adapters: Mapping[str, LiveFeedPort] | None = None,
         said: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        self.adapters: dict[str, LiveMarketData] = dict(adapters or {})
+        self.adapters: dict[str, LiveFeedPort] = dict(adapters or {})
         self.said = dict(said or {})
         self.opened: dict[str, Feed] = {}
 
@@ -78,7 +78,7 @@ class LiveFeeds:
         return self.opened[name]
 
 
-def _rows(adapter: LiveMarketData) -> Iterable[Mapping[str, Any]]:
+def _rows(adapter: LiveFeedPort) -> Iterable[Mapping[str, Any]]:
     if isinstance(adapter, ReplayedFeed):
         return adapter.instrument_table
     return [{"id": str(instrument)} for instrument in adapter.instruments]

@@ -55,6 +55,7 @@ from tickrail.report.accounts import Accounts
 from tickrail.report.result import Result, Status
 from tickrail.report.stats import Overrun, RuntimeStats
 from tickrail.strategy.compiled.form import is_compiled
+from tickrail.strategy.mentions import mentions
 from tickrail.strategy.strategy import Strategy, check_ready, parameters_of
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ Progress: TypeAlias = Callable[[int, int | None], object]
 WhenLagging: TypeAlias = Literal["skip_to_latest", "conflate", "fail"]
 Step: TypeAlias = Literal["tick", "timer", "order_update", "venue", "result", "command"]
 DigestMode: TypeAlias = Literal["events", "full"]
+MARKET: Final = "market_data"  # a class that names it wants the market noted from the first tick on
 ENDS: dict[str | None, Status] = {"end": "complete", "stopped": "stopped", "interrupted": "interrupted"}
 TICK_HANDLERS: Final = ("on_tick", "on_quote", "on_trade", "on_bar", "on_gap", "on_stale", "ticks")
 #: How long a look at the accounts waits for the loop to come to the end of its slice.
@@ -534,6 +536,8 @@ class TickDispatcher:
         if name in self.strategies:
             raise ParameterError(f"two strategies have the name '{name}'", strategy=name)
         check_ready(strategy)
+        if mentions(type(strategy), MARKET, below=Strategy):
+            self._native.watch_market()
         for wanted in instruments or ():
             if str(wanted) not in self.instruments:
                 near = did_you_mean(str(wanted), self.instruments)

@@ -6,7 +6,7 @@ suites of ``tickrail.testing.conformance`` hold adapters to that.
 
 from tickrail.ports.clock import Clock
 from tickrail.ports.execution import AsyncExecutionPort, Execution, ExecutionPort, Venue
-from tickrail.ports.market_data import FeedPort, LiveMarketData, MarketDataPort, MarketView
+from tickrail.ports.market_data import FeedPort, LiveFeed, LiveFeedPort, MarketDataPort
 from tickrail.ports.portfolio import Portfolio, PortfolioPort
 from tickrail.ports.state_store import StateStorePort
 from tickrail.ports.telemetry import TelemetryPort
@@ -20,9 +20,9 @@ __all__ = [
     "Execution",
     "ExecutionPort",
     "FeedPort",
-    "LiveMarketData",
+    "LiveFeed",
+    "LiveFeedPort",
     "MarketDataPort",
-    "MarketView",
     "Portfolio",
     "PortfolioPort",
     "StateStorePort",

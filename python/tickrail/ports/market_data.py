@@ -1,8 +1,8 @@
-"""Where ticks come from, and what is known of them."""
+"""Where ticks come from (``FeedPort``, ``LiveFeedPort``), and what strategies know of them (``MarketDataPort``)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tickrail._native import InstrumentId, PublisherCore, Tick, TickArray
 
-__all__ = ["FeedPort", "LiveFeed", "LiveMarketData", "MarketDataPort", "MarketView"]
+__all__ = ["FeedPort", "LiveFeed", "LiveFeedPort", "MarketDataPort"]
 
 
 @runtime_checkable
@@ -34,42 +34,6 @@ class FeedPort(Protocol):
 
 
 @runtime_checkable
-class MarketView(Protocol):
-    """What the market is known to be: ``self.market_data`` of a strategy.
-
-    Time: nothing later than the present step is ever shown. What was seen before the first use is not known: use it in
-    ``on_start``.
-
-    Errors: ``DataError`` for an instrument that is not there.
-    """
-
-    @property
-    def instruments(self) -> Sequence[str]:
-        """Ids, in the order of the table."""
-        ...
-
-    def instrument(self, instrument: InstrumentId | str) -> Mapping[str, Any]:
-        """Facts: ``id``, ``currency``, ``price_increment``, ``bar_duration_ns``, ``negative_prices``."""
-        ...
-
-    def latest_tick(self, instrument: InstrumentId | str) -> Tick | None:
-        """The last record of any kind; ``None`` before the first."""
-        ...
-
-    def latest_bar(self, instrument: InstrumentId | str) -> Tick | None:
-        """The last bar; ``None`` before the first."""
-        ...
-
-    def history(self, instrument: InstrumentId | str, count: int) -> npt.NDArray[np.void]:
-        """The last ``count`` records or as many as there are, oldest first, as a structured array of its own."""
-        ...
-
-    def subscribe(self, instrument: InstrumentId | str) -> None:
-        """Receive the ticks of ``instrument`` from the next step on."""
-        ...
-
-
-@runtime_checkable
 class LiveFeed(Protocol):
     """What a live adapter publishes into. Any thread."""
 
@@ -83,51 +47,97 @@ class LiveFeed(Protocol):
 
 
 @runtime_checkable
-class MarketDataPort(MarketView, Protocol):
-    """A source of live market data: what an adapter of a venue or a vendor offers.
+class LiveFeedPort(Protocol):
+    """A feed of live ticks. An adapter is constructed with ``name`` and the keys of its table as keywords.
 
-    Order: records of one instrument come in the order of the source; ``ts_event`` may go back between instruments.
+    It pushes: records go into the feed that ``start`` is given, one by one, in arrays or from coroutines, and the loop
+    takes them by arrival. Nothing is pulled out of it, as an iterator would cost an object and a wake-up a record, and
+    could not say what happens when strategies are slower: that is the feed's declared policy.
 
-    Errors: ``ConnectivityError`` while there is no connection; a stream that loses it raises it and is over, and a
-    new one begins with a GAP record where records may be missing.
+    Order: records of one publisher reach strategies in the order published; between publishers by arrival.
 
-    Time: ``ts_init`` is stamped by the adapter when it has the record.
+    Errors: a connection that is lost is no error of the port. It connects again by itself and says so by
+    ``publisher.reconnected()``, which makes a GAP record for each instrument. ``start`` may raise
+    ``ConnectivityError``, and then the run does not begin.
 
-    Threads: ``stream`` is consumed on one thread; the others may be called from any thread while it is.
-    """
-
-    def stream(self) -> Iterator[Tick]:
-        """The records of all that is subscribed to; waits for the next, and ends when the port is closed."""
-        ...
-
-    def unsubscribe(self, instrument: InstrumentId | str) -> None:
-        """Be spared the ticks of ``instrument``."""
-        ...
-
-    def close(self) -> None:
-        """End the stream and let go of the connection. Idempotent, any thread."""
-        ...
-
-
-@runtime_checkable
-class LiveMarketData(Protocol):
-    """A source of live ticks. An adapter is constructed with ``name`` and the keys of its table as keywords.
-
-    Attributes:
-        instruments: Ids of what it brings; they join the run's table.
-        settings: How its feed is opened: ``policy``, ``capacity`` and what else ``TickDispatcher.live_feed`` takes.
+    Time: ``ts_event`` is the source's; ``ts_init`` is stamped on publication.
 
     Threads: ``start`` and ``close`` are called from the thread that runs and closes; it publishes from threads of its
     own, each with a publisher of its own, and ends them when a call raises ``FeedClosed``.
     """
 
-    instruments: Sequence[str]
-    settings: Mapping[str, Any]
+    @property
+    def instruments(self) -> Sequence[str]:
+        """Ids of what it brings; they join the run's table."""
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """How its feed is opened: ``policy``, ``capacity`` and what else ``TickDispatcher.live_feed`` takes."""
+        ...
 
     def start(self, feed: LiveFeed) -> None:
-        """Begin to publish into ``feed``, and return at once; called when the run begins."""
+        """Begin to publish into ``feed``, and return at once; called once, when the run begins."""
         ...
 
     def close(self) -> None:
-        """End every thread and connection that ``start`` began; idempotent."""
+        """End every thread and connection that ``start`` began; idempotent, and good without a ``start``."""
+        ...
+
+
+@runtime_checkable
+class MarketDataPort(Protocol):
+    """What the market is known to be: ``self.market_data`` of a strategy, in a backtest, in paper and live.
+
+    The stream itself is what the handlers of a strategy receive; this is for looking at more than the tick at hand.
+
+    Time: as of the present step, whose tick is the latest; nothing that the loop has not taken is ever shown, so there
+    is no look-ahead. GAP and STALE records tell of a feed and are none of the market's. A strategy whose class names
+    ``market_data`` in one of its methods knows the market from the run's first tick on; elsewhere it knows what came
+    since the first use.
+
+    Order: ``history`` is in the order in which the loop took the records.
+
+    Errors: ``DataError`` for an instrument that is not there, and for more history than is kept.
+
+    Threads: dispatch thread only; elsewhere the calls raise ``WrongThread``.
+    """
+
+    @property
+    def instruments(self) -> Sequence[str]:
+        """Ids of all instruments of the run, in the order of its table, subscribed to or not."""
+        ...
+
+    def instrument(self, instrument: InstrumentId | str) -> Mapping[str, Any]:
+        """Facts, read-only.
+
+        ``id``, ``currency``, ``price_increment``, ``bar_duration_ns``, ``negative_prices``, ``size_increment``,
+        ``min_quantity``, ``max_quantity``, ``multiplier``; an adapter may know more.
+        """
+        ...
+
+    def latest_tick(self, instrument: InstrumentId | str) -> Tick | None:
+        """The last record; ``None`` before the first."""
+        ...
+
+    def latest_bar(self, instrument: InstrumentId | str) -> Tick | None:
+        """The last bar, however many other records came since; ``None`` before the first."""
+        ...
+
+    def history(self, instrument: InstrumentId | str, count: int, *, kind: str | None = None) -> npt.NDArray[np.void]:
+        """The last ``count`` records or as many as there are, oldest first: a structured array, safe to keep.
+
+        What comes later does not show in it; it may be read-only.
+
+        With ``kind`` (``quote``, ``trade``, ``bar``, ``custom``) only records of that kind, under the names of their
+        fields.
+        """
+        ...
+
+    def subscribe(self, instrument: InstrumentId | str) -> None:
+        """Receive the ticks of ``instrument`` from the next step on."""
+        ...
+
+    def unsubscribe(self, instrument: InstrumentId | str) -> None:
+        """Be spared the ticks of ``instrument`` from the next step on; what is known of it goes on."""
         ...

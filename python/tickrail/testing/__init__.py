@@ -17,7 +17,7 @@ if typing.TYPE_CHECKING:
     from tickrail.testing.boot import boot, write_config
     from tickrail.testing.execution import FakeAsyncExecution, FakeExecution, FakeVenue
     from tickrail.testing.fakes import Call, Fake, Faults
-    from tickrail.testing.market_data import FakeMarketData
+    from tickrail.testing.market_data import FakeLiveFeed, FakeMarketData
     from tickrail.testing.portfolio import FakePortfolio
     from tickrail.testing.state import FakeStateStore
     from tickrail.testing.telemetry import FakeTelemetry
@@ -28,6 +28,7 @@ __all__ = [
     "Fake",
     "FakeAsyncExecution",
     "FakeExecution",
+    "FakeLiveFeed",
     "FakeMarketData",
     "FakePortfolio",
     "FakeStateStore",
@@ -47,7 +48,7 @@ _WHERE = {
     **dict.fromkeys(("FakeAsyncExecution", "FakeExecution", "FakeVenue"), "execution"),
     **dict.fromkeys(("Call", "Fake", "Faults"), "fakes"),
     **dict.fromkeys(("bars", "mixed", "quotes", "trades"), "ticks"),
-    "FakeMarketData": "market_data",
+    **dict.fromkeys(("FakeLiveFeed", "FakeMarketData"), "market_data"),
     "FakePortfolio": "portfolio",
     "FakeStateStore": "state",
     "FakeTelemetry": "telemetry",

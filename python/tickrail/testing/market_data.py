@@ -1,31 +1,37 @@
-"""Market data from nowhere: made ticks, as a recorded feed and as a live stream."""
+"""Market data from nowhere: made ticks as a recorded feed, a view of a market, and a live feed."""
 
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from tickrail._native import InstrumentId, Tick, TickArray
+from tickrail._native import InstrumentId, PublisherCore, Tick, TickArray
 from tickrail.domain.near import did_you_mean
-from tickrail.domain.ticks import TICK_DTYPE
-from tickrail.errors import ConnectivityError, DataError
+from tickrail.domain.ticks import TICK_DTYPE, Kind, SideCode, dtype_of
+from tickrail.errors import DataError, PublishError
+from tickrail.ports.market_data import LiveFeed
 from tickrail.testing.fakes import Fake
 from tickrail.testing.ticks import mixed
 
-__all__ = ["FakeMarketData"]
+__all__ = ["FakeLiveFeed", "FakeMarketData"]
 
 STEP_NS: Final = 1_000_000
+EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class FakeMarketData(Fake):
-    """Ticks of a seed, or those that a test pushes.
+    """Ticks of a seed as a recorded feed, and a view of what a test pushes.
 
-    As a feed, ``open`` hands out ``count`` made ticks; as a live port, ``stream`` yields what ``push`` is given, of the
-    instruments that were subscribed to, until ``close`` or ``disconnect``.
+    As a ``FeedPort``, ``open`` hands out ``count`` made ticks; as a ``MarketDataPort`` it knows what ``push`` is given.
+
+    Attributes:
+        subscribed: Ids that were subscribed to.
 
     Args:
         name: Id of the table that names it.
@@ -42,9 +48,8 @@ class FakeMarketData(Fake):
         self.is_closed = False
         self._instruments = tuple(instruments)
         self._ticks = mixed(count, instruments=self._instruments, seed=seed, step_ns=STEP_NS)
-        self._wanted: set[str] = set()
+        self.subscribed: set[str] = set()
         self._seen: dict[str, list[Tick]] = {one: [] for one in self._instruments}
-        self._stream: queue.SimpleQueue[Tick | BaseException | None] = queue.SimpleQueue()
 
     # ---- a recorded feed ---------------------------------------------------------------------------------------
 
@@ -54,13 +59,11 @@ class FakeMarketData(Fake):
         return self._ticks
 
     def close(self) -> None:
-        """End the stream."""
+        """Note it."""
         self._note("close")
-        if not self.is_closed:
-            self.is_closed = True
-            self._stream.put(None)
+        self.is_closed = True
 
-    # ---- a live port -------------------------------------------------------------------------------------------
+    # ---- a view of the market ----------------------------------------------------------------------------------
 
     @property
     def instruments(self) -> Sequence[str]:
@@ -85,54 +88,35 @@ class FakeMarketData(Fake):
         self._note("latest_bar", instrument=str(instrument))
         return next((tick for tick in reversed(self._seen[self._require(instrument)]) if tick.kind == "BAR"), None)
 
-    def history(self, instrument: InstrumentId | str, count: int) -> npt.NDArray[np.void]:
+    def history(self, instrument: InstrumentId | str, count: int, *, kind: str | None = None) -> npt.NDArray[np.void]:
         """The last ones that were pushed."""
-        self._note("history", instrument=str(instrument), count=count)
+        self._note("history", instrument=str(instrument), count=count, kind=kind)
         if count < 0:
             raise DataError(f"history of {count} records")
-        kept = self._seen[self._require(instrument)]
+        wanted = None if kind is None else kind.upper()
+        kept = [tick for tick in self._seen[self._require(instrument)] if wanted in (None, tick.kind)]
         kept = kept[len(kept) - min(count, len(kept)) :]
         records = np.zeros(len(kept), TICK_DTYPE)
         for place, tick in enumerate(kept):
-            records[place] = (
-                np.frombuffer(tick.to_bytes(), TICK_DTYPE)[0] if hasattr(tick, "to_bytes") else _record(tick)
-            )
-        return records
+            records[place] = _record(tick)
+        return records if wanted in (None, "CUSTOM") else records.view(dtype_of(str(wanted)))
 
     def subscribe(self, instrument: InstrumentId | str) -> None:
-        """Let ``stream`` have its ticks."""
+        """Note it."""
         self._note("subscribe", instrument=str(instrument))
-        self._wanted.add(self._require(instrument))
+        self.subscribed.add(self._require(instrument))
 
     def unsubscribe(self, instrument: InstrumentId | str) -> None:
-        """Spare ``stream`` its ticks."""
+        """Note it."""
         self._note("unsubscribe", instrument=str(instrument))
-        self._wanted.discard(self._require(instrument))
-
-    def stream(self) -> Iterator[Tick]:
-        """What is pushed from now on; waits for it."""
-        self._note("stream")
-        return iter(self._next, None)
+        self.subscribed.discard(self._require(instrument))
 
     # ---- for the test ------------------------------------------------------------------------------------------
 
     def push(self, ticks: TickArray) -> None:
         """Let the market move."""
         for tick in ticks:
-            name = str(tick.instrument)
-            self._seen[self._require(name)].append(tick)
-            if name in self._wanted:
-                self._stream.put(tick)
-
-    def disconnect(self) -> None:
-        """Lose the connection: the stream raises, once what was pushed has been taken."""
-        self._stream.put(ConnectivityError(f"feed {self.name} has lost its connection"))
-
-    def _next(self) -> Tick | None:
-        got = self._stream.get()
-        if isinstance(got, BaseException):
-            raise got
-        return got
+            self._seen[self._require(tick.instrument)].append(tick)
 
     def _require(self, instrument: InstrumentId | str) -> str:
         name = str(instrument)
@@ -141,8 +125,75 @@ class FakeMarketData(Fake):
         return name
 
 
+class FakeLiveFeed(Fake):
+    """A live feed whose source is the test: what it pushes is published from a thread of the feed's own.
+
+    Args:
+        name: Id of the table that names it.
+        instruments: Ids.
+        settings: How its feed is opened, beside the defaults.
+
+    Attributes:
+        is_running: Whether its thread publishes.
+        refused: What publishing raised: ``FeedClosed`` once the run is over.
+    """
+
+    def __init__(
+        self, *, name: str = "fake", instruments: Sequence[str] = ("EURUSD.SIM",), settings: Mapping[str, Any] = EMPTY
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.instruments: Sequence[str] = tuple(instruments)
+        self.settings: Mapping[str, Any] = dict(settings)
+        self.refused: list[Exception] = []
+        self._work: queue.SimpleQueue[Callable[[PublisherCore], object] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its thread publishes."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self, feed: LiveFeed) -> None:
+        """Begin to publish what is pushed, and was pushed before."""
+        self._note("start")
+        publisher = feed.publisher()  # here, so that a run that is sealed meanwhile waits for it
+        self._thread = threading.Thread(target=self._publish, args=(publisher,), name=f"fake feed {self.name}")
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the stream, once what was pushed is published, and the thread."""
+        self._note("close")
+        self._work.put(None)
+        if self._thread is not None:
+            self._thread.join()
+
+    # ---- for the test ------------------------------------------------------------------------------------------
+
+    def push(self, ticks: TickArray) -> None:
+        """Let the source have these ticks. Any thread, before the start too."""
+        self._work.put(lambda publisher: publisher.publish(ticks))
+
+    def disconnect(self) -> None:
+        """Lose the connection and have it again: strategies get a GAP record for each instrument."""
+        self._work.put(lambda publisher: publisher.reconnected())
+
+    def end(self) -> None:
+        """Let the source have no more; a run that is sealed ends then."""
+        self._work.put(None)
+
+    def _publish(self, publisher: PublisherCore) -> None:
+        try:
+            while (work := self._work.get()) is not None:
+                work(publisher)
+        except PublishError as error:
+            self.refused.append(error)
+        finally:
+            publisher.close()
+
+
 def _record(tick: Tick) -> tuple[Any, ...]:
-    sides = {"NONE": 0, "BUY": 1, "SELL": 2}
-    kinds = {"QUOTE": 1, "TRADE": 2, "BAR": 3, "GAP": 4, "STALE": 5, "CUSTOM": 6}
-    side = sides.get(getattr(tick, "side", "NONE") or "NONE", 0)
-    return (tick.ts_event, tick.ts_init, tick.sequence, 0, kinds.get(tick.kind, 0), side, tick.flags, *tick.values)
+    """The fields of ``TICK_DTYPE``; the instrument is the only one, and a bar's volume stands in its sequence."""
+    sequence = np.float64(tick.volume).view(np.uint64) if tick.kind == "BAR" else tick.sequence
+    codes = (Kind[tick.kind], SideCode[tick.side], tick.flags)
+    return (tick.ts_event, tick.ts_init, sequence, 0, *codes, *tick.values)

@@ -29,6 +29,7 @@ mod instrument;
 mod lag;
 mod lanes;
 mod lives;
+mod market;
 mod meters;
 mod method;
 mod order_terms;
@@ -65,6 +66,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     batch::register(m)?;
     events::register(m)?;
     strategy::register(m)?;
+    market::register(m)?;
     timers::register(m)?;
     spawns::register(m)?;
     lag::register(m)?;

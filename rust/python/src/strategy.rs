@@ -2,7 +2,7 @@
 //!
 //! Native methods, so that a call from a handler costs one specialised method load and no Python frame.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -16,6 +16,7 @@ use tickrail_core::timer::Schedule;
 use crate::errors::{OrderRefused, WrongThread, refused};
 use crate::gil::{GilBound, thread_mark};
 use crate::lives::{mode_of, not_renewable};
+use crate::market::MarketData;
 use crate::order_terms::{Keywords, Quantity};
 use crate::spawns::{self, SpawnHandle, Spawned};
 use crate::table::RunTable;
@@ -106,6 +107,8 @@ impl Face {
 #[pyclass(subclass, frozen, module = "tickrail")]
 pub struct StrategyCore {
     face: GilBound<RefCell<Option<Rc<Face>>>>,
+    /// Made when it is first asked for.
+    pub(crate) market: GilBound<OnceCell<Py<MarketData>>>,
 }
 
 impl StrategyCore {
@@ -120,7 +123,7 @@ impl StrategyCore {
     }
 
     #[inline(always)]
-    fn with_face<R>(&self, py: Python<'_>, act: impl FnOnce(&Rc<Face>) -> PyResult<R>) -> PyResult<R> {
+    pub(crate) fn with_face<R>(&self, py: Python<'_>, act: impl FnOnce(&Rc<Face>) -> PyResult<R>) -> PyResult<R> {
         match &*self.face.get(py).borrow() {
             Some(face) => {
                 face.check_thread()?;
@@ -153,7 +156,7 @@ impl StrategyCore {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { face: GilBound::new(RefCell::new(None)) }
+        Self { face: GilBound::new(RefCell::new(None)), market: GilBound::new(OnceCell::new()) }
     }
 
     /// Buy ``quantity`` units; returns the order's number within this strategy.

@@ -8,9 +8,17 @@ class TestMyStore(StateStoreSuite):
 """
 
 from tickrail.testing.conformance.execution import ExecutionSuite
-from tickrail.testing.conformance.market_data import FeedSuite, MarketDataSuite
+from tickrail.testing.conformance.market_data import FeedSuite, LiveFeedSuite, MarketDataSuite
 from tickrail.testing.conformance.portfolio import PortfolioSuite
 from tickrail.testing.conformance.state import StateStoreSuite
 from tickrail.testing.conformance.telemetry import TelemetrySuite
 
-__all__ = ["ExecutionSuite", "FeedSuite", "MarketDataSuite", "PortfolioSuite", "StateStoreSuite", "TelemetrySuite"]
+__all__ = [
+    "ExecutionSuite",
+    "FeedSuite",
+    "LiveFeedSuite",
+    "MarketDataSuite",
+    "PortfolioSuite",
+    "StateStoreSuite",
+    "TelemetrySuite",
+]

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::market::Market;
 use super::pulse::Pulse;
 use super::request::{MAX_ORDERS, MAX_QUANTITY, MAX_SPAWNS, Refusal, Request, SpawnKey};
 use super::timers::Timers;
@@ -82,6 +83,7 @@ pub struct Desk {
     gate: Arc<TradingGate>,
     /// Per strategy: how many coroutines it has asked for, and how many of them have not ended.
     spawns: RefCell<Vec<(u32, u32)>>,
+    market: Market,
 }
 
 impl Desk {
@@ -117,6 +119,7 @@ impl Desk {
             log: Arc::default(),
             gate: Arc::default(),
             spawns: RefCell::default(),
+            market: Market::new(count),
         })
     }
 
@@ -145,6 +148,12 @@ impl Desk {
     /// The gate that every order passes, at the end of the step that made it. Any thread may set it.
     pub fn gate(&self) -> &Arc<TradingGate> {
         &self.gate
+    }
+
+    /// The last records of each instrument.
+    #[inline(always)]
+    pub const fn market(&self) -> &Market {
+        &self.market
     }
 
     /// The run's instrument table.

@@ -16,18 +16,29 @@ use crate::venue::{Amendment, Order, OrderKey, OrderStatus, OrderUpdate, Venue, 
 const MAX_ROUNDS: u32 = 1_000;
 
 impl<H: Host> Steps<H> {
+    /// The market moves: the venue matches where an order waits or a position is open, then everybody can see the tick.
+    #[inline(always)]
+    pub(super) fn enter_tick(&mut self, slice: &Slice<'_>, tick: &Tick, key: i64) {
+        if self.watched[tick.instrument as usize] {
+            self.match_tick(slice, tick, key);
+        } else {
+            self.desk.market().note(tick);
+        }
+        self.desk.advance_clock(key);
+    }
+
     #[inline(never)]
-    pub(super) fn match_tick(&mut self, slice: &Slice<'_>, tick: &Tick, key: i64) {
+    fn match_tick(&mut self, slice: &Slice<'_>, tick: &Tick, key: i64) {
         if let Some(mark) = tick.mark() {
             self.desk.portfolio.borrow_mut().set_mark(tick.instrument, mark);
         }
         if !self.venue.is_waiting(tick.instrument) {
-            return;
+            return self.desk.market().note(tick);
         }
         let mut reports = std::mem::take(&mut self.reports);
         self.venue.match_tick(tick, key, &mut reports);
         self.gate = self.gate.min(self.venue.next_due_ns());
-        self.tell_all(slice, &mut reports, key);
+        self.tell_all(slice, &mut reports, key, Some(tick));
         self.reports = reports;
     }
 
@@ -41,21 +52,25 @@ impl<H: Host> Steps<H> {
             if due_ns > self.desk.now_ns() {
                 self.steps_at_one_time = 0;
             }
-            self.tell_all(slice, &mut reports, due_ns);
+            self.tell_all(slice, &mut reports, due_ns, None);
             self.apply_requests();
         }
         reports.clear();
         self.reports = reports;
     }
 
-    /// Books what the venue reports and tells the owners, each after a batch of theirs is handed over.
-    fn tell_all(&mut self, slice: &Slice<'_>, reports: &mut Vec<VenueReport>, now_ns: i64) {
+    /// Books what the venue reports and tells the owners, each after a batch of theirs is handed over; whoever is handed one
+    /// cannot see `tick`, with which the clock moves on.
+    fn tell_all(&mut self, slice: &Slice<'_>, reports: &mut Vec<VenueReport>, now_ns: i64, tick: Option<&Tick>) {
         let mut told = std::mem::take(&mut self.told);
         told.extend(reports.drain(..).map(|report| self.book(&report, now_ns)));
         for update in &told {
             self.flush_before_update(slice, update);
         }
         self.desk.advance_clock(now_ns);
+        if let Some(tick) = tick {
+            self.desk.market().note(tick);
+        }
         for update in told.drain(..) {
             self.tell(slice, &update);
         }

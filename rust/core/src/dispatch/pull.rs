@@ -29,10 +29,7 @@ impl<H: Host> Steps<H> {
         subscriber.tallies.now.delivered += 1;
         self.last_key = key;
         self.desk.set_position(self.desk.position() + 1);
-        if self.watched[tick.instrument as usize] {
-            self.match_tick(slice, tick, key);
-        }
-        self.desk.advance_clock(key);
+        self.enter_tick(slice, tick, key);
         self.count_stretch(index, 1);
         Some(strategy)
     }
@@ -52,6 +49,7 @@ impl<H: Host> Steps<H> {
     #[inline(always)]
     pub(super) fn quiet_pull(&self, tick: &Tick) {
         self.desk.set_position(self.desk.position() + 1);
+        self.desk.market().note(tick);
         self.desk.advance_clock(self.keys.of(tick));
     }
 

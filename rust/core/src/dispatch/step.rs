@@ -388,10 +388,7 @@ impl<H: Host> Steps<H> {
         self.steps_at_one_time = 0;
         let position = self.desk.position() + 1;
         self.desk.set_position(position);
-        if self.watched[tick.instrument as usize] {
-            self.match_tick(slice, tick, key);
-        }
-        self.desk.advance_clock(key);
+        self.enter_tick(slice, tick, key);
         let mut presented = false;
         for place in 0..self.routes.of(tick.instrument).len() {
             let strategy = self.routes.of(tick.instrument)[place];

@@ -109,10 +109,7 @@ impl<H: Host> Steps<H> {
             count += 1;
             self.last_key = key;
             desk.set_position(before.wrapping_add(count));
-            if self.watched[tick.instrument as usize] {
-                self.match_tick(slice, tick, key);
-            }
-            desk.advance_clock(key);
+            self.enter_tick(slice, tick, key);
             if is_wanted && kinds.wants(tick.kind) {
                 if state.takes_ticks() {
                     delivered += 1;
@@ -220,6 +217,7 @@ impl<H: Host> Steps<H> {
     #[inline]
     pub(super) fn pass(&mut self, slice: &Slice<'_>, index: usize, count: usize, quiet: &Quiet) {
         let ticks = &slice.ticks[index..index + count];
+        self.desk.market().note_all(ticks);
         if quiet.marks {
             self.mark(ticks, quiet);
         }
