@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tickrail.domain.commands import Command, Event
+from tickrail.domain.context import TRACE, correlated
 from tickrail.errors import (
     CommandInvalid,
     CommandTimeout,
@@ -22,7 +23,6 @@ from tickrail.errors import (
     WouldDeadlock,
 )
 from tickrail.orchestration.bus.receipt import DONE, FAILED, Receipt
-from tickrail.orchestration.bus.trace import TRACE, correlated
 from tickrail.orchestration.command_bus import CommandBus
 
 

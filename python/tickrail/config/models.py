@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tickrail.config.values import (
     AdapterName,
+    Address,
     ClassPath,
     FrozenTable,
     Id,
@@ -77,6 +78,7 @@ class RuntimeSettings(_Table):
         orders_deadline_ns: How long such a run waits for the answers to its orders.
         state_dir: Folder of the states of strategies; without one they live as long as the process.
         log: Whether log records go to standard error, as ``text`` or ``json``.
+        metrics: Address, ``HOST:PORT``, at which Prometheus can scrape the run; port 0 takes a free one.
         exclusive: Refuse to start while another run, of whatever build or configuration, holds ``run_dir``.
     """
 
@@ -99,6 +101,7 @@ class RuntimeSettings(_Table):
     orders_deadline_ns: Annotated[int, Field(ge=0, le=DAY_NS)] = 10_000_000_000
     state_dir: PathText | None = None
     log: Literal["none", "text", "json"] = "none"
+    metrics: Address | None = None
     exclusive: bool = False
 
 

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 __all__ = [
     "AdapterName",
+    "Address",
     "ClassPath",
     "FrozenList",
     "FrozenTable",
@@ -32,6 +33,8 @@ __all__ = [
     "says_secret",
 ]
 
+PORT: Final = r"(?:6553[0-5]|655[0-2]\d|65[0-4]\d{2}|6[0-4]\d{3}|[1-5]?\d{1,4})"
+ADDRESS_PATTERN: Final = re.compile(rf"(?:\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):{PORT}")
 ID_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 CLASS_PATTERN: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 ADAPTER_PATTERN: Final = re.compile(f"{ID_PATTERN.pattern}|{CLASS_PATTERN.pattern}")
@@ -220,6 +223,9 @@ ClassPath = Annotated[
 ]
 Id = Annotated[
     str, _matching(ID_PATTERN, "an id of at most 64 letters, digits, '.', '_' and '-'"), _text_schema(ID_PATTERN)
+]
+Address = Annotated[
+    str, _matching(ADDRESS_PATTERN, "an address as HOST:PORT, such as 127.0.0.1:9464"), _text_schema(ADDRESS_PATTERN)
 ]
 AdapterName = Annotated[
     str,

@@ -1,37 +1,69 @@
-"""What is being done, and for whom: carried along by the context, for logs and spans."""
+"""What is being done, and for whom: carried along by the context, for commands, logs and spans.
+
+What a handler sends is caused by the command that it handles, and belongs to the same story, on whichever thread the
+handler runs: ``TRACE`` is set around each call, and asyncio carries it into coroutines.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final
+from typing import Final, NamedTuple
 
 from tickrail._native import StrategyCore
 
-__all__ = ["CORRELATION", "STRATEGY", "correlated", "current_strategy"]
+__all__ = ["NOTHING", "TRACE", "Trace", "correlated", "current_correlation", "current_strategy", "new_trace"]
 
-CORRELATION: Final[ContextVar[str]] = ContextVar("tickrail_correlation", default="")
-"""Id of the command, run or start-up that something belongs to."""
-STRATEGY: Final[ContextVar[str]] = ContextVar("tickrail_strategy", default="")
-"""Name of the strategy that something is done for, where that is no handler."""
 DEEPEST: Final = 50  # frames between a handler and the line that logs; a deeper one is none of a strategy's doing
 
 
-@contextmanager
-def correlated(correlation: str, strategy: str = "") -> Iterator[None]:
-    """Within the block, log records and spans have these ids."""
-    first, second = CORRELATION.set(correlation), STRATEGY.set(strategy or STRATEGY.get())
-    try:
-        yield
-    finally:
-        STRATEGY.reset(second)
-        CORRELATION.reset(first)
+class Trace(NamedTuple):
+    """The command that is being handled.
+
+    Attributes:
+        id: Its number within the run; 0 outside of any.
+        correlation: What the whole story is called: given by who began it, or the number of its first command.
+        causation: The number of the command whose handler sent it; 0 where it came from outside.
+    """
+
+    id: int
+    correlation: int | str
+    causation: int
+
+
+new_trace: Final = tuple.__new__
+"""Makes a ``Trace`` of a tuple in a third of the time that calling the class takes."""
+
+NOTHING: Final = Trace(0, 0, 0)
+TRACE: ContextVar[Trace] = ContextVar("tickrail_command", default=NOTHING)
+
+
+class correlated:  # noqa: N801 - reads as a verb: with correlated("order-17"): ...
+    """Everything sent, logged and measured in this block belongs to the story ``name``."""
+
+    def __init__(self, name: int | str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        before = TRACE.get()
+        self._token = TRACE.set(Trace(before.id, self._name, before.causation))
+
+    def __exit__(self, *exception: object) -> None:
+        TRACE.reset(self._token)
+
+
+def current_correlation(run: str = "") -> str:
+    """What the present story is called: its name, ``RUN/NUMBER`` of its first command, or ``run``: there is none."""
+    story = TRACE.get().correlation
+    if isinstance(story, str):
+        return story
+    if story == 0:
+        return run
+    return f"{run}/{story}" if run else str(story)
 
 
 def current_strategy() -> str:
-    """Name of the strategy whose code is running on this thread, or that of the context; empty if it is none's.
+    """Name of the strategy whose code is running on this thread; empty if it is none's.
 
     Found by looking up the stack for a method of a strategy: whoever asks pays, and a handler costs nothing for it.
     """
@@ -44,7 +76,7 @@ def current_strategy() -> str:
         if frame.f_back is None:
             break
         frame = frame.f_back
-    return STRATEGY.get()
+    return ""
 
 
 def _name(strategy: StrategyCore) -> str:

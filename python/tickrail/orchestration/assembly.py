@@ -133,7 +133,10 @@ class Assembly:
                 self.undo.callback(lock.release)
             self._inject(parts.strategies, parts.container)
             dispatcher = self._dispatcher(parts)
-        return Runtime(self.loaded, parts.container, dispatcher, self._handed_over(), parts.live, phases=self.phases)
+            metrics_port = self._metrics(dispatcher, parts.container)
+        runtime = Runtime(self.loaded, parts.container, dispatcher, self._handed_over(), parts.live, phases=self.phases)
+        runtime.metrics_port = metrics_port
+        return runtime
 
     def parts(self, modules: Sequence[Provider | str]) -> Parts:
         """Everything short of making services and starting.
@@ -414,6 +417,21 @@ class Assembly:
             self._try(("strategies", name, "class"), register)
         self._refuse()
         return dispatcher
+
+    def _metrics(self, dispatcher: TickDispatcher, container: Container) -> int | None:
+        """Let the run be scraped where it is wanted; the port."""
+        if self.config.runtime.metrics is None:
+            return None
+        host, _, port = self.config.runtime.metrics.rpartition(":")
+        prometheus = importlib.import_module("tickrail.adapters.observability.prometheus")
+        collector = prometheus.RuntimeCollector(dispatcher.stats, telemetry=container.get(TelemetryPort))
+        serve = partial(prometheus.MetricsServer, collector, host=host.strip("[]"), port=int(port))
+        server = self._try(("runtime", "metrics"), serve)
+        if server is None:
+            self._refuse()
+            return None
+        self.undo.callback(server.close)
+        return int(server.port)
 
     def _try(self, path: tuple[str, ...], act: Callable[[], T]) -> T | None:
         """What ``act`` returns, or ``None`` and a problem at ``path``."""

@@ -146,7 +146,7 @@ class RuntimeBootstrapper:
         """Log records go where ``runtime.log`` says, as long as the runtime is open."""
         if loaded.config.runtime.log != "none":
             logs = importlib.import_module("tickrail.adapters.observability.logs")
-            undo.callback(logs.remove, logs.install(loaded.config.runtime.log))
+            undo.callback(logs.remove, logs.install(loaded.config.runtime.log, run=f"{loaded.env}-{os.getpid()}"))
 
 
 def _related(one: Problem, other: Problem) -> bool:

@@ -16,6 +16,7 @@ from contextvars import copy_context
 from typing import Any, Final, Protocol
 
 from tickrail.domain.commands import Command, Event
+from tickrail.domain.context import TRACE, Trace, new_trace
 from tickrail.errors import (
     CommandExpired,
     CommandInvalid,
@@ -31,8 +32,8 @@ from tickrail.orchestration.bus.events import Subscribers, Unsubscribe
 from tickrail.orchestration.bus.letters import Answered, DeadLetter, DeadLetters, Reason
 from tickrail.orchestration.bus.receipt import CANCELLED, DONE, FAILED, Receipt
 from tickrail.orchestration.bus.routes import Handler, Middleware, Route, Routes, compiled, place_of_caller
-from tickrail.orchestration.bus.trace import TRACE, Trace, new_trace
 from tickrail.orchestration.io_thread import IoThread
+from tickrail.orchestration.tracing import is_traced, span
 
 __all__ = ["TIMEOUT_S", "CommandBus", "Lanes"]
 
@@ -299,7 +300,7 @@ class CommandBus:
         number, parent = next(self._ids), TRACE.get()
         token = TRACE.set(new_trace(Trace, (number, parent[1] or number, parent[0])))
         try:
-            return route.call(command)
+            return _call(route, command)
         finally:
             TRACE.reset(token)
 
@@ -349,7 +350,7 @@ class CommandBus:
         """Call the handler. Ctrl-C and ``sys.exit`` go on to the loop; all else is the sender's."""
         receipt, token = envelope.receipt, TRACE.set(envelope.trace)
         try:
-            result = envelope.route.call(envelope.command)
+            result = _call(envelope.route, envelope.command)
         except BaseException as error:
             self._failed(envelope, error)
             if not isinstance(error, Exception):
@@ -405,8 +406,9 @@ class CommandBus:
     async def _coroutine(self, route: Route, envelope: Envelope) -> Any:
         token = TRACE.set(envelope.trace)
         try:
-            made: Coroutine[Any, Any, Any] = route.call(envelope.command)
-            return await made
+            with span(_span_name(route)):
+                made: Coroutine[Any, Any, Any] = route.call(envelope.command)
+                return await made
         finally:
             TRACE.reset(token)
 
@@ -425,6 +427,18 @@ class CommandBus:
 
 def _here() -> int:
     return ON_IT
+
+
+def _call(route: Route, command: Any) -> Any:
+    """What the handler returns; within a span where the process is traced, which costs others a look into a dict."""
+    if not is_traced():
+        return route.call(command)
+    with span(_span_name(route)):
+        return route.call(command)
+
+
+def _span_name(route: Route) -> str:
+    return f"tickrail.{'event' if issubclass(route.type, Event) else 'command'}.{route.name}"
 
 
 def _same(known: tuple[Any, Receipt], command: Any, key: str) -> Receipt:

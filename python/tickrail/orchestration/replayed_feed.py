@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class ReplayedFeed:
-    """Publishes ``ticks`` by a thread of its own once the run begins; fulfils ``LiveMarketData``.
+    """Publishes ``ticks`` by a thread of its own once the run begins; fulfils ``LiveFeedPort``.
 
     Args:
         name: Id of the feed.

@@ -20,6 +20,7 @@ from tickrail.orchestration.live_feeds import LiveFeeds
 from tickrail.orchestration.lives import Lives, PauseMode, Receipt
 from tickrail.orchestration.phases import Phase, Phases
 from tickrail.orchestration.tick_dispatcher import Progress, Step, TickDispatcher
+from tickrail.orchestration.tracing import span
 from tickrail.report.result import Result
 from tickrail.report.stats import RuntimeStats
 
@@ -39,6 +40,7 @@ class Runtime:
         container: Shared services, of the scope ``RUNTIME``.
         dispatcher: The loop.
         phases: How long each phase of the start took.
+        metrics_port: Where Prometheus can scrape it, if ``runtime.metrics`` is set.
         graph_hash: SHA-256 over all parts and their order: equal where the same would be started.
 
     Thread safety: one thread at a time; ``request_stop``, ``pause``, ``resume``, ``stop`` and ``restart`` from any.
@@ -59,6 +61,7 @@ class Runtime:
         self.container = container
         self.dispatcher = dispatcher
         self.graph_hash = ""
+        self.metrics_port: int | None = None
         self._undo = undo
         self._live = live or LiveFeeds()
         self._began = False
@@ -130,6 +133,7 @@ class Runtime:
             switch_interval(SWITCH_INTERVAL_S if self._live else None),
             self.lives.whole_start(self.request_stop) as start,
             watched_hooks(self.lives),
+            span("tickrail.run", environment=self.loaded.env),
         ):
             self._live.start(self.dispatcher)
             result = run_to_result(self.dispatcher, progress, plain, started=started)
@@ -221,8 +225,11 @@ class Runtime:
         Raises:
             BaseExceptionGroup: What finalisers raised, after all of them have run.
         """
+        if self._closed:
+            return
         self._closed = True
-        self._undo.close()
+        with span("tickrail.shutdown", environment=self.loaded.env):
+            self._undo.close()
 
     def __enter__(self) -> Self:
         return self

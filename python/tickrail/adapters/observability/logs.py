@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO, TypeAlias
 
-from tickrail.domain.context import CORRELATION, current_strategy
+from tickrail.domain.context import current_correlation, current_strategy
 from tickrail.ports.telemetry import Level, MetricKind
 
 __all__ = ["ContextFilter", "JsonFormatter", "LogTelemetry", "install", "remove"]
@@ -35,13 +35,21 @@ LOGGER: Final = logging.getLogger("tickrail.telemetry")
 
 
 class ContextFilter(logging.Filter):
-    """Puts ``strategy`` and ``correlation_id`` on every record; lets all of them pass."""
+    """Puts ``strategy`` and ``correlation_id`` on every record; lets all of them pass.
+
+    Args:
+        run: Id of the run: the correlation of what belongs to no command, and what numbers of commands begin with.
+    """
+
+    def __init__(self, run: str = "") -> None:
+        super().__init__()
+        self._run = run
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Called by a handler for each record, on the thread that logs."""
         facts = vars(record)
         facts.setdefault("strategy", current_strategy())
-        facts.setdefault("correlation_id", CORRELATION.get())
+        facts.setdefault("correlation_id", current_correlation(self._run))
         shown = [str(facts[name]) for name in ("strategy", "correlation_id") if facts[name]]
         facts["context"] = f" [{' '.join(shown)}]" if shown else ""
         return True
@@ -63,8 +71,9 @@ class JsonFormatter(logging.Formatter):
             "strategy": getattr(record, "strategy", ""),
             "correlation_id": getattr(record, "correlation_id", ""),
         }
-        facts = {key: value for key, value in facts.items() if value != ""}
-        facts.update({key: value for key, value in vars(record).items() if key not in STANDARD})
+        for key, value in vars(record).items():
+            if key not in STANDARD:
+                facts.setdefault(key, value)
         if record.exc_info:
             facts["exception"] = self.formatException(record.exc_info)
         return json.dumps(facts, default=_shown, ensure_ascii=False)
@@ -117,11 +126,14 @@ class LogTelemetry:
             self.dropped += 1
 
 
-def install(form: Format, *, level: int = logging.INFO, stream: TextIO | None = None) -> logging.Handler:
-    """Let the loggers of tickrail write to ``stream`` (standard error by default); ``remove`` ends it."""
+def install(form: Format, *, level: int = logging.INFO, stream: TextIO | None = None, run: str = "") -> logging.Handler:
+    """Let the loggers of tickrail write to ``stream`` (standard error by default); ``remove`` ends it.
+
+    ``run`` is the id of the run: see ``ContextFilter``.
+    """
     handler = logging.StreamHandler(sys.stderr if stream is None else stream)
     handler.setFormatter(JsonFormatter() if form == "json" else logging.Formatter(TEXT))
-    handler.addFilter(ContextFilter())
+    handler.addFilter(ContextFilter(run))
     ours = logging.getLogger("tickrail")
     ours.addHandler(handler)
     if ours.level == logging.NOTSET:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from tickrail.domain.context import Trace
 from tickrail.orchestration.bus.receipt import Receipt
 from tickrail.orchestration.bus.routes import Route
-from tickrail.orchestration.bus.trace import Trace
 
 __all__ = ["Envelope"]
 
