@@ -549,6 +549,9 @@ impl<H: Host> Steps<H> {
         self.steps_at_one_time += 1;
         if self.steps_at_one_time > MAX_STEPS_AT_ONE_TIME {
             self.steps_at_one_time = 0;
+            if self.desk.acting(strategy).is_err() {
+                return; // it has failed already: these are the updates of its orders, which are taken back
+            }
             self.record_error(strategy, "loop", None, None);
             self.fail(strategy, Cause::Borrowed("no progress"));
             self.judge(strategy);

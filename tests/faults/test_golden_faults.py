@@ -1,0 +1,360 @@
+"""Faults of configuration, plugins, ports and graph: the whole message (golden), the exit code, and nothing left behind.
+
+``UPDATE_GOLDEN=1 pytest tests/faults/test_golden_faults.py`` writes the files anew; read the difference.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from click.testing import CliRunner
+
+from tickrail.cli import main
+from tickrail.config import load_config
+from tickrail.data import generate_file
+from tickrail.orchestration.run_claim import CLAIM, claimed
+
+GOLDEN = Path(__file__).parent / "golden"
+CONFIG = 78
+MIB = 1 << 20
+
+RUNTIME = """\
+[runtime]
+seed = 1
+adapter_prefixes = ["plugin"]
+[feeds.demo]
+path = "demo.ticks"
+[venues.SIM]
+[strategies.s]
+class = "quiet:Quiet"
+"""
+QUIET = """
+    from tickrail import Inject, Strategy
+
+    class Service: ...
+
+    class Quiet(Strategy):
+        def on_quote(self, tick): ...
+
+    class Needs(Quiet):
+        service: Inject[Service]
+"""
+
+
+@dataclass
+class Case:
+    """What is done to a project, and what a user is told then.
+
+    Attributes:
+        name: Of the golden file, behind the number of the fault.
+        prepare: Breaks the project.
+        args: Of the command.
+        code: Its exit code.
+    """
+
+    name: str
+    prepare: Callable[[Path], object]
+    args: str = "run --env live"
+    code: int = CONFIG
+
+
+def text(content: str | bytes, name: str = "live/b.toml") -> Callable[[Path], object]:
+    data = content if isinstance(content, bytes) else content.encode()
+    return lambda project: (project / "config" / name).write_bytes(data)
+
+
+def feed(plugin: str, options: str = "") -> Callable[[Path], object]:
+    """A feed of an adapter of the user's, in a module ``plugin``."""
+
+    def prepare(project: Path) -> None:
+        (project / "plugin.py").write_text(dedent(plugin))
+        (project / "config" / "live" / "b.toml").write_text(f'[feeds.x]\nadapter = "plugin:Feed"\n{options}')
+
+    return prepare
+
+
+def services(module: str) -> Callable[[Path], object]:
+    """Providers of the user's, and a strategy that needs a service."""
+
+    def prepare(project: Path) -> None:
+        (project / "services.py").write_text(dedent(module))
+        (project / "config" / "live" / "b.toml").write_text(
+            '[runtime]\nmodules = ["services:provider"]\n[strategies.s]\nclass = "quiet:Needs"\n'
+        )
+
+    return prepare
+
+
+def at(name: str, act: Callable[[Path], object]) -> Callable[[Path], object]:
+    return lambda project: act(project / "config" / name)
+
+
+GRAPH = """
+    from tickrail import Provider
+    from tickrail.orchestration.provider import Scope
+    from quiet import Service
+"""
+
+CASES = [
+    # F46: what is no file, or no text
+    Case("f46_missing_environment", at("live/a.toml", lambda path: (path.unlink(), path.parent.rmdir()))),
+    Case("f46_missing_root", lambda project: (project / "config").rename(project / "other")),
+    Case("f46_empty", at("live/a.toml", lambda path: path.write_bytes(b""))),
+    Case("f46_a_directory", at("live/b.toml", Path.mkdir)),
+    Case("f46_utf16", text("[runtime]\nseed = 1\n".encode("utf-16"))),
+    Case("f46_latin1", text(b"[runtime]\n# caf\xe9\n")),
+    # F47: what says something else than was meant
+    Case("f47_unknown_key", text("[runtime]\nsede = 2\n")),
+    Case("f47_duplicate_key", text("[runtime]\nseed = 1\nseed = 2\n")),
+    Case("f47_wrong_type", text('[runtime]\nseed = "two"\n')),
+    Case("f47_no_as_text", text('[runtime]\nalways_fresh = "no"\n')),
+    Case("f47_octal", text("[runtime]\nseed = 010\n")),
+    Case("f47_nan_and_1e999", text("[venues.SIM]\nfee_rate = nan\n[venues.X]\nfee_rate = 1e999\n")),
+    # F48: what is meant to harm
+    Case("f48_50_megabytes", text(b'x = "' + b"a" * 50_000_000 + b'"\n')),
+    Case("f48_deep_brackets", text(b"x = " + b"[" * (MIB - 5))),
+    Case("f48_deep_dots", text(b"a." * (MIB // 2 - 10) + b"a = 1\n")),
+    Case("f48_deep_tables", text(b"x = " + b"{a=" * 300_000 + b"1" + b"}" * 100_000)),
+    Case("f48_python_object", text("x: !!python/object:os.system [id]\n")),
+    Case("f48_aliases", text("a: &a [x, x]\nb: [*a, *a]\n")),
+    Case("f48_by_dots_out_of_the_root", at("live/b.toml", lambda path: path.symlink_to("../../elsewhere.toml"))),
+    Case("f48_absolute_out_of_the_root", at("live/b.toml", lambda path: path.symlink_to("/etc/hostname"))),
+    # F53: plugins
+    Case("f53_import_fails", feed("1 / 0\n")),
+    Case("f53_import_exits", feed("raise SystemExit('bye')\n")),
+    Case("f53_not_there", feed("class Fed: ...\n")),
+    Case("f53_outside_the_list", text('[feeds.x]\nadapter = "os.path:join"\n')),
+    Case(
+        "f53_factory_raises",
+        feed("class Feed:\n    def __init__(self, *, name): raise OSError('no route to the source')\n"),
+    ),
+    Case(
+        "f53_takes_no_such_option",
+        feed("class Feed:\n    def __init__(self, *, name, speed=1): ...\n", "options = { sped = 2 }\n"),
+    ),
+    # F54: ports
+    Case(
+        "f54_not_what_its_port_says",
+        feed(
+            """
+            class Feed:
+                def __init__(self, *, name): ...
+                async def open(self): ...
+            """
+        ),
+    ),
+    Case(
+        "f54_a_live_feed_that_is_half_of_one",
+        feed(
+            """
+            class Feed:
+                def __init__(self, *, name): ...
+                def start(self): ...
+                async def close(self): ...
+            """
+        ),
+    ),
+    # F55: the graph of services
+    Case("f55_missing", services(GRAPH + "    provider = Provider()\n")),
+    Case(
+        "f55_cyclic",
+        services(
+            GRAPH
+            + """
+    class Left: ...
+    class Right: ...
+
+    def service(left: Left) -> Service: ...
+    def left(right: Right) -> Left: ...
+    def right(service: Service) -> Right: ...
+
+    provider = Provider().singleton(Service, service).singleton(Left, left).singleton(Right, right)
+    """
+        ),
+    ),
+    Case(
+        "f55_captive",
+        services(
+            GRAPH
+            + """
+    class Session: ...
+
+    def service(session: Session) -> Service: ...
+
+    provider = Provider().singleton(Service, service).scoped(Session)
+    """
+        ),
+    ),
+    Case(
+        "f55_factory_raises",
+        services(
+            GRAPH
+            + """
+    from pathlib import Path
+
+    class Store: ...
+
+    def store():
+        Path("store-open").touch()
+        yield Store()
+        Path("store-open").unlink()
+
+    def service(store: Store) -> Service:
+        raise OSError("the disk is full")
+
+    store.__annotations__["return"] = __import__("collections.abc").abc.Iterator[Store]
+    provider = Provider().singleton(Store, store).singleton(Service, service)
+    """
+        ),
+        code=1,
+    ),
+]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    (tmp_path / "config" / "base").mkdir(parents=True)
+    (tmp_path / "config" / "live").mkdir()
+    (tmp_path / "config" / "live" / "a.toml").write_text(RUNTIME)
+    (tmp_path / "quiet.py").write_text(dedent(QUIET))
+    (tmp_path / "elsewhere.toml").write_text("[runtime]\nseed = 666\n")
+    generate_file(tmp_path / "demo.ticks", 10, seed=1)
+    for name in [name for name in os.environ if name.startswith("TICKRAIL_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    yield tmp_path
+    for name in ("quiet", "plugin", "services"):
+        sys.modules.pop(name, None)
+
+
+def files(project: Path) -> list[Path]:
+    return sorted(path for path in project.rglob("*"))
+
+
+def children() -> set[str]:
+    return {child for task in Path("/proc/self/task").iterdir() for child in (task / "children").read_text().split()}
+
+
+@contextmanager
+def nothing_left(project: Path) -> Iterator[None]:
+    """No file, thread, process, descriptor or entry of ``sys.path`` more than before."""
+
+    def everything() -> tuple[object, ...]:
+        descriptors = len(list(Path("/proc/self/fd").iterdir()))
+        return files(project), set(threading.enumerate()), children(), list(sys.path), descriptors
+
+    before = everything()
+    yield
+    assert everything() == before
+
+
+def shown(said: str, project: Path) -> str:
+    """What is said, without what differs from run to run."""
+    said = said.replace(f"{project}/", "PROJECT/").replace(str(project), "PROJECT").replace(os.uname().nodename, "HOST")
+    return re.sub(r"(process |live-)\d+", r"\1PID", said)
+
+
+def compare(name: str, said: str) -> None:
+    golden = GOLDEN / f"{name}.txt"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(said)
+    assert said == golden.read_text()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_fault_is_told_in_full_and_leaves_nothing_behind(case: Case, project: Path) -> None:
+    case.prepare(project)
+    CliRunner().invoke(main, ["check", "--env", "live"])  # whatever is loaded late is loaded now
+    sys.modules.pop("plugin", None)
+    with nothing_left(project):
+        result = CliRunner().invoke(main, case.args.split(), prog_name="tickrail")
+    assert (result.stdout, result.exit_code) == ("", case.code), result.stderr
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr) < 2_000, "a message, not the file"
+    compare(case.name, shown(result.stderr, project))
+
+
+def in_a_process(project: Path, *arguments: str, before: tuple[str, ...] = (), first: str = "") -> tuple[int, str, str]:
+    """Runs the command line in a process of its own, in which ``first`` is done before."""
+    program = f"import sys; sys.dont_write_bytecode = True\n{first}\nfrom tickrail.cli import main\nmain()\n"
+    done = subprocess.run(
+        [*before, sys.executable, "-W", "ignore", "-c", program, *arguments],
+        cwd=project,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout, shown(done.stderr, project)
+
+
+def test_f46_no_permission(project: Path) -> None:
+    """Root may read everything, unless it lays that power down."""
+    (project / "config" / "live" / "a.toml").chmod(0)
+    before = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+    tree = files(project)
+    code, out, said = in_a_process(project, "run", "--env", "live", before=before)
+    assert (code, out) == (CONFIG, "")
+    assert files(project) == tree
+    compare("f46_no_permission", said)
+
+
+IMPATIENT = """
+from tickrail.orchestration import adapters
+adapters.make_adapter.__kwdefaults__["timeout_s"] = 0.3
+"""
+
+
+def test_f53_an_import_that_hangs_ends_with_the_process(project: Path) -> None:
+    feed("import threading\nthreading.Event().wait()\n")(project)
+    tree = files(project)
+    code, out, said = in_a_process(project, "run", "--env", "live", first=IMPATIENT)
+    assert (code, out) == (CONFIG, "")
+    assert files(project) == tree
+    compare("f53_import_hangs", said)
+
+
+def test_f53_an_import_that_starts_a_thread_is_named(project: Path) -> None:
+    """It is let in, as the thread may be meant; the process ends all the same."""
+    feed(
+        """
+        import threading
+        threading.Thread(target=threading.Event().wait, name="eager", daemon=True).start()
+        from tickrail.testing.market_data import FakeMarketData as Feed
+        """
+    )(project)
+    code, _, said = in_a_process(project, "run", "--env", "live", "--no-control", "--set", "runtime.log=text")
+    assert code == 0
+    (line,) = [line for line in said.splitlines() if "WARNING" in line]
+    compare("f53_import_starts_a_thread", line.partition("WARNING")[2] + "\n")
+
+
+def test_f57_a_run_directory_that_another_build_or_configuration_holds(project: Path) -> None:
+    (project / "config" / "live" / "b.toml").write_text("[runtime]\nexclusive = true\n")
+    with claimed(load_config("live", root=project / "config", environ={}), "another build") as folder:
+        before = (folder / CLAIM).read_bytes()
+        with nothing_left(project):
+            result = CliRunner().invoke(main, ["run", "--env", "live", "--set", "runtime.seed=2"], prog_name="tickrail")
+        assert (folder / CLAIM).read_bytes() == before
+        assert json.loads(before)["build"] == "another build"
+    assert (result.stdout, result.exit_code) == ("", CONFIG)
+    compare("f57_run_directory_in_use", shown(result.stderr, project))
+    assert CliRunner().invoke(main, ["run", "--env", "live", "--no-control"]).exit_code == 0, "once it is free"
+
+
+def test_every_golden_file_has_its_case() -> None:
+    in_processes = {"f46_no_permission", "f53_import_hangs", "f53_import_starts_a_thread", "f57_run_directory_in_use"}
+    assert {file.stem for file in GOLDEN.glob("f*.txt")} == {case.name for case in CASES} | in_processes
