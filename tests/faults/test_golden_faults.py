@@ -1,4 +1,4 @@
-"""Faults of configuration, plugins, ports and graph: the whole message (golden), the exit code, and nothing left behind.
+"""Faults of configuration, plugins, ports and graph: the whole message (golden), exit code, and nothing left behind.
 
 ``UPDATE_GOLDEN=1 pytest tests/faults/test_golden_faults.py`` writes the files anew; read the difference.
 """
