@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
-from threading import Thread
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
-from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -96,8 +94,7 @@ class MetricsServer:
     def __init__(self, collector: Collector, *, host: str = "127.0.0.1", port: int = 9464) -> None:
         registry = CollectorRegistry(auto_describe=False)
         registry.register(collector)
-        served: tuple[WSGIServer, Thread] = start_http_server(port, host, registry)
-        self._server, self._thread = served
+        self._server, self._thread = start_http_server(port, host, registry)
         self._thread.name = "tickrail-metrics"
         self.port: int = self._server.server_port
 
