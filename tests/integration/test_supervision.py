@@ -199,7 +199,8 @@ def test_a_stuck_handler_is_told_of_and_in_a_library_goes_on(caplog: pytest.LogC
     assert dispatcher.result().ok
     (overrun,) = dispatcher.stats().overruns
     assert (overrun.slow, overrun.stuck) == (1, 1)
-    (record,) = [record for record in caplog.records if record.name == "tickrail.handlers"]
+    told = [record for record in caplog.records if record.name == "tickrail.handlers"]
+    (record,) = told
     assert "strategy stuck: on_tick has not returned" in record.getMessage()
     assert "time.sleep(0.3)" in record.getMessage()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import traceback
 from types import FrameType
 from typing import Final
@@ -33,7 +34,9 @@ def stuck(strategy: str | None, handler: str, seconds: float, thread: int, enfor
     whose = "" if strategy is None else f"strategy {strategy}: "
     stack = "(no Python frame)" if frame is None else "".join(traceback.format_stack(frame))
     what = "a debugger is at work in it" if debugged else "it is broken off" if enforced else "it goes on"
-    logger.error("%s%s has not returned after %.1f s; %s:\n%s", whose, handler, seconds, what, stack)
+    # The interpreter never forgets a foreign thread that has asked for itself, as log records do, and a join.
+    facts = ("%s%s has not returned after %.1f s; %s:\n%s", whose, handler, seconds, what, stack)
+    threading.Thread(target=logger.error, args=facts, name="tickrail-stuck", daemon=True).start()
     return not debugged
 
 

@@ -1,0 +1,332 @@
+"""The cases of a shutdown, by real processes and signals: exit code, report, bounded time, and nothing left behind.
+
+Those of handlers that hang are in ``test_stuck_handlers.py``, those of repeated signals in ``test_shutdown.py``, those
+of orders in a library's run in ``test_live_end.py``; ``docs/traceability.md`` lists all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shutdown_project import LONG_S, Process, made, wait
+
+pytestmark = pytest.mark.slow
+SLACK_S = 10.0
+"""A process on a busy machine takes seconds to be torn down; what it did itself stands in its report."""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return made(tmp_path)
+
+
+def drained(run: Process, sent: float, code: int = 0, within_s: float = 2.0) -> dict[str, Any]:
+    """The report of a run that ended well, and in time."""
+    ended, out, err = run.end()
+    took_s = time.monotonic() - sent
+    assert (ended, err) == (code, ""), err
+    report: dict[str, Any] = out["shutdown"]
+    assert (report["outcome"], report["abandoned"]) == ("drained", [])
+    assert report["took_s"] < within_s
+    assert took_s < within_s + SLACK_S
+    assert json.loads(Path(run.project, out["folder"], "shutdown.json").read_text()) == report
+    run.assert_nothing_left()
+    return {**out, "report": report}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_an_idle_run_ends_at_once(project: Path, number: signal.Signals, code: int) -> None:
+    run = Process(project, "idle", {"one": ("Told", "idle")})
+    run.wait_for("running")
+    said = drained(run, run.send(number), code, within_s=1.0)
+    assert run.log() == ["one:start", "one:stop"]
+    assert [step["name"] for step in said["report"]["steps"]] == ["drain", "orders", "on_stop", "result", "services"]
+    assert sum(step["took_s"] for step in said["report"]["steps"][:3]) < 0.5, "the loop's own part"
+    assert said["report"]["signals"] == [int(number)]
+
+
+def test_under_load_what_was_taken_arrives_and_the_sums_match(project: Path) -> None:
+    run = Process(project, "live", {"one": ("Ticking", "busy"), "two": ("Ticking", "")}, "feeds.sim.speed=5.0")
+    run.wait_for("running")
+    said = drained(run, run.send(signal.SIGTERM), within_s=5.0)
+    first, second = said["strategies"]
+    for one in (first, second):
+        assert one["accounts"]["published"] == said["ticks"] > 0
+        assert one["delivered"] == one["accounts"]["published"], "all of it"
+        assert one["accounts"]["pending"] == 0
+
+
+def test_open_orders_are_taken_back_before_the_end(project: Path) -> None:
+    run = Process(project, "live", {"one": ("Ticking", "orders")}, "venues.SIM.order_latency_ns=50_000_000")
+    run.wait_for("running")
+    said = drained(run, run.send(signal.SIGTERM))
+    assert run.log()[-2:] == ["one:CANCELED", "one:stop"], "the answer came, and before the hook"
+    assert said["report"]["standing"]["one"]["open_orders"] == 0
+
+
+def test_a_cancel_that_is_never_answered_is_named_and_ends_with_70(project: Path) -> None:
+    hour = "venues.SIM.order_latency_ns=3_600_000_000_000"
+    run = Process(project, "live", {"one": ("Ticking", "orders")}, hour, "runtime.orders_deadline_ns=500_000_000")
+    run.wait_for("running")
+    sent = run.send(signal.SIGTERM)
+    code, out, _ = run.end()
+    assert code == 70
+    assert time.monotonic() - sent < 5 + SLACK_S
+    report = out["shutdown"]
+    assert report["outcome"] == "abandoned"
+    assert "strategy one: order 2 of EURUSD.SIM is still open" in report["abandoned"]
+    assert next(step for step in report["steps"] if step["name"] == "orders")["late"]
+    assert report["standing"]["one"]["open_orders"] == 2
+    assert run.log()[-1] == "one:stop", "its hook runs all the same"
+    run.assert_nothing_left()
+
+
+def test_a_fill_during_the_end_reaches_the_strategy_and_the_report(project: Path) -> None:
+    run = Process(project, "live", {"one": ("Ticking", "close")}, "strategies.one.positions_at_stop=close")
+    run.wait_for("running")
+    said = drained(run, run.send(signal.SIGTERM), within_s=5.0)
+    assert run.log()[-2:] == ["one:FILLED", "one:stop"]
+    assert said["report"]["standing"]["one"]["positions"] == {}
+
+
+def test_during_the_start_what_was_started_is_stopped_in_reverse_and_the_rest_never_starts(project: Path) -> None:
+    strategies = {"one": ("Told", ""), "two": ("Told", "slow_start"), "three": ("Told", "")}
+    run = Process(project, "idle", strategies)
+    run.wait_for("starting")
+    run.send(signal.SIGTERM)
+    code, _, err = run.end()
+    assert (code, err) == (0, "")
+    assert run.log() == ["one:start", "two:start", "two:stop", "one:stop"]
+    run.assert_nothing_left()
+
+
+def test_before_there_are_handlers_it_dies_as_any_process_and_leaves_nothing(project: Path) -> None:
+    (project / "sitecustomize.py").write_text("import time, pathlib\npathlib.Path('early').touch()\ntime.sleep(30)\n")
+    run = Process(project, "idle", {"one": ("Told", "idle")}, PYTHONPATH=str(project))
+    run.wait_for("early")
+    run.send(signal.SIGTERM)
+    code, _, _ = run.end()
+    assert code == -signal.SIGTERM
+    assert not (project / "runs").exists()
+
+
+def test_a_native_loop_on_the_main_thread_stops_and_its_result_is_marked(project: Path) -> None:
+    feeds = [f"feeds.f{number}.path=sim.ticks" for number in range(300)]
+    run = Process(project, "backtest", {"one": ("Told", "native_loop")}, *feeds)
+    run.wait_for("running")
+    sent = run.send(signal.SIGTERM)
+    said = drained(run, sent, within_s=2.0)
+    assert said["status"] == "stopped"
+    assert said["stats"]["remaining"] > 0, "it was in the midst of its data"
+
+
+def test_a_loop_in_a_handler_is_broken_off_the_others_stop_and_it_is_told_as_abandoned(project: Path) -> None:
+    strategies = {"one": ("Ticking", "loop"), "two": ("Told", "")}
+    run = Process(project, "live", strategies, "runtime.handler_deadline_ns=2_000_000_000")
+    run.wait_for("running")
+    sent = run.send(signal.SIGTERM)
+    code, out, err = run.end()
+    assert code == 70
+    assert time.monotonic() - sent < 10 + SLACK_S
+    assert out["shutdown"]["abandoned"] == ["strategy one: on_tick was broken off"]
+    assert "strategy one has not returned from on_tick" in err
+    assert "two:stop" in run.log()
+    run.assert_nothing_left()
+
+
+def test_a_handler_that_raises_keyboard_interrupt_ends_the_run_as_ctrl_c_does(project: Path) -> None:
+    run = Process(project, "live", {"one": ("Ticking", "interrupts"), "two": ("Told", "")})
+    code, out, err = run.end()
+    assert (code, err) == (130, "")
+    assert run.log()[-2:] == ["two:stop", "one:stop"]
+    assert out["shutdown"]["outcome"] == "drained"
+    run.assert_nothing_left()
+
+
+def test_on_stop_that_raises_is_a_failure_and_keeps_nobody(project: Path) -> None:
+    run = Process(project, "live", {"one": ("Ticking", ""), "two": ("Told", "raises"), "three": ("Told", "")})
+    run.wait_for("running")
+    run.send(signal.SIGTERM)
+    code, out, _ = run.end()
+    assert code == 1
+    assert run.log()[-3:] == ["three:stop", "two:stop", "one:stop"]
+    assert out["strategies"][1]["error"] == "LookupError: on_stop"
+    run.assert_nothing_left()
+
+
+def test_coroutines_timers_and_whoever_waits_are_told(project: Path) -> None:
+    run = Process(project, "live", {"one": ("Ticking", "spawn"), "two": ("Told", "timers")})
+    run.wait_for("running")
+    drained(run, run.send(signal.SIGTERM), within_s=5.0)
+
+
+def test_an_adapter_that_fails_at_its_end_is_told_and_keeps_no_other(project: Path) -> None:
+    (project / "broken.py").write_text(
+        "class Feed:\n"
+        "    instruments = ('GBPUSD.SIM',)\n    settings = {}\n"
+        "    def __init__(self, *, name, **options):\n        self.name = name\n"
+        "    def start(self, feed):\n        pass\n"
+        "    def close(self):\n"
+        "        open('closed', 'a').write(self.name)\n"
+        "        if self.name == 'bad':\n            raise LookupError('the line is dead')\n"
+    )
+    more = ["feeds.bad.adapter=broken:Feed", "feeds.good.adapter=broken:Feed", "runtime.adapter_prefixes=broken"]
+    run = Process(project, "live", {"one": ("Ticking", "")}, *more)
+    run.wait_for("running")
+    run.send(signal.SIGTERM)
+    code, out, err = run.end()
+    assert code == 1
+    assert "the line is dead" in err
+    assert (project / "closed").read_text() in ("goodbad", "badgood")
+    assert out["status"] == "stopped", "the result is kept and said"
+
+
+def test_a_service_supervisor_hears_of_every_step_and_is_fed_by_the_loop(project: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.settimeout(LONG_S)
+        supervisor.bind(str(project / "notify"))
+        strategies = {"one": ("Told", "slow_start"), "two": ("Ticking", "loop")}
+        environ = {"NOTIFY_SOCKET": str(project / "notify"), "WATCHDOG_USEC": "400000"}
+        run = Process(project, "live", strategies, **environ)
+        heard = [supervisor.recv(64)]
+        while heard[-1] != b"READY=1":
+            heard.append(supervisor.recv(64))
+        assert "two:start" in run.log(), "ready once all strategies have been started"
+        run.wait_for("running")  # and hangs from then on
+        time.sleep(1.0)
+        supervisor.setblocking(False)
+        while _one(supervisor):
+            pass
+        time.sleep(1.0)
+        assert _one(supervisor) is None, "a loop that hangs is not fed for"
+        run.process.kill()
+        run.process.communicate()
+
+
+def _one(supervisor: socket.socket) -> bytes | None:
+    try:
+        return supervisor.recv(64)
+    except BlockingIOError:
+        return None
+
+
+def test_an_idle_loop_is_fed_and_stopping_is_said_at_once(project: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.settimeout(LONG_S)
+        supervisor.bind(str(project / "notify"))
+        environ = {"NOTIFY_SOCKET": str(project / "notify"), "WATCHDOG_USEC": "200000"}
+        run = Process(project, "idle", {"one": ("Told", "idle")}, **environ)
+        while supervisor.recv(64) != b"READY=1":
+            pass
+        assert [supervisor.recv(64) for _ in range(5)] == [b"WATCHDOG=1"] * 5
+        run.send(signal.SIGTERM)
+        heard = [supervisor.recv(64)]
+        while not heard[-1].startswith(b"EXTEND_TIMEOUT_USEC="):
+            heard.append(supervisor.recv(64))
+        assert b"STOPPING=1" in heard
+        assert run.end()[0] == 0
+
+
+def test_a_process_that_had_to_be_ended_leaves_a_report(project: Path) -> None:
+    handler = "runtime.handler_deadline_ns=60_000_000_000"
+    run = Process(project, "live", {"one": ("Ticking", "loop")}, handler, timeout_s=1.0)
+    run.wait_for("running")
+    sent = run.send(signal.SIGTERM)
+    code, out, _ = run.end()
+    assert code == 70
+    assert time.monotonic() - sent < 1 + SLACK_S
+    (file,) = (project / "runs").glob("live-*.shutdown.json")
+    report = json.loads(file.read_text())
+    assert out == {"shutdown": report}
+    assert (report["outcome"], report["exit_code"]) == ("deadline_exceeded", 70)
+    assert "strategy one has not returned from on_tick" in report["abandoned"][0]
+    assert report["abandoned"][1:] == ["drain", "orders", "on_stop", "result", "services"]
+
+
+def test_on_another_thread_no_handler_is_installed() -> None:
+    code = (
+        "import signal, threading\n"
+        "from tickrail.orchestration.shutdown import Shutdown\n"
+        "before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]\n"
+        "def use():\n"
+        "    with Shutdown() as shutdown:\n"
+        "        seen.append([signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)])\n"
+        "        seen.append(shutdown.signals)\n"
+        "seen = []\n"
+        "thread = threading.Thread(target=use); thread.start(); thread.join()\n"
+        "assert seen == [before, []], seen\n"
+        "with Shutdown():\n"
+        "    assert signal.getsignal(signal.SIGTERM) != before[0]\n"
+        "assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == before\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=LONG_S)
+
+
+def test_commands_and_waits_all_have_their_answer_when_a_run_has_stopped() -> None:
+    import tickrail
+    from tickrail.domain.commands import Command
+    from tickrail.errors import CommandError
+    from tickrail.orchestration.tick_dispatcher import TickDispatcher
+
+    class Slow(Command):
+        pass
+
+    class Fast(Command):
+        pass
+
+    class Stopping(tickrail.Strategy):
+        def on_stop(self) -> None:
+            worker = threading.Thread(target=late)
+            worker.start()
+            worker.join(LONG_S)
+
+    async def slow(_: Slow) -> None:
+        import asyncio
+
+        await asyncio.sleep(3_600)
+
+    said: list[str] = []
+    receipts: list[Any] = []
+
+    def late() -> None:
+        try:
+            bus.submit(Fast())
+        except CommandError as error:
+            said.append(type(error).__name__)
+
+    def ask() -> None:
+        try:
+            bus.execute(Slow(), timeout_s=LONG_S)
+        except BaseException as error:
+            said.append(type(error).__name__)
+
+    dispatcher = TickDispatcher([{"id": "A.SIM"}], live="park")
+    dispatcher.live_feed("feed")
+    bus = dispatcher.commands
+    bus.register(Slow, slow)
+    bus.register(Fast, lambda _: "done")
+    dispatcher.register(Stopping(), "stopping")
+    running = threading.Thread(target=dispatcher.run)
+    running.start()
+    wait(lambda: bus._standing() != 0)
+    receipts += [bus.submit(Slow()) for _ in range(3)]
+    asking = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in asking:
+        thread.start()
+    assert bus.execute(Fast(), timeout_s=LONG_S) == "done"
+    dispatcher.request_stop()
+    for thread in (running, *asking):
+        thread.join(LONG_S)
+        assert not thread.is_alive()
+    assert all(receipt.done() for receipt in receipts)
+    assert said[0] == "ShuttingDown", "a command that comes after the stop"
+    assert said[1:] == ["CancelledError"] * 3
