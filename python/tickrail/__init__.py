@@ -34,6 +34,7 @@ if typing.TYPE_CHECKING:
         Trade,
     )
     from tickrail.data.reading import read_ticks
+    from tickrail.domain.account_terms import AccountTerms
     from tickrail.domain.ticks import BAR_DTYPE, QUOTE_DTYPE, TICK_DTYPE, TRADE_DTYPE
     from tickrail.domain.venue_terms import InstrumentTerms, VenueTerms
     from tickrail.errors import TickrailError
@@ -51,6 +52,7 @@ if typing.TYPE_CHECKING:
 
 # In the order of their bytes, which a test can say in one line.
 __all__ = [  # noqa: RUF022
+    "AccountTerms",
     "BAR_DTYPE",
     "Bar",
     "Container",
@@ -102,6 +104,7 @@ _WHERE = {
     **dict.fromkeys(("backtest", "open_run", "PullRun"), "orchestration.backtest"),
     **dict.fromkeys(("Provider", "Scope"), "orchestration.provider"),
     **dict.fromkeys(("Inject", "injected"), "strategy.inject"),
+    "AccountTerms": "domain.account_terms",
     "Container": "orchestration.container",
     "Result": "report.result",
     "Runtime": "orchestration.runtime",

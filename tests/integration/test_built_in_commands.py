@@ -162,7 +162,9 @@ def test_snapshot_and_shutdown() -> None:
     assert trader.seen == 6
     assert dispatcher.result().status == "stopped"
     snapshot = answers[0]
-    assert snapshot["strategies"] == {"trader": {"state": "RUNNING", "open_orders": 0, "positions": {EURUSD: 2.0}}}
+    assert snapshot["strategies"] == {
+        "trader": {"state": "RUNNING", "trading": "ACTIVE", "open_orders": 0, "positions": {EURUSD: 2.0}}
+    }
     assert (snapshot["trading"], snapshot["now_ns"], snapshot["limits"]) == ("ACTIVE", 6, {"max_order_quantity": None})
 
 

@@ -32,20 +32,21 @@ MARKET = (
 VENUE = VenueTerms(fill_model="size", maker_fee_rate=0.001, taker_fee_rate=0.002)
 
 
-def quotes(rows: Any = MARKET) -> tickrail.TickArray:
+def quotes(rows: Any = MARKET, name: str = NAME) -> tickrail.TickArray:
     records = np.zeros(len(rows), tickrail.TICK_DTYPE)
     columns = np.array(rows, dtype=float).T
     records["ts_event"] = records["ts_init"] = (columns[0] * S).astype(np.int64)
     records["kind"] = QUOTE
     for place, column in enumerate(columns[1:]):
         records[f"value_{place}"] = column
-    return tickrail.TickArray.from_records(records, instruments=[{"id": NAME}])
+    return tickrail.TickArray.from_records(records, instruments=[{"id": name}])
 
 
 class Plays(Strategy):
     """Makes the orders of its script, by second, and keeps what it is told."""
 
     script: dict[int, Any]
+    traded: str = NAME
 
     def on_start(self) -> None:
         self.told: list[tuple[int, str]] = []
@@ -62,93 +63,117 @@ class Plays(Strategy):
 
 
 def buy(quantity: float, **terms: Any) -> Callable[[Plays], object]:
-    return lambda plays: plays.buy(NAME, quantity, **terms)
+    return lambda plays: plays.buy(plays.traded, quantity, **terms)
 
 
 def sell(quantity: float, **terms: Any) -> Callable[[Plays], object]:
-    return lambda plays: plays.sell(NAME, quantity, **terms)
+    return lambda plays: plays.sell(plays.traded, quantity, **terms)
 
 
-def filled(result: tickrail.Result) -> list[tuple[float, int, float, float, float]]:
+def filled(result: tickrail.Result, strategy: int = 0) -> list[tuple[float, int, float, float, float]]:
     """Second, order, signed quantity, price, fee."""
-    signs = np.where(result.fills["side"] == 1, 1.0, -1.0)
-    rows = zip(result.fills["ts_ns"] / S, result.fills, signs, strict=True)
+    fills = result.fills[result.fills["strategy"] == strategy]
+    signs = np.where(fills["side"] == 1, 1.0, -1.0)
+    rows = zip(fills["ts_ns"] / S, fills, signs, strict=True)
     return [
         (float(second), int(fill["order"]), sign * fill["quantity"], fill["price"], round(float(fill["fee"]), 6))
         for second, fill, sign in rows
     ]
 
 
-def statuses(result: tickrail.Result) -> dict[int, str]:
-    return {int(order["order"]): ORDER_STATUS[order["status"]] for order in result.orders}
+def statuses(result: tickrail.Result, strategy: int = 0) -> dict[int, str]:
+    orders = result.orders[result.orders["strategy"] == strategy]
+    return {int(order["order"]): ORDER_STATUS[order["status"]] for order in orders}
+
+
+#: 24 orders of every kind and time in force, partial fills, amendments.
+SCRIPT: dict[int, Any] = {
+    1: [
+        buy(2),  # 1: takes 2 of the 5 on offer
+        buy(2, limit=101.0),  # 2: takes 2 more
+        buy(3, limit=101.0, time_in_force="IOC"),  # 3: takes the last one, the rest is taken back
+        buy(1, limit=101.0, time_in_force="FOK"),  # 4: nothing left
+        sell(2, limit=101.0, post_only=True),  # 5: waits until 7
+        sell(1, limit=100.0, post_only=True),  # 6: would take
+        buy(1, stop=102.0),  # 7: woken at 3
+        sell(1, stop=98.5),  # 8: woken at 4
+        buy(1, stop=103.0, limit=103.5),  # 9: woken at 6 beyond its limit, filled at 9
+        buy(2, limit=98.5),  # 10: shrinks to 1 at 4, filled at 5
+        buy(2, limit=98.0, expires_ns=4 * S + S // 2),  # 11: expires before the 98 of 5
+        buy(1, limit=97.0, time_in_force="DAY"),  # 12: amended at 4, cancelled at 7
+    ],
+    2: [
+        sell(4),  # 13
+        sell(3, time_in_force="IOC"),  # 14: one of three
+        sell(1, reduce_only=True),  # 15: flat by then
+    ],
+    3: [
+        buy(10, limit=99.0),  # 16: takes 6, waits for 4
+        sell(9, limit=98.0, time_in_force="FOK"),  # 17: 3 on offer
+        sell(2, limit=98.0),  # 18
+    ],
+    4: [
+        lambda plays: plays.amend(10, quantity=1.0),
+        lambda plays: plays.amend(12, limit=97.5),
+        sell(20),  # 19: 10 at 5, 2 at 6, 8 at 7
+    ],
+    5: [
+        buy(1, limit=103.0, time_in_force="IOC"),  # 20
+        buy(1, stop=104.0, limit=103.0),  # 21: woken at 6, filled at 9
+    ],
+    6: [buy(3)],  # 22
+    7: [
+        buy(5, limit=101.0, reduce_only=True),  # 23
+        buy(20, reduce_only=True),  # 24: ends where the position does
+        lambda plays: plays.cancel(12),
+    ],
+}
+#: What they come to, by hand: second, order, signed quantity, price, fee.
+FILLED = [
+    (2, 1, 2, 101.0, 0.404),
+    (2, 2, 2, 101.0, 0.404),
+    (2, 3, 1, 101.0, 0.202),
+    (3, 13, -4, 100.0, 0.8),
+    (3, 14, -1, 100.0, 0.2),
+    (3, 7, 1, 102.0, 0.204),
+    (4, 16, 6, 99.0, 1.188),
+    (4, 18, -2, 98.0, 0.392),
+    (4, 8, -1, 98.0, 0.196),
+    (5, 19, -10, 97.0, 1.94),
+    (5, 16, 4, 99.0, 0.396),
+    (5, 10, 1, 98.5, 0.0985),
+    (6, 19, -2, 103.0, 0.412),
+    (7, 19, -8, 105.0, 1.68),
+    (7, 22, 3, 106.0, 0.636),
+    (7, 5, -2, 101.0, 0.202),
+    (8, 23, 5, 101.0, 1.01),
+    (8, 24, 5, 101.0, 1.01),
+    (9, 9, 1, 103.5, 0.1035),
+    (9, 21, 1, 103.0, 0.103),
+]
+#: 8 orders at a venue that is 1.5 s away and heard 0.25 s later.
+LATE_SCRIPT: dict[int, Any] = {
+    1: [buy(1), buy(1, limit=101.0), sell(1, limit=100.0, time_in_force="IOC")],
+    2: [buy(1, limit=98.0)],
+    3: [buy(1), lambda plays: plays.cancel(4)],
+    4: [buy(1, limit=98.0), buy(1, limit=98.0, expires_ns=5 * S + S // 5)],
+    6: [buy(1), lambda plays: plays.cancel(6)],
+}
+LATE = VENUE.model_copy(update={"order_latency_ns": 3 * S // 2, "report_latency_ns": S // 4})
+#: What is sent at 1 arrives at 2.5: the ask has gone from 101 to 102 when the next quote comes.
+LATE_FILLED = [
+    (3.25, 1, 1, 102.0, 0.204),
+    (3.25, 3, -1, 100.0, 0.2),
+    (4.25, 2, 1, 101.0, 0.101),
+    (5.25, 5, 1, 98.0, 0.196),
+    (8.25, 8, 1, 101.0, 0.202),
+]
 
 
 def test_a_scenario_of_every_kind_computed_by_hand() -> None:
-    script = {
-        1: [
-            buy(2),  # 1: takes 2 of the 5 on offer
-            buy(2, limit=101.0),  # 2: takes 2 more
-            buy(3, limit=101.0, time_in_force="IOC"),  # 3: takes the last one, the rest is taken back
-            buy(1, limit=101.0, time_in_force="FOK"),  # 4: nothing left
-            sell(2, limit=101.0, post_only=True),  # 5: waits until 7
-            sell(1, limit=100.0, post_only=True),  # 6: would take
-            buy(1, stop=102.0),  # 7: woken at 3
-            sell(1, stop=98.5),  # 8: woken at 4
-            buy(1, stop=103.0, limit=103.5),  # 9: woken at 6 beyond its limit, filled at 9
-            buy(2, limit=98.5),  # 10: shrinks to 1 at 4, filled at 5
-            buy(2, limit=98.0, expires_ns=4 * S + S // 2),  # 11: expires before the 98 of 5
-            buy(1, limit=97.0, time_in_force="DAY"),  # 12: amended at 4, cancelled at 7
-        ],
-        2: [
-            sell(4),  # 13
-            sell(3, time_in_force="IOC"),  # 14: one of three
-            sell(1, reduce_only=True),  # 15: flat by then
-        ],
-        3: [
-            buy(10, limit=99.0),  # 16: takes 6, waits for 4
-            sell(9, limit=98.0, time_in_force="FOK"),  # 17: 3 on offer
-            sell(2, limit=98.0),  # 18
-        ],
-        4: [
-            lambda plays: plays.amend(10, quantity=1.0),
-            lambda plays: plays.amend(12, limit=97.5),
-            sell(20),  # 19: 10 at 5, 2 at 6, 8 at 7
-        ],
-        5: [
-            buy(1, limit=103.0, time_in_force="IOC"),  # 20
-            buy(1, stop=104.0, limit=103.0),  # 21: woken at 6, filled at 9
-        ],
-        6: [buy(3)],  # 22
-        7: [
-            buy(5, limit=101.0, reduce_only=True),  # 23
-            buy(20, reduce_only=True),  # 24: ends where the position does
-            lambda plays: plays.cancel(12),
-        ],
-    }
-    plays = Plays(script=script)
+    plays = Plays(script=SCRIPT)
     result = tickrail.backtest(plays, quotes(), venue=VENUE)
-    assert filled(result) == [
-        (2, 1, 2, 101.0, 0.404),
-        (2, 2, 2, 101.0, 0.404),
-        (2, 3, 1, 101.0, 0.202),
-        (3, 13, -4, 100.0, 0.8),
-        (3, 14, -1, 100.0, 0.2),
-        (3, 7, 1, 102.0, 0.204),
-        (4, 16, 6, 99.0, 1.188),
-        (4, 18, -2, 98.0, 0.392),
-        (4, 8, -1, 98.0, 0.196),
-        (5, 19, -10, 97.0, 1.94),
-        (5, 16, 4, 99.0, 0.396),
-        (5, 10, 1, 98.5, 0.0985),
-        (6, 19, -2, 103.0, 0.412),
-        (7, 19, -8, 105.0, 1.68),
-        (7, 22, 3, 106.0, 0.636),
-        (7, 5, -2, 101.0, 0.202),
-        (8, 23, 5, 101.0, 1.01),
-        (8, 24, 5, 101.0, 1.01),
-        (9, 9, 1, 103.5, 0.1035),
-        (9, 21, 1, 103.0, 0.103),
-    ]
+    assert filled(result) == FILLED
     ended = {
         4: "CANCELED",
         6: "CANCELED",
@@ -172,30 +197,45 @@ def test_a_scenario_of_every_kind_computed_by_hand() -> None:
 
 
 def test_latency_lets_the_market_move_in_between() -> None:
-    script = {
-        1: [buy(1), buy(1, limit=101.0), sell(1, limit=100.0, time_in_force="IOC")],
-        2: [buy(1, limit=98.0)],
-        3: [buy(1), lambda plays: plays.cancel(4)],
-        4: [buy(1, limit=98.0), buy(1, limit=98.0, expires_ns=5 * S + S // 5)],
-        6: [buy(1), lambda plays: plays.cancel(6)],
-    }
-    plays = Plays(script=script)
-    late = VENUE.model_copy(update={"order_latency_ns": 3 * S // 2, "report_latency_ns": S // 4})
-    result = tickrail.backtest(plays, quotes(), venue=late)
-    # What is sent at 1 arrives at 2.5: the ask has gone from 101 to 102 when the next quote comes. Told 0.25 s later.
-    assert filled(result) == [
-        (3.25, 1, 1, 102.0, 0.204),
-        (3.25, 3, -1, 100.0, 0.2),
-        (4.25, 2, 1, 101.0, 0.101),
-        (5.25, 5, 1, 98.0, 0.196),
-        (8.25, 8, 1, 101.0, 0.202),
-    ]
+    plays = Plays(script=LATE_SCRIPT)
+    result = tickrail.backtest(plays, quotes(), venue=LATE)
+    assert filled(result) == LATE_FILLED
     assert {number: status for number, status in statuses(result).items() if status != "FILLED"} == {
         4: "CANCELED",
         6: "CANCELED",
         7: "EXPIRED",
     }
     assert [status for order, status in plays.told if order == 4] == ["SUBMITTED", "ACCEPTED", "CANCELED"]
+
+
+def test_32_orders_near_and_far_come_to_the_fills_and_the_cash_computed_by_hand() -> None:
+    class Counts(Plays):
+        def on_stop(self) -> None:
+            self.cash = (dict(self.portfolio.cash()), dict(self.portfolio.whole.cash()))
+
+    near, far = Counts(script=SCRIPT), Counts(script=LATE_SCRIPT, traded="Y.FAR")
+    data = {NAME: quotes(), "Y.FAR": quotes(name="Y.FAR")}
+    # Each acts on the quotes of its own instrument.
+    dispatcher = tickrail.TickDispatcher(
+        [
+            {"id": NAME, "currency": "USD", **VENUE.instrument_row()},
+            {"id": "Y.FAR", "currency": "USD", **LATE.instrument_row()},
+        ],
+        venues={"SIM": VENUE, "FAR": LATE},
+    )
+    for name, ticks in data.items():
+        dispatcher.feed(name, ticks)
+    dispatcher.register(near, "near", instruments=[NAME])
+    dispatcher.register(far, "far", instruments=["Y.FAR"])
+    dispatcher.run()
+    result = dispatcher.result()
+    assert len(result.orders) == 32
+    assert (filled(result, 0), filled(result, 1)) == (FILLED, LATE_FILLED)
+    # Near: sold for 3,012, bought for 3,230, fees of 11.581. Far: sold for 100, bought for 402, fees of 0.903.
+    assert near.cash[0] == {"USD": pytest.approx(3_012.0 - 3_230.0 - 11.581, abs=1e-9)}
+    assert far.cash[0] == {"USD": pytest.approx(100.0 - 402.0 - 0.903, abs=1e-9)}
+    assert near.cash[1] == {"USD": pytest.approx(-229.581 - 302.903, abs=1e-9)}
+    assert (set(statuses(result, 0).values()), len(statuses(result, 1))) == ({"FILLED", "CANCELED", "EXPIRED"}, 8)
 
 
 @pytest.mark.parametrize("slice_ticks", [1, 2, 4_096])

@@ -67,6 +67,12 @@ INSTRUMENT = InstrumentTerms(
 MODULE = """
 from tickrail import Strategy
 
+class Looks(Strategy):
+    seen = []
+    def on_stop(self):
+        held = self.portfolio
+        self.seen.append((held.capital, held.currency, held.buying_power, dict(held.cash())))
+
 class Maker(Strategy):
     quantity: float = 1.5
     def on_start(self):
@@ -193,3 +199,23 @@ def test_a_variable_changes_a_term(project: Path) -> None:
     venue = loaded.config.venues["SIM"]
     assert (venue.order_latency_ns, venue.sessions) == ((1, 2), ("00:00-00:01", "sat 01:00-02:00"))
     assert str(loaded.origin("venues.SIM.sessions")) == "env TICKRAIL_VENUES__SIM__SESSIONS"
+
+
+def test_capital_currency_and_rates_from_files(project: Path) -> None:
+    overrides = (
+        'strategies.looks.class="venue_strategies:Looks"',
+        "strategies.looks.capital=1000.0",
+        "strategies.looks.leverage=3.0",
+        "runtime.currency=EUR",
+        "runtime.rates={ USD = 0.8 }",
+    )
+    assert run(project, *overrides).ok
+    assert sys.modules["venue_strategies"].Looks.seen == [(1000.0, "EUR", 3000.0, {"EUR": 1000.0})]
+    with pytest.raises(
+        ConfigProblems, match=r"runtime.rates: the rate of USD is the price of 'Y.SIM', which no feed has"
+    ):
+        run(project, *overrides, 'runtime.rates={ USD = "Y.SIM" }')
+    with pytest.raises(ConfigProblems, match=r"runtime.rates: a rate is 'USDEUR'; expected a number, an instrument"):
+        run(project, *overrides, 'runtime.rates={ USD = "USDEUR" }')
+    with pytest.raises(ConfigProblems, match=r"runtime.equity_every_ns: expected a whole part of a day"):
+        run(project, "runtime.equity_every_ns=7")

@@ -209,13 +209,39 @@ def set_(context: click.Context, *, strategy: str, values: tuple[str, ...], as_j
 
 
 @ctl.command()
-@click.option("--max-order-quantity", type=float, required=True, help="Largest quantity of one order.")
+@click.argument("values", nargs=-1, metavar="[NAME=VALUE]...")
+@click.option("--max-order-quantity", type=float, help="Largest quantity of one order, of whatever strategy.")
+@click.option("--table", help="Table of limits that the values belong to: ID of [limits.ID].")
 @json_option
 @traceback_option
 @click.pass_context
-def limits(context: click.Context, *, max_order_quantity: float, as_json: bool) -> int:
-    """Change what the trading gate lets pass; kept over restarts."""
-    return _request(context, "limits", as_json, max_order_quantity=max_order_quantity)
+def limits(
+    context: click.Context,
+    *,
+    values: tuple[str, ...],
+    max_order_quantity: float | None,
+    table: str | None,
+    as_json: bool,
+) -> int:
+    """Change what the gate lets pass; --max-order-quantity is kept over restarts.
+
+    tickrail ctl limits --table all max_orders_per_s=20 max_drawdown=null
+    """
+    given: dict[str, object] = {} if max_order_quantity is None else {"max_order_quantity": max_order_quantity}
+    if table is not None or values:
+        given |= {"table": table, "limits": _named_values(values)}
+    return _request(context, "limits", as_json, **given)
+
+
+def _named_values(values: tuple[str, ...]) -> dict[str, float | None]:
+    named: dict[str, float | None] = {}
+    for one in values:
+        name, _, text = one.partition("=")
+        try:
+            named[name] = None if text == "null" else float(text)
+        except ValueError:
+            raise click.UsageError(f"'{one}' is no NAME=VALUE with a number, or null for no limit") from None
+    return named
 
 
 @ctl.command()

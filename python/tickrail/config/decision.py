@@ -30,6 +30,8 @@ ALWAYS: Final = {
         *("max_ticks", "window_ns", "max_lag_records", "max_lag_ns", "when_lagging"),
     },
 }
+#: Likewise of the settings.
+LATER_SETTINGS: Final = {"modules", "currency", "rates", "equity_every_ns"}
 
 
 def decision_part(config: RuntimeConfig) -> dict[str, Any]:
@@ -54,8 +56,7 @@ def decision_part(config: RuntimeConfig) -> dict[str, Any]:
         for name, feed in table["feeds"].items()
     ]
     runtime = {key: value for key, value in table["runtime"].items() if key not in SETTINGS_WITHOUT_EFFECT}
-    if not runtime["modules"]:
-        del runtime["modules"]
+    runtime = _said(runtime, config.runtime, set(runtime) - LATER_SETTINGS)
     return table | {"runtime": runtime, "feeds": feeds, "strategies": strategies}
 
 
@@ -71,8 +72,12 @@ def decision_digest(config: RuntimeConfig) -> bytes:
 
 
 def _said(values: dict[str, Any], model: BaseModel, always: set[str]) -> dict[str, Any]:
-    fields = type(model).model_fields
-    return {key: value for key, value in values.items() if key in always or value != fields[key].default}
+    fields = {field.alias or name: field for name, field in type(model).model_fields.items()}
+    return {
+        key: value
+        for key, value in values.items()
+        if key in always or value != fields[key].get_default(call_default_factory=True)
+    }
 
 
 def _tagged(value: object) -> dict[str, str]:

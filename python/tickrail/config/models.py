@@ -30,6 +30,8 @@ from tickrail.config.values import (
     Table,
     TimeNs,
 )
+from tickrail.domain.account_terms import EQUITY_EVERY_NS, Currency, EquityEvery, Rates
+from tickrail.domain.order_limits import OrderLimits
 from tickrail.domain.venue_terms import VenueTerms
 
 __all__ = [
@@ -79,6 +81,10 @@ class RuntimeSettings(_Table):
         state_dir: Folder of the states of strategies; without one they live as long as the process.
         log: Whether log records go to standard error, as ``text`` or ``json``.
         metrics: Address, ``HOST:PORT``, at which Prometheus can scrape the run; port 0 takes a free one.
+        currency: In which amounts are added; ``None``: that of the instruments, where they have one in common.
+        rates: What one unit of another currency is worth in it: a number, the price of an instrument (``EURUSD.SIM``),
+            or one over that (``1/USDJPY.SIM``).
+        equity_every_ns: How often it is looked at what strategies are worth, beside each fill; a whole part of a day.
         exclusive: Refuse to start while another run, of whatever build or configuration, holds ``run_dir``.
     """
 
@@ -102,6 +108,9 @@ class RuntimeSettings(_Table):
     state_dir: PathText | None = None
     log: Literal["none", "text", "json"] = "none"
     metrics: Address | None = None
+    currency: Currency | None = None
+    rates: Annotated[Rates, Table] = Field(default_factory=FrozenTable)
+    equity_every_ns: EquityEvery = EQUITY_EVERY_NS
     exclusive: bool = False
 
 
@@ -242,6 +251,8 @@ class StrategyConfig(_Table):
         restart_max_backoff_ns: Longest wait.
         orders_at_stop: What becomes of its open orders when a live run stops.
         positions_at_stop: What becomes of its positions then.
+        capital: What it is given to trade with, in the run's currency.
+        leverage: How many times its worth it may be exposed to, as ``portfolio.buying_power`` counts.
     """
 
     class_: Annotated[ClassPath, Field(alias="class")]
@@ -263,28 +274,20 @@ class StrategyConfig(_Table):
     restart_max_backoff_ns: Annotated[int, Field(ge=0, le=INT64_MAX)] = 60_000_000_000
     orders_at_stop: Literal["cancel", "leave"] = "cancel"
     positions_at_stop: Literal["keep", "close"] = "keep"
+    capital: float = 0.0
+    leverage: Annotated[float, Field(gt=0.0)] = 1.0
 
 
-class LimitConfig(_Table):
+class LimitConfig(OrderLimits, _Table):
     """Table ``[limits.ID]``: what the orders of some strategies may not go beyond, each strategy by itself.
 
     Attributes:
         strategies: Ids of the strategies that it binds, or ``"*"`` for all.
         instruments: Ids of the instruments that it holds for, or ``"*"`` for all.
-        max_order_quantity: Largest quantity of one order.
-        max_order_notional: Largest price times quantity of one order, in the instrument's currency.
-        max_position_quantity: Largest position, long or short, counting orders in flight.
-        max_open_orders: Most orders open at once.
-        max_orders_per_s: Most new orders within any second.
     """
 
     strategies: Annotated[tuple[str, ...] | Literal["*"], IdList] = "*"
     instruments: Annotated[tuple[str, ...] | Literal["*"], InstrumentList] = "*"
-    max_order_quantity: Annotated[float | None, Field(gt=0.0)] = None
-    max_order_notional: Annotated[float | None, Field(gt=0.0)] = None
-    max_position_quantity: Annotated[float | None, Field(ge=0.0)] = None
-    max_open_orders: Annotated[int | None, Field(ge=0, le=UINT32_MAX)] = None
-    max_orders_per_s: Annotated[int | None, Field(ge=0, le=UINT32_MAX)] = None
 
 
 class RuntimeConfig(_Table):

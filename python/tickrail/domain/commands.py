@@ -26,6 +26,7 @@ __all__ = [
     "Event",
     "Halt",
     "Lane",
+    "LimitsChanged",
     "ParametersUpdated",
     "PauseStrategy",
     "RestartStrategy",
@@ -142,17 +143,26 @@ class UpdateParameters(Command):
 
 
 class SetLimits(Command):
-    """Change what the trading gate lets pass; ``None`` leaves a limit as it is."""
+    """Change what the gate lets pass. The change stays in the run's record.
+
+    ``max_order_quantity`` alone is the operator's own limit, over all strategies and kept over restarts. With ``table``
+    it is a table of limits of the run (``[limits.ID]``) that changes: ``limits`` has the new values by name, ``None``
+    for none.
+    """
 
     lane: ClassVar[Lane] = Lane.CONTROL
 
     max_order_quantity: float | None = None
+    table: str | None = None
+    limits: dict[str, float | None] = {}
 
     def check(self) -> None:
-        """A limit is a positive number."""
-        if self.max_order_quantity is None:
+        """A limit is a positive number, and a table of limits has some to be changed."""
+        if (self.table is None) != (not self.limits):
+            raise ValueError("table and limits go together: which table, and its new values by name")
+        if self.max_order_quantity is None and self.table is None:
             raise ValueError("no limit is given")
-        if not self.max_order_quantity > 0.0:
+        if self.max_order_quantity is not None and not self.max_order_quantity > 0.0:
             raise ValueError(f"max_order_quantity is {self.max_order_quantity}: expected a number above zero")
 
 
@@ -192,6 +202,14 @@ class ParametersUpdated(Event):
 
     strategy: str
     params: dict[str, Any]
+
+
+class LimitsChanged(Event):
+    """Limits were changed while the run went on; ``None`` is no limit."""
+
+    table: str
+    before: dict[str, float | None]
+    after: dict[str, float | None]
 
 
 class TradingChanged(Event):

@@ -16,13 +16,15 @@ from functools import partial
 from typing import Any, TypeVar
 
 from tickrail._native import InstrumentId, TickArray
-from tickrail.config import LoadedConfig, StrategyConfig
+from tickrail.config import LimitConfig, LoadedConfig, StrategyConfig
 from tickrail.config.models import FeedConfig
 from tickrail.config.origins import format_path
 from tickrail.config.presence import presence_problems
+from tickrail.domain.account_terms import AccountTerms
 from tickrail.domain.ending import Ending, EndLimits
 from tickrail.domain.instruments import merge_tables
 from tickrail.domain.near import near_miss
+from tickrail.domain.order_limits import LIMIT_KEYS, OrderLimits
 from tickrail.domain.supervision import HandlerLimits, Supervision
 from tickrail.errors import (
     BootstrapFailed,
@@ -39,6 +41,7 @@ from tickrail.orchestration.adapters import adapter_names, make_adapter
 from tickrail.orchestration.checks import Check, PreStart, findings
 from tickrail.orchestration.container import Container, Provider, Scope
 from tickrail.orchestration.feed_keys import delivery_problems
+from tickrail.orchestration.funding import account_problems
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.live import SLICE_TICKS
 from tickrail.orchestration.live_feeds import LiveFeeds
@@ -146,7 +149,10 @@ class Assembly:
             WiringError: Nothing else is wrong, but the providers make no sound graph.
         """
         for problem in presence_problems(
-            self.loaded, feed_adapters=adapter_names("feed"), venue_adapters=adapter_names("venue")
+            self.loaded,
+            feed_adapters=adapter_names("feed"),
+            venue_adapters=adapter_names("venue"),
+            enforced=LIMIT_KEYS,
         ):
             self._told.append((Rank.PRESENCE, problem, Phase.VALIDATION))
             self._absent.add(problem.path)
@@ -159,6 +165,7 @@ class Assembly:
             self._place_of_problem = (Rank.FEEDS, Phase.VALIDATION)
             arrays = self._open_feeds()
             table = self._table(arrays)
+            self._check_account(table)
             self._place_of_problem = (Rank.STRATEGIES, Phase.VALIDATION)
             for name in strategies:
                 self._check_instruments(name, self.config.strategies[name], table)
@@ -249,6 +256,17 @@ class Assembly:
                 row.update(said.row())
             row.update(costs_at(venues.get(InstrumentId(name).venue), InstrumentId(name)))
         return rows
+
+    @property
+    def _account(self) -> AccountTerms:
+        runtime = self.config.runtime
+        rates = dict(runtime.rates)
+        return AccountTerms(currency=runtime.currency, rates=rates, equity_every_ns=runtime.equity_every_ns)
+
+    def _check_account(self, table: Mapping[str, Mapping[str, Any]]) -> None:
+        if all(feed in self._opened for feed in self.config.feeds):
+            for key, said in account_problems(self._account, list(table.values())):
+                self._say(("runtime", key), said)
 
     def _venues(self) -> dict[str, Venue]:
         venues: dict[str, Venue] = {}
@@ -385,6 +403,7 @@ class Assembly:
             always_fresh=runtime.always_fresh,
             sample_every=runtime.sample_every,
             venues=terms_of(self._venues_made),
+            account=self._account,
             io=self.io,
             spawn_timeout_s=runtime.spawn_timeout_s,
             end_limits=EndLimits(drain_ns=runtime.drain_deadline_ns, orders_ns=runtime.orders_deadline_ns),
@@ -413,8 +432,12 @@ class Assembly:
                 when_lagging=settings.when_lagging,
                 supervision=_supervision(settings),
                 ending=Ending(orders=settings.orders_at_stop, positions=settings.positions_at_stop),
+                capital=settings.capital,
+                leverage=settings.leverage,
             )
             self._try(("strategies", name, "class"), register)
+        for name, limits in self.config.limits.items():
+            self._try(("limits", name), partial(dispatcher.limit, name, self._bound(limits)))
         self._refuse()
         return dispatcher
 
@@ -432,6 +455,13 @@ class Assembly:
             return None
         self.undo.callback(server.close)
         return int(server.port)
+
+    def _bound(self, limits: LimitConfig) -> OrderLimits:
+        """Without strategies that are switched off."""
+        if limits.strategies == "*":
+            return limits
+        enabled = tuple(one for one in limits.strategies if self.config.strategies[one].enabled)
+        return limits.model_copy(update={"strategies": enabled})
 
     def _try(self, path: tuple[str, ...], act: Callable[[], T]) -> T | None:
         """What ``act`` returns, or ``None`` and a problem at ``path``."""

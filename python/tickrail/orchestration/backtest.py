@@ -12,13 +12,14 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, TypeAlias, TypedDict
 
 from tickrail._native import InstrumentId, MarketData, OrderUpdate, Recording, SpawnResult, Tick, TickArray, TimerEvent
+from tickrail.domain.account_terms import AccountTerms
 from tickrail.domain.instruments import merge_tables
 from tickrail.domain.time import TimeLike
 from tickrail.domain.venue_terms import InstrumentTerms, VenueTerms
 from tickrail.errors import DataError, ParameterError
 from tickrail.orchestration.sources import Data, named_arrays, order_key
 from tickrail.orchestration.tick_dispatcher import DigestMode, Progress, TickDispatcher
-from tickrail.orchestration.trading import Trading
+from tickrail.orchestration.trading import Limits, Trading
 from tickrail.report.result import Result, Status
 from tickrail.report.stats import RuntimeStats
 from tickrail.strategy.strategy import Strategy
@@ -64,6 +65,8 @@ def backtest(
     fee_rate: float = 0.0,
     venue: VenueTerms | Mapping[str, VenueTerms] | None = None,
     terms: Mapping[str, InstrumentTerms] | None = None,
+    account: AccountTerms | None = None,
+    limits: Limits = None,
     seed: int = 0,
     digest: DigestMode = "events",
     slice_ticks: int = 4_096,
@@ -84,6 +87,8 @@ def backtest(
         fee_rate: Fee as a fraction of the notional: 0.00002 is 0.2 basis points.
         venue: How the simulated venue behaves (fill model, latency, fees, ...), or a dict by venue; has its own fees.
         terms: What orders of an instrument are held to (grid, lot, multiplier), by instrument.
+        account: Capital, leverage, and the currency in which amounts are added.
+        limits: What orders may not go beyond, or several of them by name; refused orders are REJECTED with the reason.
         seed: Of whatever draws numbers; enters the run digest.
         digest: ``events`` costs nothing per tick; ``full`` hashes every input.
         slice_ticks: Ticks that a source hands the loop at once; never changes a result.
@@ -103,13 +108,14 @@ def backtest(
     named = named_strategies(strategies)
     numbers = {"fee_rate": fee_rate, "seed": seed, "max_ticks": max_ticks, "window_ns": window_ns}
     settings = run_settings(named, instruments, numbers)
-    trading, handling = Trading(fee_rate, venue, terms), _Handling(digest, slice_ticks, always_fresh)
+    trading, handling = Trading(fee_rate, venue, terms, account, limits), _Handling(digest, slice_ticks, always_fresh)
     if isinstance(data, Recording):
         dispatcher = _replay(data, settings, trading, handling, (start, end))
     else:
         dispatcher = _dispatcher(named_arrays(data, start=start, end=end), settings, trading, handling)
     for name, strategy in named.items():
         dispatcher.register(strategy, name, instruments=instruments, max_ticks=max_ticks, window_ns=window_ns)
+    trading.bind(dispatcher)
     return run_to_result(dispatcher, progress, settings)
 
 
@@ -123,6 +129,8 @@ def open_run(
     fee_rate: float = 0.0,
     venue: VenueTerms | Mapping[str, VenueTerms] | None = None,
     terms: Mapping[str, InstrumentTerms] | None = None,
+    account: AccountTerms | None = None,
+    limits: Limits = None,
     seed: int = 0,
     digest: DigestMode = "events",
     slice_ticks: int = 4_096,
@@ -143,12 +151,13 @@ def open_run(
     numbers = {"fee_rate": fee_rate, "seed": seed, "max_ticks": max_ticks, "window_ns": window_ns}
     settings = run_settings(named, instruments, numbers)
     arrays = named_arrays(data, start=start, end=end)
-    trading = Trading(fee_rate, venue, terms)
+    trading = Trading(fee_rate, venue, terms, account, limits)
     dispatcher = _dispatcher(arrays, settings, trading, _Handling(digest, slice_ticks, always_fresh))
     for name, strategy in named.items():
         dispatcher.register(strategy, name, instruments=instruments, max_ticks=max_ticks, window_ns=window_ns)
     strategy = PullStrategy()
     dispatcher.register_pull(strategy, PULL, instruments=instruments)
+    trading.bind(dispatcher)
     return PullRun(dispatcher, strategy, settings)
 
 
@@ -193,6 +202,7 @@ class PullRun:
         self.amend = strategy.amend
         self.cancel = strategy.cancel
         self.close = strategy.close
+        self.portfolio = strategy.portfolio
         self.position = strategy.position
         self.round_price = strategy.round_price
         self.round_quantity = strategy.round_quantity
@@ -407,6 +417,7 @@ def _over(
         seed=settings["seed"],
         config_digest=config_digest(settings),
         venues=trading.venues,
+        account=trading.account,
         **handling._asdict(),
     )
 

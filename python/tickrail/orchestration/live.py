@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeAlias
 
 from tickrail._native import FeedEvent, InstrumentId, Recorder, TickArray
+from tickrail.domain.account_terms import AccountTerms
 from tickrail.domain.venue_terms import InstrumentTerms, VenueTerms
 from tickrail.orchestration.backtest import (
     Instruments,
@@ -22,7 +23,7 @@ from tickrail.orchestration.backtest import (
 from tickrail.orchestration.feeds import Backwards, Feed, Numbering, Policy, RatePolicy, Trades
 from tickrail.orchestration.replay import PacedReplay, Speed
 from tickrail.orchestration.tick_dispatcher import PATIENCE_S, DigestMode, Progress, TickDispatcher, WhenLagging
-from tickrail.orchestration.trading import Trading
+from tickrail.orchestration.trading import Limits, Trading
 from tickrail.report.accounts import Accounts
 from tickrail.report.result import Result
 from tickrail.report.stats import RuntimeStats
@@ -52,6 +53,8 @@ def open_live(
     fee_rate: float = 0.0,
     venue: VenueTerms | Mapping[str, VenueTerms] | None = None,
     terms: Mapping[str, InstrumentTerms] | None = None,
+    account: AccountTerms | None = None,
+    limits: Limits = None,
     seed: int = 0,
     digest: DigestMode = "events",
     wait: Wait = "spin_then_park",
@@ -74,6 +77,8 @@ def open_live(
         fee_rate: Fee of the simulated venue as a fraction of the notional.
         venue: How the simulated venue behaves, or a dict by venue; has its own fees.
         terms: What orders of an instrument are held to, by instrument.
+        account: Capital, leverage, and the currency in which amounts are added.
+        limits: What orders may not go beyond, or several of them by name; refused orders are REJECTED with the reason.
         seed: Enters the run digest.
         digest: ``events`` covers the order taken, ``full`` every record.
         wait: How the loop waits for records. ``spin_then_park`` looks for 20 us and then sleeps (waking it takes
@@ -96,7 +101,7 @@ def open_live(
     named = named_strategies(strategies)
     edges = {"max_ticks": max_ticks, "window_ns": window_ns}
     settings = run_settings(named, subscribed, {"fee_rate": fee_rate, "seed": seed, **edges})
-    trading = Trading(fee_rate, venue, terms)
+    trading = Trading(fee_rate, venue, terms, account, limits)
     rows = trading.rows({str(row["id"]): row for row in _rows(instruments)})
     settings |= trading.settings()
     dispatcher = TickDispatcher(
@@ -109,6 +114,7 @@ def open_live(
         sample_every=sample_every,
         live=wait,
         venues=trading.venues,
+        account=trading.account,
     )
     for name, strategy in named.items():
         dispatcher.register(
@@ -121,6 +127,7 @@ def open_live(
             max_lag_ns=max_lag_ns,
             when_lagging=when_lagging,
         )
+    trading.bind(dispatcher)
     return LiveRun(dispatcher, settings, switch_interval_s)
 
 

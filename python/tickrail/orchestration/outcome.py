@@ -82,6 +82,9 @@ class Outcome:
             stats=stats,
             configuration=configuration,
             changes=self.changes,
+            gate=dict(zip(self.strategies, native.verdicts(), strict=True)),
+            refusals=native.refusals(),
+            limit_changes=tuple(native.limit_changes()),
             configuration_digest=configuration_digest,
         )
 

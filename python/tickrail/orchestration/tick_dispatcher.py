@@ -36,14 +36,17 @@ from tickrail._native import (
     supervised,
     watch_handlers,
 )
+from tickrail.domain.account_terms import AccountTerms
 from tickrail.domain.ending import BY_DEFAULT as ENDING
 from tickrail.domain.ending import END_LIMITS, Ending, EndLimits
 from tickrail.domain.near import did_you_mean
+from tickrail.domain.order_limits import OrderLimits
 from tickrail.domain.supervision import BY_DEFAULT, HANDLER_LIMITS, HandlerLimits, Supervision
 from tickrail.domain.time import TimeLike, parse_ns
 from tickrail.domain.venue_terms import VenueTerms
 from tickrail.errors import DataError, ParameterError
 from tickrail.orchestration.feeds import Backwards, Feed, Numbering, Policy, RatePolicy, Trades, feed_settings
+from tickrail.orchestration.funding import Funding
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.keeper import Keeper
 from tickrail.orchestration.lives import Lives
@@ -90,6 +93,8 @@ class TickDispatcher:
         sample_every: Measure handlers on each so-manyth tick, rounded up to a power of two; 0 measures nothing.
         live: Makes a live run, over feeds that are published into; how its loop waits, as in ``open_live``.
         venues: How simulated venues behave, by name; one that is not named behaves as ``VenueTerms()`` says.
+        account: In which currency amounts are added, at which rates, and how often it is looked at what strategies are
+            worth; what strategies are given stands there too, unless ``register`` says it.
         io: Where coroutines of ``Strategy.spawn`` run; ``None`` makes a thread of the run's own, which ends with it.
         spawn_timeout_s: How long a simulation waits for one such coroutine before its strategy is FAILED.
         handler_limits: How long handlers may take while it runs.
@@ -116,6 +121,7 @@ class TickDispatcher:
         sample_every: int = 0,
         live: str | None = None,
         venues: Mapping[str, VenueTerms] | None = None,
+        account: AccountTerms | None = None,
         io: IoThread | None = None,
         spawn_timeout_s: float = SPAWN_TIMEOUT_S,
         handler_limits: HandlerLimits = HANDLER_LIMITS,
@@ -144,11 +150,13 @@ class TickDispatcher:
             sample_every=sample_every,
             live=live,
             venues={name: terms.native() for name, terms in (venues or {}).items()},
+            equity_every_ns=(account or AccountTerms()).equity_every_ns,
             spawner=spawner,
         )
         self._native = native
         end_within(native, **asdict(end_limits))
         watch_handlers(native, **asdict(handler_limits), ask=stuck)
+        self._funding = Funding(native, rows, account or AccountTerms())
         self.lives = Lives(native.lives, self.strategies)
         native.watch(self.lives.watcher)
         if live is not None:
@@ -252,6 +260,8 @@ class TickDispatcher:
         when_lagging: WhenLagging = "skip_to_latest",
         supervision: Supervision = BY_DEFAULT,
         ending: Ending = ENDING,
+        capital: float | None = None,
+        leverage: float | None = None,
     ) -> int:
         """Add a strategy; each tick reaches strategies in this order. Returns its number.
 
@@ -269,6 +279,8 @@ class TickDispatcher:
             when_lagging: ``skip_to_latest``, ``conflate`` or ``fail``; where ticks come from live feeds.
             supervision: What is done about its failures; a restart needs ``renew``.
             ending: What becomes of its orders and positions when a live run stops.
+            capital: What it is given, in the run's currency; ``None``: as the account's terms say.
+            leverage: How many times its worth it may be exposed to; ``None``: as the account's terms say.
         """
         self._admit(strategy, name, instruments)
         if max_lag_records and max_lag_ns:
@@ -287,6 +299,7 @@ class TickDispatcher:
             number = self._register_compiled(strategy, name, instruments, edges, keeper)
         else:
             number = self._native.register(strategy, name, instruments=instruments, **edges, keeper=keeper)
+        self._funding.fund(number, name, capital, leverage)
         self._native.limit_lag(number, max_records=max_lag_records, max_ns=max_lag_ns, when_lagging=when_lagging)
         supervise(self._native, number, **asdict(supervision))
         leave, close = ending.orders == "leave", ending.positions == "close"
@@ -296,12 +309,17 @@ class TickDispatcher:
             self.lives.watcher.renewable.add(name)
         return number
 
+    def limit(self, name: str, limits: OrderLimits) -> None:
+        """Bind orders by ``limits``, known to commands as ``name``: once strategies are registered, before the run."""
+        self._funding.limit(name, limits, tuple(self.strategies), self.instruments)
+
     def register_pull(
         self, strategy: Strategy, name: str, *, instruments: Sequence[InstrumentId | str] | None = None
     ) -> int:
         """Add the strategy whose ticks ``pull`` returns; it is the last."""
         self._admit(strategy, name, instruments)
         number = self._native.register_pull(strategy, name, instruments=instruments)
+        self._funding.fund(number, name)
         self.strategies[name] = strategy
         return number
 

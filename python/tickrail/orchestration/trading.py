@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from tickrail._native import InstrumentId
+from tickrail.domain.account_terms import AccountTerms
 from tickrail.domain.near import did_you_mean
+from tickrail.domain.order_limits import OrderLimits
 from tickrail.domain.venue_terms import InstrumentTerms, VenueTerms
 from tickrail.errors import ParameterError
+from tickrail.orchestration.tick_dispatcher import TickDispatcher
 from tickrail.ports.execution import TermedVenue, Venue
 
-__all__ = ["Trading", "costs_at", "terms_of"]
+__all__ = ["Limits", "Trading", "costs_at", "terms_of"]
+
+
+Limits: TypeAlias = OrderLimits | Mapping[str, OrderLimits] | None
 
 
 class Trading:
@@ -21,6 +27,8 @@ class Trading:
         fee_rate: Of venues without terms.
         venue: The terms of all venues, or of each by its name.
         terms: Of instruments, by id.
+        account: What strategies are given.
+        limits: What orders may not go beyond; one is called ``limits``.
     """
 
     def __init__(
@@ -28,11 +36,15 @@ class Trading:
         fee_rate: float,
         venue: VenueTerms | Mapping[str, VenueTerms] | None,
         terms: Mapping[str, InstrumentTerms] | None,
+        account: AccountTerms | None = None,
+        limits: Limits = None,
     ) -> None:
         self._fee_rate = fee_rate
         self._given = venue
         self._terms = dict(terms or {})
         self.venues: dict[str, VenueTerms] = {}
+        self.account = account or AccountTerms()
+        self._limits = {"limits": limits} if isinstance(limits, OrderLimits) else dict(limits or {})
         if isinstance(venue, VenueTerms) and fee_rate:
             raise ParameterError("fees stand in venue and in fee_rate", hint="say fee_rate=... within VenueTerms(...)")
 
@@ -61,7 +73,18 @@ class Trading:
         """What decides the result, as plain values; nothing where nothing was said."""
         said = {name: terms.model_dump(mode="json", exclude_defaults=True) for name, terms in self.venues.items()}
         rules = {name: terms.model_dump(mode="json", exclude_defaults=True) for name, terms in self._terms.items()}
-        return {name: value for name, value in (("venue", said), ("terms", rules)) if value}
+        limits = {name: one.settings() for name, one in self._limits.items()}
+        parts = (("venue", said), ("terms", rules), ("limits", limits))
+        return {name: value for name, value in parts if value} | self.account.settings()
+
+    def bind(self, dispatcher: TickDispatcher) -> None:
+        """Set the limits, once strategies are registered.
+
+        Raises:
+            ParameterError: They name what is not there.
+        """
+        for name, limits in self._limits.items():
+            dispatcher.limit(name, limits)
 
 
 def costs_at(venue: Venue | None, instrument: InstrumentId) -> dict[str, float]:

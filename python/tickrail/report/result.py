@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tickrail._native import GATE_VERDICTS as GATE_NAMES
 from tickrail.domain.changes import StateChange
 from tickrail.domain.positions import Money, Position, by_currency
 from tickrail.report.equity import equity_by_currency
@@ -18,6 +19,7 @@ from tickrail.report.folder import write_folder
 from tickrail.report.text import html_of, plain, summary_of
 
 __all__ = [
+    "GATE_VERDICTS",
     "ORDER_KINDS",
     "ORDER_STATUS",
     "SIDES",
@@ -46,6 +48,8 @@ ORDER_KINDS: Final = ("MARKET", "LIMIT", "STOP", "STOP_LIMIT")
 """Names of the numbers in ``orders["kind"]``."""
 TIMES_IN_FORCE: Final = ("GTC", "IOC", "FOK", "DAY", "GTD")
 """Names of the numbers in ``orders["time_in_force"]``."""
+GATE_VERDICTS: Final[Mapping[int, str]] = GATE_NAMES
+"""Names of the numbers in ``orders["gate"]`` and ``refusals["gate"]``."""
 SIDES: Final = ("NONE", "BUY", "SELL")
 """Names of the numbers in ``orders["side"]`` and ``fills["side"]``."""
 
@@ -135,6 +139,10 @@ class Result:
         stats: Counters of the loop.
         configuration: The resolved configuration, plain values.
         changes: Every step of every strategy's life, in the order taken (the last 65,536).
+        gate: By strategy, how often the risk gate gave each verdict: ``passed``, or why an order was refused.
+        refusals: Structured array of what it refused (the last 65,536): ``found`` is the figure beyond ``limit``, and
+            ``gate`` the verdict, named in ``GATE_VERDICTS``.
+        limit_changes: Limits that were changed while the run went on: table, key, before, after, position, time.
         configuration_digest: SHA-256 over what of it decides results, in hexadecimal.
         stop_reason: What ended it before its data did: ``KeyboardInterrupt``, ``SystemExit: 3``, ``stop asked for``, or
             the exception of the block of a pulled run; ``None`` otherwise.
@@ -152,6 +160,9 @@ class Result:
     stats: Mapping[str, Any]
     configuration: Mapping[str, Any] = field(default_factory=dict)
     changes: tuple[StateChange, ...] = ()
+    gate: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    refusals: npt.NDArray[np.void] = field(default_factory=lambda: np.empty(0, [("gate", "<u8")]))
+    limit_changes: tuple[Mapping[str, Any], ...] = ()
     configuration_digest: str = ""
     stop_reason: str | None = None
 
@@ -210,6 +221,8 @@ class Result:
             "strategies": [_plain_strategy(one) for one in self.strategies],
             "errors": [error.to_dict() for error in self.errors],
             "changes": [change.to_dict() for change in self.changes],
+            "gate": {name: dict(counts) for name, counts in self.gate.items()},
+            "limit_changes": [plain(dict(change)) for change in self.limit_changes],
             "instruments": list(self.instruments),
             "stats": plain(dict(self.stats)),
         }

@@ -17,6 +17,7 @@ from tickrail.ports.telemetry import TelemetryPort
 from tickrail.strategy.fields import Field, own_fields, place_descriptors
 from tickrail.strategy.handlers import HANDLERS, check_handlers
 from tickrail.strategy.parameters import Parameter, Schema, schema_of
+from tickrail.strategy.portfolio import KeptPortfolio
 from tickrail.strategy.silent import SILENT
 
 REPLACEABLE: Final = ("telemetry",)
@@ -49,7 +50,7 @@ class Strategy(StrategyCore):
     on ``self`` is the strategy's own. The run calls the handlers that the class defines
     (see :mod:`tickrail.strategy.handlers`); from them the strategy acts with ``buy``, ``sell``, ``target``, ``cancel``,
     ``close``, ``schedule_at``, ``schedule_after``, ``schedule_every``, ``cancel_timer``, ``spawn``, ``subscribe`` and
-    looks at ``position``, ``timers``, ``now_ns`` and ``name``.
+    looks at ``position``, ``portfolio``, ``timers``, ``now_ns`` and ``name``.
 
     >>> class Breakout(Strategy):
     ...     level: float
@@ -63,6 +64,7 @@ class Strategy(StrategyCore):
     requires: ClassVar[frozenset[str]] = frozenset()
     """What it needs its venues to be able to do; checked before the start against the adapters' ``capabilities``."""
     state = KeptState()
+    portfolio = KeptPortfolio()
     telemetry: ClassVar[TelemetryPort] = SILENT
     """Metrics, events, lines and spans; a runtime puts its own in the place of this silent one."""
     _fields: ClassVar[Mapping[str, Field]] = {}

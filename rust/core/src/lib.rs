@@ -28,6 +28,7 @@ pub mod order;
 mod prefetch;
 pub mod replay;
 pub mod ring;
+pub mod risk;
 pub mod source;
 pub mod stop;
 #[cfg_attr(shuttle, path = "../../models/schedules/src/sync.rs")]

@@ -29,7 +29,7 @@ struct Here {
 }
 
 impl Operations {
-    fn desk<'py>(&'py self, py: Python<'py>) -> PyResult<&'py Rc<Desk>> {
+    pub(crate) fn desk<'py>(&'py self, py: Python<'py>) -> PyResult<&'py Rc<Desk>> {
         let here = self.here.get(py);
         if here.thread.get() == thread_mark() {
             Ok(&here.desk)

@@ -28,6 +28,7 @@ use crate::lanes::{Commands, Receivers};
 use crate::lives::{self, Lives, Watch, ask_of};
 use crate::pace::{PROGRESS, Pace};
 use crate::plan::{Plan, delivery_of, edges_of, named, source};
+use crate::portfolio::{self, Listeners};
 use crate::report;
 use crate::strategy::{Face, StrategyCore};
 use crate::stuck::Warden;
@@ -77,6 +78,8 @@ pub struct Inside {
     /// The dispatch thread while the loop runs, else 0.
     pub thread: Rc<Cell<usize>>,
     callbacks: Rc<Callbacks>,
+    /// Who hears of fills.
+    listeners: Rc<Listeners>,
     pub(crate) receivers: Rc<Receivers>,
     /// Who is told what feeds tell of themselves.
     pub ears: Rc<Ears>,
@@ -171,7 +174,8 @@ impl Inside {
         self.desk.inbox().wake_by(Arc::clone(&run.waker));
         let (table, receivers, ears) = (Rc::clone(&self.table), Rc::clone(&self.receivers), Rc::clone(&self.ears));
         let warden = Arc::clone(&run.warden);
-        let host = PyHost::new(table, plan.always_fresh, receivers, ears, self.watch.clone(), warden);
+        let mut host = PyHost::new(table, plan.always_fresh, receivers, ears, self.watch.clone(), warden);
+        host.listeners = Rc::clone(&self.listeners);
         let mut core = Core::new(plan.settings, Rc::clone(&self.desk), source, venue, Arc::clone(&run.stop), host);
         core.report_to(Arc::clone(&self.snapshots));
         if plan.sample_every > 0 {
@@ -191,6 +195,7 @@ impl Inside {
         plan.lag_rules.into_iter().for_each(|(strategy, rule)| core.limit_lag(strategy, rule));
         plan.endings.into_iter().for_each(|(strategy, ending)| core.end_by(strategy, ending));
         plan.supervision.into_iter().for_each(|(strategy, rule)| core.supervise(strategy, rule));
+        plan.funds.into_iter().for_each(|(strategy, capital, leverage)| self.desk.fund(strategy, capital, leverage));
         plan.commands.equip(&mut core);
         Ok(Phase::Loop(Box::new(core)))
     }
@@ -221,7 +226,7 @@ impl Dispatcher {
 impl Dispatcher {
     #[new]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one call from the Python face")]
-    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, sample_every=0, live=None, venues=None, spawner=None))]
+    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, sample_every=0, live=None, venues=None, equity_every_ns=60_000_000_000, spawner=None))]
     fn new(
         py: Python<'_>,
         instruments: Vec<Bound<'_, PyDict>>,
@@ -234,6 +239,7 @@ impl Dispatcher {
         sample_every: u32,
         live: Option<&str>,
         venues: Option<&Bound<'_, PyDict>>,
+        equity_every_ns: i64,
         spawner: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let rows: Vec<InstrumentRow> = instruments.iter().map(instrument_row).collect::<PyResult<_>>()?;
@@ -256,6 +262,7 @@ impl Dispatcher {
             configuration,
             fingerprints: Vec::new(),
             slice_ticks,
+            worth_every_ns: portfolio::looks_every(equity_every_ns)?,
         };
         let waker = Arc::new(Waker::new());
         let feeds = |wait: &str| Ok::<_, PyErr>(LiveFeeds::new(&table, &waker, wait_from(wait)?));
@@ -271,6 +278,7 @@ impl Dispatcher {
             lag_rules: Vec::new(),
             supervision: Vec::new(),
             endings: Vec::new(),
+            funds: Vec::new(),
             always_fresh,
             sample_every,
             commands: Commands::default(),
@@ -290,6 +298,7 @@ impl Dispatcher {
                 phase: RefCell::new(Phase::Plan(Box::new(plan))),
                 thread: Rc::new(Cell::new(0)),
                 callbacks: Rc::default(),
+                listeners: Rc::default(),
                 receivers: Rc::default(),
                 names: RefCell::default(),
                 feeds: RefCell::default(),
@@ -526,6 +535,7 @@ impl Dispatcher {
                 name: name.to_owned(),
                 callbacks: Rc::clone(&inside.callbacks),
                 spawned: RefCell::default(),
+                listeners: Rc::downgrade(&inside.listeners),
                 spawner: inside.spawner.as_ref().map(|spawner| spawner.clone_ref(py)),
                 compiled: compiled.is_some(),
                 has_on_timer: match &compiled {

@@ -25,6 +25,7 @@ use crate::lag;
 use crate::lanes::Receivers;
 use crate::lives::{Watch, not_renewable, renewed};
 use crate::method::Method;
+use crate::portfolio::{self, Listeners};
 use crate::spawns;
 use crate::strategy::{Face, StrategyCore};
 use crate::stuck::Warden;
@@ -195,6 +196,8 @@ pub struct PyHost {
     watch: Watch,
     ears: Rc<Ears>,
     warden: Arc<Warden>,
+    /// Who hears of fills.
+    pub listeners: Rc<Listeners>,
 }
 
 impl PyHost {
@@ -217,6 +220,7 @@ impl PyHost {
             watch,
             ears,
             warden,
+            listeners: Rc::default(),
         }
     }
 
@@ -318,6 +322,11 @@ impl Host for PyHost {
         let result = unsafe { method.call(py, object.as_ptr()) };
         self.warden.returned(py);
         result.map_err(fault)
+    }
+
+    fn filled(&mut self, strategy: u32, is_own: bool) -> Result<(), Fault<PyErr>> {
+        // A compiled strategy may have subscribed when it started, and the loop let go of the GIL since.
+        Python::attach(|py| portfolio::tell(py, &self.listeners, strategy, is_own)).map_err(fault)
     }
 
     fn feed_event(&mut self, event: &FeedEvent) -> Result<(), Fault<PyErr>> {
@@ -457,6 +466,7 @@ impl PyHost {
             return Err(hinted(py, "HandlerError", &message, "renew() returns an object of the same class"));
         }
         registered.face.retired.set(true);
+        portfolio::forget(&self.listeners, strategy);
         let face = Rc::new(registered.face.successor(py));
         attach(&object, &face);
         let handler = code.as_ref().map(|code| code.get().handler(py)).transpose()?;

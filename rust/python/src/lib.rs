@@ -37,10 +37,12 @@ mod ownership;
 mod pace;
 mod pack;
 mod plan;
+mod portfolio;
 mod pulls;
 mod recording;
 mod records;
 mod report;
+mod risk;
 mod spawns;
 mod strategy;
 mod stuck;
@@ -67,6 +69,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     events::register(m)?;
     strategy::register(m)?;
     market::register(m)?;
+    portfolio::register(m)?;
     timers::register(m)?;
     spawns::register(m)?;
     lag::register(m)?;
@@ -76,6 +79,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     meters::register(m)?;
     by_hand::register(m)?;
     control::register(m)?;
+    risk::register(m)?;
     watchdog::register(m)?;
     stuck::register(m)?;
     supervise::register(m)?;

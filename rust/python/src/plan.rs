@@ -37,6 +37,8 @@ pub struct Plan {
     pub supervision: Vec<(u32, Supervision)>,
     /// What becomes of their orders and positions at the end.
     pub endings: Vec<(u32, Ending)>,
+    /// Capital and leverage of strategies, by number.
+    pub funds: Vec<(u32, f64, f64)>,
     /// Whether every tick is a new object.
     pub always_fresh: bool,
     /// Which ticks are measured; 0: none.

@@ -43,6 +43,11 @@ impl Run {
         self.inside.get(py).look(|core| fills(py, core))
     }
 
+    /// What strategies were worth over time, as a structured array: at each fill, at even times, and at the end.
+    fn worth<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.inside.get(py).look(|core| worth(py, core))
+    }
+
     /// What strategies raised: one dict each, with the input that caused it.
     fn errors<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let inside = self.inside.get(py);
@@ -63,14 +68,15 @@ impl Run {
 }
 
 /// Fields of `orders()`: name and numpy format, in the order written below.
-const ORDER_FIELDS: [(&str, &str); 18] = [
+const ORDER_FIELDS: [(&str, &str); 19] = [
     ("strategy", "<u4"),
     ("order", "<u4"),
     ("instrument", "<u4"),
     ("side", "<u4"),
     ("kind", "<u4"),
     ("time_in_force", "<u4"),
-    ("status", "<u8"),
+    ("status", "<u4"),
+    ("gate", "<u4"),
     ("made_position", "<u8"),
     ("made_ns", "<i8"),
     ("changed_position", "<u8"),
@@ -100,7 +106,11 @@ const FILL_FIELDS: [(&str, &str); 12] = [
     ("realised", "<f8"),
 ];
 
-fn structured<'py>(py: Python<'py>, bytes: &[u8], fields: &[(&str, &str)]) -> PyResult<Bound<'py, PyAny>> {
+/// Fields of `worth()`.
+const WORTH_FIELDS: [(&str, &str); 4] = [("ts_ns", "<i8"), ("equity", "<f8"), ("gross", "<f8"), ("strategy", "<u8")];
+
+/// Rows of `fields` as a numpy array over `bytes`.
+pub fn structured<'py>(py: Python<'py>, bytes: &[u8], fields: &[(&str, &str)]) -> PyResult<Bound<'py, PyAny>> {
     let numpy = py.import("numpy")?;
     let dtype = numpy.call_method1("dtype", (fields.to_vec(),))?;
     numpy.call_method1("frombuffer", (PyBytes::new(py, bytes), dtype))
@@ -116,7 +126,8 @@ pub fn orders<'py>(py: Python<'py>, core: &Dispatcher<PyHost>) -> PyResult<Bound
             for word in named.into_iter().chain([terms.kind as u32, terms.time_in_force as u32]) {
                 bytes.extend_from_slice(&word.to_le_bytes());
             }
-            bytes.extend_from_slice(&(order.status as u64).to_le_bytes());
+            bytes.extend_from_slice(&(order.status as u32).to_le_bytes());
+            bytes.extend_from_slice(&(order.gate as u32).to_le_bytes());
             bytes.extend_from_slice(&order.made_position.to_le_bytes());
             bytes.extend_from_slice(&order.made_ns.to_le_bytes());
             bytes.extend_from_slice(&order.changed_position.to_le_bytes());
@@ -146,6 +157,18 @@ pub fn fills<'py>(py: Python<'py>, core: &Dispatcher<PyHost>) -> PyResult<Bound<
         }
     }
     structured(py, &bytes, &FILL_FIELDS)
+}
+
+/// What strategies were worth; the strategy of all together is 2^32 - 1.
+fn worth<'py>(py: Python<'py>, core: &Dispatcher<PyHost>) -> PyResult<Bound<'py, PyAny>> {
+    let mut bytes = Vec::with_capacity(core.worth_points().len() * 32);
+    for point in core.worth_points() {
+        bytes.extend_from_slice(&point.ts_ns.to_le_bytes());
+        bytes.extend_from_slice(&point.equity.to_le_bytes());
+        bytes.extend_from_slice(&point.gross.to_le_bytes());
+        bytes.extend_from_slice(&u64::from(point.strategy).to_le_bytes());
+    }
+    structured(py, &bytes, &WORTH_FIELDS)
 }
 
 fn position<'py>(
@@ -194,7 +217,7 @@ fn positions<'py>(py: Python<'py>, core: &Dispatcher<PyHost>, strategy: u32) -> 
             if held.fills > 0 {
                 let info = &core.desk().instruments()[index];
                 let multiplier = core.desk().specification(index as u32).map_or(1.0, |rules| rules.multiplier);
-                let mark = portfolio.mark(index as u32);
+                let mark = portfolio.mark(index as u32).price;
                 list.append(position(py, &info.id, &info.currency, held, mark, multiplier)?)?;
             }
         }

@@ -4,7 +4,7 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -18,6 +18,7 @@ use crate::gil::{GilBound, thread_mark};
 use crate::lives::{mode_of, not_renewable};
 use crate::market::MarketData;
 use crate::order_terms::{Keywords, Quantity};
+use crate::portfolio::Listeners;
 use crate::spawns::{self, SpawnHandle, Spawned};
 use crate::table::RunTable;
 use crate::timers::{self, Callbacks, TimerHandle, TimerInfo};
@@ -40,6 +41,8 @@ pub struct Face {
     pub spawned: RefCell<HashMap<u32, Spawned>>,
     /// Who runs coroutines; `None`: nobody does.
     pub spawner: Option<Py<PyAny>>,
+    /// Who hears of fills; belongs to the run, as listeners hold strategies.
+    pub listeners: Weak<Listeners>,
     /// Whether its handlers are compiled, so that its timers cannot call Python.
     pub compiled: bool,
     /// Whether a timer without a callback has something to call.
@@ -66,6 +69,7 @@ impl Face {
             name: self.name.clone(),
             callbacks: Rc::clone(&self.callbacks),
             spawned: RefCell::default(),
+            listeners: Weak::clone(&self.listeners),
             spawner: self.spawner.as_ref().map(|spawner| spawner.clone_ref(py)),
             compiled: self.compiled,
             has_on_timer: self.has_on_timer,
@@ -115,6 +119,11 @@ impl StrategyCore {
     /// Ties the strategy to a run; a strategy belongs to one run at a time.
     pub fn attach(&self, py: Python<'_>, face: Rc<Face>) {
         *self.face.get(py).borrow_mut() = Some(face);
+    }
+
+    /// What ties it to its run, if one has it.
+    pub fn face(&self, py: Python<'_>) -> Option<Rc<Face>> {
+        self.face.get(py).borrow().clone()
     }
 
     /// Whether a run has it.

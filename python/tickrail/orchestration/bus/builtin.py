@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from tickrail._native import Operations
+from tickrail._native import LIMIT_KEYS, Operations
 from tickrail.domain import commands as c
 from tickrail.domain.near import did_you_mean
 from tickrail.errors import CommandRefused, IllegalTransition, OrderRefused, ParameterError
@@ -133,10 +133,30 @@ class BuiltIn:
 
     def set_limits(self, command: c.SetLimits) -> dict[str, Any]:
         """The limits afterwards."""
+        if command.table is not None:
+            self._set_table(command, command.table)
         if command.max_order_quantity is not None:
             self.operations.set_max_order_quantity(command.max_order_quantity)
-        self.operations.save("limits set")
-        return {"max_order_quantity": self.operations.max_order_quantity}
+            self.operations.save("limits set")
+        answer: dict[str, Any] = {} if command.table is None else {"limits": self.operations.limits()[command.table]}
+        return {"max_order_quantity": self.operations.max_order_quantity, **answer}
+
+    def _set_table(self, command: c.SetLimits, table: str) -> None:
+        tables = self.operations.limits()
+        if table not in tables:
+            _refuse(command, "unknown_limits", f"no table of limits '{table}' in this run{did_you_mean(table, tables)}")
+        for key in command.limits:
+            if key not in LIMIT_KEYS:
+                _refuse(command, "unknown_limit", f"there is no limit '{key}'{did_you_mean(key, LIMIT_KEYS)}")
+        before = {key: tables[table].get(key) for key in command.limits}
+        try:
+            for key, value in command.limits.items():
+                self.operations.set_limit(table, key, value)
+        except ValueError as error:
+            for key, value in before.items():  # all of them or none
+                self.operations.set_limit(table, key, value)
+            _refuse(command, "invalid_limit", str(error))
+        self._bus.publish(c.LimitsChanged(table, before, dict(command.limits)))
 
     def halt(self, command: c.Halt) -> dict[str, Any]:
         """The state of trading, and how many orders are taken back; a halt is never weakened."""
@@ -147,6 +167,7 @@ class BuiltIn:
     def resume_trading(self, command: c.ResumeTrading) -> dict[str, Any]:
         """The state of trading."""
         self.operations.set_trading("ACTIVE")
+        self.operations.resume_strategies()
         return self._changed(command.reason)
 
     def shutdown(self, command: c.Shutdown) -> dict[str, Any]:
@@ -162,10 +183,12 @@ class BuiltIn:
             "position": position,
             "now_ns": now_ns,
             "trading": self.operations.trading,
-            "limits": {"max_order_quantity": None if limit == float("inf") else limit},
+            "limits": {"max_order_quantity": None if limit == float("inf") else limit, **self.operations.limits()},
             "strategies": {
-                name: {"state": state, "open_orders": open_orders, "positions": dict(positions)}
-                for name, (state, open_orders, positions) in zip(self._strategies, rows, strict=True)
+                name: {"state": state, "trading": trading, "open_orders": open_orders, "positions": dict(positions)}
+                for name, trading, (state, open_orders, positions) in zip(
+                    self._strategies, self.operations.trading_by_strategy(), rows, strict=True
+                )
             },
             "dead_letters": dict(self._bus.dead_letter_counts),
         }

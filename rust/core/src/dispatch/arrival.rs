@@ -210,6 +210,7 @@ impl<H: Host> Steps<H> {
             self.steps_at_one_time = 0;
         }
         self.desk.advance_clock(now_ns);
+        self.sample_live(now_ns);
     }
 
     fn is_collecting(&self) -> bool {

@@ -15,6 +15,8 @@ pub(super) enum Between {
     Stopped,
     /// A batch whose window has ended: no input.
     Window,
+    /// A look at what strategies are worth: no input.
+    Worth,
     /// Something that the venue does at a time of its own.
     Venue,
     Timer,
@@ -45,6 +47,8 @@ impl<H: Host> Steps<H> {
             Some(if self.spawn_step(slice) { Between::Result } else { Between::Stopped })
         } else if self.flush_window(slice, key.min(timer_ns).min(venue_ns).min(restart_ns)) {
             Some(Between::Window)
+        } else if self.sample_before(key.min(timer_ns).min(venue_ns).min(restart_ns)) {
+            Some(Between::Worth)
         } else if venue_ns < key && venue_ns <= timer_ns && venue_ns <= restart_ns {
             self.venue_step(slice, key - 1);
             Some(Between::Venue)
@@ -63,6 +67,7 @@ impl<H: Host> Steps<H> {
         let windows = self.subscribers.iter().map(|subscriber| subscriber.batcher.window_end().saturating_sub(1));
         let due = windows.min().unwrap_or(self.until).min(self.until);
         let due = due.min(self.desk.next_timer()).min(self.venue.next_due_ns()).min(self.restart_ns);
+        let due = due.min(self.sampler.gate_ns());
         self.gate = if self.is_quiet() { due } else { i64::MIN };
     }
 

@@ -3,7 +3,7 @@
 //! Single-threaded and shared: the loop holds it, and so does every strategy's face. All of it is cells, so that a
 //! handler may call back at any moment; no cell is held across a call of a handler.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use super::timers::Timers;
 use crate::clock::{Clock as _, SimClock};
 use crate::instrument::InstrumentInfo;
 use crate::lifecycle::{Ask, Cause, ChangeLog, Inbox, State, StateByte, Transition, transition};
+use crate::risk::{Risk, Verdict};
 use crate::tick::Side;
 use crate::trading::TradingGate;
 use crate::venue::{Amendment, Order, OrderKey, OrderKind, OrderStatus, Portfolio, Position, Specification, Terms};
@@ -81,9 +82,13 @@ pub struct Desk {
     inbox: Arc<Inbox>,
     log: Arc<ChangeLog>,
     gate: Arc<TradingGate>,
+    pub(super) risk: RefCell<Risk>,
     /// Per strategy: how many coroutines it has asked for, and how many of them have not ended.
     spawns: RefCell<Vec<(u32, u32)>>,
     market: Market,
+    /// Per strategy: whether it is told of its own fills, and of everybody's.
+    pub(super) listeners: RefCell<Vec<[bool; 2]>>,
+    pub(super) has_listeners: Cell<bool>,
 }
 
 impl Desk {
@@ -106,20 +111,23 @@ impl Desk {
         let count = instruments.len();
         assert_eq!(count, specifications.len(), "every instrument has its rules");
         Rc::new(Self {
+            portfolio: RefCell::new(Portfolio::new(&instruments, &specifications)),
             instruments,
             specifications,
             clock: SimClock::new(0),
             pulse: Arc::default(),
             requests: RefCell::default(),
-            portfolio: RefCell::new(Portfolio::new(count)),
             book: RefCell::default(),
             states: RefCell::default(),
             timers: RefCell::default(),
             inbox: Arc::default(),
             log: Arc::default(),
             gate: Arc::default(),
+            risk: RefCell::default(),
             spawns: RefCell::default(),
             market: Market::new(count),
+            listeners: RefCell::default(),
+            has_listeners: Cell::new(false),
         })
     }
 
@@ -130,6 +138,8 @@ impl Desk {
         self.book.borrow_mut().open.push(0);
         self.timers.borrow_mut().add_strategy();
         self.spawns.borrow_mut().push((0, 0));
+        self.listeners.borrow_mut().push([false; 2]);
+        self.risk.borrow_mut().add_strategy();
         self.states.borrow_mut().push(Arc::clone(&state));
         self.inbox.add_strategy(Arc::clone(&state));
         state
@@ -369,6 +379,7 @@ impl Desk {
             instrument,
             side,
             status: OrderStatus::Pending,
+            gate: Verdict::NotAsked,
             terms,
             quantity,
             filled: 0.0,

@@ -37,6 +37,8 @@ pub struct RunSettings {
     pub fingerprints: Vec<[u8; 16]>,
     /// Most ticks that the loop takes from the source at once; no result depends on it.
     pub slice_ticks: usize,
+    /// How often it is looked at what strategies are worth, ns; a day is a multiple of it.
+    pub worth_every_ns: i64,
 }
 
 impl Default for RunSettings {
@@ -48,6 +50,7 @@ impl Default for RunSettings {
             configuration: Vec::new(),
             fingerprints: Vec::new(),
             slice_ticks: 4096,
+            worth_every_ns: super::sampler::WORTH_EVERY_NS,
         }
     }
 }
@@ -125,6 +128,7 @@ impl<H: Host> Dispatcher<H> {
         steps.limit = source.cut_at().unwrap_or(u64::MAX);
         let arrival = source.taken().map(|_| Arrival::default());
         steps.spawns.is_live = arrival.is_some();
+        steps.sampler.is_live = arrival.is_some();
         if arrival.is_some() {
             steps.overdue = Overdue::Merge;
         }
@@ -430,6 +434,7 @@ impl<H: Host> Dispatcher<H> {
             self.close_lanes();
             self.end_by_arrival();
             self.steps.stop_all(&self.source.current());
+            self.steps.sample_last();
             self.steps.leave_slice(&self.source.current());
             self.source.finish();
             self.steps.desk.pulse().rest();
@@ -505,6 +510,11 @@ impl<H: Host> Dispatcher<H> {
     /// All fills, in the order made.
     pub fn fills(&self) -> &[Fill] {
         &self.steps.fills
+    }
+
+    /// What strategies were worth, in the order of time.
+    pub fn worth_points(&self) -> &[super::sampler::WorthPoint] {
+        &self.steps.sampler.points
     }
 
     /// The run digest; final once [`Self::finish`] was called.

@@ -120,6 +120,14 @@ pub trait Host {
     /// What the handler raised.
     fn timer(&mut self, strategy: u32, fired: &Fired) -> Result<(), Fault<Self::Failure>>;
 
+    /// A fill was booked, and `strategy` has asked to hear of it: of its own, or of somebody else's.
+    ///
+    /// # Errors
+    /// What a listener raised.
+    fn filled(&mut self, _strategy: u32, _is_own: bool) -> Result<(), Fault<Self::Failure>> {
+        Ok(())
+    }
+
     /// An order of `strategy` changed.
     ///
     /// # Errors

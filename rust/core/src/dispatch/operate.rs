@@ -3,7 +3,7 @@
 use super::desk::Desk;
 use super::request::{Refusal, Request};
 use crate::tick::Side;
-use crate::venue::{Order, OrderKey, OrderStatus, Terms};
+use crate::venue::{Order, OrderKey, Terms};
 
 impl Desk {
     /// Takes back every open order of `strategy` and of `instrument`, where one is named; says how many.
@@ -44,20 +44,6 @@ impl Desk {
             count += 1;
         }
         Ok(count)
-    }
-
-    /// What the owner of `order` holds of its instrument once everything is done that has left before it: not what it has
-    /// asked for meanwhile, which may never leave.
-    pub(super) fn held_with_sent(&self, order: &Order) -> f64 {
-        let (owner, instrument) = (order.key.strategy, order.instrument);
-        let net = self.portfolio.borrow().position(owner, instrument).net;
-        let is_sent = |other: &&Order| {
-            other.key.strategy == owner
-                && other.instrument == instrument
-                && other.status != OrderStatus::Pending
-                && !other.status.is_final()
-        };
-        net + self.with_orders(|book| book.all().iter().filter(is_sent).map(Order::signed_left).sum::<f64>())
     }
 
     fn missing(&self, strategy: Option<u32>, instrument: Option<u32>) -> Vec<(u32, u32, f64)> {

@@ -7,9 +7,9 @@ use super::step::{Fill, Steps};
 use crate::command::NO_STRATEGY;
 use crate::digest::EventKind;
 use crate::lifecycle::Asked;
+use crate::risk::Verdict;
 use crate::source::Slice;
-use crate::tick::Tick;
-use crate::trading::{Stopped, Trading};
+use crate::tick::{Side, Tick};
 use crate::venue::{Amendment, Order, OrderKey, OrderStatus, OrderUpdate, Venue, VenueFill, VenueReport};
 
 /// Times that what was asked for may ask for more within one step.
@@ -30,7 +30,7 @@ impl<H: Host> Steps<H> {
     #[inline(never)]
     fn match_tick(&mut self, slice: &Slice<'_>, tick: &Tick, key: i64) {
         if let Some(mark) = tick.mark() {
-            self.desk.portfolio.borrow_mut().set_mark(tick.instrument, mark);
+            self.desk.portfolio.borrow_mut().set_mark(tick.instrument, mark, key);
         }
         if !self.venue.is_waiting(tick.instrument) {
             return self.desk.market().note(tick);
@@ -79,9 +79,13 @@ impl<H: Host> Steps<H> {
 
     /// A batch that an update ends is handed over at the clock of its last tick, before the clock moves on.
     pub(super) fn flush_before_update(&mut self, slice: &Slice<'_>, update: &OrderUpdate) {
-        let subscriber = &self.subscribers[update.order.key.strategy as usize];
-        if subscriber.order_updates && subscriber.state.takes_ticks() {
-            self.flush(slice, update.order.key.strategy);
+        let owner = update.order.key.strategy;
+        for strategy in 0..self.subscribers.len() as u32 {
+            let subscriber = &self.subscribers[strategy as usize];
+            let is_told = (strategy == owner && subscriber.order_updates) || self.hears_of(strategy, update);
+            if is_told && subscriber.state.takes_ticks() {
+                self.flush(slice, strategy);
+            }
         }
     }
 
@@ -123,12 +127,16 @@ impl<H: Host> Steps<H> {
             order.fill(fill.quantity, fill.price, fill.fee, fill.is_done);
             order.status = if fill.is_done { OrderStatus::Filled } else { OrderStatus::PartiallyFilled };
         });
-        let multiplier = self.desk.specification(order.instrument).map_or(1.0, |rules| rules.multiplier);
         let signed = order.side.sign() * fill.quantity;
-        let mut portfolio = self.desk.portfolio.borrow_mut();
-        let row = portfolio.position_mut(order.key.strategy, order.instrument);
-        row.land(signed, fill.is_done);
-        row.fill(signed, fill.price, fill.fee, multiplier);
+        let row = self.desk.portfolio.borrow_mut().fill(
+            order.key.strategy,
+            order.instrument,
+            signed,
+            fill.price,
+            fill.fee,
+            fill.is_done,
+        );
+        self.note_fill(order.key.strategy, now_ns);
         self.fills.push(Fill {
             order: order.key,
             instrument: order.instrument,
@@ -153,7 +161,9 @@ impl<H: Host> Steps<H> {
         });
         let mut portfolio = self.desk.portfolio.borrow_mut();
         let row = portfolio.position_mut(key.strategy, order.instrument);
-        row.change_in_flight(order.signed_left() - before, order.side);
+        let more = order.signed_left() - before;
+        row.change_in_flight(more, order.side);
+        row.sent[usize::from(order.side == Side::Sell)] += more * order.side.sign();
         OrderUpdate::of(order, "")
     }
 
@@ -167,7 +177,11 @@ impl<H: Host> Steps<H> {
         let update = self.change(key, status, reason, now_ns);
         let left = update.order.signed_left();
         let mut portfolio = self.desk.portfolio.borrow_mut();
-        portfolio.position_mut(key.strategy, update.order.instrument).change_in_flight(-left, update.order.side);
+        let row = portfolio.position_mut(key.strategy, update.order.instrument);
+        row.change_in_flight(-left, update.order.side);
+        if update.order.gate == Verdict::Passed {
+            row.end(left);
+        }
         update
     }
 
@@ -226,13 +240,16 @@ impl<H: Host> Steps<H> {
             return;
         }
         self.enter_order(&order);
-        if let Err(stopped) = self.pass_gate(&order) {
-            let update = self.close_order(key, OrderStatus::Rejected, stopped.reason(), self.desk.now_ns());
-            self.updates.push_back(update);
-            return;
+        match self.pass_gate(&order) {
+            Ok(pass) => {
+                self.watched[order.instrument as usize] = true;
+                self.ask_venue(|venue, now_ns, out| venue.submit(&order, pass, now_ns, out));
+            }
+            Err(verdict) => {
+                let update = self.close_order(key, OrderStatus::Rejected, verdict.reason(), self.desk.now_ns());
+                self.updates.push_back(update);
+            }
         }
-        self.watched[order.instrument as usize] = true;
-        self.ask_venue(|venue, now_ns, out| venue.submit(&order, now_ns, out));
     }
 
     fn enter_order(&mut self, order: &Order) {
@@ -251,14 +268,6 @@ impl<H: Host> Steps<H> {
         let update = self.change(key, OrderStatus::Rejected, reason, self.desk.now_ns());
         self.enter_order(&update.order);
         self.updates.push_back(update);
-    }
-
-    /// Whether a new order may leave.
-    fn pass_gate(&self, order: &Order) -> Result<(), Stopped> {
-        let gate = self.desk.gate();
-        // What the strategy holds matters only where it may but reduce it, which is seldom.
-        let held = if gate.state() == Trading::Reducing { self.desk.held_with_sent(order) } else { 0.0 };
-        gate.check(order.signed_left(), held)
     }
 
     /// What the venue answers at once is told in steps of its own, after this one.
@@ -289,10 +298,13 @@ impl<H: Host> Steps<H> {
         let order: Order = *self.desk.book.borrow().get(key).expect("requests name orders of the book");
         if order.status.is_final() {
             self.updates.push_back(OrderUpdate::of(order, "too late: the order is done"));
-        } else if let Err(stopped) = self.desk.gate().check_change(order.quantity, change.quantity) {
-            self.updates.push_back(OrderUpdate::of(order, stopped.reason()));
-        } else {
-            self.ask_venue(|venue, now_ns, out| venue.amend(key, order.instrument, change, now_ns, out));
+            return;
+        }
+        match self.pass_change(&order, change) {
+            Ok(pass) => {
+                self.ask_venue(|venue, now_ns, out| venue.amend(key, order.instrument, change, pass, now_ns, out));
+            }
+            Err(verdict) => self.updates.push_back(OrderUpdate::of(order, verdict.reason())),
         }
     }
 }

@@ -15,6 +15,7 @@ use super::keys::Keys;
 use super::meter::Meter;
 use super::pulse::Doing;
 use super::request::Request;
+use super::sampler::Sampler;
 use super::spawns::Spawns;
 use super::subscriber::{Delivery, Routes, Subscriber, Subscription};
 use crate::digest::{EventKind, RunDigest};
@@ -190,8 +191,10 @@ pub(super) struct Steps<H: Host> {
     pub(super) turns: u64,
     pub(super) subscribers: Vec<Subscriber>,
     pub(super) routes: Routes,
-    /// Per instrument: whether an order waits or a position is open, so that the venue and the mark matter.
+    /// Per instrument: whether an order waits, a position is open or a rate is its price: the venue and the mark matter.
     pub(super) watched: Vec<bool>,
+    /// What strategies were worth, and when they are looked at next.
+    pub(super) sampler: Sampler,
     /// The next key that needs more than a plain step: a timer, a window's end, a pending update.
     pub(super) gate: i64,
     /// No input later than this is taken now.
@@ -255,7 +258,8 @@ impl<H: Host> Steps<H> {
             turns: 0,
             subscribers: Vec::new(),
             routes: Routes::new(instruments),
-            watched: vec![false; instruments],
+            watched: desk.needed_prices(),
+            sampler: Sampler::new(settings.worth_every_ns),
             gate: i64::MAX,
             until: i64::MAX,
             last_key: i64::MIN,
@@ -563,6 +567,9 @@ impl<H: Host> Steps<H> {
         let strategy = update.order.key.strategy;
         self.digest.event(self.desk.position(), strategy, EventKind::OrderUpdate, &update.payload());
         self.tell_owner(slice, update);
+        if update.fill_quantity > 0.0 && self.desk.has_listeners.get() {
+            self.tell_listeners(slice, update);
+        }
         self.look_at_end(strategy);
     }
 

@@ -233,7 +233,7 @@ impl<H: Host> Steps<H> {
         let mut portfolio = self.desk.portfolio.borrow_mut();
         for tick in ticks[first..].iter().filter(|tick| self.watched[tick.instrument as usize]) {
             if let Some(mark) = tick.mark() {
-                portfolio.set_mark(tick.instrument, mark);
+                portfolio.set_mark(tick.instrument, mark, self.keys.of(tick));
             }
         }
     }

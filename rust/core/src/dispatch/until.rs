@@ -123,7 +123,7 @@ impl<H: Host> Steps<H> {
             }
             let Some(between) = self.between(slice, key) else { break None };
             break match between {
-                Between::Window => continue,
+                Between::Window | Between::Worth => continue,
                 Between::Life => Some(Step::Command),
                 Between::OrderUpdate => Some(Step::OrderUpdate),
                 Between::Result => Some(Step::Result),

@@ -1,7 +1,7 @@
 //! The venue slot of the loop: what an order may be, where it goes, and what comes back.
 //!
 //! Reading order: [`Terms`] and [`OrderStatus`], [`Order`], [`Venue`] (the slot), [`SimulatedVenue`] with its settings,
-//! `matching` (what fills when), `book` (the orders that stand), [`Portfolio`].
+//! `matching` (what fills when), `book` (the orders that stand), [`Portfolio`], `worth` (what it is all worth).
 
 mod book;
 mod costs;
@@ -16,18 +16,21 @@ mod simulated;
 mod specification;
 mod status;
 mod terms;
+mod worth;
 
 pub use costs::{Fees, Slippage};
 pub use latency::{Latency, LatencyError};
 pub use order::{Amendment, Order, OrderKey, OrderUpdate};
-pub use portfolio::{Portfolio, Position};
+pub use portfolio::{Mark, Portfolio, Position};
 pub(crate) use random::Random;
 pub use sessions::{DAY_NS, Session, SessionError, Sessions};
 pub use simulated::{BarPath, FillModel, InstrumentTerms, SimulatedVenue, VenueFill, VenueReport, VenueSettings};
 pub use specification::{GRID_TOLERANCE, OffGrid, Specification};
 pub use status::OrderStatus;
 pub use terms::{OrderKind, Terms, TermsError, TimeInForce};
+pub use worth::{Account, Books, Rate, RateError, Watermark, Worth};
 
+use crate::risk::Pass;
 use crate::tick::Tick;
 
 /// Takes orders, and matches them against the ticks that follow.
@@ -36,14 +39,22 @@ use crate::tick::Tick;
 /// list that the caller owns, so that a venue allocates nothing per tick. What a venue reports later than it was asked
 /// waits until the loop comes to its time ([`Self::next_due_ns`]): after the ticks of that time, before its timers.
 pub trait Venue: Send {
-    /// Takes an order. It can match from the next input tick of its instrument on.
-    fn submit(&mut self, order: &Order, now_ns: i64, out: &mut Vec<VenueReport>);
+    /// Takes an order that the gate has let pass. It can match from the next input tick of its instrument on.
+    fn submit(&mut self, order: &Order, pass: Pass, now_ns: i64, out: &mut Vec<VenueReport>);
 
     /// Takes an order back; one that is done already stays as it is, and nothing is reported.
     fn cancel(&mut self, order: OrderKey, instrument: u32, now_ns: i64, out: &mut Vec<VenueReport>);
 
-    /// Lets an order stand on other terms.
-    fn amend(&mut self, order: OrderKey, instrument: u32, change: Amendment, now_ns: i64, out: &mut Vec<VenueReport>);
+    /// Lets an order stand on other terms, which the gate has let pass.
+    fn amend(
+        &mut self,
+        order: OrderKey,
+        instrument: u32,
+        change: Amendment,
+        pass: Pass,
+        now_ns: i64,
+        out: &mut Vec<VenueReport>,
+    );
 
     /// Whether an order waits for ticks of `instrument`.
     fn is_waiting(&self, instrument: u32) -> bool;

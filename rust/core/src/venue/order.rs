@@ -2,6 +2,7 @@
 
 use super::status::OrderStatus;
 use super::terms::Terms;
+use crate::risk::Verdict;
 use crate::tick::Side;
 
 /// Names an order: by its strategy and the strategy's own count, from 1.
@@ -26,6 +27,8 @@ pub struct Order {
     pub status: OrderStatus,
     /// Kind, prices and how long it stands.
     pub terms: Terms,
+    /// What the gate said of it.
+    pub gate: Verdict,
     /// How much; above zero and finite.
     pub quantity: f64,
     /// How much of it is done.

@@ -1,5 +1,8 @@
-//! Positions, money made and money paid, by strategy and instrument.
+//! Positions, money made and money paid, by strategy and instrument. What it all is worth: see `worth`.
 
+use super::specification::Specification;
+use super::worth::{Account, Books, Watermark};
+use crate::instrument::InstrumentInfo;
 use crate::tick::Side;
 
 /// What one strategy has of one instrument.
@@ -11,6 +14,10 @@ pub struct Position {
     pub in_flight: f64,
     /// Units of those orders that sell.
     pub selling: f64,
+    /// Units of orders that have passed the gate and are not done: of buys, of sells.
+    pub sent: [f64; 2],
+    /// How many orders have passed the gate and are not done.
+    pub open: u32,
     /// Average price of what is held; 0 when flat.
     pub average_price: f64,
     /// Made by closing, fees apart, in the currency of the price.
@@ -23,6 +30,11 @@ pub struct Position {
 
 /// Below this fraction of the larger of two quantities their difference is rounding, and the position is flat.
 const FLAT_FRACTION: f64 = 1e-12;
+
+/// Of an order of `signed` units among [`Position::sent`].
+fn place(signed: f64) -> usize {
+    usize::from(signed.is_sign_negative())
+}
 
 impl Position {
     /// Takes a fill of `signed` units (below zero: sold) at `price`; one unit at a price of 1 is worth `multiplier`.
@@ -61,6 +73,38 @@ impl Position {
         self.selling += (-signed).max(0.0);
     }
 
+    /// An order of `signed` units, which is in flight already, has passed the gate.
+    pub(crate) fn leave(&mut self, signed: f64) {
+        self.sent[place(signed)] += signed.abs();
+        self.open += 1;
+    }
+
+    /// An order that had passed the gate is done, with `signed` units of it left.
+    pub(crate) fn end(&mut self, signed: f64) {
+        self.sent[place(signed)] -= signed.abs();
+        self.open -= 1;
+        if self.open == 0 {
+            // Whatever fractions did to the sums.
+            self.sent = [0.0; 2];
+        }
+    }
+
+    /// Units held once everything is done that has passed the gate.
+    pub fn net_with_sent(&self) -> f64 {
+        self.net + self.sent[0] - self.sent[1]
+    }
+
+    /// The largest position, in the direction of one more order of `signed` units, that it and those which have passed the
+    /// gate can make.
+    pub fn reach_with(&self, signed: f64) -> f64 {
+        if signed < 0.0 { self.net - self.sent[1] + signed } else { self.net + self.sent[0] + signed }
+    }
+
+    /// Whether one more order of `signed` units reduces the position, whatever of those that have passed the gate fills.
+    pub fn surely_reduces(&self, signed: f64) -> bool {
+        signed * self.net < 0.0 && self.reach_with(signed) * self.net >= 0.0
+    }
+
     /// What is in flight on `side` has become `signed` units more, or less.
     pub(crate) fn change_in_flight(&mut self, signed: f64, side: Side) {
         self.in_flight += signed;
@@ -85,6 +129,12 @@ impl Position {
         }
     }
 
+    /// Units of the largest position, long or short, that the orders in flight can make of this one.
+    pub fn reach(&self) -> f64 {
+        let (most, least) = (self.net + self.in_flight + self.selling, self.net - self.selling);
+        if most.abs() >= least.abs() { most } else { least }
+    }
+
     /// Of what was in flight, `signed` units have landed; after the last fill of the only order nothing is left of it, whatever
     /// fractions did to the sum.
     pub(crate) fn land(&mut self, signed: f64, is_done: bool) {
@@ -92,6 +142,10 @@ impl Position {
         self.in_flight -= signed;
         if is_done && self.in_flight.abs() <= FLAT_FRACTION * before.abs().max(signed.abs()) {
             self.in_flight = 0.0;
+        }
+        self.sent[place(signed)] -= signed.abs();
+        if is_done {
+            self.end(0.0 * signed);
         }
         if signed < 0.0 {
             self.selling += signed;
@@ -107,52 +161,131 @@ impl Position {
     }
 }
 
-/// The positions of all strategies, a dense table.
+/// The positions and the cash of all strategies, a dense table.
 #[derive(Debug)]
 pub struct Portfolio {
-    instruments: usize,
     rows: Vec<Position>,
-    marks: Vec<f64>,
+    /// Strategy by strategy, what it took in less what it paid, by currency.
+    cash: Vec<f64>,
+    /// Instruments that a strategy has traded, in the order in which it began to: what holds anything is among them.
+    traded: Vec<Vec<u32>>,
+    marks: Vec<Mark>,
+    pub(super) books: Books,
+    pub(super) accounts: Vec<Account>,
+    pub(super) whole: Watermark,
+}
+
+/// What one unit was worth last, and when.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mark {
+    /// NaN where no tick was seen.
+    pub price: f64,
+    /// Time of that tick, ns UTC; `i64::MIN` where there was none.
+    pub ts_ns: i64,
 }
 
 impl Portfolio {
-    /// A table for `instruments` instruments and no strategy yet.
-    pub fn new(instruments: usize) -> Self {
-        Self { instruments, rows: Vec::new(), marks: vec![f64::NAN; instruments] }
+    /// A table for these instruments and no strategy yet.
+    pub fn new(instruments: &[InstrumentInfo], rules: &[Specification]) -> Self {
+        Self {
+            rows: Vec::new(),
+            cash: Vec::new(),
+            traded: Vec::new(),
+            marks: vec![Mark { price: f64::NAN, ts_ns: i64::MIN }; instruments.len()],
+            books: Books::new(instruments, rules),
+            accounts: Vec::new(),
+            whole: Watermark::default(),
+        }
     }
 
     /// Makes room for one more strategy.
     pub fn add_strategy(&mut self) {
-        self.rows.resize(self.rows.len() + self.instruments, Position::default());
+        self.rows.resize(self.rows.len() + self.marks.len(), Position::default());
+        self.cash.resize(self.cash.len() + self.books.currencies().len(), 0.0);
+        self.traded.push(Vec::new());
+        self.accounts.push(Account::default());
+    }
+
+    fn place(&self, strategy: u32, instrument: u32) -> usize {
+        strategy as usize * self.marks.len() + instrument as usize
     }
 
     /// What `strategy` has of `instrument`.
     #[inline]
     pub fn position(&self, strategy: u32, instrument: u32) -> &Position {
-        &self.rows[strategy as usize * self.instruments + instrument as usize]
+        &self.rows[self.place(strategy, instrument)]
     }
 
-    /// The same, to change it.
+    /// The same, to change what is in flight.
     #[inline]
-    pub fn position_mut(&mut self, strategy: u32, instrument: u32) -> &mut Position {
-        &mut self.rows[strategy as usize * self.instruments + instrument as usize]
+    pub(crate) fn position_mut(&mut self, strategy: u32, instrument: u32) -> &mut Position {
+        let place = self.place(strategy, instrument);
+        &mut self.rows[place]
+    }
+
+    /// Enters a fill of `signed` units, of an order that is done with it or not: position and cash move by the same figures.
+    pub fn fill(
+        &mut self,
+        strategy: u32,
+        instrument: u32,
+        signed: f64,
+        price: f64,
+        fee: f64,
+        is_done: bool,
+    ) -> Position {
+        let multiplier = self.books.multiplier(instrument);
+        let place = self.place(strategy, instrument);
+        let row = &mut self.rows[place];
+        if row.fills == 0 {
+            self.traded[strategy as usize].push(instrument);
+        }
+        row.land(signed, is_done);
+        row.fill(signed, price, fee, multiplier);
+        let currency = self.books.currency_of(instrument);
+        self.cash[strategy as usize * self.books.currencies().len() + currency] -= signed * price * multiplier + fee;
+        *row
     }
 
     /// Everything that `strategy` has, by instrument index.
     pub fn of_strategy(&self, strategy: u32) -> &[Position] {
-        let start = strategy as usize * self.instruments;
-        &self.rows[start..start + self.instruments]
+        let start = self.place(strategy, 0);
+        &self.rows[start..start + self.marks.len()]
     }
 
-    /// Notes what one unit of `instrument` is worth now.
+    /// What `strategy` took in by sales less purchases and fees, by the currencies of [`Books::currencies`].
+    pub fn cash(&self, strategy: u32) -> &[f64] {
+        let count = self.books.currencies().len();
+        &self.cash[strategy as usize * count..(strategy as usize + 1) * count]
+    }
+
+    /// Instruments that `strategy` has traded.
+    pub fn traded(&self, strategy: u32) -> &[u32] {
+        &self.traded[strategy as usize]
+    }
+
+    /// Whether any strategy holds anything.
+    pub fn is_open(&self) -> bool {
+        (0..self.traded.len()).any(|strategy| {
+            let holds = |&instrument: &u32| self.position(strategy as u32, instrument).net != 0.0;
+            self.traded[strategy].iter().any(holds)
+        })
+    }
+
+    /// Notes what one unit of `instrument` is worth at `ts_ns`.
     #[inline]
-    pub fn set_mark(&mut self, instrument: u32, price: f64) {
-        self.marks[instrument as usize] = price;
+    pub fn set_mark(&mut self, instrument: u32, price: f64, ts_ns: i64) {
+        self.marks[instrument as usize] = Mark { price, ts_ns };
     }
 
-    /// What one unit was worth by the last tick seen while an order or a position was open; NaN before.
-    pub fn mark(&self, instrument: u32) -> f64 {
+    /// What one unit was worth by the last tick seen while an order or a position was open, or somebody needed its price.
+    #[inline]
+    pub fn mark(&self, instrument: u32) -> Mark {
         self.marks[instrument as usize]
+    }
+
+    /// Currencies, multipliers and rates.
+    pub fn books(&self) -> &Books {
+        &self.books
     }
 }
 

@@ -16,6 +16,7 @@ use super::random::Random;
 use super::sessions::Sessions;
 use super::terms::TimeInForce;
 use super::{Amendment, Venue};
+use crate::risk::Pass;
 use crate::tick::Tick;
 
 /// When an order that waits is filled, and how much of it.
@@ -358,7 +359,7 @@ impl SimulatedVenue {
 }
 
 impl Venue for SimulatedVenue {
-    fn submit(&mut self, order: &Order, now_ns: i64, out: &mut Vec<VenueReport>) {
+    fn submit(&mut self, order: &Order, _pass: Pass, now_ns: i64, out: &mut Vec<VenueReport>) {
         if order.instrument as usize >= self.instruments.len() {
             out.push(VenueReport::Rejected(order.key, UNKNOWN));
         } else if self.send(order.instrument, now_ns, Message::Order(*order)).is_some() {
@@ -374,7 +375,15 @@ impl Venue for SimulatedVenue {
         }
     }
 
-    fn amend(&mut self, order: OrderKey, instrument: u32, change: Amendment, now_ns: i64, out: &mut Vec<VenueReport>) {
+    fn amend(
+        &mut self,
+        order: OrderKey,
+        instrument: u32,
+        change: Amendment,
+        _pass: Pass,
+        now_ns: i64,
+        out: &mut Vec<VenueReport>,
+    ) {
         if let Some(message) = self.send(instrument, now_ns, Message::Amend(order, instrument, change)) {
             self.receive(message, now_ns, out);
         }

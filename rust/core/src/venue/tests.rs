@@ -1,5 +1,6 @@
 //! The simulated venue by itself: each rule of matching, messages that take time, and a model of the simplest kind.
 
+use crate::risk::{Pass, Verdict};
 use proptest::prelude::*;
 
 use super::*;
@@ -30,6 +31,7 @@ impl Sim {
             instrument: 0,
             side,
             status: OrderStatus::Pending,
+            gate: Verdict::Passed,
             terms,
             quantity,
             filled: 0.0,
@@ -40,7 +42,7 @@ impl Sim {
             price: f64::NAN,
             fee: 0.0,
         };
-        self.venue.submit(&order, self.now_ns, &mut self.reports);
+        self.venue.submit(&order, Pass::TEST, self.now_ns, &mut self.reports);
         key
     }
 
@@ -250,17 +252,17 @@ fn an_amended_order_keeps_its_turn_only_where_it_shrinks() {
     let second = sim.order(Side::Buy, 2.0, Terms::limit(9.0));
     sim.sized(8.0, 10.0, 1.0, 1.0);
     let smaller = Amendment { quantity: 1.0, limit: 9.0, stop: f64::NAN };
-    sim.venue.amend(first, 0, smaller, 1, &mut sim.reports);
+    sim.venue.amend(first, 0, smaller, Pass::TEST, 1, &mut sim.reports);
     assert_eq!(fills(&sim.sized(8.0, 9.0, 1.0, 1.5)), [(1, 1.0, 9.0, true), (2, 0.5, 9.0, true)]);
     let third = sim.order(Side::Buy, 1.0, Terms::limit(9.0));
     sim.sized(8.0, 10.0, 1.0, 1.0);
     let larger = Amendment { quantity: 3.0, ..smaller };
-    sim.venue.amend(second, 0, larger, 2, &mut sim.reports);
+    sim.venue.amend(second, 0, larger, Pass::TEST, 2, &mut sim.reports);
     sim.sized(8.0, 10.0, 1.0, 1.0);
     assert_eq!(fills(&sim.sized(8.0, 9.0, 1.0, 2.0)), [(third.number, 1.0, 9.0, true), (2, 1.0, 9.0, true)]);
     let too_small = Amendment { quantity: 1.0, ..smaller };
-    sim.venue.amend(second, 0, too_small, 3, &mut sim.reports);
-    sim.venue.amend(first, 0, larger, 3, &mut sim.reports);
+    sim.venue.amend(second, 0, too_small, Pass::TEST, 3, &mut sim.reports);
+    sim.venue.amend(first, 0, larger, Pass::TEST, 3, &mut sim.reports);
     let reasons: Vec<_> = std::mem::take(&mut sim.reports);
     assert_eq!(
         reasons,

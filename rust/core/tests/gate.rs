@@ -1,0 +1,310 @@
+//! No path reaches a venue without a record of the gate: whatever strategies and operators do, what a venue is given has
+//! passed, and what has passed keeps every limit by figures of our own.
+
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use proptest::prelude::*;
+use tickrail_core::dispatch::{
+    Delivery, Desk, Dispatcher, Fault, Hook, Host, Kinds, Outcome, Refusal, RunSettings, Subscription,
+};
+use tickrail_core::handler::HandlerError;
+use tickrail_core::order::{Merge, MergeInput};
+use tickrail_core::risk::{LimitKey, Limits, Pass, Rule, Verdict};
+use tickrail_core::stop::StopFlag;
+use tickrail_core::tick::OrderBy;
+use tickrail_core::timer::Fired;
+use tickrail_core::trading::Trading;
+use tickrail_core::venue::{
+    Amendment, Order, OrderKey, OrderStatus, OrderUpdate, SimulatedVenue, Terms, Venue, VenueReport,
+};
+use tickrail_core::{InstrumentInfo, Side, Tick, TickBlock};
+
+const SECOND_NS: i64 = 1_000_000_000;
+
+/// What a venue was given, and when.
+#[derive(Clone, Copy, Debug)]
+enum Given {
+    Order(Order, i64),
+    Change(OrderKey),
+}
+
+/// The simulated venue, and a list of all that it was given.
+struct Spy {
+    inner: SimulatedVenue,
+    given: Arc<Mutex<Vec<Given>>>,
+}
+
+impl Venue for Spy {
+    fn submit(&mut self, order: &Order, pass: Pass, now_ns: i64, out: &mut Vec<VenueReport>) {
+        self.given.lock().expect("one thread").push(Given::Order(*order, now_ns));
+        self.inner.submit(order, pass, now_ns, out);
+    }
+
+    fn cancel(&mut self, order: OrderKey, instrument: u32, now_ns: i64, out: &mut Vec<VenueReport>) {
+        self.inner.cancel(order, instrument, now_ns, out);
+    }
+
+    fn amend(
+        &mut self,
+        order: OrderKey,
+        instrument: u32,
+        change: Amendment,
+        pass: Pass,
+        now_ns: i64,
+        out: &mut Vec<VenueReport>,
+    ) {
+        self.given.lock().expect("one thread").push(Given::Change(order));
+        self.inner.amend(order, instrument, change, pass, now_ns, out);
+    }
+
+    fn is_waiting(&self, instrument: u32) -> bool {
+        self.inner.is_waiting(instrument)
+    }
+
+    fn match_tick(&mut self, tick: &Tick, now_ns: i64, out: &mut Vec<VenueReport>) {
+        self.inner.match_tick(tick, now_ns, out);
+    }
+}
+
+/// What is done at a tick.
+#[derive(Clone, Debug)]
+enum Act {
+    Order { signed: f64, limit: Option<f64>, instrument: u32 },
+    Target { units: f64, instrument: u32 },
+    Amend { number: u32, quantity: f64 },
+    Cancel { number: u32 },
+    Flatten,
+    CancelAll,
+    Trading(Trading),
+    SetQuantity(f64),
+}
+
+struct Acts {
+    desk: Rc<Desk>,
+    script: Vec<Vec<(u32, Act)>>,
+    at: usize,
+}
+
+/// What is refused on the spot never gets to the gate.
+fn done(_: Result<(), Refusal>) {}
+
+impl Acts {
+    fn act(&self, strategy: u32, act: &Act) {
+        let desk = &self.desk;
+        match *act {
+            Act::Order { signed, limit, instrument } => {
+                let side = if signed > 0.0 { Side::Buy } else { Side::Sell };
+                let terms = limit.map_or(Terms::MARKET, Terms::limit);
+                done(desk.order_on(strategy, instrument, side, signed.abs(), terms).map(drop));
+            }
+            Act::Target { units, instrument } => done(desk.target(strategy, instrument, units).map(drop)),
+            Act::Amend { number, quantity } => done(desk.amend(strategy, number, Some(quantity), None, None)),
+            Act::Cancel { number } => done(desk.cancel(strategy, number)),
+            Act::Flatten => done(desk.flatten(None, None).map(drop)),
+            Act::CancelAll => drop(desk.cancel_all(None, None)),
+            Act::Trading(state) => desk.gate().set(state),
+            Act::SetQuantity(value) => drop(desk.set_limit("size", LimitKey::OrderQuantity, value)),
+        }
+    }
+}
+
+impl Host for Acts {
+    type Failure = String;
+
+    fn present(&mut self, _tick: &Tick) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn tick(&mut self, strategy: u32, _tick: &Tick) -> Result<(), Fault<String>> {
+        if strategy == 1 {
+            if let Some(acts) = self.script.get(self.at) {
+                acts.iter().for_each(|(strategy, act)| self.act(*strategy, act));
+            }
+            self.at += 1;
+        }
+        Ok(())
+    }
+
+    fn batch(&mut self, _strategy: u32, _batch: TickBlock) -> Result<(), Fault<String>> {
+        Ok(())
+    }
+
+    fn timer(&mut self, _strategy: u32, _fired: &Fired) -> Result<(), Fault<String>> {
+        Ok(())
+    }
+
+    fn order_update(&mut self, _strategy: u32, _update: &OrderUpdate) -> Result<(), Fault<String>> {
+        Ok(())
+    }
+
+    fn hook(&mut self, _strategy: u32, _hook: Hook) -> Result<(), Fault<String>> {
+        Ok(())
+    }
+
+    fn handler_failure(&self, _strategy: u32, error: HandlerError) -> String {
+        error.to_string()
+    }
+}
+
+fn rule(name: &str, limits: &[(LimitKey, f64)]) -> Rule {
+    let with = |limits: Limits, &(key, value): &(LimitKey, f64)| limits.with(key, value).expect("a limit");
+    let limits = limits.iter().fold(Limits::default(), with);
+    Rule { name: name.to_owned(), strategies: None, instruments: None, limits }
+}
+
+/// A run of two strategies over two instruments; a tick is `step_ns` after the other.
+fn run(script: Vec<Vec<(u32, Act)>>, rules: Vec<Rule>, step_ns: i64) -> (Rc<Desk>, Vec<Given>) {
+    let desk = Desk::new(vec![InstrumentInfo::named("A.SIM"), InstrumentInfo::named("B.SIM")]);
+    rules.into_iter().for_each(|rule| desk.add_rule(rule));
+    let quote =
+        |n: i64| Tick::quote(n * step_ns, (n % 2) as u32, 100.0 + (n % 7) as f64, 101.0 + (n % 7) as f64, 1.0, 1.0);
+    let quotes = (1..=script.len() as i64 + 3).map(quote).collect();
+    let inputs = vec![MergeInput { block: TickBlock::from_vec(quotes), feed: 0, instruments: None }];
+    let source = Box::new(Merge::new(inputs, OrderBy::TsEvent).expect("a valid feed"));
+    let given = Arc::<Mutex<Vec<Given>>>::default();
+    let spy = Spy { inner: SimulatedVenue::new(vec![0.0; 2]), given: Arc::clone(&given) };
+    let host = Acts { desk: Rc::clone(&desk), script, at: 0 };
+    let venue: Box<dyn Venue> = Box::new(spy);
+    let mut dispatcher =
+        Dispatcher::new(RunSettings::default(), Rc::clone(&desk), source, venue, Arc::new(StopFlag::new()), host);
+    for _ in 0..2 {
+        let delivery = Delivery::Ticks;
+        dispatcher.register(&Subscription { delivery, kinds: Kinds::ALL, instruments: None, order_updates: false });
+    }
+    let mut outcome = dispatcher.start();
+    while outcome == Outcome::Slice {
+        outcome = dispatcher.advance();
+    }
+    assert_eq!(outcome, Outcome::End);
+    dispatcher.finish();
+    let given = given.lock().expect("one thread").clone();
+    (desk, given)
+}
+
+fn act() -> impl Strategy<Value = (u32, Act)> {
+    let units = prop_oneof![(1_i32..12).prop_map(f64::from), (1_i32..12).prop_map(|n| -f64::from(n))];
+    let limit = prop::option::of((95_i32..110).prop_map(f64::from));
+    let act = prop_oneof![
+        8 => (units.clone(), limit, 0_u32..2).prop_map(|(signed, limit, instrument)| Act::Order { signed, limit, instrument }),
+        3 => (units, 0_u32..2).prop_map(|(units, instrument)| Act::Target { units, instrument }),
+        3 => (1_u32..30, 1_i32..12).prop_map(|(number, units)| Act::Amend { number, quantity: f64::from(units) }),
+        2 => (1_u32..30).prop_map(|number| Act::Cancel { number }),
+        1 => Just(Act::Flatten),
+        1 => Just(Act::CancelAll),
+        1 => prop::sample::select(Trading::ALL.to_vec()).prop_map(Act::Trading),
+        1 => (1_i32..12).prop_map(|units| Act::SetQuantity(f64::from(units))),
+    ];
+    (0_u32..2, act)
+}
+
+/// Limits that hold throughout, by which what a venue was given is judged anew.
+const OPEN: usize = 5;
+const PER_S: usize = 4;
+const POSITION: f64 = 20.0;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn nothing_reaches_a_venue_without_a_record_of_the_gate(
+        script in prop::collection::vec(prop::collection::vec(act(), 0..5), 1..40),
+    ) {
+        let rules = vec![
+            rule("size", &[(LimitKey::OrderQuantity, 8.0)]),
+            rule("rest", &[
+                (LimitKey::OpenOrders, OPEN as f64),
+                (LimitKey::OrdersPerS, PER_S as f64),
+                (LimitKey::PositionQuantity, POSITION),
+                (LimitKey::PriceCollar, 0.05),
+            ]),
+        ];
+        let (desk, given) = run(script, rules, SECOND_NS / 5);
+        let orders: Vec<(Order, i64)> = given.iter().filter_map(|one| match one {
+            Given::Order(order, now_ns) => Some((*order, *now_ns)),
+            Given::Change(..) => None,
+        }).collect();
+        for (place, (order, now_ns)) in orders.iter().enumerate() {
+            prop_assert_eq!(desk.verdict(order.key), Some(Verdict::Passed));
+            let own = orders[..place].iter().filter(|(other, _)| other.key.strategy == order.key.strategy);
+            let recent = own.filter(|(_, then)| now_ns - then < SECOND_NS).count();
+            prop_assert!(recent < PER_S, "{} orders within a second before {:?}", recent, order.key);
+            if !order.terms.limit.is_nan() {
+                prop_assert!((order.terms.limit / 100.5 - 1.0).abs() < 0.13, "{:?}", order.terms);
+            }
+        }
+        // What the venue was not given was refused, with its reason, and what it was given is all that has passed.
+        let mut names: Vec<OrderKey> = orders.iter().map(|(order, _)| order.key).collect();
+        names.sort_unstable();
+        desk.with_orders(|book| {
+            let mut passed: Vec<OrderKey> =
+                book.all().iter().filter(|order| order.gate == Verdict::Passed).map(|order| order.key).collect();
+            passed.sort_unstable();
+            assert_eq!(passed, names);
+            for order in book.all().iter().filter(|order| order.gate != Verdict::Passed) {
+                assert_eq!((order.status, order.filled), (OrderStatus::Rejected, 0.0), "{:?}", order.key);
+            }
+        });
+        for strategy in 0..2 {
+            let count = names.iter().filter(|key| key.strategy == strategy).count() as u64;
+            let changes = given.iter().filter(|one| matches!(one, Given::Change(key) if key.strategy == strategy));
+            let passed = desk.with_risk(|risk| risk.count(strategy, Verdict::Passed));
+            prop_assert_eq!(passed, count + changes.count() as u64);
+            for instrument in 0..2 {
+                let position = desk.holding(strategy, instrument).unwrap();
+                prop_assert!(position.net.abs() <= POSITION, "{:?}", position);
+                let open = desk.with_orders(|book| {
+                    let is_open = |order: &&Order| {
+                        order.key.strategy == strategy && order.instrument == instrument && !order.status.is_final()
+                    };
+                    let all: Vec<Order> = book.all().iter().filter(is_open).copied().collect();
+                    (all.len() as u32, all.iter().map(|order| order.signed_left().abs()).sum::<f64>())
+                });
+                prop_assert_eq!((position.open, position.sent[0] + position.sent[1]), open);
+            }
+            let open: u32 = (0..2).map(|instrument| desk.holding(strategy, instrument).unwrap().open).sum();
+            prop_assert!(open as usize <= OPEN);
+        }
+    }
+}
+
+/// A million orders of a strategy that has lost its mind: none above a limit leaves, and it is halted.
+#[test]
+fn of_a_million_orders_of_a_runaway_strategy_none_above_its_limits_leaves() {
+    let mad = |n: u32| {
+        let signed = if n % 3 == 0 { 1e9 } else { 1.0 + f64::from(n % 2) };
+        (n % 2, Act::Order { signed, limit: None, instrument: n % 2 })
+    };
+    let script: Vec<Vec<(u32, Act)>> =
+        (0..1_000).map(|tick| (0..1_000).map(|n| mad(tick * 1_000 + n)).collect()).collect();
+    let rules = vec![rule(
+        "all",
+        &[
+            (LimitKey::OrderQuantity, 5.0),
+            (LimitKey::OrdersPerS, 10.0),
+            (LimitKey::PositionQuantity, 50.0),
+            (LimitKey::RefusedPerS, 1_000.0),
+        ],
+    )];
+    let (desk, given) = run(script, rules, SECOND_NS / 100);
+    let mut per_strategy = [0.0; 2];
+    let mut times: [Vec<i64>; 2] = Default::default();
+    for one in &given {
+        let Given::Order(order, now_ns) = one else { panic!("nobody has amended") };
+        assert!(order.quantity <= 5.0);
+        per_strategy[order.key.strategy as usize] += order.quantity;
+        times[order.key.strategy as usize].push(*now_ns);
+    }
+    for strategy in 0..2_u32 {
+        let times = &times[strategy as usize];
+        assert!(!times.is_empty() && times.windows(11).all(|eleven| eleven[10] - eleven[0] >= SECOND_NS));
+        assert!(per_strategy[strategy as usize] <= 100.0, "of two instruments");
+        assert!(desk.with_risk(|risk| risk.is_halted(strategy)));
+        assert_eq!(desk.trading_of(strategy), Trading::Halted);
+    }
+    let made = desk.with_orders(|book| book.all().len());
+    let refused: u64 = desk.with_risk(|risk| {
+        let all = (0..2).flat_map(|strategy| Verdict::ALL.map(|verdict| (verdict, risk.count(strategy, verdict))));
+        all.filter(|(verdict, _)| *verdict != Verdict::Passed).map(|(_, count)| count).sum()
+    });
+    assert_eq!((made, refused + given.len() as u64), (1_000_000, 1_000_000));
+}
