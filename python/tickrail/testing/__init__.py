@@ -15,6 +15,7 @@ import typing
 
 if typing.TYPE_CHECKING:
     from tickrail.testing.boot import boot, write_config
+    from tickrail.testing.clock import FakeClock
     from tickrail.testing.execution import FakeAsyncExecution, FakeExecution, FakeVenue
     from tickrail.testing.fakes import Call, Fake, Faults
     from tickrail.testing.market_data import FakeLiveFeed, FakeMarketData
@@ -27,6 +28,7 @@ __all__ = [
     "Call",
     "Fake",
     "FakeAsyncExecution",
+    "FakeClock",
     "FakeExecution",
     "FakeLiveFeed",
     "FakeMarketData",
@@ -49,6 +51,7 @@ _WHERE = {
     **dict.fromkeys(("Call", "Fake", "Faults"), "fakes"),
     **dict.fromkeys(("bars", "mixed", "quotes", "trades"), "ticks"),
     **dict.fromkeys(("FakeLiveFeed", "FakeMarketData"), "market_data"),
+    "FakeClock": "clock",
     "FakePortfolio": "portfolio",
     "FakeStateStore": "state",
     "FakeTelemetry": "telemetry",

@@ -12,6 +12,7 @@ import pytest
 
 if TYPE_CHECKING:
     from tickrail.orchestration.runtime import Runtime
+    from tickrail.testing.clock import FakeClock
     from tickrail.testing.execution import FakeExecution
     from tickrail.testing.market_data import FakeMarketData
     from tickrail.testing.portfolio import FakePortfolio
@@ -25,8 +26,9 @@ pytest.register_assert_rewrite("tickrail.testing.conformance")
 
 @dataclass(frozen=True)
 class Fakes:
-    """One fake of every port but the clock, which every run has."""
+    """One fake of every port."""
 
+    clock: FakeClock
     market_data: FakeMarketData
     execution: FakeExecution
     portfolio: FakePortfolio
@@ -60,6 +62,7 @@ def fakes() -> Fakes:
     from tickrail import testing
 
     return Fakes(
+        clock=testing.FakeClock(),
         market_data=testing.FakeMarketData(),
         execution=testing.FakeExecution(),
         portfolio=testing.FakePortfolio(),

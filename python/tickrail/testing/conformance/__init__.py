@@ -7,6 +7,7 @@ class TestMyStore(StateStoreSuite):
         return MyStore(...)
 """
 
+from tickrail.testing.conformance.clock import ClockSuite
 from tickrail.testing.conformance.execution import ExecutionSuite
 from tickrail.testing.conformance.market_data import FeedSuite, LiveFeedSuite, MarketDataSuite
 from tickrail.testing.conformance.portfolio import PortfolioSuite
@@ -14,6 +15,7 @@ from tickrail.testing.conformance.state import StateStoreSuite
 from tickrail.testing.conformance.telemetry import TelemetrySuite
 
 __all__ = [
+    "ClockSuite",
     "ExecutionSuite",
     "FeedSuite",
     "LiveFeedSuite",
