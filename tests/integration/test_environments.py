@@ -90,6 +90,63 @@ def test_it_starts_and_stops_in_order_with_its_services(project: Path, env: str)
     assert set(threading.enumerate()) <= before, "a thread was left running"
 
 
+FEEDS = {
+    "backtest": ("feed", "demo", "ticks"),
+    "paper": ("feed", "market", "tickrail.testing.market_data:FakeMarketData"),
+    "live": ("feed", "market", "tickrail.testing.market_data:FakeMarketData"),
+}
+VENUES = {
+    "backtest": ("venue", "SIM", "simulated"),
+    "paper": ("venue", "SIM", "tickrail.testing.execution:FakeVenue"),
+    "live": ("venue", "SIM", "tickrail.testing.execution:FakeVenue"),
+}
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_the_graph_says_what_is_started_and_what_each_part_needs(project: Path, env: str) -> None:
+    wiring = RuntimeBootstrapper(env, root=project / "config", environ={}).check()
+    assert [(part.kind, part.name, part.what, part.scope, part.needs) for part in wiring.parts] == [
+        (*FEEDS[env], "RUNTIME", ()),
+        (*VENUES[env], "RUNTIME", ()),
+        ("service", "Prices", "Prices", "RUNTIME", ()),
+        ("strategy", "main", "mock_module:Mock", "STRATEGY", ("Prices",)),
+        ("strategy", "hedge", "mock_module:Mock", "STRATEGY", ("Prices",)),
+    ]
+    assert wiring.parts[2].place == "mock_module.py:8"
+    with RuntimeBootstrapper(env, root=project / "config", environ={}).bootstrap() as runtime:
+        assert runtime.graph_hash == wiring.digest
+        assert runtime.start_order == tuple(part.name for part in wiring.parts if part.kind == "strategy")
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_one_parameter_changed_in_each_layer_reaches_the_strategy_and_shows_its_origin(project: Path, env: str) -> None:
+    """Each layer over those below it: the strategy that is started has its value, and all of them are its history."""
+    environ: dict[str, str] = {}
+    overrides: list[str] = []
+
+    def in_file(folder: str, size: float) -> None:
+        text = f"[strategies.main.params]\nsize = {size}\n"
+        (project / "config" / folder / "zzz_size.toml").write_text(text)
+
+    layers = {
+        "config/base/zzz_size.toml:2": lambda: in_file("base", 2.0),
+        f"config/{env}/zzz_size.toml:2": lambda: in_file(env, 3.0),
+        "env TICKRAIL_STRATEGIES__MAIN__SIZE": lambda: environ.update({"TICKRAIL_STRATEGIES__MAIN__SIZE": "4.0"}),
+        "--set strategies.main.params.size": lambda: overrides.append("strategies.main.size=5.0"),
+    }
+    history: list[str] = []
+    for number, (origin, change) in enumerate(layers.items()):
+        change()
+        history.insert(0, origin)
+        made = RuntimeBootstrapper(env, root=project / "config", environ=environ, overrides=overrides)
+        with made.bootstrap() as runtime:
+            strategies = runtime.dispatcher.strategies
+            assert strategies["main"].size == number + 2.0  # type: ignore[attr-defined]
+            assert strategies["hedge"].size == 1.0, "another strategy's stays"  # type: ignore[attr-defined]
+            said = [str(one) for one in runtime.loaded.origin("strategies.main.params.size").history()]
+        assert [one.replace(f"{project}/", "") for one in said] == history
+
+
 def test_order_and_graph_are_the_same_under_any_hash_seed(project: Path) -> None:
     program = (
         "from tickrail import RuntimeBootstrapper\n"
