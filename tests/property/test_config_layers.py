@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from tickrail.config import load_config
+from tickrail.config.limits import MAX_DEPTH, is_plain, offences
 from tickrail.config.origins import Origin, Tree
 from tickrail.config.toml_lines import key_lines, parse_key
 from tickrail.errors import ConfigProblems
@@ -252,3 +253,36 @@ def test_any_text_ends_in_a_configuration_or_in_problems(
         )
     except ConfigProblems as error:
         assert all(problem.origin for problem in error.problems)
+
+
+VALUES_OF_ANY_KIND = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(codec=None), max_size=5)
+    | st.binary(max_size=3)
+    | st.dates(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner)
+        | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(VALUES_OF_ANY_KIND, st.integers(0, MAX_DEPTH + 3))
+def test_what_is_plain_at_a_glance_breaks_no_limit(value: Any, depth: int) -> None:
+    for number in range(depth):
+        value = {"a": value} if number % 2 else [value]
+    if is_plain(value):
+        assert list(offences((), value)) == []
+
+
+def test_a_glance_is_enough_for_what_files_hold() -> None:
+    assert is_plain({"runtime": {"seed": 1, "modules": ["a:b"], "on": True, "rate": 0.5}, "text": "plain"})
+    assert not is_plain({"rate": float("nan")})
+    assert not is_plain({"n": 2**63})
+    assert not is_plain({"t": "é"}), "left to the careful look, which finds nothing wrong with it"
+    assert list(offences((), {"t": "é"})) == []

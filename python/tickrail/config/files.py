@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from tickrail.config.limits import offences, too_deep
+from tickrail.config.limits import is_plain, offences, too_deep
 from tickrail.config.origins import Origin, Tree, format_path, near_miss
 from tickrail.config.toml_lines import KeyLines
 from tickrail.errors import ConfigError, Problem, UnknownEnvironment
@@ -117,7 +117,7 @@ def _read_file(file: str, tree: Tree, root: str | None) -> list[Problem]:
 
 
 def _lay(file: str, values: dict[str, Any], text: str, tree: Tree) -> list[Problem]:
-    wrong = list(offences((), values))
+    wrong = [] if is_plain(values) else list(offences((), values))
     if any(message == too_deep() for _, message in wrong):  # before anything walks the tables by recursion
         return [Problem(format_path(path), file, message) for path, message in wrong]
     origin, lines = Origin("file", file), KeyLines(text)
@@ -145,15 +145,25 @@ def read_bounded(file: str, root: str | None, kind: FileKind) -> bytes | Problem
             os.close(handle)
             what = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
             return Problem("", file, f"is {what}", kind.words)
-        with os.fdopen(handle, "rb") as stream:
-            # A buffer of the most bytes would cost more than all the rest.
-            content = stream.read(min(status.st_size, kind.most_bytes) + 1)
-            if len(content) > status.st_size:  # it grew meanwhile, or has no size, as in /proc
-                content += stream.read(kind.most_bytes + 1 - len(content))
+        try:
+            content = _read(handle, status.st_size, kind.most_bytes)
+        finally:
+            os.close(handle)
     except (OSError, RuntimeError) as error:  # RuntimeError: a circle of links, before Python 3.13
         return Problem("", file, reason(error))
     if len(content) > kind.most_bytes:
         return Problem("", file, f"is larger than {_size(kind.most_bytes)}", f"{kind.words} (data belongs elsewhere)")
+    return content
+
+
+def _read(handle: int, size: int, most: int) -> bytes:
+    """All of a file, or one byte more than ``most``; a buffer of the most bytes would cost more than all the rest."""
+    content = os.read(handle, min(size, most) + 1)
+    while len(content) != size:  # it changed meanwhile, has no size, as in /proc, or came in pieces
+        more = os.read(handle, most + 1 - len(content))
+        content += more
+        if not more or len(content) > most:
+            break
     return content
 
 

@@ -54,7 +54,9 @@ MAX_SAMPLE_EVERY = 2**30  # rounded up to a power of two it still fits 32 bits
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True, defer_build=True
+    )
 
 
 class RuntimeSettings(_Table):

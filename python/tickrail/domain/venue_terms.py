@@ -89,7 +89,9 @@ def _fail(expected: str) -> NoReturn:
 
 
 class _Terms(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True, defer_build=True
+    )
 
 
 class VenueTerms(_Terms):
