@@ -732,6 +732,16 @@ def open_lanes(
 def recording_header() -> bytes: ...
 def record_commands(dispatcher: Dispatcher, sink: Callable[[bytes], object]) -> None: ...
 def replay_commands(dispatcher: Dispatcher, recording: bytes) -> int: ...
+def give_lane(
+    dispatcher: Dispatcher,
+    strategy: int,
+    *,
+    policy: str = "gating",
+    capacity: int = 8192,
+    processor: int | None = None,
+    timeout_s: float = 5.0,
+) -> None: ...
+def processors() -> list[int]: ...
 
 @final
 class Dispatcher:

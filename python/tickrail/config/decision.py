@@ -38,8 +38,8 @@ def decision_part(config: RuntimeConfig) -> dict[str, Any]:
     """What can change a result, ready for JSON.
 
     Feeds and strategies are listed in their order, as it decides merges at equal times and who is called first.
-    Strategies that are switched off, and where files lie, decide nothing. A secret opens a door and decides nothing
-    either, and a published digest over it would let it be guessed.
+    Strategies that are switched off, where files lie, and on which thread handlers run decide nothing. A secret opens a
+    door and decides nothing either, and a published digest over it would let it be guessed.
     """
     table = config.model_dump(mode="python", by_alias=True)
     for section in WITH_SECRETS:
@@ -50,7 +50,11 @@ def decision_part(config: RuntimeConfig) -> dict[str, Any]:
     for section, always in ALWAYS.items():
         models = getattr(config, section)
         table[section] = {name: _said(values, models[name], always) for name, values in table[section].items()}
-    strategies = [[name, values] for name, values in table["strategies"].items() if values.pop("enabled")]
+    strategies = [
+        [name, {key: value for key, value in values.items() if key not in ("enabled", "lane")}]
+        for name, values in table["strategies"].items()
+        if values["enabled"]
+    ]
     feeds = [
         [name, {key: value for key, value in feed.items() if key != "path" and not _is_unsaid(key, value)}]
         for name, feed in table["feeds"].items()

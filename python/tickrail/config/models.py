@@ -31,6 +31,7 @@ from tickrail.config.values import (
     TimeNs,
 )
 from tickrail.domain.account_terms import EQUITY_EVERY_NS, Currency, EquityEvery, Rates
+from tickrail.domain.lanes import Lane
 from tickrail.domain.order_limits import OrderLimits
 from tickrail.domain.venue_terms import VenueTerms
 
@@ -69,7 +70,8 @@ class RuntimeSettings(_Table):
         slice_ticks: Ticks that a source hands the loop at once; never changes a result.
         run_dir: Folder for the result folders; placed as the paths of feeds are.
         always_fresh: Hand out a new tick object for every tick, kept or not; never changes a result.
-        sample_every: Measure handlers on each so-manyth tick, rounded up to a power of two; 0 measures nothing.
+        sample_every: Measure on each so-manyth tick, rounded up to a power of two; 0 measures nothing, and ``None`` is
+            256 where feeds are live, else 0.
         modules: Providers of services, each as ``module:attribute``.
         checks: Functions that are asked before the start, each as ``module:function``.
         adapter_prefixes: Packages that adapters may come from which are named as ``module:Class``.
@@ -96,7 +98,7 @@ class RuntimeSettings(_Table):
     slice_ticks: Annotated[int, Field(ge=1, le=65_536)] = 4_096
     run_dir: PathText = Path("runs")
     always_fresh: bool = False
-    sample_every: Annotated[int, Field(ge=0, le=MAX_SAMPLE_EVERY)] = 0
+    sample_every: Annotated[int | None, Field(ge=0, le=MAX_SAMPLE_EVERY)] = None
     modules: Annotated[tuple[ClassPath, ...], PathList] = ()
     checks: Annotated[tuple[ClassPath, ...], PathList] = ()
     adapter_prefixes: Annotated[tuple[ModulePath, ...], PathList] = ()
@@ -255,6 +257,7 @@ class StrategyConfig(_Table):
         positions_at_stop: What becomes of its positions then.
         capital: What it is given to trade with, in the run's currency.
         leverage: How many times its worth it may be exposed to, as ``portfolio.buying_power`` counts.
+        lane: A thread of its own for a compiled strategy, where ticks come from live feeds.
     """
 
     class_: Annotated[ClassPath, Field(alias="class")]
@@ -278,6 +281,7 @@ class StrategyConfig(_Table):
     positions_at_stop: Literal["keep", "close"] = "keep"
     capital: float = 0.0
     leverage: Annotated[float, Field(gt=0.0)] = 1.0
+    lane: Lane | None = None
 
 
 class LimitConfig(OrderLimits, _Table):

@@ -43,7 +43,8 @@ from tickrail.orchestration.container import Container, Provider, Scope
 from tickrail.orchestration.feed_keys import delivery_problems
 from tickrail.orchestration.funding import account_problems
 from tickrail.orchestration.io_thread import IoThread
-from tickrail.orchestration.live import SLICE_TICKS
+from tickrail.orchestration.lane_check import check_lane, processor_problem
+from tickrail.orchestration.live import SAMPLE_EVERY, SLICE_TICKS
 from tickrail.orchestration.live_feeds import LiveFeeds
 from tickrail.orchestration.phases import Phase, Phases, attribute
 from tickrail.orchestration.port_check import check_capabilities
@@ -170,6 +171,7 @@ class Assembly:
             for name in strategies:
                 self._check_instruments(name, self.config.strategies[name], table)
             self._check_capabilities(strategies)
+            self._check_lanes(strategies)
             self._place_of_problem = (Rank.SERVICES, Phase.VALIDATION)
             self._check_services(strategies, container)
             self._refuse()
@@ -326,6 +328,16 @@ class Assembly:
             for problem in check_capabilities(adapter, wanted):
                 self._say(("venues", venue, "adapter"), f"adapter '{self.config.venues[venue].adapter}' {problem}")
 
+    def _check_lanes(self, strategies: Mapping[str, Strategy]) -> None:
+        """Lanes of strategies that can have none, and processors that this process may not use."""
+        for name, strategy in strategies.items():
+            lane = self.config.strategies[name].lane
+            if lane is None:
+                continue
+            self._try(("strategies", name, "lane"), partial(check_lane, name, strategy))
+            if self._live and (problem := processor_problem(lane)) is not None:
+                self._say(("strategies", name, "lane", "processor"), problem)
+
     def _trades_at(self, strategy: str, venue: str) -> bool:
         wanted = self.config.strategies[strategy].instruments
         return wanted == "*" or any(one.rpartition(".")[2] == venue for one in wanted)
@@ -401,7 +413,7 @@ class Assembly:
             slice_ticks=min(runtime.slice_ticks, SLICE_TICKS) if parts.live else runtime.slice_ticks,
             live="spin_then_park" if parts.live else None,
             always_fresh=runtime.always_fresh,
-            sample_every=runtime.sample_every,
+            sample_every=_sample_every(runtime.sample_every, is_live=bool(parts.live)),
             venues=terms_of(self._venues_made),
             account=self._account,
             io=self.io,
@@ -434,6 +446,7 @@ class Assembly:
                 ending=Ending(orders=settings.orders_at_stop, positions=settings.positions_at_stop),
                 capital=settings.capital,
                 leverage=settings.leverage,
+                lane=settings.lane,
             )
             self._try(("strategies", name, "class"), register)
         for name, limits in self.config.limits.items():
@@ -546,6 +559,11 @@ def _wiring_problem(line: str) -> Problem:
     """A problem of the container among those of the configuration; its place is where it was registered."""
     place, colon, message = line.partition(": ")
     return Problem("", place, message) if colon else Problem("", "container", line)
+
+
+def _sample_every(said: int | None, *, is_live: bool) -> int:
+    """A live run is measured, below half a nanosecond a tick, unless its configuration says otherwise."""
+    return said if said is not None else SAMPLE_EVERY if is_live else 0
 
 
 def _place(section: str, name: str, options: Mapping[str, Any]) -> tuple[str, ...]:

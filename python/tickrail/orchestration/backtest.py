@@ -14,9 +14,11 @@ from typing import Any, Final, NamedTuple, Self, TypeAlias, TypedDict
 from tickrail._native import InstrumentId, MarketData, OrderUpdate, Recording, SpawnResult, Tick, TickArray, TimerEvent
 from tickrail.domain.account_terms import AccountTerms
 from tickrail.domain.instruments import merge_tables
+from tickrail.domain.lanes import Lane
 from tickrail.domain.time import TimeLike
 from tickrail.domain.venue_terms import InstrumentTerms, VenueTerms
 from tickrail.errors import DataError, ParameterError
+from tickrail.orchestration.lane_check import check_names
 from tickrail.orchestration.sources import Data, named_arrays, order_key
 from tickrail.orchestration.tick_dispatcher import DigestMode, Progress, TickDispatcher
 from tickrail.orchestration.trading import Limits, Trading
@@ -73,6 +75,8 @@ def backtest(
     max_ticks: int = 4_096,
     window_ns: int = 0,
     always_fresh: bool = False,
+    lanes: Mapping[str, Lane] | None = None,
+    commands: bytes | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Run strategies over recorded ticks, on this thread, and return what came of it.
@@ -95,6 +99,8 @@ def backtest(
         max_ticks: Most ticks of a batch, for classes with ``on_batch``.
         window_ns: Time span of a batch, aligned to the epoch; 0 is none.
         always_fresh: Hand out a new object for each tick, kept or not; never changes a result.
+        lanes: Those of the live run of a ``Recording``; a backtest has none, and its result says so.
+        commands: What came from other threads in the live run of a ``Recording``, from ``LiveRun.record_commands``.
         progress: Called with ticks done and ticks in all, at most 20 times a second.
 
     Returns:
@@ -109,13 +115,19 @@ def backtest(
     numbers = {"fee_rate": fee_rate, "seed": seed, "max_ticks": max_ticks, "window_ns": window_ns}
     settings = run_settings(named, instruments, numbers)
     trading, handling = Trading(fee_rate, venue, terms, account, limits), _Handling(digest, slice_ticks, always_fresh)
+    check_names(lanes, named)
+    if commands is not None and not isinstance(data, Recording):
+        raise DataError("commands are run again with the recording of their run; expected it as the data")
     if isinstance(data, Recording):
         dispatcher = _replay(data, settings, trading, handling, (start, end))
     else:
         dispatcher = _dispatcher(named_arrays(data, start=start, end=end), settings, trading, handling)
+    edges: Batches = {"max_ticks": max_ticks, "window_ns": window_ns}
     for name, strategy in named.items():
-        dispatcher.register(strategy, name, instruments=instruments, max_ticks=max_ticks, window_ns=window_ns)
+        dispatcher.register(strategy, name, instruments=instruments, lane=(lanes or {}).get(name), **edges)
     trading.bind(dispatcher)
+    if commands is not None:
+        dispatcher.replay_commands(commands)
     return run_to_result(dispatcher, progress, settings)
 
 

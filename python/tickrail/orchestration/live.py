@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, Self, TypeAlias
 
 from tickrail._native import FeedEvent, InstrumentId, Recorder, TickArray
 from tickrail.domain.account_terms import AccountTerms
+from tickrail.domain.lanes import Lane
 from tickrail.domain.venue_terms import InstrumentTerms, VenueTerms
 from tickrail.orchestration.backtest import (
     Instruments,
@@ -21,6 +22,7 @@ from tickrail.orchestration.backtest import (
     run_to_result,
 )
 from tickrail.orchestration.feeds import Backwards, Feed, Numbering, Policy, RatePolicy, Trades
+from tickrail.orchestration.lane_check import check_names
 from tickrail.orchestration.replay import PacedReplay, Speed
 from tickrail.orchestration.tick_dispatcher import PATIENCE_S, DigestMode, Progress, TickDispatcher, WhenLagging
 from tickrail.orchestration.trading import Limits, Trading
@@ -64,6 +66,7 @@ def open_live(
     max_lag_records: int = 0,
     max_lag_ns: int = 0,
     when_lagging: WhenLagging = "skip_to_latest",
+    lanes: Mapping[str, Lane] | None = None,
     switch_interval_s: float | None = SWITCH_INTERVAL_S,
     always_fresh: bool = False,
     sample_every: int = SAMPLE_EVERY,
@@ -91,6 +94,7 @@ def open_live(
         max_lag_ns: Longest time that the next record may have waited; 0 is no limit.
         when_lagging: What becomes of a strategy's records beyond that: ``skip_to_latest``, ``conflate``, or it fails
             (``fail``).
+        lanes: Which compiled strategies, by name, have their handlers called on a thread of their own.
         switch_interval_s: ``sys.setswitchinterval`` while the run goes on; ``None`` leaves it as it is.
         always_fresh: Hand out a new object for each tick, kept or not; never changes a result.
         sample_every: Measure on each so-manyth tick, rounded up to a power of two; 0 measures nothing.
@@ -104,6 +108,7 @@ def open_live(
     trading = Trading(fee_rate, venue, terms, account, limits)
     rows = trading.rows({str(row["id"]): row for row in _rows(instruments)})
     settings |= trading.settings()
+    check_names(lanes, named)
     dispatcher = TickDispatcher(
         rows,
         digest=digest,
@@ -126,6 +131,7 @@ def open_live(
             max_lag_records=max_lag_records,
             max_lag_ns=max_lag_ns,
             when_lagging=when_lagging,
+            lane=(lanes or {}).get(name),
         )
     trading.bind(dispatcher)
     return LiveRun(dispatcher, settings, switch_interval_s)
@@ -219,6 +225,14 @@ class LiveRun:
             most: Most records that are kept.
         """
         return self._dispatcher.record(capacity, most)
+
+    def record_commands(self, sink: Callable[[bytes], object]) -> None:
+        """Give ``sink`` what comes from other threads, lanes among them, as bytes; before ``run``.
+
+        With a recording of the ticks, ``backtest(..., commands=...)`` runs it all again; see
+        ``TickDispatcher.record_commands``.
+        """
+        self._dispatcher.record_commands(sink)
 
     def run(self, progress: Progress | None = None) -> Result:
         """Run until every feed has ended (after ``seal``) or somebody asks for a stop, on this thread.

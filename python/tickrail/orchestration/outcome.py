@@ -13,6 +13,7 @@ from tickrail.domain.changes import StateChange
 from tickrail.domain.positions import Position
 from tickrail.errors import HandlerError
 from tickrail.report.accounts import StrategyAccount
+from tickrail.report.measured import feeds_of, lanes_of, measured_of
 from tickrail.report.result import Result, Status, StrategyError, StrategyResult
 from tickrail.report.stats import RuntimeStats
 from tickrail.strategy.compiled.code import Compiled
@@ -34,6 +35,7 @@ class Outcome:
         stats: What was measured.
         compiled: The compiled ones among the strategies, and how many seconds that took.
         abandoned: Coroutines that did not end in time.
+        without_lane: Strategies that should have a lane, in a run that has none.
         restarts: How often supervision has restarted each strategy.
         stopped_by: The strategy whose failure has stopped the run.
         changes: Every step of every life.
@@ -46,6 +48,7 @@ class Outcome:
     stats: RuntimeStats
     compiled: Mapping[str, tuple[Compiled, float]]
     abandoned: Sequence[str]
+    without_lane: Sequence[str]
     restarts: Mapping[str, int]
     stopped_by: str | None
     changes: tuple[StateChange, ...]
@@ -90,19 +93,27 @@ class Outcome:
 
     def _more_stats(self, status: Status) -> dict[str, Any]:
         """What only some runs have."""
-        measured = {
-            one.name: {"handler": one.handler.to_dict()} for one in self.stats.strategies if one.handler is not None
-        }
         compiled = {name: {"seconds": s, "cached": one.cached} for name, (one, s) in self.compiled.items()}
         more = {
             "abandoned_coroutines": list(self.abandoned),
-            "measured": measured,
+            "measured": measured_of(self.stats),
+            "feeds": feeds_of(self.stats),
+            "lanes": lanes_of(self.stats),
+            "notes": self._notes(),
             "compiled": compiled,
             "overruns": [one.to_dict() for one in self.stats.overruns],
             "ending": {} if status == "complete" else self._ending(),
             "restarts": {name: count for name, count in self.restarts.items() if count},
         }
         return {name: value for name, value in more.items() if value}
+
+    def _notes(self) -> list[str]:
+        """What a reader may have expected otherwise."""
+        left = (one.name for one in self.stats.strategies if one.lane is not None and one.lane.abandoned)
+        return [
+            *(f"a backtest has no lanes: {name} was called by the loop" for name in self.without_lane),
+            *(f"the lane of {name} did not come to rest in time: it was left behind within a call" for name in left),
+        ]
 
     def _ending(self) -> dict[str, Any]:
         steps, abandoned = self.ending

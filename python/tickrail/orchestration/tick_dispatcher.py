@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 from tickrail._native import (
-    CompiledCode,
     Dispatcher,
     FeedEvent,
     InstrumentId,
@@ -22,6 +22,7 @@ from tickrail._native import (
     end_by,
     end_within,
     ending_report,
+    give_lane,
     handler_overruns,
     meters,
     open_lanes,
@@ -39,16 +40,18 @@ from tickrail._native import (
 from tickrail.domain.account_terms import AccountTerms
 from tickrail.domain.ending import BY_DEFAULT as ENDING
 from tickrail.domain.ending import END_LIMITS, Ending, EndLimits
-from tickrail.domain.near import did_you_mean
+from tickrail.domain.lanes import Lane
 from tickrail.domain.order_limits import OrderLimits
 from tickrail.domain.supervision import BY_DEFAULT, HANDLER_LIMITS, HandlerLimits, Supervision
 from tickrail.domain.time import TimeLike, parse_ns
 from tickrail.domain.venue_terms import VenueTerms
-from tickrail.errors import DataError, ParameterError
+from tickrail.errors import ParameterError
+from tickrail.orchestration.admission import admit, compile_into
 from tickrail.orchestration.feeds import Backwards, Feed, Numbering, Policy, RatePolicy, Trades, feed_settings
 from tickrail.orchestration.funding import Funding
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.keeper import Keeper
+from tickrail.orchestration.lane_check import check_lane
 from tickrail.orchestration.lives import Lives
 from tickrail.orchestration.outcome import Outcome
 from tickrail.orchestration.spawner import SPAWN_TIMEOUT_S, Spawner
@@ -59,7 +62,7 @@ from tickrail.report.result import Result, Status
 from tickrail.report.stats import Overrun, RuntimeStats
 from tickrail.strategy.compiled.form import is_compiled
 from tickrail.strategy.mentions import mentions
-from tickrail.strategy.strategy import Strategy, check_ready, parameters_of
+from tickrail.strategy.strategy import Strategy
 
 if TYPE_CHECKING:
     from tickrail.orchestration.command_bus import CommandBus
@@ -75,6 +78,7 @@ DigestMode: TypeAlias = Literal["events", "full"]
 MARKET: Final = "market_data"  # a class that names it wants the market noted from the first tick on
 ENDS: dict[str | None, Status] = {"end": "complete", "stopped": "stopped", "interrupted": "interrupted"}
 TICK_HANDLERS: Final = ("on_tick", "on_quote", "on_trade", "on_bar", "on_gap", "on_stale", "ticks")
+logger = logging.getLogger(__name__)
 #: How long a look at the accounts waits for the loop to come to the end of its slice.
 PATIENCE_S: Final = 0.1
 
@@ -136,6 +140,9 @@ class TickDispatcher:
         self._abandoned: tuple[str, ...] = ()
         self._compiled: dict[str, Compiled] = {}
         self._compile_s: dict[str, float] = {}
+        self._is_live = live is not None
+        self._is_replay = False
+        self._laned: list[str] = []
         self.io = io or IoThread()
         self._owns_io = io is None
         spawner = Spawner(self.io, timeout_s=spawn_timeout_s, stopping=_stopping(self))
@@ -244,6 +251,7 @@ class TickDispatcher:
     def replay(self, recording: Recording) -> None:
         """Run a recording in the place of feeds."""
         self._native.set_recording(recording)
+        self._is_replay = True
 
     def register(
         self,
@@ -262,6 +270,7 @@ class TickDispatcher:
         ending: Ending = ENDING,
         capital: float | None = None,
         leverage: float | None = None,
+        lane: Lane | None = None,
     ) -> int:
         """Add a strategy; each tick reaches strategies in this order. Returns its number.
 
@@ -281,25 +290,33 @@ class TickDispatcher:
             ending: What becomes of its orders and positions when a live run stops.
             capital: What it is given, in the run's currency; ``None``: as the account's terms say.
             leverage: How many times its worth it may be exposed to; ``None``: as the account's terms say.
+            lane: A thread of its own for a compiled strategy, where ticks come from live feeds.
         """
         self._admit(strategy, name, instruments)
         if max_lag_records and max_lag_ns:
             raise ParameterError(
                 f"{name}: max_lag_records and max_lag_ns are both set; a rule for lag has one limit", strategy=name
             )
+        if lane is not None:
+            check_lane(name, strategy)
         if supervision.on_error == "restart" and renew is None:
             raise ParameterError(
                 f"{name}: on_error is 'restart', and it was handed over as an object, which lives once",
                 strategy=name,
                 hint="renew=... makes another object; a configuration does that by itself",
             )
-        keeper = Keeper(name, self.strategies, renew, store, partial(_compile, self._compiled, self._compile_s))
+        keeper = Keeper(name, self.strategies, renew, store, partial(compile_into, self._compiled, self._compile_s))
         edges = {"max_ticks": max_ticks, "window_ns": window_ns}
         if is_compiled(type(strategy)):
             number = self._register_compiled(strategy, name, instruments, edges, keeper)
         else:
             number = self._native.register(strategy, name, instruments=instruments, **edges, keeper=keeper)
         self._funding.fund(number, name, capital, leverage)
+        if lane is not None:
+            if not (self._is_live or self._is_replay):
+                logger.warning("a backtest has no lanes: %s is called by the loop", name)
+            give_lane(self._native, number, **lane.model_dump())
+            self._laned.append(name)
         self._native.limit_lag(number, max_records=max_lag_records, max_ns=max_lag_ns, when_lagging=when_lagging)
         supervise(self._native, number, **asdict(supervision))
         leave, close = ending.orders == "leave", ending.positions == "close"
@@ -513,6 +530,7 @@ class TickDispatcher:
             stats=self.stats(),
             compiled={name: (one, self._compile_s[name]) for name, one in self._compiled.items()},
             abandoned=self._abandoned,
+            without_lane=() if self._is_live or self._is_replay else tuple(self._laned),
             restarts=dict(zip(names, restarts, strict=True)),
             stopped_by=None if stopped_by is None else names[stopped_by],
             changes=self.lives.changes,
@@ -539,41 +557,16 @@ class TickDispatcher:
         edges: Mapping[str, int],
         keeper: Keeper,
     ) -> int:
-        code = _compile(self._compiled, self._compile_s, name, strategy)
+        code = compile_into(self._compiled, self._compile_s, name, strategy)
         return self._native.register_compiled(strategy, name, code, instruments=instruments, **edges, keeper=keeper)
 
     def _timed(self) -> _Stopwatch:
         return _Stopwatch(self)
 
     def _admit(self, strategy: Strategy, name: str, instruments: Sequence[InstrumentId | str] | None) -> None:
-        if not isinstance(strategy, Strategy):
-            raise ParameterError(
-                f"{name}: {strategy!r} is no strategy",
-                hint="derive its class from tickrail.Strategy, and hand over an object of it",
-            )
-        if name in self.strategies:
-            raise ParameterError(f"two strategies have the name '{name}'", strategy=name)
-        check_ready(strategy)
+        admit(strategy, name, instruments, strategies=self.strategies, instruments=self.instruments)
         if mentions(type(strategy), MARKET, below=Strategy):
             self._native.watch_market()
-        for wanted in instruments or ():
-            if str(wanted) not in self.instruments:
-                near = did_you_mean(str(wanted), self.instruments)
-                raise DataError(
-                    f"{name}: no feed has the instrument '{wanted}'{near}",
-                    hint=f"there are: {', '.join(self.instruments)}",
-                )
-
-
-def _compile(compiled: dict[str, Compiled], seconds: dict[str, float], name: str, strategy: Strategy) -> CompiledCode:
-    from tickrail.strategy.compiled.code import compile_strategy  # late: numba takes a second to import
-
-    begun = time.perf_counter()
-    made = compile_strategy(type(strategy), parameters_of(strategy))
-    seconds[name] = time.perf_counter() - begun
-    strategy.__dict__.update(state=made.state[0], _compiled=made)
-    compiled[name] = made
-    return made.code
 
 
 def _stopping(dispatcher: TickDispatcher) -> Callable[[], bool]:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from tickrail._native import Histogram
 from tickrail.report.accounts import Accounts, FeedAccount, StrategyAccount
+from tickrail.report.text import duration
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["FeedStats", "Latency", "Overrun", "RuntimeStats", "StrategyStats"]
+__all__ = ["STRATEGY_MEASURES", "FeedStats", "LaneStats", "Latency", "Overrun", "RuntimeStats", "StrategyStats"]
 
 QUANTILES: Final = {"p50_ns": 0.5, "p90_ns": 0.9, "p99_ns": 0.99, "p999_ns": 0.999}
 STRATEGY_MEASURES: Final = ("handler", "latency", "lateness")
@@ -88,7 +89,38 @@ class Overrun:
     def __str__(self) -> str:
         whose = self.handler if self.strategy is None else f"{self.strategy}.{self.handler}"
         calls = f"{self.slow:,} slow call{'' if self.slow == 1 else 's'}"
-        return f"{whose}: {calls}, the longest {_shown(self.slowest_ns)}, {self.stuck:,} stuck"
+        return f"{whose}: {calls}, the longest {duration(self.slowest_ns)}, {self.stuck:,} stuck"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneStats:
+    """The lane of one strategy: ``offered = handled + lost + pending``, over all lives of the strategy.
+
+    Attributes:
+        offered: Records that the loop wrote for it.
+        handled: Records that its handlers were given.
+        lost: Records that were written over before, under ``lossy``.
+        pending: Records that wait: its lag.
+        gaps: How often it was overtaken.
+        asked: Calls of handlers that asked for something: orders, timers.
+        high_water: Most records that ever waited.
+        waits: How often the loop waited for it, under ``gating``.
+        abandoned: Whether its thread was left behind at the end, as it did not come to rest in time.
+    """
+
+    offered: int
+    handled: int
+    lost: int
+    pending: int
+    gaps: int
+    asked: int
+    high_water: int
+    waits: int
+    abandoned: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +133,7 @@ class StrategyStats:
         handler: How long its handlers take with a tick or a batch; ``None`` where nothing was measured.
         latency: From the stamp that a feed gave a tick on entry to the handler; live only.
         lateness: From the time a timer was set for to its call; live only.
+        lane: What is counted of its lane, if it has one; ``handler`` and ``latency`` are then measured there.
     """
 
     name: str
@@ -108,11 +141,13 @@ class StrategyStats:
     handler: Latency | None = None
     latency: Latency | None = None
     lateness: Latency | None = None
+    lane: LaneStats | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         measures = {name: _plain(getattr(self, name)) for name in STRATEGY_MEASURES}
-        return {"name": self.name, "state": self.account.state, **self.account.to_dict(), **measures}
+        lane = None if self.lane is None else self.lane.to_dict()
+        return {"name": self.name, "state": self.account.state, **self.account.to_dict(), **measures, "lane": lane}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,15 +199,13 @@ class RuntimeStats:
     def of(cls, accounts: Accounts, measured: Mapping[str, Any], overruns: Sequence[Overrun] = ()) -> Self:
         """From the accounts and what the native loop has measured."""
         rows: Sequence[Mapping[str, Histogram]] = measured["strategies"]
+        lanes: Mapping[int, Mapping[str, Any]] = measured["lanes"]
         waits: Sequence[Histogram] = measured["feeds"]
         strategies = (
             StrategyStats(
                 name=name,
                 account=account,
-                **{
-                    key: Latency.of(histogram)
-                    for key, histogram in (rows[number] if number < len(rows) else {}).items()
-                },
+                **_measures(rows[number] if number < len(rows) else {}, lanes.get(number)),
             )
             for number, (name, account) in enumerate(accounts.strategies.items())
         )
@@ -280,6 +313,15 @@ class RuntimeStats:
         return [max(len(cell) for cell in column) for column in zip(*self._table(), strict=True)]
 
 
+def _measures(row: Mapping[str, Histogram], lane: Mapping[str, Any] | None) -> dict[str, Any]:
+    """By name; where a strategy has a lane, the loop's stamps are those of handing over, and the lane's count."""
+    if lane is None:
+        return {key: Latency.of(histogram) for key, histogram in row.items()}
+    counts = {name: lane[name] for name in LaneStats.__slots__}
+    times = {**row, "handler": lane["handler"], "latency": lane["latency"]}
+    return {**{key: Latency.of(histogram) for key, histogram in times.items()}, "lane": LaneStats(**counts)}
+
+
 def _plain(latency: Latency | None) -> dict[str, float] | None:
     return None if latency is None else latency.to_dict()
 
@@ -287,11 +329,4 @@ def _plain(latency: Latency | None) -> dict[str, float] | None:
 def _times(latency: Latency | None) -> tuple[str, str, str]:
     if latency is None:
         return ("-", "-", "-")
-    return (_shown(latency.p50_ns), _shown(latency.p99_ns), _shown(latency.max_ns))
-
-
-def _shown(ns: int) -> str:
-    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
-        if ns >= size:
-            return f"{ns / size:.3g} {unit}"
-    return f"{ns} ns"
+    return (duration(latency.p50_ns), duration(latency.p99_ns), duration(latency.max_ns))

@@ -7,10 +7,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-__all__ = ["html_of", "plain", "summary_of"]
+__all__ = ["duration", "html_of", "plain", "summary_of"]
 
 WIDTH: Final = 100
 HEADS: Final = ("strategy", "state", "ticks", "orders", "fills", "fees", "pnl")
+TIMES: Final = ("measured", "of", "count", "p50", "p99", "max")
+MEASURES: Final = {"handler": "handler", "latency": "tick to handler", "lateness": "timer late by"}
 MAX_NAME: Final = 24
 MAX_MONEY: Final = 18
 
@@ -31,6 +33,9 @@ def summary_of(result: Any) -> str:
     rate = f"{_ticks(result)} in {result.elapsed_s:.2f} s ({result.ticks_per_s / 1e6:.2f} M ticks/s)"
     lines = [f"{_status(result)}: {rate}, {len(result.orders):,} orders, {len(result.fills):,} fills", ""]
     lines += _table(HEADS, [_row(one) for one in result.strategies])
+    if times := _times(result.stats):
+        lines += ["", *_table(TIMES, times)]
+    lines += [line for note in result.stats.get("notes", ()) for line in ("", f"note: {note}")]
     for error in result.errors:
         lines += ["", f"error in {error.strategy}.{error.handler} at loop position {error.position:,}:"]
         lines += [f"  {line}" for line in f"{error.type}: {error.message}".splitlines()[:3]]
@@ -72,6 +77,35 @@ def _status(result: Any) -> str:
 
 def _ticks(result: Any) -> str:
     return f"{result.ticks:,} tick{'' if result.ticks == 1 else 's'}"
+
+
+def _times(stats: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Of a live run: how long handlers took, and how long ticks were on their way to them and waited for the loop."""
+    feeds: Mapping[str, Any] = stats.get("feeds", {})
+    rows = [
+        (_cut(name, MAX_NAME), MEASURES[measure], *_quantiles(found))
+        for name, measures in stats.get("measured", {}).items()
+        for measure, found in measures.items()
+    ]
+    for name, feed in feeds.items():
+        if feed["wait"] is not None:
+            rows.append((_cut(name, MAX_NAME), "lag", *_quantiles(feed["wait"])))
+            rows.append((_cut(name, MAX_NAME), "most waiting", f"{feed['high_water']:,}", "", "", ""))
+    for name, lane in stats.get("lanes", {}).items():
+        rows.append((_cut(name, MAX_NAME), "lane lost", f"{lane['lost']:,}", "", "", ""))
+    return rows
+
+
+def _quantiles(found: Mapping[str, Any]) -> tuple[str, ...]:
+    return (f"{found['count']:,}", *(duration(int(found[name])) for name in ("p50_ns", "p99_ns", "max_ns")))
+
+
+def duration(ns: int) -> str:
+    """A time in the unit in which it has one to three digits."""
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if ns >= size:
+            return f"{ns / size:.3g} {unit}"
+    return f"{ns} ns"
 
 
 def _row(one: Any) -> tuple[str, ...]:

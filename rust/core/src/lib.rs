@@ -6,7 +6,7 @@
 //! Reading order: [`tick`] (the record), [`source`] (what hands slices of records to the loop), [`order`] (feeds merged
 //! into one), [`ring`] (records from another thread), [`feed`] (rings, rules and accounts of a live run), [`file`], [`check`] and [`generate`] (records on disk, their rules,
 //! and made ones), [`clock`] and [`timer`] (time in a simulation), [`venue`] (orders and what they make), [`lifecycle`],
-//! [`dispatch`] (the loop that brings them together), [`replay`] (a live run's order, kept and run again), [`handler`] (strategies in machine code), [`stop`] (how it is told to stop), [`command`] (what others tell it), [`trading`] (the gate that orders pass), [`control`] (an operator's socket), [`digest`] (one number for a
+//! [`dispatch`] (the loop that brings them together), [`replay`] (a live run's order, kept and run again), [`handler`] (strategies in machine code), [`lane`] (such a strategy on a thread of its own), [`stop`] (how it is told to stop), [`command`] (what others tell it), [`trading`] (the gate that orders pass), [`control`] (an operator's socket), [`digest`] (one number for a
 //! whole run).
 
 pub mod block;
@@ -23,6 +23,7 @@ pub mod generate;
 pub mod handler;
 pub mod histogram;
 pub mod instrument;
+pub mod lane;
 pub mod lifecycle;
 pub mod order;
 mod prefetch;

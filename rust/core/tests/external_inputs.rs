@@ -165,15 +165,15 @@ fn a_control_command_is_served_after_the_tick_during_which_it_came_and_others_af
     let sender = run.lanes();
     run.outside(move |time| {
         if time == 33 {
-            sender.push(Lane::Normal, Command::new(CommandKind(20), NO_STRATEGY, *b"n")).expect("room");
-            sender.push(Lane::Control, Command::new(CommandKind(21), NO_STRATEGY, *b"c")).expect("room");
+            sender.push(Lane::Normal, Command::new(CommandKind(120), NO_STRATEGY, *b"n")).expect("room");
+            sender.push(Lane::Control, Command::new(CommandKind(121), NO_STRATEGY, *b"c")).expect("room");
         }
     });
     assert_eq!(run.complete(), Outcome::End);
     let seen: Vec<Seen> = run.seen().into_iter().map(|(_, seen)| seen).collect();
     let place = |wanted: &Seen| seen.iter().position(|one| one == wanted).expect("seen");
-    assert_eq!(place(&Seen::External(21, NO_STRATEGY, Handled::ByHost)), place(&Seen::Tick(0, 33)) + 1);
-    assert_eq!(place(&Seen::External(20, NO_STRATEGY, Handled::ByHost)), place(&Seen::Tick(0, 33)) + 2);
+    assert_eq!(place(&Seen::External(121, NO_STRATEGY, Handled::ByHost)), place(&Seen::Tick(0, 33)) + 1);
+    assert_eq!(place(&Seen::External(120, NO_STRATEGY, Handled::ByHost)), place(&Seen::Tick(0, 33)) + 2);
     let positions: Vec<u64> = run.seen().iter().map(|(position, _)| *position).collect();
     assert!(positions.is_sorted());
     assert_eq!(run.dispatcher.external_count(), 2);

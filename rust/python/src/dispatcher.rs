@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
 use pyo3::ffi;
@@ -12,6 +12,7 @@ use tickrail_core::digest::DigestMode;
 use tickrail_core::dispatch::{
     Delivery, Desk, Dispatcher as Core, Kinds, Meters, Outcome, RunSettings, Snapshots, Subscription,
 };
+use tickrail_core::lane::LaneMeter;
 use tickrail_core::order::MergeInput;
 use tickrail_core::stop::{StopFlag, Waker};
 use tickrail_core::tick::OrderBy;
@@ -26,6 +27,7 @@ use crate::gil::{GilBound, guard, thread_mark};
 use crate::host::{Handlers, Keeper, PyHost, Registered, attach};
 use crate::lanes::{Commands, Receivers};
 use crate::lives::{self, Lives, Watch, ask_of};
+use crate::own_lanes::Seat;
 use crate::pace::{PROGRESS, Pace};
 use crate::plan::{Plan, delivery_of, edges_of, named, source};
 use crate::portfolio::{self, Listeners};
@@ -64,6 +66,8 @@ pub struct Dispatcher {
     pub(crate) born: Birthplace,
     /// Of a live run.
     pub(crate) live: Option<LiveFeeds>,
+    /// What is counted of lanes, by number of the strategy; for any thread.
+    pub(crate) lanes: Mutex<Vec<(u32, Arc<LaneMeter>)>>,
     /// Everything that belongs to the dispatch thread.
     pub inside: GilBound<Inside>,
 }
@@ -169,6 +173,7 @@ impl Inside {
 
     fn build(&self, py: Python<'_>, phase: &mut Phase, run: &Dispatcher) -> PyResult<Phase> {
         let Phase::Plan(plan) = std::mem::replace(phase, Phase::Spent) else { return Ok(Phase::Spent) };
+        let is_replay = plan.recording.is_some();
         let source = source(run.live.as_ref(), plan.recording, plan.inputs, plan.settings.order)?;
         let venue = Box::new(plan.venue);
         self.desk.inbox().wake_by(Arc::clone(&run.waker));
@@ -184,11 +189,13 @@ impl Inside {
         }
         core.expect(plan.strategies.len());
         core.host_mut().strategies.reserve_exact(plan.strategies.len());
-        for (registered, subscription) in plan.strategies {
-            let handler = registered.compiled.as_ref().map(|code| code.get().handler(py)).transpose()?;
+        for (mut registered, subscription) in plan.strategies {
+            registered.seat = registered.seat.settled(is_replay);
+            let handler =
+                registered.compiled.as_ref().map(|code| registered.seat.handler(code.bind(py))).transpose()?;
             core.host_mut().strategies.push(registered);
             match handler {
-                Some(handler) => core.register_handler(&subscription, Box::new(handler)),
+                Some(handler) => core.register_handler(&subscription, handler),
                 None => core.register(&subscription),
             };
         }
@@ -292,6 +299,7 @@ impl Dispatcher {
             ending: End::default(),
             born: Birthplace::here(),
             live,
+            lanes: Mutex::default(),
             inside: GilBound::new(Inside {
                 table: Rc::new(RunTable::new(py, &table)?),
                 desk: Desk::specified(table, rules),
@@ -548,7 +556,8 @@ impl Dispatcher {
             attach(strategy, &face);
             inside.names.borrow_mut().push(name.to_owned());
             inside.desk.inbox().promise();
-            plan.strategies.push((Registered { handlers, face, generator: None, compiled, keeper }, subscription));
+            let registered = Registered { handlers, face, generator: None, compiled, seat: Seat::default(), keeper };
+            plan.strategies.push((registered, subscription));
             Ok(index)
         })
     }

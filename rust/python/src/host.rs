@@ -25,6 +25,7 @@ use crate::lag;
 use crate::lanes::Receivers;
 use crate::lives::{Watch, not_renewable, renewed};
 use crate::method::Method;
+use crate::own_lanes::Seat;
 use crate::portfolio::{self, Listeners};
 use crate::spawns;
 use crate::strategy::{Face, StrategyCore};
@@ -163,6 +164,8 @@ pub struct Registered {
     pub generator: Option<Py<PyAny>>,
     /// The machine code of a compiled strategy, which the loop calls by itself.
     pub compiled: Option<Py<CompiledCode>>,
+    /// Who calls that machine code.
+    pub seat: Seat,
     /// Keeps its state and makes a new object for a restart; `None`: it was handed over and lives once.
     pub keeper: Option<Keeper>,
 }
@@ -396,11 +399,16 @@ impl Host for PyHost {
     fn hook(&mut self, strategy: u32, hook: Hook) -> Result<(), Fault<PyErr>> {
         // A compiled strategy may end where the loop has let go of the GIL.
         let clock = Arc::clone(&self.watch.hooks);
+        let code = self.strategies[strategy as usize].compiled.as_ref();
+        let code = code.map(|code| Python::attach(|py| code.clone_ref(py)));
         let call = || {
             Python::attach(|py| {
                 // A compiled handler that was to be broken off, and was not, leaves the exception behind.
                 self.warden.returned(py);
-                let result = self.hook_attached(py, strategy, hook);
+                let result = match &code {
+                    Some(code) => code.get().at_rest(py, || self.hook_attached(py, strategy, hook)),
+                    None => self.hook_attached(py, strategy, hook),
+                };
                 self.warden.returned(py);
                 result
             })
@@ -469,10 +477,10 @@ impl PyHost {
         portfolio::forget(&self.listeners, strategy);
         let face = Rc::new(registered.face.successor(py));
         attach(&object, &face);
-        let handler = code.as_ref().map(|code| code.get().handler(py)).transpose()?;
+        let handler = code.as_ref().map(|code| registered.seat.handler(code)).transpose()?;
         (registered.handlers, registered.face, registered.generator) = (handlers, face, None);
         registered.compiled = code.map(Bound::unbind);
-        Ok(handler.map(|handler| Box::new(handler) as Box<dyn Handler>))
+        Ok(handler)
     }
 
     fn hook_attached(&mut self, py: Python<'_>, strategy: u32, hook: Hook) -> Result<(), Fault<PyErr>> {

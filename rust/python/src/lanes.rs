@@ -242,6 +242,22 @@ impl CommandLanes {
     }
 }
 
+/// The way to the loop of a run that has not begun, for its own threads.
+pub fn sender_of(py: Python<'_>, dispatcher: &Dispatcher) -> PyResult<Sender<Command>> {
+    opened(py, dispatcher, LaneSettings::default())
+}
+
+fn opened(py: Python<'_>, dispatcher: &Dispatcher, settings: LaneSettings) -> PyResult<Sender<Command>> {
+    dispatcher.inside.get(py).plan(|plan| {
+        if plan.commands.lanes.is_none() {
+            let opened = lanes(settings, Arc::clone(&dispatcher.stop), Arc::clone(&dispatcher.waker));
+            plan.commands.lanes = Some(opened.map_err(|error| PyValueError::new_err(error.to_string()))?);
+        }
+        let (sender, _) = plan.commands.lanes.as_ref().expect("made above");
+        Ok(sender.clone())
+    })
+}
+
 /// Open the lanes of a run that has not begun; opened again, they are the same.
 #[pyfunction]
 #[pyo3(signature = (dispatcher, *, control_slots=256, normal_slots=4096, background_slots=4096))]
@@ -253,14 +269,7 @@ fn open_lanes(
     background_slots: usize,
 ) -> PyResult<CommandLanes> {
     let settings = LaneSettings { control_slots, normal_slots, background_slots };
-    let sender = dispatcher.inside.get(py).plan(|plan| {
-        if plan.commands.lanes.is_none() {
-            let opened = lanes(settings, Arc::clone(&dispatcher.stop), Arc::clone(&dispatcher.waker));
-            plan.commands.lanes = Some(opened.map_err(|error| PyValueError::new_err(error.to_string()))?);
-        }
-        let (sender, _) = plan.commands.lanes.as_ref().expect("made above");
-        Ok(sender.clone())
-    })?;
+    let sender = opened(py, dispatcher, settings)?;
     let inside = dispatcher.inside.get(py);
     let (thread, desk) = (Rc::clone(&inside.thread), Rc::clone(&inside.desk));
     let here = Here { thread, desk, receivers: Rc::clone(&inside.receivers) };

@@ -33,6 +33,7 @@ mod market;
 mod meters;
 mod method;
 mod order_terms;
+mod own_lanes;
 mod ownership;
 mod pace;
 mod pack;
@@ -76,6 +77,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     forms::compiled::register(m)?;
     pulls::register(m)?;
     lanes::register(m)?;
+    own_lanes::register(m)?;
     meters::register(m)?;
     by_hand::register(m)?;
     control::register(m)?;

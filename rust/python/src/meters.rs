@@ -1,10 +1,13 @@
 //! What was measured in a run, as Python sees it.
 
+use std::sync::PoisonError;
+
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use tickrail_core::histogram::{Histogram as Core, HistogramSnapshot};
 
 use crate::dispatcher::Dispatcher;
+use crate::own_lanes;
 
 /// Times that were measured, at one moment.
 #[pyclass(frozen, module = "tickrail._native")]
@@ -51,6 +54,14 @@ fn meters<'py>(py: Python<'py>, dispatcher: &Dispatcher) -> PyResult<Bound<'py, 
         row.set_item("lateness", of(&meter.lateness_ns)?)?;
         strategies.append(row)?;
     }
+    let lanes = PyDict::new(py);
+    for (strategy, meter) in dispatcher.lanes.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        let row = own_lanes::counts(py, meter)?;
+        row.set_item("handler", of(&meter.handler_ns)?)?;
+        row.set_item("latency", of(&meter.latency_ns)?)?;
+        lanes.set_item(strategy, row)?;
+    }
+    all.set_item("lanes", lanes)?;
     let clock = dispatcher.live.as_ref().map(|live| live.hub.clock());
     all.set_item("drift_ns", clock.map(|clock| clock.drift_ns()))?;
     all.set_item("wall_jumps", clock.map(|clock| clock.jumps()))?;

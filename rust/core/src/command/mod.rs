@@ -40,11 +40,18 @@ impl CommandKind {
     pub const HOST: Self = Self(16);
     /// The result of a coroutine that a strategy started.
     pub const RESULT: Self = Self(17);
-    /// An order made on another thread.
+    /// What a strategy's handler asked for on another thread, its lane: orders among it.
     pub const ORDER: Self = Self(18);
 
     /// A request that came by the operator's socket; its payload is the text of it.
     pub const OPERATOR: Self = Self(19);
+    /// A strategy's handler failed on its lane.
+    pub const LANE_FAILED: Self = Self(21);
+
+    /// Whether a strategy's lane sent it.
+    pub(crate) const fn is_of_lane(self) -> bool {
+        matches!(self, Self::ORDER | Self::LANE_FAILED)
+    }
 
     /// The run is to stop: orders are taken back and positions closed, by each strategy's rule.
     pub const ENDING: Self = Self(20);

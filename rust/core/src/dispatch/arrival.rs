@@ -90,6 +90,8 @@ impl<H: Host> Dispatcher<H> {
                 Some(self.quiet_turn(taken.now_ns))
             }
             Advance::End => {
+                // A turn of its own: what comes from outside now is not what came after the last slice, at its time.
+                self.steps.turns += 1;
                 self.set_time(taken.now_ns);
                 self.tell(Mark::Drained, None);
                 Some(self.end_of_data())

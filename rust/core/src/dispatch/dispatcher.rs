@@ -15,6 +15,7 @@ use super::subscriber::Subscription;
 use crate::block::TickBlock;
 use crate::digest::{DigestMode, RunFacts};
 use crate::handler::Handler;
+use crate::lane::LaneMeter;
 use crate::lifecycle::{Ask, Cause, ChangeLog, Inbox, Transition};
 use crate::source::{Advance, Source};
 use crate::stop::StopFlag;
@@ -85,6 +86,8 @@ pub struct Dispatcher<H: Host> {
     pub(super) index: usize,
     /// Where a run by arrival stands; `None`: the records' own times order them.
     pub(super) arrival: Option<Arrival>,
+    /// What is counted of lanes, by strategy.
+    pub(super) lanes: Vec<(u32, Arc<LaneMeter>)>,
     pulled: bool,
     /// What the pull subscriber was given, where that is no record of the source.
     gap: Option<Tick>,
@@ -139,6 +142,7 @@ impl<H: Host> Dispatcher<H> {
             externals: Externals::Closed,
             index: 0,
             arrival,
+            lanes: Vec::new(),
             pulled: false,
             gap: None,
             ahead: Ahead::default(),
@@ -408,6 +412,8 @@ impl<H: Host> Dispatcher<H> {
 
     pub(super) fn end_of_data(&mut self) -> Outcome {
         self.index = 0;
+        // What lanes ask for on account of the last ticks still counts.
+        self.steps.rest_lanes();
         self.take_last_externals();
         if let Some(outcome) = self.steps.halted() {
             return outcome;

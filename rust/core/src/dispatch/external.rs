@@ -230,7 +230,8 @@ impl<H: Host> Steps<H> {
     pub(super) fn external_step(&mut self, slice: &Slice<'_>, lane: Lane, command: Command) {
         let strategy = command.strategy;
         let is_known = (strategy as usize) < self.subscribers.len();
-        if is_known {
+        // What a lane sends concerns nothing that was collected for it since.
+        if is_known && !command.kind.is_of_lane() {
             self.flush(slice, strategy);
             if self.has_requests() {
                 self.apply_requests();
@@ -253,8 +254,11 @@ impl<H: Host> Steps<H> {
             self.wind_all(slice);
             return self.apply_requests();
         }
-        if kind == CommandKind::RESULT && is_known {
-            self.live_result(&command);
+        if is_known && (kind == CommandKind::RESULT || kind.is_of_lane()) {
+            match kind {
+                CommandKind::RESULT => self.live_result(&command),
+                _ => self.lane_input(&command),
+            }
             return self.apply_requests();
         }
         self.desk.pulse().enter(strategy, Doing::Command);

@@ -227,6 +227,7 @@ impl<H: Host> Steps<H> {
             Ok(handler) => {
                 let subscriber = &mut self.subscribers[strategy as usize];
                 subscriber.handler = handler;
+                subscriber.life += 1;
                 subscriber.tags.clear();
                 self.routes.reset(strategy, subscriber.instruments.as_deref());
                 self.operate(strategy, Ask::new(Operation::Initialise), cause.clone());
@@ -237,7 +238,7 @@ impl<H: Host> Steps<H> {
         }
     }
 
-    fn hook(&mut self, strategy: u32, hook: Hook) -> Result<(), Fault<H::Failure>> {
+    pub(super) fn hook(&mut self, strategy: u32, hook: Hook) -> Result<(), Fault<H::Failure>> {
         let doing = match hook {
             Hook::Start => Doing::Start,
             Hook::Stop => Doing::Stop,
@@ -261,7 +262,7 @@ impl<H: Host> Steps<H> {
             self.machine_hook(strategy, hook);
         }
         if self.is_alive(strategy)
-            && let Err(fault) = self.hook(strategy, hook)
+            && let Err(fault) = self.host_hook(strategy, hook)
         {
             self.fault(strategy, hook.name(), None, fault);
         }
@@ -375,7 +376,7 @@ impl<H: Host> Steps<H> {
 
     /// A strategy wants no more: `on_stop` runs, its timers are forgotten, its orders stand.
     fn end_life(&mut self, strategy: u32) {
-        match self.hook(strategy, Hook::Stop) {
+        match self.host_hook(strategy, Hook::Stop) {
             Ok(()) | Err(Fault::Ended) => {
                 self.operate(strategy, Ask::new(Operation::Stop), by_strategy());
                 self.desk.forget_timers(strategy);

@@ -93,7 +93,13 @@ impl<H: Host> Steps<H> {
     }
 
     /// Turns what the handler asked for into requests, or its failure into that of the strategy.
-    fn settle(&mut self, strategy: u32, handler: &'static str, input: Option<Tick>, result: Result<(), HandlerError>) {
+    pub(super) fn settle(
+        &mut self,
+        strategy: u32,
+        handler: &'static str,
+        input: Option<Tick>,
+        result: Result<(), HandlerError>,
+    ) {
         let granted = result.and_then(|()| self.grant(strategy));
         if let Some(out) = &mut self.out {
             out.clear();

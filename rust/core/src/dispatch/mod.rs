@@ -7,6 +7,7 @@
 mod absence;
 mod account;
 mod arrival;
+mod aside;
 mod batcher;
 mod between;
 mod desk;

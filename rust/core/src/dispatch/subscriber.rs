@@ -79,6 +79,8 @@ pub(super) struct Subscriber {
     pub lagger: Option<Box<Lagger>>,
     /// The handler of a strategy in machine code; the host calls the others.
     pub handler: Option<Box<dyn Handler>>,
+    /// Which life of the strategy this is, from 0.
+    pub life: u32,
     /// What it calls its timers, by number.
     pub tags: BTreeMap<u32, (i64, TimerKey)>,
     /// How many records it is offered at once; grows while it takes them all.
@@ -111,6 +113,7 @@ impl Subscriber {
             tallies: Tallies::default(),
             lagger: None,
             handler,
+            life: 0,
             tags: BTreeMap::new(),
             reach: 1,
             absence: None,

@@ -176,6 +176,17 @@ pub trait Handler {
         Ok(())
     }
 
+    /// Waits, for a bounded time, until everything that it was given is done: for handlers that only pass it on to another
+    /// thread. Called before hooks of the host, and when the data has ended; false where it may still be under way.
+    fn come_to_rest(&mut self) -> bool {
+        true
+    }
+
+    /// Whether it only stands for a handler that is called elsewhere, and whose wishes come as external inputs.
+    fn is_elsewhere(&self) -> bool {
+        false
+    }
+
     /// Takes ticks one after the other until one makes it ask for something or fails; says how many it took.
     fn take(&mut self, ticks: &[Tick], out: &mut Out) -> (usize, Result<(), HandlerError>) {
         for (index, tick) in ticks.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! The compiled form: functions by their C address, the state that they share, and what Python may see of it.
 
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +22,11 @@ use crate::forms::dry_run;
 /// Longest wait for the loop to hand out a snapshot; it does so every few ms.
 const PATIENCE: Duration = Duration::from_millis(200);
 
+/// Where the functions run: with the loop; on a lane; on a lane that waits for a hook.
+const NO_LANE: u8 = 0;
+const ON_LANE: u8 = 1;
+const RESTING: u8 = 2;
+
 /// The compiled functions of one strategy, and its state.
 ///
 /// Owns the state's buffer and ``owner`` (whatever owns the machine code) as long as a run may call the functions.
@@ -41,6 +46,10 @@ pub struct CompiledCode {
     /// The state as last handed out, and how often that happened.
     published: Mutex<(u64, Vec<u8>)>,
     handed_out: Condvar,
+    /// Whether the functions run on a lane, and that is at rest. Relaxed: whoever writes or reads it holds the GIL.
+    lane: AtomicU8,
+    /// Held by the lane within a call, and by who copies the state.
+    busy: Mutex<()>,
 }
 
 /// A function pointer from an address, or none from 0.
@@ -99,6 +108,8 @@ impl CompiledCode {
             wanted: AtomicBool::new(false),
             published: Mutex::default(),
             handed_out: Condvar::new(),
+            lane: AtomicU8::new(NO_LANE),
+            busy: Mutex::default(),
         };
         code.handler(state.py()).map(|_| code)
     }
@@ -120,6 +131,19 @@ impl CompiledCode {
     /// The state as it stands between two calls of the functions. Any thread; while a run goes on without the GIL, at most a
     /// few ms old.
     fn snapshot<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        match self.lane.load(Ordering::Relaxed) {
+            // A call that lasts long makes who looks wait, but not who wants the GIL.
+            ON_LANE => {
+                let state = py.detach(|| {
+                    let _busy = self.on_lane();
+                    self.bytes().to_vec()
+                });
+                return PyBytes::new(py, &state);
+            }
+            // A hook in Python may write, and has the GIL for it.
+            RESTING => return PyBytes::new(py, &self.copy(py)),
+            _ => {}
+        }
         // Relaxed: the flag is written by whoever holds the GIL, and so do we.
         if !self.detached.load(Ordering::Relaxed) {
             return PyBytes::new(py, &self.copy(py));
@@ -166,8 +190,35 @@ impl CompiledCode {
     }
 
     fn copy(&self, _py: Python<'_>) -> Vec<u8> {
-        // SAFETY: the buffer is contiguous and lives as long as `self`; the caller holds the GIL and no loop runs without it.
-        unsafe { std::slice::from_raw_parts(self.buffer.buf_ptr().cast::<u8>(), self.buffer.len_bytes()) }.to_vec()
+        self.bytes().to_vec()
+    }
+
+    /// The state; for who holds the GIL while no loop or lane runs without it, or `busy` while no hook runs.
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: the buffer is contiguous and lives as long as `self`; nobody writes to it now, see above.
+        unsafe { std::slice::from_raw_parts(self.buffer.buf_ptr().cast::<u8>(), self.buffer.len_bytes()) }
+    }
+
+    /// From now on the functions run on a lane.
+    pub fn go_on_lane(&self) {
+        self.lane.store(ON_LANE, Ordering::Relaxed);
+    }
+
+    /// Calls a hook in Python, which may write to the state: a lane is at rest then, and nobody copies it without the GIL.
+    pub fn at_rest<R>(&self, _py: Python<'_>, hook: impl FnOnce() -> R) -> R {
+        if self.lane.load(Ordering::Relaxed) != ON_LANE {
+            return hook();
+        }
+        self.lane.store(RESTING, Ordering::Relaxed);
+        drop(self.on_lane()); // who is copying has done so
+        let result = hook();
+        self.lane.store(ON_LANE, Ordering::Relaxed);
+        result
+    }
+
+    /// The lane is within a call as long as the answer lives.
+    pub fn on_lane(&self) -> MutexGuard<'_, ()> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The loop is about to go on without the GIL, or has it again; then it hands out what was asked for.
