@@ -89,6 +89,7 @@ def test_the_folder_appears_whole(tmp_path: Path) -> None:
         "configuration.json",
         "fills.npy",
         "orders.npy",
+        "record.json",
         "result.json",
         "summary.txt",
     ]

@@ -40,6 +40,7 @@ class Outcome:
         stopped_by: The strategy whose failure has stopped the run.
         changes: Every step of every life.
         ending: The steps of its end, and what was abandoned.
+        data: Rows of the instrument table, the seed, fingerprints of recorded data by feed.
     """
 
     native: Dispatcher
@@ -53,6 +54,7 @@ class Outcome:
     stopped_by: str | None
     changes: tuple[StateChange, ...]
     ending: tuple[Sequence[Mapping[str, Any]], Sequence[str]]
+    data: tuple[Sequence[Mapping[str, Any]], int, Mapping[str, str]]
 
     def result(
         self,
@@ -88,6 +90,10 @@ class Outcome:
             gate=dict(zip(self.strategies, native.verdicts(), strict=True)),
             refusals=native.refusals(),
             limit_changes=tuple(native.limit_changes()),
+            worth=native.worth(),
+            facts=tuple(self.data[0]),
+            seed=self.data[1],
+            sources=dict(self.data[2]),
             configuration_digest=configuration_digest,
         )
 

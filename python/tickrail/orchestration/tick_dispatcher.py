@@ -134,7 +134,7 @@ class TickDispatcher:
         rows = [dict(row) for row in instruments]
         self.instruments: tuple[str, ...] = tuple(str(row["id"]) for row in rows)
         self.strategies: dict[str, Strategy] = {}
-        self._config_digest = config_digest
+        self._config_digest, self._seed, self._facts, self._sources = config_digest, seed, rows, dict[str, str]()
         self._elapsed_s = 0.0
         self._commands: CommandBus | None = None
         self._abandoned: tuple[str, ...] = ()
@@ -171,6 +171,7 @@ class TickDispatcher:
 
     def feed(self, name: str, ticks: TickArray) -> int:
         """Add a feed; at equal times, earlier feeds come first. Returns its number."""
+        self._sources[name] = ticks.fingerprint.hex()
         return self._native.add_feed(name, ticks)
 
     def live_feed(
@@ -535,6 +536,7 @@ class TickDispatcher:
             stopped_by=None if stopped_by is None else names[stopped_by],
             changes=self.lives.changes,
             ending=ending_report(self._native),
+            data=(self._facts, self._seed, self._sources),
         )
         return outcome.result(
             status=status or ENDS.get(self._native.end, "failed"),

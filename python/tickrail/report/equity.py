@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["EQUITY_DTYPE", "equity_by_currency"]
+__all__ = ["ALL_STRATEGIES", "EQUITY_DTYPE", "POSITION_DTYPE", "WORTH_DTYPE", "equity_by_currency", "positions_of"]
 
+ALL_STRATEGIES: Final = 2**32 - 1
+"""The number that stands for all strategies together in ``Result.worth``."""
+WORTH_DTYPE: Final = np.dtype([("ts_ns", "<i8"), ("equity", "<f8"), ("gross", "<f8"), ("strategy", "<u8")])
+POSITION_DTYPE: Final = np.dtype(
+    [
+        ("strategy", "<u4"),
+        ("instrument", "<u4"),
+        ("net", "<f8"),
+        ("average_price", "<f8"),
+        ("realised", "<f8"),
+        ("unrealised", "<f8"),
+        ("fees", "<f8"),
+        ("fills", "<u8"),
+        ("mark", "<f8"),
+    ]
+)
 EQUITY_DTYPE: Final = np.dtype([("ts_ns", "<i8"), ("net", "<f8")])
 
 
@@ -25,6 +41,17 @@ def equity_by_currency(fills: npt.NDArray[np.void], currencies: Sequence[str]) -
         curve["net"] = np.cumsum(gains[chosen])
         curves[currency] = curve
     return curves
+
+
+def positions_of(strategies: Sequence[Any], instruments: Sequence[str]) -> npt.NDArray[np.void]:
+    """What strategies held at the end, one row a strategy and instrument that it traded."""
+    figures = (POSITION_DTYPE.names or ())[2:]
+    rows = [
+        (number, instruments.index(one.instrument), *(getattr(one, name) for name in figures))
+        for number, strategy in enumerate(strategies)
+        for one in strategy.positions
+    ]
+    return np.array(rows, POSITION_DTYPE)
 
 
 def _gains(fills: npt.NDArray[np.void]) -> npt.NDArray[np.float64]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,9 +15,15 @@ import numpy.typing as npt
 from tickrail._native import GATE_VERDICTS as GATE_NAMES
 from tickrail.domain.changes import StateChange
 from tickrail.domain.positions import Money, Position, by_currency
-from tickrail.report.equity import equity_by_currency
+from tickrail.report.equity import ALL_STRATEGIES, WORTH_DTYPE, equity_by_currency, positions_of
 from tickrail.report.folder import write_folder
+from tickrail.report.page import page_of
+from tickrail.report.quality import HORIZONS_NS, quality_of
+from tickrail.report.record import record_of
+from tickrail.report.statistics import Statistics, statistics_of
+from tickrail.report.tables import TABLES, table_of
 from tickrail.report.text import html_of, plain, summary_of
+from tickrail.report.trades import trades_of
 
 __all__ = [
     "GATE_VERDICTS",
@@ -143,6 +150,11 @@ class Result:
         refusals: Structured array of what it refused (the last 65,536): ``found`` is the figure beyond ``limit``, and
             ``gate`` the verdict, named in ``GATE_VERDICTS``.
         limit_changes: Limits that were changed while the run went on: table, key, before, after, position, time.
+        worth: Structured array of what strategies were worth: ``ts_ns``, ``equity``, ``gross``, ``strategy`` (2^32 - 1:
+            all of them); at each fill, every ``equity_every_ns`` while anything is held, and at the end. See ``curve``.
+        seed: Of whatever draws numbers.
+        sources: Fingerprints of the recorded data, by feed.
+        facts: Rows of the instrument table: ``id``, ``currency``, ``multiplier``, ...
         configuration_digest: SHA-256 over what of it decides results, in hexadecimal.
         stop_reason: What ended it before its data did: ``KeyboardInterrupt``, ``SystemExit: 3``, ``stop asked for``, or
             the exception of the block of a pulled run; ``None`` otherwise.
@@ -163,6 +175,10 @@ class Result:
     gate: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     refusals: npt.NDArray[np.void] = field(default_factory=lambda: np.empty(0, [("gate", "<u8")]))
     limit_changes: tuple[Mapping[str, Any], ...] = ()
+    worth: npt.NDArray[np.void] = field(default_factory=lambda: np.empty(0, WORTH_DTYPE))
+    seed: int = 0
+    sources: Mapping[str, str] = field(default_factory=dict)
+    facts: tuple[Mapping[str, Any], ...] = ()
     configuration_digest: str = ""
     stop_reason: str | None = None
 
@@ -191,6 +207,121 @@ class Result:
         """By currency, profit realised so far less fees, after each fill: fields ``ts_ns`` and ``net``."""
         currencies = {p.instrument: p.currency for one in self.strategies for p in one.positions}
         return equity_by_currency(self.fills, [currencies.get(name, "XXX") for name in self.instruments])
+
+    @cached_property
+    def trades(self) -> npt.NDArray[np.void]:
+        """Positions that were opened and closed again, from the fills: see ``tickrail.report.trades.TRADE_DTYPE``."""
+        return trades_of(self.fills, self._multipliers)
+
+    @cached_property
+    def positions(self) -> npt.NDArray[np.void]:
+        """What each strategy held at the end, of each instrument that it traded."""
+        return positions_of(self.strategies, self.instruments)
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """What made the result: digests, seed, fingerprints of the data, versions, processor and its flags."""
+        return record_of(self)
+
+    def curve(self, strategy: str | None = None) -> npt.NDArray[np.void]:
+        """The equity curve of a strategy, or of all together: ``ts_ns``, ``equity``, ``gross``.
+
+        Empty where nothing was traded, or where amounts of several currencies are not added.
+
+        Raises:
+            KeyError: There was no strategy of that name.
+        """
+        names = [one.name for one in self.strategies]
+        if strategy is not None and strategy not in names:
+            raise KeyError(strategy)
+        number = 0 if strategy is None else names.index(strategy)
+        if strategy is None and len(names) > 1:  # the curve of one is that of all
+            number = ALL_STRATEGIES
+        curve: npt.NDArray[np.void] = self.worth[self.worth["strategy"] == number]
+        return curve
+
+    def statistics(self, strategy: str | None = None, *, days_per_year: float = 252.0) -> Statistics:
+        """Figures with named formulas, of a strategy or of all together: see ``Statistics``.
+
+        Args:
+            strategy: Its name; ``None``: all.
+            days_per_year: 252 for exchanges, 365 for markets that never close.
+
+        Raises:
+            KeyError: There was no strategy of that name.
+        """
+        orders, fills, trades = self.orders, self.fills, self.trades
+        if strategy is not None:
+            number = [one.name for one in self.strategies].index(self.strategy(strategy).name)
+            orders, fills, trades = (one[one["strategy"] == number] for one in (orders, fills, trades))
+        one_currency = len({str(row.get("currency")) for row in self.facts}) <= 1
+        notional = fills["quantity"] * np.abs(fills["price"]) * np.asarray(self._multipliers)[fills["instrument"]]
+        return statistics_of(
+            self.curve(strategy),
+            trades,
+            orders=len(orders),
+            fills=len(fills),
+            value=float(notional.sum()) if one_currency else math.nan,
+            fees=float(fills["fee"].sum()) if one_currency else math.nan,
+            days_per_year=days_per_year,
+        )
+
+    def quality(self, ticks: Any, horizons_ns: Sequence[int] = HORIZONS_NS) -> npt.NDArray[np.void]:
+        """How well each fill was: ``arrival`` mid, ``slippage`` against it, markouts after 1, 10 and 60 s.
+
+        Args:
+            ticks: The data that the run was over, a ``TickArray``: a result keeps none of it.
+            horizons_ns: How long after a fill the market is looked at.
+        """
+        keys = self._key(self.orders)
+        by_key = np.argsort(keys)
+        made_ns = self.orders["made_ns"][by_key[np.searchsorted(keys, self._key(self.fills), sorter=by_key)]]
+        return quality_of(self.fills, made_ns, self.instruments, ticks, horizons_ns)
+
+    @staticmethod
+    def _key(rows: npt.NDArray[np.void]) -> npt.NDArray[np.uint64]:
+        """Strategy and number of the order as one."""
+        key: npt.NDArray[np.uint64] = rows["strategy"].astype(np.uint64) << np.uint64(32) | rows["order"]
+        return key
+
+    def table(self, name: str) -> Any:
+        """``orders``, ``fills``, ``trades``, ``positions``, ``equity`` or ``refusals`` as a pyarrow table.
+
+        polars (``pl.from_arrow``) and pandas (``.to_pandas(types_mapper=pd.ArrowDtype)``) take it without a copy. Codes
+        are their names, times timestamps in UTC.
+
+        Raises:
+            KeyError: There is no such table.
+            ModuleNotFoundError: pyarrow is not installed (extra ``data``).
+        """
+        if name not in TABLES:
+            raise KeyError(f"no table '{name}'; there are {', '.join(TABLES)}")
+        strategies: dict[int, str] = dict(enumerate(one.name for one in self.strategies))
+        if name == "equity":
+            array = self.worth.astype(WORTH_DTYPE)
+            array["strategy"][array["strategy"] == ALL_STRATEGIES] = len(strategies)
+            return table_of(array, {"strategy": {**strategies, len(strategies): "*"}})
+        names: dict[str, Sequence[str] | Mapping[int, str]] = {
+            "strategy": strategies,
+            "instrument": self.instruments,
+            "side": SIDES,
+            "kind": ORDER_KINDS,
+            "time_in_force": TIMES_IN_FORCE,
+            "status": ORDER_STATUS,
+            "gate": GATE_VERDICTS,
+        }
+        return table_of(getattr(self, name), names)
+
+    def report(self, path: str | Path = "report.html", *, days_per_year: float = 252.0) -> Path:
+        """Write one HTML file that opens offline: statistics, equity, drawdown, fills, refusals, times of handlers."""
+        target = Path(path)
+        target.write_text(page_of(self, days_per_year=days_per_year), encoding="utf-8")
+        return target
+
+    @property
+    def _multipliers(self) -> list[float]:
+        known = {str(row["id"]): float(row.get("multiplier") or 1.0) for row in self.facts}
+        return [known.get(name, 1.0) for name in self.instruments]
 
     def strategy(self, name: str) -> StrategyResult:
         """The result of one strategy.
@@ -228,14 +359,18 @@ class Result:
         }
 
     def write(self, folder: str | Path) -> Path:
-        """Write ``result.json``, ``configuration.json``, ``orders.npy``, ``fills.npy`` and ``summary.txt``.
+        """Write ``orders.npy``, ``fills.npy``, ``summary.txt``, and as JSON ``result``, ``record``, ``configuration``.
 
         The folder appears whole or not at all.
 
         Raises:
             FileExistsError: ``folder`` exists and is not empty.
         """
-        texts = {"result.json": self.to_dict(), "configuration.json": plain(dict(self.configuration))}
+        texts = {
+            "result.json": self.to_dict(),
+            "record.json": self.record,
+            "configuration.json": plain(dict(self.configuration)),
+        }
         arrays = {"orders.npy": self.orders, "fills.npy": self.fills}
         return write_folder(Path(folder), texts, arrays, {"summary.txt": self.summary() + "\n"})
 

@@ -124,7 +124,7 @@ impl Limits {
     /// # Errors
     /// The value cannot be.
     pub fn with(mut self, key: LimitKey, value: f64) -> Result<Self, LimitError> {
-        if !(value >= 0.0) || (value > key.most() && value.is_finite()) {
+        if value.is_nan() || value < 0.0 || (value > key.most() && value.is_finite()) {
             return Err(LimitError::Value(key, value));
         }
         self.0[key as usize] = value;

@@ -1,0 +1,116 @@
+"""Lines as SVG: at most a thousand steps each, with the least and the most of every step, so that no spike is lost."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tickrail.domain.time import format_ns
+
+__all__ = ["chart"]
+
+WIDTH: Final = 960
+HEIGHT: Final = 240
+LEFT: Final = 84
+BOTTOM: Final = 22
+STEPS: Final = 1_000
+COLOURS: Final = ("#1f6feb", "#d29922", "#2da44e", "#8250df", "#cf222e", "#0f766e", "#bf3989", "#57606a")
+
+Line = tuple[str, npt.NDArray[np.int64], npt.NDArray[np.float64]]
+Marks = tuple[str, npt.NDArray[np.int64], npt.NDArray[np.float64], str]
+
+
+def chart(title: str, lines: Sequence[Line], marks: Sequence[Marks] = (), *, fill: bool = False) -> str:
+    """One chart.
+
+    Args:
+        title: Above it.
+        lines: Name, times (ns UTC, rising) and values of each.
+        marks: Name, times, values and colour of points.
+        fill: Whether the room between a line and zero is filled.
+    """
+    drawn = [(name, *_steps(ts, values)) for name, ts, values in lines if len(ts)]
+    points = [one for one in marks if len(one[1])]
+    if not drawn and not points:
+        return f"<figure><figcaption>{html.escape(title)}</figcaption><p>nothing to show</p></figure>"
+    every = [(ts, values) for _, ts, values in drawn] + [(ts, values) for _, ts, values, _ in points]
+    begin, end = min(int(ts[0]) for ts, _ in every), max(int(ts[-1]) for ts, _ in every)
+    low = min(float(np.nanmin(values)) for _, values in every)
+    high = max(float(np.nanmax(values)) for _, values in every)
+    low, high = (min(low, 0.0), max(high, 0.0)) if fill else (low, high)
+    frame = _Frame(begin, max(end, begin + 1), low, high if high > low else low + 1.0)
+    body = "".join(_line(frame, ts, values, COLOURS[n % 8], fill=fill) for n, (_, ts, values) in enumerate(drawn))
+    body += "".join(_points(frame, ts, values, colour) for _, ts, values, colour in points)
+    named = [(name, COLOURS[n % 8]) for n, (name, _, _) in enumerate(drawn)]
+    named += [(name, colour) for name, _, _, colour in points]
+    key = " ".join(f'<span style="color:{colour}">&#9632; {html.escape(name)}</span>' for name, colour in named)
+    shown = html.escape(title)
+    svg = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{shown}">{frame.axes()}{body}</svg>'
+    return f"<figure><figcaption>{shown} {key}</figcaption>{svg}</figure>"
+
+
+class _Frame:
+    def __init__(self, begin: int, end: int, low: float, high: float) -> None:
+        self.begin, self.end, self.low, self.high = begin, end, low, high
+
+    def x(self, ts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        part: npt.NDArray[np.float64] = (ts - self.begin) / (self.end - self.begin)
+        return LEFT + part * (WIDTH - LEFT - 6)
+
+    def y(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return 6 + (self.high - values) / (self.high - self.low) * (HEIGHT - BOTTOM - 12)
+
+    def axes(self) -> str:
+        levels = np.linspace(self.low, self.high, 5)
+        rows = "".join(
+            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - 6}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_shown(level)}</text>'
+            for level, y in zip(levels, self.y(levels), strict=True)
+        )
+        ends = ((LEFT, "start", self.begin), (WIDTH - 6, "end", self.end))
+        times = (
+            f'<text x="{x}" y="{HEIGHT - 5}" text-anchor="{anchor}">{html.escape(format_ns(ts)[:19])}</text>'
+            for x, anchor, ts in ends
+        )
+        return rows + "".join(times)
+
+
+def _steps(
+    ts: npt.NDArray[np.int64], values: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """At most two points for each of ``STEPS`` equal parts of the points: the least and the most, in their order."""
+    if len(ts) <= 2 * STEPS:
+        return ts, values
+    edges = np.linspace(0, len(ts), STEPS + 1).astype(np.int64)
+    starts = edges[:-1]
+    kept = {0, len(ts) - 1}
+    for begin, end in zip(starts.tolist(), edges[1:].tolist(), strict=True):
+        part = values[begin:end]
+        kept |= {begin + int(part.argmin()), begin + int(part.argmax())}
+    chosen = np.fromiter(sorted(kept), np.int64)
+    return ts[chosen], values[chosen]
+
+
+def _line(frame: _Frame, ts: npt.NDArray[np.int64], values: npt.NDArray[np.float64], colour: str, *, fill: bool) -> str:
+    x, y = frame.x(ts), frame.y(values)
+    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
+    if not fill:
+        return f'<polyline fill="none" stroke="{colour}" stroke-width="1.4" points="{points}"/>'
+    base = float(frame.y(np.zeros(1))[0])
+    return (
+        f'<polygon fill="{colour}" fill-opacity="0.35" points="{x[0]:.1f},{base:.1f} {points} {x[-1]:.1f},{base:.1f}"/>'
+    )
+
+
+def _points(frame: _Frame, ts: npt.NDArray[np.int64], values: npt.NDArray[np.float64], colour: str) -> str:
+    chosen = np.unique(np.linspace(0, len(ts) - 1, min(len(ts), 2 * STEPS)).astype(np.int64))
+    pairs = zip(frame.x(ts[chosen]), frame.y(values[chosen]), strict=True)
+    return "".join(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2.2" fill="{colour}"/>' for a, b in pairs)
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:,.6g}"

@@ -1,0 +1,76 @@
+"""How well orders were filled: against the market when they were decided, and against where it went afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["HORIZONS_NS", "quality_of"]
+
+HORIZONS_NS: Final = (1_000_000_000, 10_000_000_000, 60_000_000_000)
+"""One, ten and sixty seconds."""
+#: Codes of quotes, trades and bars in the record.
+QUOTE, TRADE, BAR = 1, 2, 3
+
+
+def quality_of(
+    fills: npt.NDArray[np.void],
+    made_ns: npt.NDArray[np.int64],
+    instruments: Sequence[str],
+    ticks: Any,
+    horizons_ns: Sequence[int] = HORIZONS_NS,
+) -> npt.NDArray[np.void]:
+    """One row a fill: ``arrival``, ``slippage`` and ``markout_N_s`` for each horizon.
+
+    Args:
+        fills: As of ``Result.fills``.
+        made_ns: When the order of each fill was decided.
+        instruments: Ids by their number in ``fills``.
+        ticks: The data that the run was over, a ``TickArray``.
+        horizons_ns: How long after a fill the market is looked at.
+
+    Returns:
+        ``arrival`` is the last mid (price of a trade, close of a bar) at the decision; ``slippage`` is what a unit cost
+        more than that, and ``markout`` what it was worth more than its price after the horizon, both signed so that a
+        positive slippage is a cost and a positive markout a gain. NaN where the data has no price then.
+    """
+    names = [f"markout_{horizon / 1e9:g}_s" for horizon in horizons_ns]
+    rows = np.full(len(fills), np.nan, [(name, "<f8") for name in ("arrival", "slippage", *names)])
+    records = ticks.numpy()
+    known = {str(one): place for place, one in enumerate(ticks.instruments)}
+    for number in np.unique(fills["instrument"]):
+        place = known.get(instruments[number])
+        if place is None:
+            continue
+        chosen = fills["instrument"] == number
+        ts, mids = _marks(records[records["instrument"] == place])
+        prices = fills["price"][chosen]
+        signs = np.where(fills["side"][chosen] == 1, 1.0, -1.0)
+        arrival = _at(ts, mids, made_ns[chosen])
+        rows["arrival"][chosen], rows["slippage"][chosen] = arrival, signs * (prices - arrival)
+        for name, horizon in zip(names, horizons_ns, strict=True):
+            rows[name][chosen] = signs * (_at(ts, mids, fills["ts_ns"][chosen] + horizon, ends=True) - prices)
+    return rows
+
+
+def _marks(records: npt.NDArray[np.void]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Times and prices of what says one."""
+    kind = records["kind"]
+    first, second, last = records["value_0"], records["value_1"], records["value_3"]
+    marks = np.where(kind == QUOTE, (first + second) * 0.5, np.where(kind == BAR, last, first))
+    told = np.isin(kind, (QUOTE, TRADE, BAR)) & np.isfinite(marks)
+    return records["ts_event"][told], marks[told]
+
+
+def _at(
+    ts: npt.NDArray[np.int64], marks: npt.NDArray[np.float64], when: npt.NDArray[np.int64], *, ends: bool = False
+) -> npt.NDArray[np.float64]:
+    """The last mark at each time; NaN before the first, and with ``ends`` beyond the last."""
+    if not len(ts):
+        return np.full(len(when), np.nan)
+    place = np.searchsorted(ts, when, side="right") - 1
+    found = np.where(place >= 0, marks[np.maximum(place, 0)], np.nan)
+    return np.where(when > ts[-1], np.nan, found) if ends else found

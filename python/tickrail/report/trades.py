@@ -1,0 +1,108 @@
+"""Trades: what was opened and closed again, put together from fills."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["TRADE_DTYPE", "trades_of"]
+
+TRADE_DTYPE: Final = np.dtype(
+    [
+        ("strategy", "<u4"),
+        ("instrument", "<u4"),
+        ("side", "<u4"),
+        ("fills", "<u4"),
+        ("opened_ns", "<i8"),
+        ("closed_ns", "<i8"),
+        ("quantity", "<f8"),
+        ("entry_price", "<f8"),
+        ("exit_price", "<f8"),
+        ("fees", "<f8"),
+        ("profit", "<f8"),
+        ("is_closed", "?"),
+    ]
+)
+"""A trade, from flat to flat. ``side`` 1 was long and 2 short; ``quantity`` is all that was bought (sold, when short),
+prices are averages; ``profit`` is after fees, in the currency of the price. The last one of an instrument may be open:
+its ``exit_price`` and ``profit`` are NaN, its ``closed_ns`` 0."""
+
+#: Fraction of the largest fill below which what is left of a position is rounding.
+FLAT_FRACTION: Final = 1e-9
+
+
+def trades_of(fills: npt.NDArray[np.void], multipliers: Sequence[float]) -> npt.NDArray[np.void]:
+    """All trades, in the order in which they were closed; those that are open come last.
+
+    A fill that turns a position closes one trade and opens the next; its fee is split by quantity.
+
+    Args:
+        fills: As of ``Result.fills``.
+        multipliers: What one unit at a price of 1 is worth, by number of instrument.
+    """
+    pairs = fills["strategy"].astype(np.uint64) << np.uint64(32) | fills["instrument"]
+    found = [_of_pair(fills[pairs == pair], multipliers) for pair in np.unique(pairs)]
+    trades = np.concatenate(found) if found else np.empty(0, TRADE_DTYPE)
+    order = np.lexsort((trades["opened_ns"], trades["closed_ns"], ~trades["is_closed"]))
+    ordered: npt.NDArray[np.void] = trades[order]
+    return ordered
+
+
+def _of_pair(fills: npt.NDArray[np.void], multipliers: Sequence[float]) -> npt.NDArray[np.void]:
+    """The trades of one strategy in one instrument."""
+    signed = np.where(fills["side"] == 1, 1.0, -1.0) * fills["quantity"]
+    after = _settled(signed)
+    before = np.concatenate([[0.0], after[:-1]])
+    # A fill that turns the position is two: what closes, and what opens.
+    turns = before * after < 0.0
+    place = np.repeat(np.arange(len(fills)), 1 + turns)
+    is_second = np.concatenate([[False], place[1:] == place[:-1]])
+    parts = signed[place]
+    first = np.flatnonzero(turns[place] & ~is_second)
+    parts[first], parts[first + 1] = -before[turns], after[turns]
+    share = np.abs(parts) / np.abs(signed[place])
+    net = np.where(turns[place] & ~is_second, 0.0, after[place])
+    number = np.cumsum(np.concatenate([[0.0], net[:-1]]) == 0.0) - 1
+    multiplier = multipliers[int(fills["instrument"][0])]
+    return _summed(fills[place], (parts, fills["fee"][place] * share, net), number, multiplier)
+
+
+def _summed(
+    fills: npt.NDArray[np.void],
+    columns: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]],
+    number: npt.NDArray[np.int64],
+    multiplier: float,
+) -> npt.NDArray[np.void]:
+    """Parts of fills, by the number of their trade: units, fee and the position afterwards of each."""
+    parts, fees, net = columns
+    starts = np.flatnonzero(np.diff(number, prepend=-1))
+    ends = np.append(starts[1:], len(number)) - 1
+    long = parts[starts] > 0.0
+    opens = (parts > 0.0) == long[number]
+    prices = fills["price"]
+
+    def total(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.bincount(number, values, minlength=len(starts)).astype(np.float64)
+
+    trades = np.empty(len(starts), TRADE_DTYPE)
+    bought, left = total(np.where(opens, np.abs(parts), 0.0)), total(np.where(opens, 0.0, np.abs(parts)))
+    closed = net[ends] == 0.0
+    trades["strategy"], trades["instrument"] = fills["strategy"][starts], fills["instrument"][starts]
+    trades["side"], trades["fills"] = np.where(long, 1, 2), np.bincount(number, minlength=len(starts))
+    trades["opened_ns"], trades["closed_ns"] = fills["ts_ns"][starts], np.where(closed, fills["ts_ns"][ends], 0)
+    trades["quantity"], trades["fees"], trades["is_closed"] = bought, total(fees), closed
+    with np.errstate(divide="ignore", invalid="ignore"):
+        trades["entry_price"] = total(np.where(opens, np.abs(parts) * prices, 0.0)) / bought
+        trades["exit_price"] = np.where(closed, total(np.where(opens, 0.0, np.abs(parts) * prices)) / left, np.nan)
+    gained = -total(parts * prices) * multiplier - trades["fees"]
+    trades["profit"] = np.where(closed, gained, np.nan)
+    return trades
+
+
+def _settled(signed: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The position after each fill; what is rounding is nothing."""
+    after = np.cumsum(signed)
+    return np.where(np.abs(after) <= FLAT_FRACTION * np.abs(signed).max(initial=0.0), 0.0, after)

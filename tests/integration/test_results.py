@@ -1,0 +1,270 @@
+"""What a result tells: curves, trades, statistics by formula and against another library, tables, page, record."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tickrail
+from tickrail import AccountTerms, InstrumentTerms, Strategy, Tick, VenueTerms
+from tickrail.domain.order_limits import OrderLimits
+from tickrail.report import statistics
+from tickrail.report.trades import trades_of
+
+S = 1_000_000_000
+HOUR = 3_600 * S
+DAY = 24 * HOUR
+FILL_DTYPE = np.dtype(
+    [("strategy", "<u4"), ("instrument", "<u4"), ("side", "<u4"), ("ts_ns", "<i8")]
+    + [(name, "<f8") for name in ("quantity", "price", "fee")]
+)
+
+
+class Walks(Strategy):
+    """Turns its position now and then."""
+
+    period: int = 7
+    first: float = 1.0
+
+    def on_start(self) -> None:
+        self.count = 0
+
+    def on_quote(self, tick: Tick) -> None:
+        self.count += 1
+        if self.count % self.period == 0:
+            turn = self.count // self.period
+            self.target(tick.instrument, self.first * (turn % 4 - 1))
+
+
+def quotes(count: int = 2_000, *, step_ns: int = HOUR, name: str = "X.SIM", seed: int = 3) -> tickrail.TickArray:
+    records = np.zeros(count, tickrail.TICK_DTYPE)
+    records["kind"] = 1
+    records["ts_event"] = records["ts_init"] = (1 + np.arange(count)) * step_ns
+    mids = 100.0 + np.cumsum(np.random.default_rng(seed).normal(scale=0.5, size=count))
+    records["value_0"], records["value_1"] = mids - 0.01, mids + 0.01
+    records["value_2"] = records["value_3"] = 1e6
+    return tickrail.TickArray.from_records(records, instruments=[{"id": name, "currency": "USD"}])
+
+
+@pytest.fixture(scope="module")
+def result() -> tickrail.Result:
+    return tickrail.backtest(
+        {"slow": Walks(), "fast": Walks(period=3, first=2.0)},
+        quotes(),
+        account=AccountTerms(capital=1_000.0),
+        venue=VenueTerms(fee_rate=0.0001),
+        terms={"X.SIM": InstrumentTerms(multiplier=2.0)},
+        limits=OrderLimits(strategies=["fast"], max_order_quantity=5.0),
+    )
+
+
+def test_profits_of_trades_and_of_what_is_open_are_the_profit_of_the_run(result: tickrail.Result) -> None:
+    trades = result.trades
+    for number, one in enumerate(result.strategies):
+        mine = trades[trades["strategy"] == number]
+        assert len(mine) > 100
+        (held,) = one.positions
+        open_fees = mine["fees"][~mine["is_closed"]].sum()
+        assert np.nansum(mine["profit"]) == pytest.approx(held.realised - held.fees + open_fees, abs=1e-6)
+        assert (mine["opened_ns"] <= np.where(mine["is_closed"], mine["closed_ns"], 2**62)).all()
+        assert mine["fees"].sum() == pytest.approx(held.fees)
+    assert (np.diff(trades["closed_ns"][trades["is_closed"]]) >= 0).all()
+
+
+def fill(side: int, quantity: float, price: float, fee: float = 0.0, ts: int = 0) -> tuple[Any, ...]:
+    return (0, 0, side, ts, quantity, price, fee)
+
+
+def test_a_fill_that_turns_the_position_ends_one_trade_and_begins_the_next() -> None:
+    rows = [
+        fill(1, 2.0, 10.0, 0.2, 1),
+        fill(1, 2.0, 12.0, 0.2, 2),
+        fill(2, 7.0, 13.0, 0.7, 3),
+        fill(1, 3.0, 11.0, 0.3, 4),
+        fill(2, 1.0, 9.0, 0.1, 5),
+    ]
+    trades = trades_of(np.array(rows, FILL_DTYPE), [10.0])
+    assert trades["side"].tolist() == [1, 2, 2]
+    assert trades["quantity"].tolist() == [4.0, 3.0, 1.0]
+    assert trades["entry_price"].tolist() == [11.0, 13.0, 9.0]
+    assert trades["exit_price"][:2].tolist() == [13.0, 11.0]
+    assert trades["fees"] == pytest.approx([0.8, 0.6, 0.1])
+    assert trades["profit"][:2] == pytest.approx([4 * 2 * 10 - 0.8, 3 * 2 * 10 - 0.6])
+    assert trades["is_closed"].tolist() == [True, True, False]
+    assert np.isnan(trades["profit"][2])
+    assert trades["closed_ns"].tolist() == [3, 4, 0]
+    assert trades["fills"].tolist() == [3, 2, 1]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 2), st.integers(1, 9), st.integers(1, 50)), min_size=1, max_size=60))
+def test_trades_add_up_to_the_cash_of_their_fills(rows: list[tuple[int, int, int]]) -> None:
+    fills = np.array([fill(side, q / 10, p, 0.01, n) for n, (side, q, p) in enumerate(rows)], FILL_DTYPE)
+    trades = trades_of(fills, [1.0])
+    closed = trades["is_closed"]
+    signed = np.where(fills["side"] == 1, 1.0, -1.0) * fills["quantity"]
+    net = signed.sum()
+    cash = -(signed * fills["price"]).sum() - fills["fee"].sum()
+    open_trade = trades[~closed]
+    assert len(open_trade) == (abs(net) > 1e-6)
+    if not len(open_trade):
+        assert trades["profit"].sum() == pytest.approx(cash, abs=1e-6)
+    assert trades["fees"].sum() == pytest.approx(0.01 * len(rows))
+
+
+def test_the_curve_of_all_is_the_sum_and_ends_where_the_money_is(result: tickrail.Result) -> None:
+    whole, slow, fast = result.curve(), result.curve("slow"), result.curve("fast")
+    for each, name in ((slow, "slow"), (fast, "fast")):
+        assert each["equity"][-1] == pytest.approx(1_000.0 + result.strategy(name).pnl["USD"], abs=1e-6)
+    assert whole["equity"][-1] == pytest.approx(slow["equity"][-1] + fast["equity"][-1], abs=1e-6)
+    assert (np.diff(whole["ts_ns"]) >= 0).all()
+    with pytest.raises(KeyError):
+        result.curve("none")
+
+
+def test_statistics_are_their_formulas() -> None:
+    returns = np.array([0.01, -0.02, 0.03, 0.0, -0.01])
+    mean, std = returns.mean(), np.sqrt(((returns - returns.mean()) ** 2).sum() / 4)
+    assert statistics.sharpe_ratio(returns) == pytest.approx(mean / std * math.sqrt(252))
+    downside = math.sqrt((0.02**2 + 0.01**2) / 5)
+    assert statistics.sortino_ratio(returns) == pytest.approx(mean * 252 / (downside * math.sqrt(252)))
+    assert statistics.deepest_fall(returns) == pytest.approx(-0.02)
+    growth = 1.01 * 0.98 * 1.03 * 0.99
+    assert statistics.compound_growth(returns) == pytest.approx(growth ** (252 / 5) - 1)
+    assert statistics.calmar_ratio(returns) == pytest.approx((growth ** (252 / 5) - 1) / 0.02)
+    assert statistics.profit_factor(np.array([3.0, -1.0, 0.0, -1.0])) == 1.5
+    assert statistics.profit_factor(np.array([3.0])) == math.inf
+    assert statistics.max_drawdown(np.array([10.0, 12.0, 9.0, 11.0])) == (pytest.approx(-0.25), 3.0)
+    for nothing in (np.empty(0), np.array([0.01])):
+        assert math.isnan(statistics.sharpe_ratio(nothing))
+        assert math.isnan(statistics.sortino_ratio(nothing))
+    assert math.isnan(statistics.sharpe_ratio(np.array([0.0, 0.0])))
+
+
+def test_days_end_at_midnight_and_a_day_without_a_look_changes_nothing() -> None:
+    ts = np.array([HOUR, DAY, DAY + 1, 4 * DAY - 1, 4 * DAY, 4 * DAY + 5])
+    equity = np.array([100.0, 110.0, 120.0, 90.0, 99.0, 198.0])
+    assert statistics.daily_returns(ts, equity) == pytest.approx([0.1, 120 / 110 - 1, 0.0, 99 / 120 - 1, 1.0])
+
+
+def test_statistics_agree_with_empyrical(result: tickrail.Result) -> None:
+    empyrical = pytest.importorskip("empyrical", reason="empyrical-reloaded is not installed")
+    for name in (None, "slow", "fast"):
+        found = result.statistics(name)
+        curve = result.curve(name)
+        returns = statistics.daily_returns(curve["ts_ns"], curve["equity"])
+        assert len(returns) > 80
+        assert found.sharpe == pytest.approx(empyrical.sharpe_ratio(returns))
+        assert found.sortino == pytest.approx(empyrical.sortino_ratio(returns))
+        assert found.annual_return == pytest.approx(empyrical.cagr(returns))
+        assert found.volatility == pytest.approx(empyrical.annual_volatility(returns))
+        assert found.calmar == pytest.approx(empyrical.calmar_ratio(returns))
+        assert statistics.deepest_fall(returns) == pytest.approx(empyrical.max_drawdown(returns))
+
+
+def test_counts_and_ratios_of_fills(result: tickrail.Result) -> None:
+    found = result.statistics("fast")
+    mine = result.fills[result.fills["strategy"] == 1]
+    value = (mine["quantity"] * mine["price"]).sum() * 2.0
+    assert (found.orders, found.fills) == (int((result.orders["strategy"] == 1).sum()), len(mine))
+    assert found.fees == pytest.approx(0.0001 * value)
+    assert found.fee_rate == pytest.approx(0.0001)
+    assert found.turnover == pytest.approx(value / result.curve("fast")["equity"].mean())
+    profits = result.trades[(result.trades["strategy"] == 1) & result.trades["is_closed"]]["profit"]
+    assert found.hit_rate == pytest.approx((profits > 0).mean())
+    assert found.trades == len(profits)
+    nothing = tickrail.backtest(Walks(period=10**6), quotes(10)).statistics()
+    assert (nothing.fills, nothing.trades, nothing.days) == (0, 0, 0)
+    assert math.isnan(nothing.sharpe)
+
+
+def test_tables_go_to_polars_and_pandas(result: tickrail.Result) -> None:
+    orders = result.table("orders")
+    assert orders.num_rows == len(result.orders)
+    assert orders.column("status").to_pylist()[0] == "FILLED"
+    assert orders.column("gate").to_pylist()[0] == "passed"
+    assert set(orders.column("strategy").to_pylist()) == {"slow", "fast"}
+    assert str(orders.schema.field("made_ns").type) == "timestamp[ns, tz=UTC]"
+    assert orders.column("expires_ns").null_count == orders.num_rows
+    assert set(result.table("equity").column("strategy").to_pylist()) == {"slow", "fast", "*"}
+    assert result.table("positions").column("net").to_pylist() == [one.positions[0].net for one in result.strategies]
+    assert result.table("trades").num_rows == len(result.trades)
+    assert result.table("refusals").num_rows == result.gate["fast"]["max_order_quantity"] > 0
+    polars = pytest.importorskip("polars")
+    assert polars.from_arrow(result.table("fills")).height == len(result.fills)
+    assert len(result.table("fills").to_pandas()) == len(result.fills)
+    with pytest.raises(KeyError, match="no table 'order'"):
+        result.table("order")
+
+
+def test_the_page_opens_offline_and_escapes_what_users_write(result: tickrail.Result, tmp_path: Path) -> None:
+    page = result.report(tmp_path / "report.html").read_text()
+    assert not re.search(r"(?:src|href)=|<script|@import|url\(", page), "it needs something from elsewhere"
+    for told in ("Equity", "Below the peak", "X.SIM", "sharpe", "profit factor", result.digest):
+        assert told in page
+    assert page.count("<svg") == 3
+    assert len(page) < 400_000
+
+    class Bad(Strategy):
+        def on_quote(self, tick: Tick) -> None:
+            raise ValueError("<script>alert(1)</script>")
+
+    bad = tickrail.backtest({"<b>": Bad()}, quotes(5))
+    text = bad.report(tmp_path / "bad.html").read_text()
+    assert "<script>" not in text
+    assert "&lt;script&gt;" in text
+    assert "<b>.on_quote" not in text
+
+
+def test_a_long_curve_keeps_its_spikes_and_its_page_small(tmp_path: Path) -> None:
+    from tickrail.report.curves import chart
+
+    values = np.zeros(100_000)
+    values[54_321] = 1e6
+    svg = chart("long", [("line", np.arange(100_000), values)])
+    assert "1,000,000" in svg
+    assert len(svg) < 60_000
+
+
+def test_the_record_names_what_made_the_result(result: tickrail.Result, tmp_path: Path) -> None:
+    record = result.record
+    assert record["digest"] == result.digest
+    assert list(record["sources"]) == ["data"] or len(record["sources"]) == 1
+    assert re.fullmatch(r"[0-9a-f]{32}", next(iter(record["sources"].values())))
+    assert record["numpy"] == np.__version__
+    assert isinstance(record["cpu_flags"], list)
+    folder = result.write(tmp_path / "run")
+    assert json.loads((folder / "record.json").read_text()) == json.loads(json.dumps(record))
+
+
+def test_fills_against_arrival_and_what_came_after() -> None:
+    records = np.zeros(100, tickrail.TICK_DTYPE)
+    records["kind"] = 1
+    records["ts_event"] = records["ts_init"] = (1 + np.arange(100)) * S
+    records["value_0"], records["value_1"] = 100.0 + np.arange(100), 102.0 + np.arange(100)
+    records["value_2"] = records["value_3"] = 1e6
+    ticks = tickrail.TickArray.from_records(records, ["X.SIM"])
+
+    class Trades(Strategy):
+        def on_quote(self, tick: Tick) -> None:
+            if tick.ts_event in (5 * S, 80 * S):
+                self.buy(tick.instrument, 1.0)
+                self.sell(tick.instrument, 2.0)
+
+    result = tickrail.backtest(Trades(), ticks)
+    quality = result.quality(ticks)
+    # Decided at 5 s with a mid of 105, filled at 6 s at 107 and 105; the mid then rises by 1 a second from 106.
+    assert quality["arrival"].tolist() == [105.0, 105.0, 180.0, 180.0]
+    assert quality["slippage"].tolist() == [2.0, 0.0, 2.0, 0.0]
+    assert quality["markout_1_s"].tolist() == [0.0, -2.0, 0.0, -2.0]
+    assert quality["markout_10_s"].tolist() == [9.0, -11.0, 9.0, -11.0]
+    assert quality["markout_60_s"][:2].tolist() == [59.0, -61.0]
+    assert np.isnan(quality["markout_60_s"][2:]).all(), "the data ends before"
