@@ -143,6 +143,8 @@ def test_amounts_of_several_currencies_are_not_added_unless_somebody_says_how() 
         run({}, prices, account=AccountTerms(capital=1.0))
     with pytest.raises(ParameterError, match=r"price of 'EURUSD.Y', which no feed has"):
         run({}, prices, account=AccountTerms(currency="USD", rates={"EUR": "EURUSD.Y"}))
+    with pytest.raises(ParameterError, match=r"DAX.X is priced in EUR, for which there is no rate"):
+        run({}, prices, account=AccountTerms(currency="USD"))
     with pytest.raises(ParameterError, match="currency: missing"):
         run({}, prices, account=AccountTerms(rates={"EUR": 1.0}))
     for wrong in ({"rates": {"EUR": "x"}}, {"rates": {"EUR": 0.0}}, {"equity_every_ns": 7}, {"leverage": 0.0}):

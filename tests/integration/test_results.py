@@ -126,6 +126,7 @@ def test_the_curve_of_all_is_the_sum_and_ends_where_the_money_is(result: tickrai
         assert each["equity"][-1] == pytest.approx(1_000.0 + result.strategy(name).pnl["USD"], abs=1e-6)
     assert whole["equity"][-1] == pytest.approx(slow["equity"][-1] + fast["equity"][-1], abs=1e-6)
     assert (np.diff(whole["ts_ns"]) >= 0).all()
+    assert (whole["equity"][0], slow["equity"][0]) == (2_000.0, 1_000.0)
     with pytest.raises(KeyError):
         result.curve("none")
 

@@ -20,6 +20,10 @@ def account_problems(account: AccountTerms, rows: Sequence[Mapping[str, Any]]) -
         return [("currency", "missing: rates say what others are worth in it")]
     names = [str(row["id"]) for row in rows]
     found = []
+    for row in rows if account.currency is not None else ():
+        currency = str(row.get("currency") or "XXX")
+        if currency != account.currency and currency not in account.rates:
+            found.append(("rates", f"{row['id']} is priced in {currency}, for which there is no rate"))
     for currency, rate in account.rates.items():
         source = rate_source(rate)
         if isinstance(source, tuple) and source[0] not in names:
@@ -53,6 +57,9 @@ class Funding:
         rows: The run's instrument table.
         account: The terms.
 
+    Attributes:
+        capital: What each strategy was given.
+
     Raises:
         ParameterError: They do not go with the instruments.
     """
@@ -60,6 +67,7 @@ class Funding:
     def __init__(self, native: Dispatcher, rows: Sequence[Mapping[str, Any]], account: AccountTerms) -> None:
         self._native = native
         self._account = account
+        self.capital: dict[str, float] = {}
         currencies = {str(row.get("currency") or "XXX") for row in rows}
         self._is_added = account.currency is not None or len(currencies) <= 1
         for key, said in account_problems(account, rows):
@@ -81,6 +89,7 @@ class Funding:
                 strategy=name,
                 hint="the run's instruments have several: say currency and rates",
             )
+        self.capital[name] = given
         self._native.fund(number, given, self._account.leverage if leverage is None else leverage)
 
     def limit(self, name: str, limits: OrderLimits, strategies: Sequence[str], instruments: Sequence[str]) -> None:

@@ -40,7 +40,7 @@ class Outcome:
         stopped_by: The strategy whose failure has stopped the run.
         changes: Every step of every life.
         ending: The steps of its end, and what was abandoned.
-        data: Rows of the instrument table, the seed, fingerprints of recorded data by feed.
+        data: Rows of the instrument table, the seed, fingerprints of recorded data by feed, capital by strategy.
     """
 
     native: Dispatcher
@@ -54,7 +54,7 @@ class Outcome:
     stopped_by: str | None
     changes: tuple[StateChange, ...]
     ending: tuple[Sequence[Mapping[str, Any]], Sequence[str]]
-    data: tuple[Sequence[Mapping[str, Any]], int, Mapping[str, str]]
+    data: tuple[Sequence[Mapping[str, Any]], int, Mapping[str, str], Mapping[str, float]]
 
     def result(
         self,
@@ -94,6 +94,7 @@ class Outcome:
             facts=tuple(self.data[0]),
             seed=self.data[1],
             sources=dict(self.data[2]),
+            capital=dict(self.data[3]),
             configuration_digest=configuration_digest,
         )
 

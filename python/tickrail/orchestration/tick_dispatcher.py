@@ -536,7 +536,7 @@ class TickDispatcher:
             stopped_by=None if stopped_by is None else names[stopped_by],
             changes=self.lives.changes,
             ending=ending_report(self._native),
-            data=(self._facts, self._seed, self._sources),
+            data=(self._facts, self._seed, self._sources, self._funding.capital),
         )
         return outcome.result(
             status=status or ENDS.get(self._native.end, "failed"),

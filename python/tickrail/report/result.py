@@ -154,6 +154,7 @@ class Result:
             all of them); at each fill, every ``equity_every_ns`` while anything is held, and at the end. See ``curve``.
         seed: Of whatever draws numbers.
         sources: Fingerprints of the recorded data, by feed.
+        capital: What each strategy was given, by name.
         facts: Rows of the instrument table: ``id``, ``currency``, ``multiplier``, ...
         configuration_digest: SHA-256 over what of it decides results, in hexadecimal.
         stop_reason: What ended it before its data did: ``KeyboardInterrupt``, ``SystemExit: 3``, ``stop asked for``, or
@@ -178,6 +179,7 @@ class Result:
     worth: npt.NDArray[np.void] = field(default_factory=lambda: np.empty(0, WORTH_DTYPE))
     seed: int = 0
     sources: Mapping[str, str] = field(default_factory=dict)
+    capital: Mapping[str, float] = field(default_factory=dict)
     facts: tuple[Mapping[str, Any], ...] = ()
     configuration_digest: str = ""
     stop_reason: str | None = None
@@ -226,7 +228,7 @@ class Result:
     def curve(self, strategy: str | None = None) -> npt.NDArray[np.void]:
         """The equity curve of a strategy, or of all together: ``ts_ns``, ``equity``, ``gross``.
 
-        Empty where nothing was traded, or where amounts of several currencies are not added.
+        It begins with the capital. Empty where nothing was traded, or amounts of several currencies are not added.
 
         Raises:
             KeyError: There was no strategy of that name.
@@ -238,7 +240,12 @@ class Result:
         if strategy is None and len(names) > 1:  # the curve of one is that of all
             number = ALL_STRATEGIES
         curve: npt.NDArray[np.void] = self.worth[self.worth["strategy"] == number]
-        return curve
+        if not len(curve):
+            return curve
+        begin = curve[:1].copy()
+        given = self.capital.values() if strategy is None else (self.capital.get(strategy, 0.0),)
+        begin["equity"], begin["gross"] = sum(given), 0.0
+        return np.concatenate([begin, curve])
 
     def statistics(self, strategy: str | None = None, *, days_per_year: float = 252.0) -> Statistics:
         """Figures with named formulas, of a strategy or of all together: see ``Statistics``.
