@@ -63,9 +63,10 @@ class Scheduling(Strategy):
     def on_start(self) -> None:
         for number in range(self.pending):
             self.schedule_at(10**15 + number * 7_919 % 1_000_003)
+        times = [10**15 + number * 104_729 % 1_000_003 for number in range(self.pairs)]
         begun = time.perf_counter_ns()
-        for number in range(self.pairs):
-            self.schedule_at(10**15 + number * 104_729 % 1_000_003).cancel()
+        for due_ns in times:
+            self.schedule_at(due_ns).cancel()
         self.pair_ns = (time.perf_counter_ns() - begun) / self.pairs
 
     def on_timer(self, event: TimerEvent) -> None: ...

@@ -67,6 +67,7 @@ pub struct Publisher {
     staged: Vec<Tick>,
     /// When they were.
     staged_ns: i64,
+    brought_ns: i64,
     /// Records of the feed itself that have found no slot yet, and go before all others.
     marks: Vec<Tick>,
     is_closed: bool,
@@ -84,6 +85,7 @@ impl Publisher {
             feed,
             staged: Vec::with_capacity(2 * CHUNK),
             staged_ns: 0,
+            brought_ns: 0,
             marks: Vec::new(),
             is_closed: false,
         }
@@ -204,6 +206,11 @@ impl Publisher {
         self.feed.clock.now_ns()
     }
 
+    /// When it last brought something, by that clock; 0: it has not.
+    pub const fn brought_ns(&self) -> i64 {
+        self.brought_ns
+    }
+
     /// Counts a wait for slots that the caller made by itself.
     pub fn count_wait(&mut self, waited: Duration) {
         self.counters.waits.add(1);
@@ -246,8 +253,18 @@ impl Publisher {
         let most = self.admission.most_at_once();
         let mut bounded = 0;
         let mut used = 0;
-        for tick in ticks {
+        while let Some(tick) = ticks.get(used) {
             let is_bounded = self.outlet.is_bounded_for(tick.kind);
+            let fitting = if is_bounded { room - bounded } else { usize::MAX };
+            let plain = self.admission.admit_plain(&ticks[used..used.saturating_add(fitting).min(ticks.len())]);
+            if plain > 0 {
+                let from = self.staged.len();
+                self.staged.extend_from_slice(&ticks[used..used + plain]);
+                self.staged[from..].iter_mut().for_each(|tick| tick.ts_init = now_ns);
+                bounded += if is_bounded { plain } else { 0 };
+                used += plain;
+                continue;
+            }
             if (is_bounded && bounded + most > room) || self.admission.is_full() {
                 break;
             }
@@ -271,6 +288,7 @@ impl Publisher {
                 self.counters.lost_since_ns.set_once(self.staged_ns);
             }
             self.staged.clear();
+            self.brought_ns = self.staged_ns;
             self.feed.waker.wake();
         }
     }

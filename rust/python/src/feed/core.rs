@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use tickrail_core::feed::{FeedHub, FeedShared, OpenError, Publisher};
 
 use super::fork::{Birthplace, check_fork};
+use super::handover::Handover;
 use super::settings::Said;
 use crate::errors::hinted;
 use crate::gil::GilBound;
@@ -21,6 +22,8 @@ pub struct Run {
     pub table: Rc<RunTable>,
     /// The dispatch thread while the loop runs, else 0.
     pub thread: Rc<Cell<usize>>,
+    /// By which its loop is let have the GIL.
+    pub handover: Arc<Handover>,
 }
 
 /// What a ``Feed`` holds: opened by a live run, closed by whoever wants no more of it.

@@ -44,7 +44,8 @@ impl Dispatcher {
         let feeds = self.feeds(py)?;
         let table = &self.inside.get(py).table;
         let indexes = instruments.iter().map(|one| table.resolve(one)).collect::<PyResult<Vec<u32>>>()?;
-        let run = Run { table: Rc::clone(table), thread: Rc::clone(&self.inside.get(py).thread) };
+        let thread = Rc::clone(&self.inside.get(py).thread);
+        let run = Run { table: Rc::clone(table), thread, handover: Arc::clone(&feeds.handover) };
         let feed = FeedCore::open(py, &feeds.hub, run, name, &settings, &indexes)?;
         if let Some(hook) = on_event {
             self.inside.get(py).ears.listen(feed.number(), hook);

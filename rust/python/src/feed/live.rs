@@ -10,6 +10,8 @@ use tickrail_core::dispatch::LiveWait;
 use tickrail_core::feed::FeedHub;
 use tickrail_core::stop::{WaitStrategy, Waker};
 
+use super::handover::Handover;
+
 /// What a live run has that a backtest has not.
 #[derive(Clone)]
 pub struct LiveFeeds {
@@ -18,6 +20,8 @@ pub struct LiveFeeds {
     wait: LiveWait,
     /// How long the loop looks for something to do before it lets go of the GIL.
     held: Duration,
+    /// By which publishers let the loop have the GIL.
+    pub handover: Arc<Handover>,
 }
 
 impl LiveFeeds {
@@ -25,14 +29,14 @@ impl LiveFeeds {
     pub fn new(instruments: &[InstrumentInfo], waker: &Arc<Waker>, (strategy, held): (WaitStrategy, Duration)) -> Self {
         let hub = FeedHub::new(Arc::new(LiveClock::new()), instruments.into(), Arc::clone(waker));
         let wait = LiveWait::new(&hub, strategy);
-        Self { hub, wait, held }
+        Self { hub, wait, held, handover: Arc::default() }
     }
 
     /// Waits until there is something to do, at most a slice; without the GIL, so that publishers have it.
     pub fn wait(&self, py: Python<'_>, due_ns: i64) {
         let found = !self.held.is_zero() && self.wait.spin(due_ns, self.held);
         if !found {
-            py.detach(|| self.wait.wait(due_ns));
+            self.handover.wait(py, || self.wait.wait(due_ns));
         }
     }
 }

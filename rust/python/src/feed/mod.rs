@@ -6,6 +6,7 @@ mod ears;
 mod event;
 mod face;
 mod fork;
+mod handover;
 mod live;
 mod publisher;
 mod ready;

@@ -50,6 +50,8 @@ struct State {
     /// What an asynchronous call has not brought yet: from `brought` on.
     staged: Vec<Tick>,
     brought: usize,
+    /// When the loop was last let have the GIL, by the run's clock.
+    handed_over_ns: i64,
     ready: Option<Arc<Ready>>,
 }
 
@@ -123,9 +125,21 @@ impl PublisherCore {
         let mut state = self.enter(py)?;
         let tick = self.tick(&mut state, instrument, stamp, values)?;
         if state.core.offer(&[tick]) == 1 {
+            self.hand_over(py, state);
             return Ok(());
         }
         self.wait_for(py, &mut state, &[tick], 0, 1)
+    }
+
+    /// Where the loop waits for what was brought just now, it has the GIL before the caller goes on; not at every record.
+    #[inline(always)]
+    fn hand_over(&self, py: Python<'_>, mut state: RefMut<'_, State>) {
+        let (handover, brought_ns) = (&self.inside.get(py).run.handover, state.core.brought_ns());
+        if handover.is_due(brought_ns, state.handed_over_ns) {
+            state.handed_over_ns = brought_ns;
+            drop(state);
+            handover.give(py);
+        }
     }
 
     /// Waits, without the GIL, until the records are in; says how far it came, of all `offered`.
@@ -178,19 +192,21 @@ impl PublisherCore {
         let mut state = self.enter(instrument.py())?;
         let tick = self.tick(&mut state, instrument, stamp, values)?;
         state.staged.push(tick);
-        offer_staged(&mut state)
+        let is_done = offer_staged(&mut state);
+        self.hand_over(instrument.py(), state);
+        Ok(is_done)
     }
 }
 
 /// Brings what is staged, as far as there are slots; whether it is all in.
-fn offer_staged(state: &mut State) -> PyResult<bool> {
+fn offer_staged(state: &mut State) -> bool {
     state.brought += state.core.offer(&state.staged[state.brought..]);
     let is_done = state.brought == state.staged.len();
     if is_done {
         state.staged.clear();
         state.brought = 0;
     }
-    Ok(is_done)
+    is_done
 }
 
 #[cold]
@@ -233,7 +249,7 @@ impl PublisherCore {
     #[new]
     fn new(py: Python<'_>, feed: &Bound<'_, FeedCore>) -> PyResult<Self> {
         let (core, run) = feed.get().publisher(py)?;
-        let state = State { core, piece: Vec::new(), staged: Vec::new(), brought: 0, ready: None };
+        let state = State { core, piece: Vec::new(), staged: Vec::new(), brought: 0, handed_over_ns: 0, ready: None };
         let inside = Inside { state: RefCell::new(state), owner: Cell::new(0), run };
         Ok(Self { inside: GilBound::new(inside), born: Birthplace::here() })
     }
@@ -329,7 +345,9 @@ impl PublisherCore {
         let mut state = self.enter(py)?;
         let how = Columns { kind, columns, instrument, time_unit };
         let batch = Batch::of(data, &self.inside.get(py).run.table, how)?;
-        self.bring(py, &mut state, &batch)
+        self.bring(py, &mut state, &batch)?;
+        self.hand_over(py, state);
+        Ok(())
     }
 
     /// Tell the strategies that the source was gone for a while: a GAP record for each instrument that this publisher has
@@ -411,12 +429,14 @@ impl PublisherCore {
         let how = Columns { kind, columns, instrument, time_unit };
         let batch = Batch::of(data, &self.inside.get(py).run.table, how)?;
         batch.copy(0, batch.len(), &mut state.staged);
-        offer_staged(&mut state)
+        let is_done = offer_staged(&mut state);
+        self.hand_over(py, state);
+        Ok(is_done)
     }
 
     /// Bring what is staged, as far as there are slots; whether it is all in.
     fn _offer(&self, py: Python<'_>) -> PyResult<bool> {
-        offer_staged(&mut *self.enter(py)?)
+        Ok(offer_staged(&mut *self.enter(py)?))
     }
 
     /// A descriptor that can be read when slots are free. Look for slots after this, then wait.
