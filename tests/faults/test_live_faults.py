@@ -155,6 +155,8 @@ def test_a_handler_that_would_wait_for_itself_is_told_at_once() -> None:
 
     class Floods(tickrail.Strategy):
         def on_tick(self, tick: tickrail.Tick) -> None:
+            if caught:
+                return  # what it brought itself arrives as the run is wound down
             try:
                 own.publish(quotes(range(100)))
             except errors.WouldDeadlock as error:
