@@ -15,7 +15,7 @@ import pytest
 import tickrail
 from tickrail.domain.commands import Command, Event, Lane
 from tickrail.domain.ticks import QUOTE_DTYPE
-from tickrail.errors import CommandInvalid, LaneFull, NotRunning, ShuttingDown, WouldDeadlock
+from tickrail.errors import CommandInvalid, IllegalTransition, LaneFull, NotRunning, ShuttingDown, WouldDeadlock
 from tickrail.orchestration.command_bus import CommandBus
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
 
@@ -323,3 +323,79 @@ def test_async_handlers_run_on_the_io_thread_of_the_run_and_end_with_it() -> Non
     with pytest.raises(ShuttingDown):
         rig.bus.submit(Stop())
     assert rig.bus.dead_letter_counts == {"shutting_down": 1}
+
+
+def test_requests_to_lives_from_other_threads_are_recorded_and_a_rerun_takes_them_again() -> None:
+    def outside(rig: Rig) -> Any:
+        def at_tick(trader: Trader) -> None:
+            if trader.seen in (100, 300):
+                act = rig.dispatcher.lives.pause if trader.seen == 100 else rig.dispatcher.lives.stop
+                worker = threading.Thread(target=act, args=("trader",))
+                worker.start()
+                worker.join()
+            if trader.seen == 200:
+                trader.resume()
+
+        return at_tick
+
+    rig = Rig(500)
+    rig.trader.at_tick = outside(rig)
+    rig.record()
+    rig.dispatcher.run()
+    first = rig.dispatcher.result()
+    assert [change.operation for change in first.changes] == ["initialise", "start", "pause", "resume", "stop"]
+
+    again, refused = Rig(500), []  # type: tuple[Rig, list[str]]
+
+    def refuse() -> None:
+        with pytest.raises(IllegalTransition, match="run again"):
+            again.dispatcher.lives.pause("trader")
+        refused.append("by the rerun")
+
+    def at_tick(trader: Trader) -> None:
+        if trader.seen == 50:
+            worker = threading.Thread(target=refuse)
+            worker.start()
+            worker.join()
+        if trader.seen == 200:
+            trader.resume()
+
+    again.trader.at_tick = at_tick
+    assert again.dispatcher.replay_commands(bytes(rig.recording)) == 2
+    again.dispatcher.run()
+    assert refused == ["by the rerun"]
+    second = again.dispatcher.result()
+    assert second.digest == first.digest
+    assert second.changes == first.changes
+
+
+def test_what_a_handler_and_another_thread_ask_at_once_keeps_its_order() -> None:
+    def asks(rig: Rig, *, outside: bool) -> Any:
+        def at_tick(trader: Trader) -> None:
+            if trader.seen == 50:
+                rig.dispatcher.lives.pause("trader", mode="no_new_orders")
+            if trader.seen == 50 and outside:
+                worker = threading.Thread(target=rig.dispatcher.lives.resume, args=("trader",))
+                worker.start()
+                worker.join()
+            if trader.seen == 60 and outside:
+                worker = threading.Thread(target=rig.dispatcher.lives.pause, args=("trader",))
+                worker.start()
+                worker.join()
+            if trader.seen == 60:
+                rig.dispatcher.lives.resume("trader")
+
+        return at_tick
+
+    rig = Rig(100)
+    rig.trader.at_tick = asks(rig, outside=True)
+    rig.record()
+    rig.dispatcher.run()
+    first = rig.dispatcher.result()
+    operations = [change.operation for change in first.changes]
+    assert operations == [*("initialise", "start", "pause", "resume"), *("pause", "resume", "stop")]
+    again = Rig(100)
+    again.trader.at_tick = asks(again, outside=False)
+    assert again.dispatcher.replay_commands(bytes(rig.recording)) == 2
+    again.dispatcher.run()
+    assert again.dispatcher.result().digest == first.digest

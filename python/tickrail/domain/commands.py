@@ -21,6 +21,7 @@ from typing_extensions import dataclass_transform
 __all__ = [
     "CancelAllOrders",
     "CancelOrder",
+    "CancelScheduled",
     "ClosePositions",
     "Command",
     "Event",
@@ -32,6 +33,7 @@ __all__ = [
     "RestartStrategy",
     "ResumeStrategy",
     "ResumeTrading",
+    "ScheduleCommand",
     "SetLimits",
     "Shutdown",
     "Snapshot",
@@ -189,6 +191,34 @@ class Shutdown(Command):
     lane: ClassVar[Lane] = Lane.CONTROL
 
     reason: str = ""
+
+
+class ScheduleCommand(Command):
+    """Send a command by the loop's clock: once, or at intervals. ``bus.schedule_at`` and the others send this.
+
+    Attributes:
+        id: What it is called, for ``CancelScheduled``.
+        payload: The command, as it goes over the wire.
+        at_ns: When, ns UTC; with ``interval_ns`` unused.
+        after_ns: How long after this command's turn, where ``at_ns`` is not given.
+        interval_ns: Time between two; 0: once.
+        start_ns: When the first of several is sent.
+        end_ns: When none is sent any more.
+    """
+
+    id: str
+    payload: bytes
+    at_ns: int | None = None
+    after_ns: int = 0
+    interval_ns: int = 0
+    start_ns: int | None = None
+    end_ns: int | None = None
+
+
+class CancelScheduled(Command):
+    """Send a scheduled command no more; by the lane of the scheduling, so that it never comes before it."""
+
+    id: str
 
 
 class Snapshot(Command):

@@ -7,6 +7,7 @@ loop position there and is recorded; one that a handler sends takes effect at th
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import time
@@ -15,9 +16,10 @@ from concurrent.futures import Future
 from contextvars import copy_context
 from typing import Any, Final, Protocol
 
-from tickrail.domain.commands import Command, Event
+from tickrail.domain.commands import CancelScheduled, Command, Event, ScheduleCommand
 from tickrail.domain.context import TRACE, Trace, new_trace
 from tickrail.errors import (
+    CommandError,
     CommandExpired,
     CommandInvalid,
     CommandTimeout,
@@ -32,6 +34,7 @@ from tickrail.orchestration.bus.events import Subscribers, Unsubscribe
 from tickrail.orchestration.bus.letters import Answered, DeadLetter, DeadLetters, Reason
 from tickrail.orchestration.bus.receipt import CANCELLED, DONE, FAILED, Receipt
 from tickrail.orchestration.bus.routes import Handler, Middleware, Route, Routes, compiled, place_of_caller
+from tickrail.orchestration.bus.schedule import Schedule, Scheduled, Timers
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.tracing import is_traced, span
 
@@ -100,6 +103,7 @@ class CommandBus:
         self._awaiting = threading.BoundedSemaphore(MAX_AWAITED)
         self._closed = False
         self._standing: Callable[[], int] = _here if lanes is None else lanes.standing
+        self._schedule: Schedule | None = None
 
     # ---- who handles what --------------------------------------------------------------------------------------
 
@@ -212,6 +216,65 @@ class CommandBus:
         """Send ``command`` and want no answer: what goes wrong afterwards becomes a dead letter."""
         route = self._routes.by_type.get(type(command)) or self._routes.of(command)
         self._send(route, command, None, expires_s, wanted=False, wait_s=wait_s)
+
+    def schedule_by(self, timers: Timers) -> None:
+        """Let commands be scheduled on ``timers``, the loop's clock. Before the run begins."""
+        self._schedule = schedule = Schedule(timers, self._due)
+        self.register(ScheduleCommand, schedule.set)
+        self.register(CancelScheduled, schedule.cancel)
+
+    def schedule_at(self, ts_ns: int, command: Command) -> Scheduled:
+        """Send ``command`` when the loop's clock comes to ``ts_ns``, in a step of its own; at or before now: the next.
+
+        The scheduling is a command too: from another thread it has its turn, and is recorded. What goes wrong with
+        ``command`` when it is handled becomes a dead letter.
+
+        Raises:
+            NotRunning: The bus has no clock.
+            CommandInvalid: A field of ``command`` is wrong.
+            TimerRefused: On the dispatch thread; elsewhere ``scheduled.receipt`` raises it.
+        """
+        return self._scheduled(command, at_ns=ts_ns)
+
+    def schedule_after(self, delay_ns: int, command: Command) -> Scheduled:
+        """Send ``command`` so long after this has its turn; see ``schedule_at``."""
+        return self._scheduled(command, after_ns=delay_ns)
+
+    def schedule_every(
+        self, interval_ns: int, command: Command, *, start_ns: int | None = None, end_ns: int | None = None
+    ) -> Scheduled:
+        """Send ``command`` every ``interval_ns`` (at least 1_000), first at ``start_ns`` and only before ``end_ns``.
+
+        Without ``start_ns`` the first is one interval after this has its turn; see ``schedule_at``.
+        """
+        return self._scheduled(command, interval_ns=interval_ns, start_ns=start_ns, end_ns=end_ns)
+
+    def _scheduled(self, command: Command, **when: Any) -> Scheduled:
+        if self._schedule is None:
+            raise NotRunning("this bus has no clock to schedule on", hint="that of a run has: dispatcher.commands")
+        payload = self._routes.of(command).validated(command)
+        local = self._standing() == ON_IT
+        wanted = ScheduleCommand(self._schedule.name(local=local), payload, **when)
+        if local:
+            self.execute(wanted)
+            return Scheduled(wanted.id, None, self._at_once)
+        return Scheduled(wanted.id, self.submit(wanted), self._at_once)
+
+    def _at_once(self, command: Command) -> None:
+        if self._standing() == ON_IT:
+            self.execute(command)
+        else:
+            self.post(command)
+
+    def _due(self, payload: bytes) -> None:
+        """The clock has come to a scheduled command."""
+        route, command = self._routes.of_payload(payload)
+        envelope = self._envelope(route, command, None, None)
+        if not route.is_async:
+            self.handle(envelope)
+            return
+        with contextlib.suppress(CommandError):  # which is a dead letter
+            self._await(route, envelope)
 
     def publish(self, event: Event) -> None:
         """Tell all subscribers: at once on the dispatch thread, else in the loop's order, by the NORMAL lane."""

@@ -423,6 +423,7 @@ class TickDispatcher:
 
             lanes = open_lanes(self._native)
             self._commands = CommandBus(lanes, io=self.io, strategy_number=self._number)
+            self._commands.schedule_by(lanes)
             lanes.receive(self._commands)
             self._built_in = BuiltIn(
                 self._commands,

@@ -26,7 +26,7 @@ use crate::forms::compiled::CompiledCode;
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::host::{Handlers, Keeper, PyHost, Registered, attach};
 use crate::lanes::{Commands, Receivers};
-use crate::lives::{self, Lives, Watch, ask_of};
+use crate::lives::{self, Here, Lives, Watch, ask_of};
 use crate::own_lanes::Seat;
 use crate::pace::{PROGRESS, Pace};
 use crate::plan::{Plan, delivery_of, edges_of, named, source};
@@ -81,6 +81,8 @@ pub struct Inside {
     pub table: Rc<RunTable>,
     /// The dispatch thread while the loop runs, else 0.
     pub thread: Rc<Cell<usize>>,
+    /// The same, but not between two steps by hand.
+    here: Rc<Here>,
     callbacks: Rc<Callbacks>,
     /// Who hears of fills.
     listeners: Rc<Listeners>,
@@ -147,7 +149,7 @@ impl Inside {
     ) -> PyResult<R> {
         check_fork(py, run.born)?;
         let mut phase = self.phase.try_borrow_mut().map_err(|_| busy())?;
-        let before = self.thread.replace(thread_mark());
+        let before = (self.thread.replace(thread_mark()), self.here.driver.replace(thread_mark()));
         let result = guard(|| {
             if matches!(&*phase, Phase::Plan(_)) {
                 *phase = self.build(py, &mut phase, run)?;
@@ -157,7 +159,8 @@ impl Inside {
                 _ => Err(PyRuntimeError::new_err("the run could not be built; make a new one")),
             }
         });
-        self.thread.set(before);
+        self.thread.set(before.0);
+        self.here.driver.set(before.1);
         result
     }
 
@@ -305,6 +308,7 @@ impl Dispatcher {
                 desk: Desk::specified(table, rules),
                 phase: RefCell::new(Phase::Plan(Box::new(plan))),
                 thread: Rc::new(Cell::new(0)),
+                here: Rc::default(),
                 callbacks: Rc::default(),
                 listeners: Rc::default(),
                 receivers: Rc::default(),
@@ -485,7 +489,8 @@ impl Dispatcher {
     #[getter]
     fn lives(&self, py: Python<'_>) -> Lives {
         let inside = self.inside.get(py);
-        Lives::of(Arc::clone(inside.desk.inbox()), Arc::clone(inside.desk.log()), &inside.watch)
+        let here = Rc::clone(&inside.here);
+        Lives::of(Arc::clone(inside.desk.inbox()), Arc::clone(inside.desk.log()), &inside.watch, here)
     }
 
     /// Tell ``watcher`` what becomes of strategies, on the dispatch thread: its methods ``changed``, ``settled`` and

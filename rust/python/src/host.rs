@@ -314,6 +314,12 @@ impl Host for PyHost {
         result.map_err(fault)
     }
 
+    fn run_timer(&mut self, fired: &Fired) -> Result<(), Fault<PyErr>> {
+        let result = self.receivers.scheduled(fired);
+        self.returned();
+        result
+    }
+
     fn order_update(&mut self, strategy: u32, update: &CoreUpdate) -> Result<(), Fault<PyErr>> {
         let py = Self::py();
         let registered = &self.strategies[strategy as usize];

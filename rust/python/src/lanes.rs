@@ -1,7 +1,7 @@
 //! The command lanes, as Python sends by them and is called from them.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,12 @@ use tickrail_core::command::{
     Command, CommandKind, ExternalRecord, Handled, Inbox, Lane, LaneSettings, NO_STRATEGY, Sender, lanes, read_records,
 };
 use tickrail_core::control::Call;
-use tickrail_core::dispatch::{Desk, Dispatcher as Loop, Fault};
+use tickrail_core::dispatch::{Desk, Dispatcher as Loop, Fault, TimerKey};
 use tickrail_core::ring::NotTaken;
+use tickrail_core::timer::{Fired, Schedule};
 
 use crate::dispatcher::Dispatcher;
+use crate::errors::refused;
 use crate::gil::{GilBound, thread_mark};
 use crate::host::{PyHost, fault};
 
@@ -56,6 +58,8 @@ pub struct Receivers {
     by_kind: RefCell<Vec<(CommandKind, Py<PyAny>)>>,
     /// What handlers on the dispatch thread have sent, in the order of the requests that tell of it.
     local: RefCell<VecDeque<Py<PyAny>>>,
+    /// What timers of the run call, by their numbers.
+    scheduled: RefCell<HashMap<u32, (TimerKey, Py<PyAny>)>>,
 }
 
 impl Receivers {
@@ -101,6 +105,19 @@ impl Receivers {
                 error.write_unraisable(py, None);
             }
         });
+    }
+
+    /// Calls what a timer of the run was set for.
+    pub fn scheduled(&self, fired: &Fired) -> Result<(), Fault<PyErr>> {
+        Python::attach(|py| {
+            let mut scheduled = self.scheduled.borrow_mut();
+            let callback = match fired.is_last {
+                true => scheduled.remove(&fired.number).map(|(_, callback)| callback),
+                false => scheduled.get(&fired.number).map(|(_, callback)| callback.clone_ref(py)),
+            };
+            drop(scheduled);
+            callback.map_or(Ok(()), |callback| callback.call0(py).map(drop).map_err(fault))
+        })
     }
 
     /// Calls the handler of the oldest command that was sent on the dispatch thread.
@@ -151,6 +168,14 @@ struct Here {
 }
 
 impl CommandLanes {
+    fn on_dispatch_thread<'py>(&'py self, py: Python<'py>) -> PyResult<&'py Here> {
+        let here = self.here.get(py);
+        if here.thread.get() != thread_mark() {
+            return Err(PyRuntimeError::new_err("only the dispatch thread has a present step"));
+        }
+        Ok(here)
+    }
+
     fn lane(number: u8) -> PyResult<Lane> {
         let lane = Lane::ALL.get(usize::from(number)).copied();
         lane.ok_or_else(|| PyValueError::new_err(format!("lane is {number}: expected 0 (control), 1 or 2")))
@@ -204,13 +229,43 @@ impl CommandLanes {
 
     /// Call the receiver with ``attachment`` at the end of the present step. Dispatch thread only.
     fn later(&self, py: Python<'_>, attachment: Py<PyAny>) -> PyResult<()> {
-        let here = self.here.get(py);
-        if here.thread.get() != thread_mark() {
-            return Err(PyRuntimeError::new_err("only the dispatch thread has a present step"));
-        }
+        let here = self.on_dispatch_thread(py)?;
         here.receivers.local.borrow_mut().push_back(attachment);
         here.desk.command();
         Ok(())
+    }
+
+    /// Call ``callback`` by the loop's clock: at ``at_ns``, or every ``interval_ns`` from ``start_ns`` on (default: one
+    /// interval from now) and before ``end_ns``. Dispatch thread only. Returns the timer's number. Raises ``TimerRefused``.
+    #[pyo3(signature = (callback, *, at_ns=None, interval_ns=0, start_ns=None, end_ns=None))]
+    fn schedule(
+        &self,
+        py: Python<'_>,
+        callback: Py<PyAny>,
+        at_ns: Option<i64>,
+        interval_ns: i64,
+        start_ns: Option<i64>,
+        end_ns: Option<i64>,
+    ) -> PyResult<u32> {
+        let here = self.on_dispatch_thread(py)?;
+        let mut schedule = at_ns.map_or_else(|| Schedule::every(interval_ns), Schedule::at);
+        schedule = start_ns.map_or(schedule.clone(), |start_ns| schedule.starting(start_ns));
+        schedule = end_ns.map_or(schedule.clone(), |end_ns| schedule.until(end_ns));
+        let key = here.desk.schedule_run(&schedule).map_err(|refusal| refused(py, "commands", &refusal))?;
+        here.receivers.scheduled.borrow_mut().insert(key.number, (key, callback));
+        Ok(key.number)
+    }
+
+    /// Take a timer of ``schedule`` away; whether it was still set. Dispatch thread only.
+    fn unschedule(&self, py: Python<'_>, number: u32) -> PyResult<bool> {
+        let here = self.on_dispatch_thread(py)?;
+        let known = here.receivers.scheduled.borrow_mut().remove(&number);
+        Ok(known.is_some_and(|(key, _)| here.desk.cancel_timer(key)))
+    }
+
+    /// The clock of the step, ns UTC. Dispatch thread only.
+    fn now_ns(&self, py: Python<'_>) -> PyResult<i64> {
+        Ok(self.on_dispatch_thread(py)?.desk.now_ns())
     }
 
     /// Where the caller stands: 0 no run goes on, 1 on the dispatch thread, 2 on another.

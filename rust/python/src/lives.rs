@@ -1,7 +1,7 @@
 //! `Lives`: what any thread may ask of strategies while the run goes on, and how it hears of what became of it.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,6 +14,7 @@ use tickrail_core::lifecycle::{Ask, ChangeLog, Inbox, Operation, PauseMode, Refu
 use tickrail_core::lifecycle::{Ticket, Transition, allowed, by_run, transition};
 
 use crate::errors::{hinted, illegal};
+use crate::gil::{GilBound, thread_mark};
 use crate::host::PyHost;
 use crate::plan::named;
 
@@ -128,10 +129,24 @@ fn row(change: &StateChange) -> Row {
     (change.strategy, change.position, change.now_ns, operation, from, to, mode, change.cause.to_string())
 }
 
+/// Whether the caller is within a step of the loop.
+#[derive(Default)]
+pub struct Here {
+    /// The thread that drives the loop at this moment, else 0; not one that may drive it next.
+    pub driver: Cell<usize>,
+}
+
+impl Here {
+    fn is_within(&self) -> bool {
+        self.driver.get() == thread_mark()
+    }
+}
+
 /// Asks strategies to pause, resume, stop, fail or restart, from any thread at any time.
 #[pyclass(frozen, module = "tickrail._native")]
 pub struct Lives {
     inbox: Arc<Inbox>,
+    here: GilBound<Rc<Here>>,
     log: Arc<ChangeLog>,
     hooks: Arc<HookClock>,
     wants_changes: Arc<AtomicBool>,
@@ -139,9 +154,9 @@ pub struct Lives {
 
 impl Lives {
     /// Of the run with this inbox, log and watch.
-    pub fn of(inbox: Arc<Inbox>, log: Arc<ChangeLog>, watch: &Watch) -> Self {
+    pub fn of(inbox: Arc<Inbox>, log: Arc<ChangeLog>, watch: &Watch, here: Rc<Here>) -> Self {
         let wants_changes = Arc::clone(&watch.watcher.wants_changes);
-        Self { inbox, log, hooks: Arc::clone(&watch.hooks), wants_changes }
+        Self { inbox, here: GilBound::new(here), log, hooks: Arc::clone(&watch.hooks), wants_changes }
     }
 }
 
@@ -161,7 +176,12 @@ impl Lives {
         cause: &str,
     ) -> PyResult<(Ticket, Vec<Ticket>)> {
         let ask = ask_of(operation, mode)?;
-        self.inbox.ask(strategy, ask, Cow::Owned(cause.to_owned())).map_err(|refused| match refused {
+        let is_local = self.here.get(py).is_within();
+        let asked = self.inbox.ask_from(strategy, ask, Cow::Owned(cause.to_owned()), is_local);
+        asked.map_err(|refused| match refused {
+            Refused::Replaying(state) => {
+                illegal(py, name, state, ask.operation, "the run is run again: it takes what was recorded")
+            }
             Refused::Illegal(state) => illegal(py, name, state, ask.operation, ""),
             Refused::Over(state) => illegal(py, name, state, ask.operation, "the run is over: bootstrap another one"),
             Refused::Full => hinted(

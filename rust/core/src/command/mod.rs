@@ -56,6 +56,9 @@ impl CommandKind {
     /// The run is to stop: orders are taken back and positions closed, by each strategy's rule.
     pub const ENDING: Self = Self(20);
 
+    /// What another thread asks of a strategy's life.
+    pub const LIFE: Self = Self(21);
+
     /// The operation that the loop itself carries out, where it is one.
     pub const fn operation(self) -> Option<Operation> {
         match self {

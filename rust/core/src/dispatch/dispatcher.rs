@@ -199,7 +199,8 @@ impl<H: Host> Dispatcher<H> {
         if !self.start_by_arrival() {
             self.look_at_first();
         }
-        self.steps.start(&self.source.current());
+        self.serve_lives();
+        self.steps.start();
         self.steps.desk.pulse().rest();
         // From now on whoever looks finds something.
         self.answer(self.snapshots.asked(), false);
@@ -232,7 +233,7 @@ impl<H: Host> Dispatcher<H> {
             return Outcome::End;
         }
         self.complete_pull();
-        self.steps.serve_inbox(&self.source.current());
+        self.serve_lives();
         self.take_externals(false);
         if let Some(outcome) = self.steps.halted() {
             return outcome;
@@ -293,7 +294,7 @@ impl<H: Host> Dispatcher<H> {
             self.externals.note(self.steps.inputs);
             match pass {
                 Pass::Done | Pass::Called if self.index < slice.ticks.len() => {
-                    self.steps.serve_inbox(&slice);
+                    self.externals.serve_lives(&mut self.steps, &slice);
                     self.externals.take(&mut self.steps, &slice, false);
                     if self.steps.halted().is_some() {
                         return Pass::Halted;

@@ -57,6 +57,7 @@ impl<H: Host> Dispatcher<H> {
     pub fn replay(&mut self, records: impl IntoIterator<Item = ExternalRecord>) {
         self.close_lanes();
         self.steps.heeds = STOP;
+        self.steps.inbox.take_no_others();
         self.externals = Externals::Replay(records.into_iter().collect());
     }
 
@@ -199,6 +200,18 @@ fn take_sent<H: Host>(inbox: &mut Inbox<Command>, steps: &mut Steps<H>, slice: &
     }
 }
 
+/// Takes the next record, if this is its place.
+pub(super) fn take_one<H: Host>(
+    records: &mut VecDeque<ExternalRecord>,
+    steps: &mut Steps<H>,
+    slice: &Slice<'_>,
+) -> bool {
+    let Some(record) = records.pop_front_if(|next| steps.has_come_to(next) && steps.is_at(next)) else { return false };
+    let command = Command::new(record.kind, record.strategy, record.payload);
+    steps.external_step(slice, record.lane, command);
+    true
+}
+
 #[cold]
 fn take_recorded<H: Host>(records: &mut VecDeque<ExternalRecord>, steps: &mut Steps<H>, slice: &Slice<'_>) {
     while steps.halted().is_none()
@@ -250,6 +263,10 @@ impl<H: Host> Steps<H> {
             Some(_) | None => Handled::UnknownStrategy,
         };
         let kind = command.kind;
+        if kind == CommandKind::LIFE && is_known {
+            self.life_step(&command, slice);
+            return self.apply_requests();
+        }
         if kind == CommandKind::ENDING {
             self.wind_all(slice);
             return self.apply_requests();

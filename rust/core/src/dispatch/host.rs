@@ -128,6 +128,14 @@ pub trait Host {
         Ok(())
     }
 
+    /// A timer of the run itself fired: a command is sent by the clock.
+    ///
+    /// # Errors
+    /// The user wants the run to end; what the command's handler raised is told elsewhere.
+    fn run_timer(&mut self, _fired: &Fired) -> Result<(), Fault<Self::Failure>> {
+        Ok(())
+    }
+
     /// An order of `strategy` changed.
     ///
     /// # Errors

@@ -11,7 +11,6 @@ use crate::lifecycle::{
     Ask, Asked, Cause, Operation, PauseMode, State, StateChange, Ticket, Transition, by_run, by_strategy, transition,
 };
 use crate::source::Slice;
-use crate::stop::LIVES;
 use crate::tick::Tick;
 use crate::venue::{Order, OrderKey, OrderKind, OrderStatus, OrderUpdate};
 
@@ -58,25 +57,6 @@ impl<H: Host> Steps<H> {
         let change = StateChange { strategy, position, now_ns, ask, from, to, cause };
         self.host.changed(&change);
         self.desk.log().push(change);
-    }
-
-    /// Takes what other threads have asked for, each in a step of its own.
-    #[inline]
-    pub(super) fn serve_inbox(&mut self, slice: &Slice<'_>) {
-        if self.stop.asks(LIVES) && self.stop.answer(LIVES) != 0 {
-            self.serve_all(slice);
-        }
-    }
-
-    #[cold]
-    fn serve_all(&mut self, slice: &Slice<'_>) {
-        while self.halted().is_none()
-            && let Some(asked) = self.inbox.take()
-        {
-            self.next_position();
-            self.serve(asked, slice);
-        }
-        self.set_gate();
     }
 
     /// Does what was asked for, and says so to whoever asked.
@@ -272,8 +252,7 @@ impl<H: Host> Steps<H> {
         self.is_alive(strategy)
     }
 
-    pub(super) fn start(&mut self, slice: &Slice<'_>) {
-        self.serve_inbox(slice);
+    pub(super) fn start(&mut self) {
         for strategy in 0..self.subscribers.len() as u32 {
             if self.halted().is_some() || self.desk.position() >= self.limit {
                 break;

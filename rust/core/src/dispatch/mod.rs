@@ -8,6 +8,7 @@ mod absence;
 mod account;
 mod arrival;
 mod aside;
+mod asked;
 mod batcher;
 mod between;
 mod desk;

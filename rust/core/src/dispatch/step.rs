@@ -28,7 +28,7 @@ use crate::timer::Overdue;
 use crate::venue::{OrderKey, OrderUpdate, Venue, VenueReport};
 
 /// Steps without a tick and without the clock moving, after which a strategy is held to go round in circles.
-const MAX_STEPS_AT_ONE_TIME: u32 = 100_000;
+pub(super) const MAX_STEPS_AT_ONE_TIME: u32 = 100_000;
 
 /// What a strategy raised, and what it was given.
 #[derive(Debug)]

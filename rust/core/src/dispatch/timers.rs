@@ -4,8 +4,9 @@ use super::desk::Desk;
 use super::host::Host;
 use super::pulse::Doing;
 use super::request::{Refusal, Request, TimerKey};
-use super::step::Steps;
+use super::step::{MAX_STEPS_AT_ONE_TIME, Steps};
 use crate::clock::{Clock, ClockPort};
+use crate::command::NO_STRATEGY;
 use crate::digest::EventKind;
 use crate::source::Slice;
 use crate::timer::{Fired, Schedule, TimerId, TimerInfo, TimerQueue};
@@ -18,6 +19,7 @@ use crate::timer::{Fired, Schedule, TimerId, TimerInfo, TimerQueue};
 pub(super) struct Timers {
     queue: TimerQueue,
     asked: Vec<u32>,
+    asked_by_run: u32,
     /// Firings that wait until their strategies, which are paused, go on: of each timer the latest.
     held: Vec<Fired>,
 }
@@ -36,6 +38,23 @@ impl Timers {
 }
 
 impl Desk {
+    /// Sets a timer of the run itself, for the host: a command that is sent by the clock. Due at or before now means in the
+    /// next step.
+    ///
+    /// # Errors
+    /// It cannot be kept.
+    pub fn schedule_run(&self, schedule: &Schedule) -> Result<TimerKey, Refusal> {
+        let mut timers = self.timers.borrow_mut();
+        let number = timers.asked_by_run + 1;
+        let set = timers.queue.schedule(NO_STRATEGY, number, schedule, self.now_ns());
+        let (id, due_ns) = set.map_err(Refusal::Timer)?;
+        timers.asked_by_run = number;
+        let (strategy, interval_ns) = (NO_STRATEGY, schedule.interval_ns().unwrap_or(0));
+        let end_ns = schedule.end_ns();
+        self.requests.borrow_mut().push(Request::SetTimer { strategy, number, due_ns, interval_ns, end_ns });
+        Ok(TimerKey { strategy, number, id })
+    }
+
     /// Sets a timer of `strategy`; due at or before now means in the next step.
     ///
     /// # Errors
@@ -154,25 +173,48 @@ impl<H: Host> Steps<H> {
     pub(super) fn timer_step(&mut self, slice: &Slice<'_>, key: i64) {
         let popped = self.desk.timers.borrow_mut().queue.pop_due(key.saturating_sub(1), self.overdue);
         let Some(fired) = popped else { return };
+        if fired.owner == NO_STRATEGY {
+            return self.fire_for_run(&fired);
+        }
         if !self.hold_timer(&fired) {
             self.fire(slice, &fired);
         }
     }
 
-    /// Hands a firing to its strategy, in a step of its own.
-    pub(super) fn fire(&mut self, slice: &Slice<'_>, fired: &Fired) {
-        let strategy = fired.owner;
-        self.flush(slice, strategy);
+    /// A timer of the run itself, in a step of its own.
+    fn fire_for_run(&mut self, fired: &Fired) {
+        let position = self.begin_firing(fired);
+        self.digest.event(position, NO_STRATEGY, EventKind::Timer, &firing_payload(fired));
+        self.desk.pulse().enter(NO_STRATEGY, Doing::Command);
+        if let Err(fault) = self.host.run_timer(fired) {
+            self.command_fault(fault);
+        }
+        self.apply_requests();
+        self.steps_at_one_time += 1;
+        if self.steps_at_one_time > MAX_STEPS_AT_ONE_TIME {
+            // Commands that schedule one another without end: whoever sent them has made a circle.
+            self.steps_at_one_time = 0;
+            self.desk.forget_timers(NO_STRATEGY);
+            self.set_gate();
+        }
+    }
+
+    fn begin_firing(&mut self, fired: &Fired) -> u64 {
         let position = self.next_position();
         if fired.due_ns > self.desk.now_ns() {
             self.desk.advance_clock(fired.due_ns);
             self.steps_at_one_time = 0;
         }
         self.timers_fired += 1;
-        let mut payload = [0; 12];
-        payload[..4].copy_from_slice(&fired.number.to_le_bytes());
-        payload[4..].copy_from_slice(&fired.due_ns.to_le_bytes());
-        self.digest.event(position, strategy, EventKind::Timer, &payload);
+        position
+    }
+
+    /// Hands a firing to its strategy, in a step of its own.
+    pub(super) fn fire(&mut self, slice: &Slice<'_>, fired: &Fired) {
+        let strategy = fired.owner;
+        self.flush(slice, strategy);
+        let position = self.begin_firing(fired);
+        self.digest.event(position, strategy, EventKind::Timer, &firing_payload(fired));
         self.call_timer(strategy, fired);
         self.apply_requests();
         self.count_step(strategy);
@@ -205,4 +247,11 @@ impl<H: Host> Steps<H> {
         let length = if end_ns == i64::MAX { 20 } else { 28 };
         self.digest.event(self.desk.position(), strategy, EventKind::TimerRequest, &payload[..length]);
     }
+}
+
+fn firing_payload(fired: &Fired) -> [u8; 12] {
+    let mut payload = [0; 12];
+    payload[..4].copy_from_slice(&fired.number.to_le_bytes());
+    payload[4..].copy_from_slice(&fired.due_ns.to_le_bytes());
+    payload
 }

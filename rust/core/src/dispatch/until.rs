@@ -77,7 +77,7 @@ impl<H: Host> Dispatcher<H> {
         if self.is_finished() {
             return Step::Ended(Outcome::End);
         }
-        self.steps.serve_inbox(&self.source.current());
+        self.serve_lives();
         if self.take_externals(false) > 0 {
             return self.steps.halted().map_or(Step::Command, Step::Ended);
         }

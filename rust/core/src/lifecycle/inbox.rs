@@ -35,6 +35,8 @@ pub enum Refused {
     Illegal(State),
     /// The run is over.
     Over(State),
+    /// The run takes what was recorded, and nothing from elsewhere.
+    Replaying(State),
     /// [`MAX_WAITING`] requests wait.
     Full,
     /// There is no strategy of that number.
@@ -49,6 +51,8 @@ struct Waiting {
     promised: usize,
     last: Ticket,
     is_over: bool,
+    /// Whether only the dispatch thread may ask.
+    is_replaying: bool,
     /// Raised for whatever comes in, once there is a loop.
     flag: Option<Arc<StopFlag>>,
     /// Called for whatever comes in, where the loop may be asleep.
@@ -119,6 +123,9 @@ impl Inbox {
             let nothing = transition(state, ask.operation) == Transition::Already;
             return if nothing { Ok((0, Vec::new())) } else { Err(Refused::Over(state)) };
         }
+        if waiting.is_replaying && !is_local {
+            return Err(Refused::Replaying(state));
+        }
         let overtaken = waiting.overtake(strategy, ask.operation);
         if let Some(last) = waiting.asked.iter().rfind(|asked| asked.strategy == strategy)
             && last.ask == ask
@@ -152,6 +159,11 @@ impl Inbox {
             Some(byte) => Some((byte.get(), byte.pause_mode(), byte.is_stopping())),
             None => waiting.state(strategy).map(|state| (state, None, false)),
         }
+    }
+
+    /// From now on only the dispatch thread may ask: what others asked for comes from a recording.
+    pub(crate) fn take_no_others(&self) {
+        self.lock().is_replaying = true;
     }
 
     /// The oldest request, for the loop.
