@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
-use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -565,35 +565,6 @@ impl Dispatcher {
             plan.strategies.push((registered, subscription));
             Ok(index)
         })
-    }
-
-    /// Notes how the run ended; a KeyboardInterrupt between handlers is an interruption like one inside.
-    pub fn settle(&self, py: Python<'_>, result: PyResult<&'static str>) -> PyResult<&'static str> {
-        let inside = self.inside.get(py);
-        let end = match result {
-            Ok(end) => Ok(end),
-            Err(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => {
-                self.stop.request_stop();
-                inside.drive(py, self, |core| {
-                    match self.end_gracefully(py, core) {
-                        // Once more, while it was being ended: then at once.
-                        Err(again) if !again.is_instance_of::<PyKeyboardInterrupt>(py) => Err(again),
-                        _ => Ok("interrupted"),
-                    }
-                })
-            }
-            Err(error) => {
-                self.stop.request_stop();
-                let finished = inside.drive(py, self, |core| {
-                    core.finish();
-                    Ok(())
-                });
-                drop(finished);
-                Err(error)
-            }
-        };
-        inside.end.set(Some(end.as_ref().copied().unwrap_or("failed")));
-        end
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use tickrail_core::dispatch::{Dispatcher as Core, Ending, Outcome, Residue};
@@ -57,6 +57,35 @@ impl End {
 }
 
 impl Dispatcher {
+    /// Notes how the run ended; a KeyboardInterrupt between handlers is an interruption like one inside.
+    pub fn settle(&self, py: Python<'_>, result: PyResult<&'static str>) -> PyResult<&'static str> {
+        let inside = self.inside.get(py);
+        let end = match result {
+            Ok(end) => Ok(end),
+            Err(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => {
+                self.stop.request_stop();
+                inside.drive(py, self, |core| {
+                    match self.end_gracefully(py, core) {
+                        // Once more, while it was being ended: then at once.
+                        Err(again) if !again.is_instance_of::<PyKeyboardInterrupt>(py) => Err(again),
+                        _ => Ok("interrupted"),
+                    }
+                })
+            }
+            Err(error) => {
+                self.stop.request_stop();
+                let finished = inside.drive(py, self, |core| {
+                    core.finish();
+                    Ok(())
+                });
+                drop(finished);
+                Err(error)
+            }
+        };
+        inside.end.set(Some(end.as_ref().copied().unwrap_or("failed")));
+        end
+    }
+
     /// Ends a run that is to stop: a live one winds down first. Errors of the loop are returned once it has ended.
     pub fn end_gracefully(&self, py: Python<'_>, core: &mut Core<PyHost>) -> PyResult<()> {
         if core.is_finished() {
