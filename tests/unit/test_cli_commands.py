@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
 from types import ModuleType
@@ -38,6 +39,7 @@ class FakeShutdown:
     """No signal comes."""
 
     signals: tuple[int, ...] = ()
+    deadline_s = 25.0
 
     def __init__(self, **_: Any) -> None: ...
 
@@ -50,14 +52,24 @@ class FakeShutdown:
 
     def phase(self, phase: str) -> None: ...
 
-    def exit_code(self, code: int) -> int:
+    def ready(self) -> None: ...
+
+    def set_report(self, *_: object, **__: object) -> None: ...
+
+    def exit_code(self, code: int, *, abandoned: bool) -> int:
+        assert not abandoned
         return code
+
+
+class FakeDispatcher:
+    dead_letter_counts: Mapping[str, int] = {}
 
 
 class FakeResult:
     def __init__(self, status: str, *, ok: bool) -> None:
         self.status, self.ok, self.digest = status, ok, "0123456789abcdef"
         self.stop_reason = None
+        self.stats: dict[str, Any] = {}
 
     def summary(self) -> str:
         return f"status {self.status}"
@@ -84,7 +96,7 @@ def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
         def of(cls, loaded: Any) -> RuntimeBootstrapper:
             return cls(loaded.env, loaded=loaded)
 
-        dispatcher = None
+        dispatcher = FakeDispatcher()
 
         def bootstrap(self) -> RuntimeBootstrapper:
             if plan["raises"] is not None:
@@ -97,7 +109,8 @@ def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
         def __exit__(self, *_: object) -> None:
             plan["closed"] = True
 
-        def run(self, progress: Any = None) -> FakeResult:
+        def run(self, progress: Any = None, started: Any = None) -> FakeResult:
+            started()
             assert progress is None, "no terminal, no progress bar"
             return FakeResult(plan["status"], ok=plan["ok"])
 
@@ -108,6 +121,7 @@ def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     shutdown = ModuleType("tickrail.orchestration.shutdown")
     shutdown.Shutdown = FakeShutdown  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "tickrail.orchestration.shutdown", shutdown)
+    monkeypatch.setattr("tickrail.cli.ending.End.report", lambda *_: None)  # of a run that there is not
     monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "config" / "backtest").mkdir(parents=True)
     (tmp_path / "config" / "backtest" / "x.toml").write_text('[strategies.a]\nclass = "m:C"\n')
