@@ -1,4 +1,4 @@
-"""The kill switch in a flood (F49), and strategies that run away (F51): what leaves, what is told, and that it ends."""
+"""The kill switch in a flood (F49), stale prices (F50), strategies that run away (F51): what leaves, what is told."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+import tickrail
 from tickrail import OrderUpdate, Strategy, Tick, TickDispatcher, testing
 from tickrail.cli.ctl import ask
+from tickrail.domain.order_limits import OrderLimits
 from tickrail.orchestration.control import socket_of
 from tickrail.report.result import Result
+from tickrail.testing.ticks import START_NS
 
 GOLDEN = Path(__file__).parent / "golden"
 EURUSD = "EURUSD.SIM"
@@ -96,6 +99,47 @@ def test_f49_a_halt_within_a_flood_lets_no_order_leave_and_takes_back_the_open_o
     assert set(threading.enumerate()) <= before
 
 
+def test_f50_an_order_at_a_stale_price_does_not_leave_and_one_at_a_fresh_price_does() -> None:
+    """A's feed freezes for a minute while B's goes on."""
+    second = 1_000_000_000
+    before = testing.quotes(5, instrument="A.SIM", step_ns=second)
+    after = testing.quotes(5, instrument="A.SIM", start_ns=START_NS + 65 * second, step_ns=second)
+
+    class Orders(Hears):
+        def on_tick(self, tick: Tick) -> None:
+            if tick.instrument == "B.SIM":
+                self.buy("A.SIM", 1.0)
+
+        def on_order_update(self, update: OrderUpdate) -> None:
+            super().on_order_update(update)
+            if update.status == "REJECTED":
+                refused.add((self.now_ns - START_NS) // second)
+
+    refused: set[int] = set()
+    strategy = Orders()
+    data = [before, after, testing.quotes(70, instrument="B.SIM", start_ns=START_NS + second // 2, step_ns=second)]
+    limits = OrderLimits(max_tick_age_ns=2 * second)
+    result = tickrail.backtest(strategy, data, limits=limits)
+    assert result.ok
+    assert refused == set(range(6, 65)), "from two seconds after the last tick up to the next one"
+    compare("f50", told(strategy.updates))
+
+
+def test_f51_a_strategy_that_does_not_stop_is_halted() -> None:
+    """An order a tick, a thousand ticks a second: ten leave, and after so many refusals it may not act any more."""
+
+    class RunsAway(Hears):
+        def on_tick(self, tick: Tick) -> None:
+            self.buy(EURUSD, 1.0)
+
+    strategy = RunsAway()
+    ticks = testing.quotes(500, step_ns=1_000_000)
+    limits = OrderLimits(max_orders_per_s=10, max_refused_per_s=20)
+    result = tickrail.backtest(strategy, ticks, limits=limits)
+    assert len(result.fills) == 10
+    compare("f51_halted", told(strategy.updates))
+
+
 def test_f51_what_is_above_the_limit_never_leaves_whoever_asks_how_often() -> None:
     dispatcher = TickDispatcher([{"id": EURUSD}])
     operations = dispatcher.commands and dispatcher._built_in.operations
@@ -150,6 +194,6 @@ def test_f51_a_strategy_that_answers_every_update_by_an_order_is_stopped() -> No
     compare("f51_circle", "".join(f"{one.strategy}: {one.handler}: {one.message}\n" for one in result.errors))
 
 
-@pytest.mark.parametrize("name", ["f49", "f51_limit", "f51_circle"])
+@pytest.mark.parametrize("name", ["f49", "f50", "f51_limit", "f51_circle", "f51_halted"])
 def test_every_golden_file_is_there(name: str) -> None:
     assert (GOLDEN / f"trading_{name}.txt").is_file()
