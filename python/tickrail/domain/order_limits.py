@@ -40,7 +40,9 @@ class OrderLimits(BaseModel):
         max_refused_per_s: Most refused orders within any second; one more, and the strategy is halted.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True, defer_build=True
+    )
 
     strategies: Annotated[tuple[str, ...] | Literal["*"], BeforeValidator(_listed)] = "*"
     instruments: Annotated[tuple[str, ...] | Literal["*"], BeforeValidator(_listed)] = "*"
