@@ -271,7 +271,7 @@ proptest! {
 #[test]
 fn of_a_million_orders_of_a_runaway_strategy_none_above_its_limits_leaves() {
     let mad = |n: u32| {
-        let signed = if n % 3 == 0 { 1e9 } else { 1.0 + f64::from(n % 2) };
+        let signed = if n.is_multiple_of(3) { 1e9 } else { 1.0 + f64::from(n % 2) };
         (n % 2, Act::Order { signed, limit: None, instrument: n % 2 })
     };
     let script: Vec<Vec<(u32, Act)>> =
