@@ -107,6 +107,7 @@ fuzz: $(BUILT) ## Fuzz the reader of tick files and the Arrow import, a minute e
 
 soak: $(BUILT) ## A minute of overload under every policy: memory flat, accounts exact (SOAK_SECONDS)
 	SOAK_SECONDS=$(SOAK_SECONDS) cargo test --release --locked --package tickrail-core --test overload -- --nocapture
+	SOAK_SECONDS=$(SOAK_SECONDS) $(VENV)/bin/python -m pytest -q tests/faults/test_live_soak.py
 
 wheel: $(BUILT) ## Build the wheel into dist/
 	$(VENV)/bin/maturin build --release --locked --interpreter "$(VENV_FULL)/bin/python" --out dist

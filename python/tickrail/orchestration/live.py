@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeAlias
 
@@ -14,7 +14,10 @@ from tickrail.domain.account_terms import AccountTerms
 from tickrail.domain.lanes import Lane
 from tickrail.domain.venue_terms import InstrumentTerms, VenueTerms
 from tickrail.orchestration.backtest import (
+    PULL,
     Instruments,
+    PullRun,
+    PullStrategy,
     Strategies,
     config_digest,
     named_strategies,
@@ -249,6 +252,22 @@ class LiveRun:
         with switch_interval(self._switch_interval_s):
             return run_to_result(self._dispatcher, progress, self._settings)
 
+    def pull(self, *, instruments: Instruments = None) -> PullRun:
+        """The run in the hands of a loop, in the place of ``run``: ``with run.pull() as pulled: for tick in pulled``.
+
+        The loop waits for ticks as ``run`` does, without the GIL; it ends when every feed has (after ``seal``), by
+        ``request_stop``, or by ``break``. ``pulled`` owns a strategy of its own, the last in order. Before ``record``.
+
+        Args:
+            instruments: What it receives; ``None`` is everything.
+
+        Raises:
+            RuntimeError: The run has begun, or is recorded already.
+        """
+        strategy = PullStrategy()
+        self._dispatcher.register_pull(strategy, PULL, instruments=instruments)
+        return LivePullRun(self, strategy)
+
     def accounts(self, patience_s: float = PATIENCE_S) -> Accounts:
         """The accounts of all feeds and strategies at one moment; see ``TickDispatcher.accounts``. Any thread."""
         return self._dispatcher.accounts(patience_s)
@@ -270,6 +289,25 @@ class LiveRun:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.close()
+
+
+class LivePullRun(PullRun):
+    """A live run in the hands of a ``for`` loop; made by ``LiveRun.pull``."""
+
+    def __init__(self, run: LiveRun, strategy: PullStrategy) -> None:
+        super().__init__(run._dispatcher, strategy, run._settings)
+        self._run = run
+        self._interval = ExitStack()
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self._interval.enter_context(switch_interval(self._run._switch_interval_s))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        with self._interval:
+            self._run.close()  # whoever publishes is told that nobody takes it any more
+            super().__exit__(kind, error, at)
 
 
 class _SwitchInterval:

@@ -217,7 +217,7 @@ fn unused() -> tickrail_core::ring::Observer {
 fn trades(saw: &Saw, out: &mut Out) -> Result<(), HandlerError> {
     match saw {
         Saw::Start => out.schedule_every(200_000, 7, 0),
-        Saw::Tick(number) if number % 50 == 0 => out.buy(0, 1.0),
+        Saw::Tick(number) if number.is_multiple_of(50) => out.buy(0, 1.0),
         Saw::Timer(7) => out.sell(0, 1.0),
         _ => {}
     }
@@ -286,7 +286,7 @@ fn batches_keep_their_edges_on_a_lane() {
 fn a_lossy_lane_keeps_nobody_waiting_and_counts_what_it_lost() {
     let rules = LaneRules { policy: LanePolicy::Lossy, capacity_slots: 64, ..LaneRules::default() };
     let mut live = live(Delivery::Records, rules, |saw, _| {
-        if matches!(saw, Saw::Tick(number) if number % 10 == 0) {
+        if matches!(saw, Saw::Tick(number) if number.is_multiple_of(10)) {
             thread::sleep(Duration::from_micros(500));
         }
         Ok(())
@@ -306,7 +306,7 @@ fn a_lossy_lane_keeps_nobody_waiting_and_counts_what_it_lost() {
 fn a_gating_lane_makes_the_loop_wait_and_loses_nothing() {
     let rules = LaneRules { capacity_slots: 2, ..LaneRules::default() };
     let mut live = live(Delivery::Records, rules, |saw, _| {
-        if matches!(saw, Saw::Tick(number) if number % 500 == 0) {
+        if matches!(saw, Saw::Tick(number) if number.is_multiple_of(500)) {
             thread::sleep(Duration::from_millis(2));
         }
         Ok(())
