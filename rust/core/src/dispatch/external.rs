@@ -206,7 +206,10 @@ pub(super) fn take_one<H: Host>(
     steps: &mut Steps<H>,
     slice: &Slice<'_>,
 ) -> bool {
-    let Some(record) = records.pop_front_if(|next| steps.has_come_to(next) && steps.is_at(next)) else { return false };
+    if !records.front().is_some_and(|next| steps.has_come_to(next) && steps.is_at(next)) {
+        return false;
+    }
+    let Some(record) = records.pop_front() else { return false };
     let command = Command::new(record.kind, record.strategy, record.payload);
     steps.external_step(slice, record.lane, command);
     true
