@@ -46,7 +46,7 @@ impl CommandKind {
     /// A request that came by the operator's socket; its payload is the text of it.
     pub const OPERATOR: Self = Self(19);
     /// A strategy's handler failed on its lane.
-    pub const LANE_FAILED: Self = Self(21);
+    pub const LANE_FAILED: Self = Self(22);
 
     /// Whether a strategy's lane sent it.
     pub(crate) const fn is_of_lane(self) -> bool {

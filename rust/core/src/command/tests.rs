@@ -204,3 +204,21 @@ proptest! {
         prop_assert_eq!(read_records(&bytes[..cut]), expected);
     }
 }
+
+#[test]
+fn no_two_kinds_have_one_code() {
+    let kinds = [
+        CommandKind::PAUSE,
+        CommandKind::RESUME,
+        CommandKind::STOP,
+        CommandKind::HOST,
+        CommandKind::RESULT,
+        CommandKind::ORDER,
+        CommandKind::OPERATOR,
+        CommandKind::ENDING,
+        CommandKind::LIFE,
+        CommandKind::LANE_FAILED,
+    ];
+    let codes: std::collections::BTreeSet<u16> = kinds.iter().map(|kind| kind.0).collect();
+    assert_eq!(codes.len(), kinds.len());
+}
