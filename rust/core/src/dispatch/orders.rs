@@ -28,7 +28,7 @@ impl<H: Host> Steps<H> {
     }
 
     #[inline(never)]
-    fn match_tick(&mut self, slice: &Slice<'_>, tick: &Tick, key: i64) {
+    pub(super) fn match_tick(&mut self, slice: &Slice<'_>, tick: &Tick, key: i64) {
         if let Some(mark) = tick.mark() {
             self.desk.portfolio.borrow_mut().set_mark(tick.instrument, mark, key);
         }

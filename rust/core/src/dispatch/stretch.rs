@@ -98,6 +98,7 @@ impl<H: Host> Steps<H> {
         let heeds = self.heeds | LIVES;
         let before = desk.position();
         let (mut count, mut delivered) = (0, 0);
+        desk.pulse().enter(strategy, Doing::Tick);
         for tick in &slice.ticks[index..] {
             let key = keys.of(tick);
             let is_due = key > self.gate || key < self.last_key;
@@ -109,13 +110,18 @@ impl<H: Host> Steps<H> {
             count += 1;
             self.last_key = key;
             desk.set_position(before.wrapping_add(count));
-            self.enter_tick(slice, tick, key);
+            if self.watched[tick.instrument as usize] {
+                self.match_tick(slice, tick, key);
+            } else {
+                desk.market().note(tick);
+            }
+            desk.advance_clock(key);
             if is_wanted && kinds.wants(tick.kind) {
                 if state.takes_ticks() {
                     delivered += 1;
                     if let Err(failure) = self.host.present(tick) {
                         self.cannot_show(failure);
-                    } else if let Err(fault) = self.called_with(strategy, tick) {
+                    } else if let Err(fault) = self.host.tick(strategy, tick) {
                         let handler = self.host.tick_handler(strategy, tick);
                         self.fault(strategy, handler, Some(*tick), fault);
                     }
@@ -125,6 +131,7 @@ impl<H: Host> Steps<H> {
             }
             if self.has_requests() {
                 self.apply_requests();
+                desk.pulse().enter(strategy, Doing::Tick); // others may have been called meanwhile
             }
             if self.run_error.is_some() || self.interruption.is_some() {
                 break;

@@ -4,8 +4,7 @@
 //! the same call goes on. What it tells is so right to one interval between looks.
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::pulse::{Doing, Look, Pulse};
@@ -54,17 +53,11 @@ pub trait Watcher: Send {
     fn hopeless(&mut self, call: &Call);
 }
 
-#[derive(Debug, Default)]
-struct Over {
-    is_over: Mutex<bool>,
-    told: Condvar,
-}
-
 /// Watches until it is dropped.
 #[derive(Debug)]
 pub struct HandlerWatch {
-    over: Arc<Over>,
-    thread: Option<JoinHandle<()>>,
+    patrol: Arc<Patrol>,
+    watched: Arc<Watched>,
 }
 
 impl HandlerWatch {
@@ -76,23 +69,124 @@ impl HandlerWatch {
         pulse: Arc<Pulse>,
         stop: Arc<StopFlag>,
         settings: WatchSettings,
-        mut watcher: impl Watcher + 'static,
+        watcher: impl Watcher + 'static,
     ) -> io::Result<Self> {
-        let over = Arc::new(Over::default());
-        let end = Arc::clone(&over);
-        let watch = move || watch(&end, &pulse, &stop, settings, &mut watcher);
-        let thread = std::thread::Builder::new().name("tickrail-handlers".to_owned()).spawn(watch)?;
-        Ok(Self { over, thread: Some(thread) })
+        let shorter = settings.slow.min(settings.deadline).min(settings.last_deadline);
+        let seen = Seen { look: pulse.look(), since: now(), stage: Stage::Fine };
+        let watched = Arc::new(Watched {
+            interval: (shorter / LOOKS).clamp(SHORTEST, LONGEST),
+            pulse,
+            stop,
+            settings,
+            inside: Mutex::new((seen, Box::new(watcher))),
+        });
+        let patrol = Patrol::here();
+        patrol.add(&watched)?;
+        Ok(Self { patrol, watched })
     }
 }
 
 impl Drop for HandlerWatch {
     fn drop(&mut self) {
-        *self.over.is_over.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.over.told.notify_all();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        self.patrol.remove(&self.watched);
+        // The call that the run ended with. Whoever looks at this moment is waited for.
+        self.watched.look();
+    }
+}
+
+/// One loop that is watched.
+struct Watched {
+    interval: Duration,
+    pulse: Arc<Pulse>,
+    stop: Arc<StopFlag>,
+    settings: WatchSettings,
+    inside: Mutex<(Seen, Box<dyn Watcher>)>,
+}
+
+impl std::fmt::Debug for Watched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watched").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Watched {
+    fn look(&self) {
+        let (seen, watcher) = &mut *self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.note(self.pulse.look(), self.stop.is_set(), &self.settings, watcher.as_mut());
+    }
+}
+
+/// The thread that watches all loops of a process. To begin and end one for each run would cost a short run more than the
+/// run itself; it ends when nothing was watched for [`LINGERS`].
+#[derive(Debug)]
+struct Patrol {
+    process: u32,
+    beat: Mutex<Beat>,
+    called: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Beat {
+    watched: Vec<Arc<Watched>>,
+    is_walking: bool,
+    /// How long the thread sleeps at this moment.
+    sleeps: Duration,
+}
+
+/// How long the thread stays without anything to watch.
+const LINGERS: Duration = Duration::from_millis(100);
+
+impl Patrol {
+    /// That of this process: a process that was forked off has no thread of its parent's.
+    fn here() -> Arc<Self> {
+        static HERE: Mutex<Option<Arc<Patrol>>> = Mutex::new(None);
+        let mut here = HERE.lock().unwrap_or_else(PoisonError::into_inner);
+        let process = std::process::id();
+        let fresh = || Arc::new(Self { process, beat: Mutex::default(), called: Condvar::new() });
+        match &*here {
+            Some(patrol) if patrol.process == process => Arc::clone(patrol),
+            _ => Arc::clone(here.insert(fresh())),
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Beat> {
+        // Nothing is called while it is held, so a panic leaves it whole.
+        self.beat.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(self: &Arc<Self>, watched: &Arc<Watched>) -> io::Result<()> {
+        let mut beat = self.lock();
+        if !beat.is_walking {
+            let patrol = Arc::clone(self);
+            std::thread::Builder::new().name("tickrail-handlers".to_owned()).spawn(move || patrol.walk())?;
+            beat.is_walking = true;
+        } else if watched.interval < beat.sleeps {
+            self.called.notify_all();
+        }
+        beat.watched.push(Arc::clone(watched));
+        Ok(())
+    }
+
+    fn remove(&self, watched: &Arc<Watched>) {
+        self.lock().watched.retain(|one| !Arc::ptr_eq(one, watched));
+    }
+
+    fn walk(&self) {
+        let mut beat = self.lock();
+        let mut idle = Duration::ZERO;
+        while idle < LINGERS {
+            beat.sleeps = beat.watched.iter().map(|one| one.interval).min().unwrap_or(LONGEST).min(LINGERS);
+            let before = now();
+            let slept = beat.sleeps;
+            (beat, _) = self.called.wait_timeout(beat, slept).unwrap_or_else(PoisonError::into_inner);
+            idle = if beat.watched.is_empty() { idle + before.elapsed() } else { Duration::ZERO };
+            let all = beat.watched.clone();
+            drop(beat);
+            all.iter().for_each(|watched| watched.look());
+            beat = self.lock();
+        }
+        // Under the lock, so that whoever comes now begins another one.
+        beat.is_walking = false;
     }
 }
 
@@ -109,26 +203,6 @@ enum Stage {
     Slow,
     Stuck,
     Hopeless,
-}
-
-fn watch(over: &Over, pulse: &Pulse, stop: &StopFlag, settings: WatchSettings, watcher: &mut dyn Watcher) {
-    let shorter = settings.slow.min(settings.deadline).min(settings.last_deadline);
-    let interval = (shorter / LOOKS).clamp(SHORTEST, LONGEST);
-    let mut seen = Seen { look: pulse.look(), since: now(), stage: Stage::Fine };
-    while over.sleep(interval) {
-        seen.note(pulse.look(), stop.is_set(), &settings, watcher);
-    }
-    // The call that the run ended with.
-    seen.note(pulse.look(), stop.is_set(), &settings, watcher);
-}
-
-impl Over {
-    /// Whether to go on.
-    fn sleep(&self, interval: Duration) -> bool {
-        let is_over = self.is_over.lock().unwrap_or_else(PoisonError::into_inner);
-        let slept = self.told.wait_timeout_while(is_over, interval, |is_over| !*is_over);
-        !*slept.unwrap_or_else(PoisonError::into_inner).0
-    }
 }
 
 impl Seen {
