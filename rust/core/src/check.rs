@@ -197,7 +197,7 @@ pub fn check_record(tick: &Tick, instruments: &[InstrumentInfo]) -> Result<bool,
 #[inline(always)]
 pub fn is_plain(tick: &Tick) -> bool {
     let [first, second, size, other_size] = tick.values;
-    let is_price = |price: f64| (price >= 0.0) & (price < f64::INFINITY);
+    let is_price = |price: f64| (0.0..f64::INFINITY).contains(&price);
     let is_size = |size: f64| is_price(size) || (size.is_nan() && tick.flags & NO_SIZE != 0);
     let is_right = if tick.kind == Kind::Quote as u8 {
         is_price(first) & (first <= second) & is_price(second) && is_size(size) && is_size(other_size)
