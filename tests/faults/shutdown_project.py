@@ -106,7 +106,12 @@ def places():
 waiting = [one for one in gc.get_objects() if isinstance(one, (Receipt, Future)) and not one.done()]
 
 def native():
-    names = [open(f"/proc/self/task/{one}/comm").read().strip() for one in os.listdir("/proc/self/task")]
+    names = []
+    for one in os.listdir("/proc/self/task"):
+        try:
+            names.append(open(f"/proc/self/task/{one}/comm").read().strip())
+        except OSError:
+            pass  # it has ended meanwhile
     return [name for name in names if name.startswith("tickrail")]
 
 

@@ -13,8 +13,21 @@ import pytest
 TESTS: Final = Path(__file__).resolve().parents[1]
 #: How a file shows that it takes ticks: a handler, a generator, a pulled run, the blocks of a document.
 TAKES_TICKS: Final = re.compile(r"def (on_(tick|quote|trade|bar|batch)|ticks)\(|open_(run|live)\(|runpy")
-#: These start processes of their own, which have no such switch, or build something for minutes.
-ELSEWHERE: Final = ("test_wheel.py", "test_strategy_typing.py", "test_always_fresh.py")
+#: These start processes of their own, which have no such switch, build something for minutes, or only count ticks.
+ELSEWHERE: Final = (
+    "test_always_fresh.py",
+    "test_bootstrap_module.py",
+    "test_cli_project.py",
+    "test_config_faults.py",
+    "test_control.py",
+    "test_golden_faults.py",
+    "test_installed_adapters.py",
+    "test_live_soak.py",
+    "test_start_faults.py",
+    "test_strategy_typing.py",
+    "test_suspend.py",
+    "test_wheel.py",
+)
 
 
 def files_with_ticks() -> list[str]:
