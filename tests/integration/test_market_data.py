@@ -176,12 +176,13 @@ def checked(run: TickDispatcher) -> Any:
     return result
 
 
-@pytest.mark.parametrize("form", FORMS)
+#: Only batches have edges.
+EDGES = [*((form, 1) for form in FORMS), ("on_batch", 7), ("on_batch", 1_000)]
+
+
+@pytest.mark.parametrize(("form", "max_ticks"), EDGES)
 @pytest.mark.parametrize("subscribed", [[A], [B], None], ids=["a", "b", "all"])
-@pytest.mark.parametrize("max_ticks", [1, 7, 1_000])
 def test_it_is_what_the_loop_has_taken_and_never_more(form: str, subscribed: list[str] | None, max_ticks: int) -> None:
-    if max_ticks != 1 and form != "on_batch":
-        pytest.skip("only batches have edges")
     run, strategy = dispatcher(), FORMS[form](trades=form != "compiled")
     if form == "pull":
         run.register_pull(strategy, "looks", instruments=subscribed)
