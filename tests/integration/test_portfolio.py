@@ -18,6 +18,7 @@ from tickrail import AccountTerms, InstrumentTerms, Strategy, Tick, VenueTerms
 from tickrail.domain.holdings import Holding, Holdings
 from tickrail.errors import DataError, OrderRefused, ParameterError, WrongThread
 from tickrail.ports import PortfolioPort
+from tickrail.report.result import ORDER_STATUS
 from tickrail.strategy.portfolio import Portfolio
 from tickrail.testing.conformance import PortfolioSuite
 
@@ -25,7 +26,9 @@ S = 1_000_000_000
 MINUTE = 60 * S
 
 
-def quotes(prices: dict[str, list[float]], *, step_ns: int = S, spread: float = 0.0) -> tickrail.TickArray:
+def quotes(
+    prices: dict[str, list[float]], *, step_ns: int = S, spread: float = 0.0, size: float = 1e6
+) -> tickrail.TickArray:
     """One quote an instrument and step, without a spread."""
     names = list(prices)
     count = len(prices[names[0]])
@@ -35,7 +38,7 @@ def quotes(prices: dict[str, list[float]], *, step_ns: int = S, spread: float = 
     records["instrument"] = np.tile(np.arange(len(names)), count)
     mids = np.array([prices[name] for name in names]).T.ravel()
     records["value_0"], records["value_1"] = mids - spread / 2, mids + spread / 2
-    records["value_2"] = records["value_3"] = 1e6
+    records["value_2"] = records["value_3"] = size
     rows = [{"id": name, "currency": CURRENCIES.get(name, "USD")} for name in names]
     return tickrail.TickArray.from_records(records, instruments=rows)
 
@@ -344,3 +347,81 @@ def test_cash_and_positions_always_reconcile_to_fills(first: Any, second: Any, s
         assert equity == pytest.approx(value, abs=1e-4)
     for instrument, net in totals.items():
         assert whole.positions.get(instrument, Holding(0.0)).quantity == net
+
+
+class CutByFills(Strategy):
+    """Rests orders near the market, and keeps what it sees at the edge of every batch."""
+
+    def on_start(self) -> None:
+        self.edges: list[tuple[int, int, float, float, float | None]] = []
+        self.fills: list[tuple[int, float, float]] = []
+        self.fails_at: int | None = None
+
+    def on_batch(self, batch: Any) -> None:
+        last = batch.records[-1]
+        latest = self.market_data.latest_tick("A.X")
+        held = self.portfolio
+        self.edges.append(
+            (int(last["ts_event"]), self.now_ns, held.position("A.X"), held.equity, latest and latest.bid)
+        )
+        if len(self.edges) % 3 == 1:
+            self.buy("A.X", 1.0)
+            self.sell("A.X", 1.0, limit=float(last["value_0"]) + 1.0)
+            self.buy("A.X", 1.0, limit=float(last["value_0"]) - 1.0)
+
+    def on_order_update(self, update: Any) -> None:
+        if update.fill_quantity:
+            signed = update.fill_quantity if update.side == "BUY" else -update.fill_quantity
+            self.fills.append((self.now_ns, signed, update.fill_price))
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    steps=st.lists(st.integers(-2, 2), min_size=20, max_size=120),
+    max_ticks=st.integers(2, 20),
+    latency_ns=st.sampled_from([0, S // 2, 3 * S]),
+)
+def test_a_batch_that_a_fill_cuts_shows_neither_the_fill_nor_its_tick(
+    steps: list[int], max_ticks: int, latency_ns: int
+) -> None:
+    """Whatever ends a batch: its handler sees prices, positions and worth as they were at its last tick."""
+    prices = (100.0 + np.cumsum(steps)).tolist()
+    cuts = CutByFills()
+    result = tickrail.backtest(
+        cuts,
+        quotes({"A.X": prices}),
+        max_ticks=max_ticks,
+        venue=VenueTerms(order_latency_ns=latency_ns),
+        account=AccountTerms(capital=1_000.0),
+    )
+    assert result.ok, result.errors
+    by_time = {(1 + number) * S: price for number, price in enumerate(prices)}
+    for last_ns, now_ns, position, equity, bid in cuts.edges:
+        assert now_ns == last_ns
+        known = [(quantity, price) for at_ns, quantity, price in cuts.fills if at_ns <= now_ns]
+        assert position == sum(quantity for quantity, _ in known)
+        assert bid == by_time[last_ns]
+        cash = 1_000.0 - sum(quantity * price for quantity, price in known)
+        assert equity == pytest.approx(cash + position * by_time[last_ns])
+
+
+class FailsAtTheCut(Strategy):
+    """Fails in the batch that its own fill ends."""
+
+    def on_start(self) -> None:
+        self.buy("A.X", 3.0, limit=9.0)
+
+    def on_batch(self, batch: Any) -> None:
+        raise ValueError("in the batch before the fill")
+
+    def on_order_update(self, update: Any) -> None: ...
+
+
+def test_a_fill_that_is_booked_after_its_owner_failed_counts_and_the_rest_is_taken_back() -> None:
+    data = quotes({"A.X": [10.0] * 6 + [9.0] * 2}, size=1.0)
+    result = tickrail.backtest(FailsAtTheCut(), data, venue=VenueTerms(fill_model="size"))
+    assert [error.handler for error in result.errors] == ["on_batch"]
+    assert result.fills["quantity"].tolist() == [1.0], "the venue had matched it before the strategy failed"
+    (order,) = result.orders
+    assert (ORDER_STATUS[order["status"]], order["filled"], order["quantity"]) == ("CANCELED", 1.0, 3.0)
+    assert result.positions["net"].tolist() == [1.0]

@@ -393,13 +393,10 @@ impl<H: Host> Steps<H> {
         self.operate(strategy, Ask::new(Operation::Fail), cause);
         self.void_requests(strategy);
         self.forget_spawns(strategy);
-        let open: Vec<OrderKey> = {
-            let book = self.desk.book.borrow();
-            let mine = |order: &&Order| order.key.strategy == strategy && !order.status.is_final();
-            book.all().iter().filter(mine).map(|order| order.key).collect()
-        };
-        for key in open {
-            self.drop_order(key);
+        if self.is_reporting {
+            self.fallen.push(strategy);
+        } else {
+            self.drop_orders(strategy);
         }
         self.desk.forget_timers(strategy);
         self.forget_absence(strategy);
@@ -435,6 +432,16 @@ impl<H: Host> Steps<H> {
             }
         }
         self.asked.retain(|asked| asked.strategy != strategy || asked.cause != by_strategy());
+    }
+
+    /// Takes back what a failed strategy has ordered.
+    pub(super) fn drop_orders(&mut self, strategy: u32) {
+        let open: Vec<OrderKey> = {
+            let book = self.desk.book.borrow();
+            let mine = |order: &&Order| order.key.strategy == strategy && !order.status.is_final();
+            book.all().iter().filter(mine).map(|order| order.key).collect()
+        };
+        open.into_iter().for_each(|key| self.drop_order(key));
     }
 
     /// An order of a failed strategy: taken back where it stands, void where it has not left.

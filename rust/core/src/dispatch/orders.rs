@@ -29,17 +29,23 @@ impl<H: Host> Steps<H> {
 
     #[inline(never)]
     pub(super) fn match_tick(&mut self, slice: &Slice<'_>, tick: &Tick, key: i64) {
-        if let Some(mark) = tick.mark() {
-            self.desk.portfolio.borrow_mut().set_mark(tick.instrument, mark, key);
-        }
         if !self.venue.is_waiting(tick.instrument) {
-            return self.desk.market().note(tick);
+            return self.show(tick, key);
         }
         let mut reports = std::mem::take(&mut self.reports);
         self.venue.match_tick(tick, key, &mut reports);
         self.gate = self.gate.min(self.venue.next_due_ns());
         self.tell_all(slice, &mut reports, key, Some(tick));
         self.reports = reports;
+    }
+
+    /// From now on everybody can see `tick`, and is worth what it says.
+    #[inline(always)]
+    fn show(&mut self, tick: &Tick, key: i64) {
+        if let Some(mark) = tick.mark() {
+            self.desk.portfolio.borrow_mut().set_mark(tick.instrument, mark, key);
+        }
+        self.desk.market().note(tick);
     }
 
     /// Something at the venue is due of itself: a message arrives there or comes back, or an order expires.
@@ -59,17 +65,22 @@ impl<H: Host> Steps<H> {
         self.reports = reports;
     }
 
-    /// Books what the venue reports and tells the owners, each after a batch of theirs is handed over; whoever is handed one
-    /// cannot see `tick`, with which the clock moves on.
+    /// Books what the venue reports and tells the owners. Whoever is told has its batch first, at the clock, the prices and the
+    /// positions of its last tick: neither `tick` nor a fill may be seen in it.
     fn tell_all(&mut self, slice: &Slice<'_>, reports: &mut Vec<VenueReport>, now_ns: i64, tick: Option<&Tick>) {
-        let mut told = std::mem::take(&mut self.told);
-        told.extend(reports.drain(..).map(|report| self.book(&report, now_ns)));
-        for update in &told {
-            self.flush_before_update(slice, update);
+        self.is_reporting = true;
+        for report in reports.iter() {
+            self.flush_before_report(slice, report);
         }
         self.desk.advance_clock(now_ns);
         if let Some(tick) = tick {
-            self.desk.market().note(tick);
+            self.show(tick, now_ns);
+        }
+        let mut told = std::mem::take(&mut self.told);
+        told.extend(reports.drain(..).map(|report| self.book(&report, now_ns)));
+        self.is_reporting = false;
+        while let Some(strategy) = self.fallen.pop() {
+            self.drop_orders(strategy);
         }
         for update in told.drain(..) {
             self.tell(slice, &update);
@@ -77,12 +88,13 @@ impl<H: Host> Steps<H> {
         self.told = told;
     }
 
-    /// A batch that an update ends is handed over at the clock of its last tick, before the clock moves on.
-    pub(super) fn flush_before_update(&mut self, slice: &Slice<'_>, update: &OrderUpdate) {
-        let owner = update.order.key.strategy;
+    fn flush_before_report(&mut self, slice: &Slice<'_>, report: &VenueReport) {
+        let owner = report.order().strategy;
+        let is_fill = matches!(report, VenueReport::Fill(_));
         for strategy in 0..self.subscribers.len() as u32 {
             let subscriber = &self.subscribers[strategy as usize];
-            let is_told = (strategy == owner && subscriber.order_updates) || self.hears_of(strategy, update);
+            let is_told =
+                (strategy == owner && subscriber.order_updates) || (is_fill && self.hears_of_fills(strategy, owner));
             if is_told && subscriber.state.takes_ticks() {
                 self.flush(slice, strategy);
             }

@@ -152,25 +152,26 @@ impl<H: Host> Steps<H> {
         }
     }
 
-    /// Whether `strategy` has asked to be told of such an update's fill.
+    /// Whether `strategy` has asked to be told of the fills of `owner`.
     #[inline]
-    pub(super) fn hears_of(&self, strategy: u32, update: &OrderUpdate) -> bool {
-        if update.fill_quantity <= 0.0 || !self.desk.has_listeners.get() {
+    pub(super) fn hears_of_fills(&self, strategy: u32, owner: u32) -> bool {
+        if !self.desk.has_listeners.get() {
             return false;
         }
         let [own, whole] = self.desk.listeners.borrow()[strategy as usize];
-        whole || (own && strategy == update.order.key.strategy)
+        whole || (own && strategy == owner)
     }
 
     /// Tells those who have asked for it of a fill, in order of registration.
     #[cold]
     pub(super) fn tell_listeners(&mut self, slice: &Slice<'_>, update: &OrderUpdate) {
+        let owner = update.order.key.strategy;
         for strategy in 0..self.subscribers.len() as u32 {
-            if !self.hears_of(strategy, update) || !self.subscribers[strategy as usize].state.takes_updates() {
+            if !self.hears_of_fills(strategy, owner) || !self.subscribers[strategy as usize].state.takes_updates() {
                 continue;
             }
             self.flush(slice, strategy);
-            let is_own = strategy == update.order.key.strategy;
+            let is_own = strategy == owner;
             if let Err(fault) = self.host.filled(strategy, is_own) {
                 self.fault(strategy, "portfolio listener", None, fault);
             }

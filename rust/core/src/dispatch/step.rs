@@ -212,6 +212,9 @@ pub(super) struct Steps<H: Host> {
     pub(super) reports: Vec<VenueReport>,
     /// What the owners of changed orders are told; like the reports, kept for its memory.
     pub(super) told: Vec<OrderUpdate>,
+    /// Whether reports of the venue are being booked, and who failed meanwhile: their orders are taken back afterwards.
+    pub(super) is_reporting: bool,
+    pub(super) fallen: Vec<u32>,
     pub(super) steps_at_one_time: u32,
     /// What the handler in machine code that is being called asks for.
     pub(super) out: Option<Box<Out>>,
@@ -271,6 +274,8 @@ impl<H: Host> Steps<H> {
             applying: Vec::new(),
             reports: Vec::new(),
             told: Vec::new(),
+            is_reporting: false,
+            fallen: Vec::new(),
             steps_at_one_time: 0,
             out: None,
             run_error: None,

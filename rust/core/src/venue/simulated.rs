@@ -126,6 +126,22 @@ pub enum VenueReport {
     NotAmended(OrderKey, &'static str),
 }
 
+impl VenueReport {
+    /// Whose order it is about.
+    pub const fn order(&self) -> OrderKey {
+        match self {
+            Self::Submitted(key)
+            | Self::Accepted(key)
+            | Self::Rejected(key, _)
+            | Self::Canceled(key, _)
+            | Self::Expired(key)
+            | Self::Amended(key, _)
+            | Self::NotAmended(key, _) => *key,
+            Self::Fill(fill) => fill.order,
+        }
+    }
+}
+
 const REFUSED_AT_RANDOM: &str = "the venue rejected it (reject_rate)";
 const UNREACHABLE: &str = "the venue cannot be reached (outages)";
 const CLOSED: &str = "the venue is closed (sessions)";
