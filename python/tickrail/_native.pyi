@@ -770,6 +770,7 @@ class Dispatcher:
         always_fresh: bool = False,
         sample_every: int = 0,
         live: str | None = None,
+        clock: str = "live",
         venues: dict[str, dict[str, Any]] | None = None,
         equity_every_ns: int = 60_000_000_000,
         spawner: object | None = None,
@@ -876,6 +877,8 @@ class FeedEvent:
 
 @final
 class FeedCore:
+    @property
+    def instruments(self) -> list[str]: ...
     @property
     def name(self) -> str: ...
     @property

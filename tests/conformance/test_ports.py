@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tickrail import testing
 from tickrail._native import TickArray, TickFileWriter
 from tickrail.adapters.backtest.memory import MemoryStateStore, MemoryTelemetry
 from tickrail.adapters.backtest.ticks import TickFileFeed
+from tickrail.adapters.live.binance_stream import BinanceStreamFeed
 from tickrail.adapters.live.published import PublishedFeed
 from tickrail.adapters.live.state_files import FileStateStore
 from tickrail.adapters.observability import logs
@@ -130,6 +132,24 @@ class TestPublishedFeed(LiveFeedSuite):
         assert isinstance(port, Published)
         with suppress(FeedClosed):
             port.publisher.publish(ticks)
+
+
+class TestBinanceStreamFeed(LiveFeedSuite):
+    """Times of the venue's futures streams are in ms."""
+
+    step_ns = 1_000_000
+
+    @pytest.fixture(autouse=True)
+    def _server(self) -> Iterator[None]:
+        pytest.importorskip("picows")
+        with testing.StreamServer(at_end="stay") as self.server:
+            yield
+
+    def make(self) -> BinanceStreamFeed:
+        return BinanceStreamFeed(name="mine", instruments=["A.SIM"], url=self.server.url)
+
+    def push(self, port: LiveFeedPort, ticks: TickArray) -> None:
+        self.server.push(testing.messages_of(ticks))
 
 
 class TestFakeExecution(ExecutionSuite):

@@ -15,7 +15,7 @@ from tickrail.config.models import DELIVERY_KEYS, RuntimeConfig
 __all__ = ["decision_digest", "decision_part"]
 
 SETTINGS_WITHOUT_EFFECT: Final = {
-    *("run_dir", "exclusive", "slice_ticks", "always_fresh", "sample_every", "state_dir", "log", "metrics"),
+    *("clock", "run_dir", "exclusive", "slice_ticks", "always_fresh", "sample_every", "state_dir", "log", "metrics"),
     *("checks", "adapter_prefixes", "phase_deadline_ns", "hook_deadline_ns", "spawn_timeout_s"),
     *("slow_handler_ns", "handler_deadline_ns", "drain_deadline_ns", "orders_deadline_ns"),
 }
@@ -37,9 +37,11 @@ LATER_SETTINGS: Final = {"modules", "currency", "rates", "equity_every_ns"}
 def decision_part(config: RuntimeConfig) -> dict[str, Any]:
     """What can change a result, ready for JSON.
 
-    Feeds and strategies are listed in their order, as it decides merges at equal times and who is called first.
-    Strategies that are switched off, where files lie, and on which thread handlers run decide nothing. A secret opens a
-    door and decides nothing either, and a published digest over it would let it be guessed.
+    Feeds and strategies are listed in their order, as it decides merges at equal times and who is called first. Where
+    each record enters the digest (mode ``full``) names and order are all of feeds that does, so that a recording gives
+    the same from a file and over a socket. Strategies that are switched off, where files lie, and on which thread
+    handlers run decide nothing. A secret opens a door and decides nothing either, and a published digest over it would
+    let it be guessed.
     """
     table = config.model_dump(mode="python", by_alias=True)
     for section in WITH_SECRETS:
@@ -59,6 +61,8 @@ def decision_part(config: RuntimeConfig) -> dict[str, Any]:
         [name, {key: value for key, value in feed.items() if key != "path" and not _is_unsaid(key, value)}]
         for name, feed in table["feeds"].items()
     ]
+    if config.runtime.digest == "full":
+        feeds = [[name, {}] for name, _ in feeds]
     runtime = {key: value for key, value in table["runtime"].items() if key not in SETTINGS_WITHOUT_EFFECT}
     runtime = _said(runtime, config.runtime, set(runtime) - LATER_SETTINGS)
     return table | {"runtime": runtime, "feeds": feeds, "strategies": strategies}

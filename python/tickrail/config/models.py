@@ -67,6 +67,7 @@ class RuntimeSettings(_Table):
         seed: Seed of every random choice of the run.
         digest: ``events`` costs nothing per tick; ``full`` hashes every input record.
         order_by: The time that orders ticks of different feeds.
+        clock: Of live feeds: ``live`` is the machine's, ``sim`` that of a recording which comes over a socket.
         slice_ticks: Ticks that a source hands the loop at once; never changes a result.
         run_dir: Folder for the result folders; placed as the paths of feeds are.
         always_fresh: Hand out a new tick object for every tick, kept or not; never changes a result.
@@ -95,6 +96,7 @@ class RuntimeSettings(_Table):
     seed: Annotated[int, Field(ge=0, le=INT64_MAX)] = 0
     digest: Literal["events", "full"] = "events"
     order_by: Literal["ts_event", "ts_init"] = "ts_event"
+    clock: Literal["live", "sim"] = "live"
     slice_ticks: Annotated[int, Field(ge=1, le=65_536)] = 4_096
     run_dir: PathText = Path("runs")
     always_fresh: bool = False

@@ -28,6 +28,7 @@ Kind: TypeAlias = Literal["feed", "venue"]
 GROUP: Final = "tickrail.adapters"
 OURS: Final[dict[Kind, dict[str, str]]] = {
     "feed": {
+        "binance": "tickrail.adapters.live.binance_stream:BinanceStreamFeed",
         "published": "tickrail.adapters.live.published:PublishedFeed",
         "ticks": "tickrail.adapters.backtest.ticks:TickFileFeed",
     },

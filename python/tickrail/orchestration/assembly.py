@@ -40,7 +40,7 @@ from tickrail.errors import (
 from tickrail.orchestration.adapters import adapter_names, make_adapter
 from tickrail.orchestration.checks import Check, PreStart, findings
 from tickrail.orchestration.container import Container, Provider, Scope
-from tickrail.orchestration.feed_keys import delivery_problems
+from tickrail.orchestration.feed_keys import delivery_problems, sim_clock_problems
 from tickrail.orchestration.funding import account_problems
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.lane_check import check_lane, processor_problem
@@ -218,6 +218,9 @@ class Assembly:
         if arrays and self._live:
             recorded = next(iter(arrays))
             self._say(("feeds", recorded, "adapter"), "is recorded, while other feeds are live", "one or the other")
+        if self._live and self.config.runtime.clock == "sim":
+            for key, message, expected in sim_clock_problems(self.config, self._live):
+                self._say(key, message, expected)
         self._opened = frozenset({*arrays, *self._live})
         return arrays
 
@@ -412,6 +415,7 @@ class Assembly:
             config_digest=self.loaded.digest,
             slice_ticks=min(runtime.slice_ticks, SLICE_TICKS) if parts.live else runtime.slice_ticks,
             live="spin_then_park" if parts.live else None,
+            clock=runtime.clock,
             always_fresh=runtime.always_fresh,
             sample_every=_sample_every(runtime.sample_every, is_live=bool(parts.live)),
             venues=terms_of(self._venues_made),

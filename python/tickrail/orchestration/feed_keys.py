@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from tickrail.config.models import FeedConfig
+from tickrail.config.models import FeedConfig, RuntimeConfig
+from tickrail.ports.market_data import LiveFeedPort
 
-__all__ = ["Finding", "delivery_problems"]
+__all__ = ["Finding", "delivery_problems", "sim_clock_problems"]
 
 #: Slots of a publisher's ring where nobody says otherwise; as in ``TickDispatcher.live_feed``.
 CAPACITY: Final = 8_192
@@ -45,3 +46,26 @@ def delivery_problems(feed: FeedConfig, adapter_settings: Mapping[str, Any]) -> 
     if said.keys() & {"high_watermark", "low_watermark"} and (high or low) and low >= high:
         key = "low_watermark" if "low_watermark" in said else "high_watermark"
         yield Finding(key, f"low_watermark {low} is not below high_watermark {high}", "low below high")
+
+
+def sim_clock_problems(
+    config: RuntimeConfig, live: Mapping[str, LiveFeedPort]
+) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """Why live feeds cannot bring the clock of the run: the place, what is wrong, and what was expected."""
+    if len(live) > 1:
+        yield (
+            ("runtime", "clock"),
+            f"is 'sim', while {len(live)} feeds are live",
+            "one of them: its times are the clock",
+        )
+    for name, adapter in live.items():
+        if adapter.settings.get("receipt") != "given":
+            message = "does not bring the times at which its records were received, while runtime.clock is 'sim'"
+            yield (
+                ("feeds", name, "adapter"),
+                message,
+                "an adapter of recordings, such as 'binance' with receipts = true",
+            )
+    for key, wanted in (("order_by", "ts_init"), ("digest", "full")):
+        if getattr(config.runtime, key) != wanted:
+            yield ("runtime", key), f"is '{getattr(config.runtime, key)}', while runtime.clock is 'sim'", f"'{wanted}'"

@@ -21,12 +21,14 @@ if TYPE_CHECKING:  # loaded where something is asyncio: most runs are not
 
 __all__ = [
     "Backwards",
+    "DeliverySettings",
     "Feed",
     "FeedSettings",
     "Numbering",
     "Policy",
     "Publisher",
     "RatePolicy",
+    "Receipt",
     "Trades",
     "feed_settings",
     "records_of_columns",
@@ -36,6 +38,7 @@ Policy: TypeAlias = Literal["block", "reject", "drop_newest", "drop_oldest", "co
 Trades: TypeAlias = Literal["keep", "sum", "drop"]
 Backwards: TypeAlias = Literal["pass", "reject", "reorder"]
 RatePolicy: TypeAlias = Literal["reject", "wait"]
+Receipt: TypeAlias = Literal["now", "given"]
 Numbering: TypeAlias = Literal["ignored", "by_instrument", "by_publisher"]
 
 CODES: Final = {"quote": (1, QUOTE_DTYPE), "trade": (2, TRADE_DTYPE), "bar": (3, BAR_DTYPE)}
@@ -44,8 +47,8 @@ NO_SIZE: Final = 1
 SIZES: Final = {"quote": ("bid_size", "ask_size"), "trade": ("size",), "bar": ()}
 
 
-class FeedSettings(TypedDict, total=False):
-    """What a feed can be opened with; see ``TickDispatcher.live_feed``."""
+class DeliverySettings(TypedDict, total=False):
+    """How a feed delivers; see ``TickDispatcher.live_feed``."""
 
     policy: Policy
     capacity: int
@@ -59,6 +62,12 @@ class FeedSettings(TypedDict, total=False):
     rate_policy: RatePolicy
     high_watermark: int
     low_watermark: int
+    receipt: Receipt
+
+
+class FeedSettings(DeliverySettings, total=False):
+    """What a feed can be opened with."""
+
     on_event: Callable[[FeedEvent], object] | None
     instruments: Sequence[InstrumentId | str]
 
@@ -80,6 +89,11 @@ class Feed:
             FeedError: The run has as many publishers as it takes.
         """
         return Publisher(self._core)
+
+    @property
+    def instruments(self) -> tuple[str, ...]:
+        """Ids of the run's instruments, in the order of its table: arrays that are published count through them."""
+        return tuple(self._core.instruments)
 
     @property
     def name(self) -> str:
@@ -171,6 +185,21 @@ class Publisher(PublisherCore):
             if not is_in:
                 await self._bring()
 
+    def offer(self, data: Any) -> bool:
+        """Publish many records without waiting; whether all are in. If not, await ``drained`` before the next call."""
+        return self._stage(data)
+
+    async def drained(self) -> None:
+        """Wait, without keeping the event loop, until what was offered is in.
+
+        Raises:
+            RingFull: The feed's policy is ``reject``, and there is no slot.
+            PublishTimeout: Under ``block`` no slot became free in time.
+            FeedClosed: The feed or the publisher is closed, or the run is over.
+        """
+        if not self._offer():
+            await self._bring()
+
     def _one_by_one(self) -> asyncio.Lock:
         import asyncio
 
@@ -222,18 +251,19 @@ class Publisher(PublisherCore):
 
 def feed_settings(
     *,
-    policy: Policy,
-    capacity: int,
-    timeout_s: float,
-    trades: Trades,
-    backwards: Backwards,
-    reorder_ns: int,
-    numbering: Numbering,
-    stale_after_ns: int,
-    rate_limit: int,
-    rate_policy: RatePolicy,
-    high_watermark: int,
-    low_watermark: int,
+    policy: Policy = "block",
+    capacity: int = 8_192,
+    timeout_s: float = 5.0,
+    trades: Trades = "keep",
+    backwards: Backwards = "pass",
+    reorder_ns: int = 0,
+    numbering: Numbering = "ignored",
+    stale_after_ns: int = 0,
+    rate_limit: int = 0,
+    rate_policy: RatePolicy = "reject",
+    high_watermark: int = 0,
+    low_watermark: int = 0,
+    receipt: Receipt = "now",
 ) -> dict[str, Any]:
     """What the native feed is opened with."""
     return dict(locals())

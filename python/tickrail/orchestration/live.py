@@ -24,7 +24,7 @@ from tickrail.orchestration.backtest import (
     run_settings,
     run_to_result,
 )
-from tickrail.orchestration.feeds import Backwards, Feed, Numbering, Policy, RatePolicy, Trades
+from tickrail.orchestration.feeds import Backwards, Feed, Numbering, Policy, RatePolicy, Receipt, Trades
 from tickrail.orchestration.lane_check import check_names
 from tickrail.orchestration.replay import PacedReplay, Speed
 from tickrail.orchestration.tick_dispatcher import PATIENCE_S, DigestMode, Progress, TickDispatcher, WhenLagging
@@ -178,6 +178,7 @@ class LiveRun:
         rate_policy: RatePolicy = "reject",
         high_watermark: int = 0,
         low_watermark: int = 0,
+        receipt: Receipt = "now",
         on_event: Callable[[FeedEvent], object] | None = None,
         instruments: Sequence[InstrumentId | str] = (),
     ) -> Feed:
@@ -196,6 +197,7 @@ class LiveRun:
             rate_policy=rate_policy,
             high_watermark=high_watermark,
             low_watermark=low_watermark,
+            receipt=receipt,
             on_event=on_event,
             instruments=instruments,
         )

@@ -57,10 +57,10 @@ class LiveFeeds:
             raise WiringError(str(error)) from error
 
     def start(self, dispatcher: TickDispatcher) -> None:
-        """Let the adapters publish: the run begins. Where all there is are recorded ticks, it ends with them."""
+        """Let the adapters publish: the run begins. Where all of them end by themselves, it ends with them."""
         for name, adapter in self.adapters.items():
             adapter.start(self.opened[name])
-        if self.opened and all(isinstance(self.adapters.get(name), ReplayedFeed) for name in self.opened):
+        if self.opened and all(_is_finite(self.adapters.get(name)) for name in self.opened):
             dispatcher.seal()
 
     def feed(self, dispatcher: TickDispatcher, name: str, settings: FeedSettings) -> Feed:
@@ -76,6 +76,10 @@ class LiveFeeds:
                 f"the feed '{name}' is open already", hint="ask for it without settings, or say them in its table"
             )
         return self.opened[name]
+
+
+def _is_finite(adapter: LiveFeedPort | None) -> bool:
+    return isinstance(adapter, ReplayedFeed) or bool(getattr(adapter, "is_finite", False))
 
 
 def _rows(adapter: LiveFeedPort) -> Iterable[Mapping[str, Any]]:

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, Unpack, cast
 
 from tickrail._native import (
     Dispatcher,
-    FeedEvent,
     InstrumentId,
     Recorder,
     Recording,
@@ -47,7 +46,7 @@ from tickrail.domain.time import TimeLike, parse_ns
 from tickrail.domain.venue_terms import VenueTerms
 from tickrail.errors import ParameterError
 from tickrail.orchestration.admission import admit, compile_into
-from tickrail.orchestration.feeds import Backwards, Feed, Numbering, Policy, RatePolicy, Trades, feed_settings
+from tickrail.orchestration.feeds import DeliverySettings, Feed, FeedSettings, feed_settings
 from tickrail.orchestration.funding import Funding
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.keeper import Keeper
@@ -96,6 +95,8 @@ class TickDispatcher:
         always_fresh: Hand out a new object for each tick, kept or not; never changes a result.
         sample_every: Measure handlers on each so-manyth tick, rounded up to a power of two; 0 measures nothing.
         live: Makes a live run, over feeds that are published into; how its loop waits, as in ``open_live``.
+        clock: ``sim``: records of live feeds are taken by the times that they bear, and the clock is theirs, as in a
+            backtest. There is one feed then, with one publisher, whose times never decrease.
         venues: How simulated venues behave, by name; one that is not named behaves as ``VenueTerms()`` says.
         account: In which currency amounts are added, at which rates, and how often it is looked at what strategies are
             worth; what strategies are given stands there too, unless ``register`` says it.
@@ -124,6 +125,7 @@ class TickDispatcher:
         always_fresh: bool = False,
         sample_every: int = 0,
         live: str | None = None,
+        clock: Literal["live", "sim"] = "live",
         venues: Mapping[str, VenueTerms] | None = None,
         account: AccountTerms | None = None,
         io: IoThread | None = None,
@@ -156,6 +158,7 @@ class TickDispatcher:
             always_fresh=always_fresh,
             sample_every=sample_every,
             live=live,
+            clock=clock,
             venues={name: terms.native() for name, terms in (venues or {}).items()},
             equity_every_ns=(account or AccountTerms()).equity_every_ns,
             spawner=spawner,
@@ -166,7 +169,7 @@ class TickDispatcher:
         self._funding = Funding(native, rows, account or AccountTerms())
         self.lives = Lives(native.lives, self.strategies)
         native.watch(self.lives.watcher)
-        if live is not None:
+        if live is not None and clock == "live":
             spawner.deliver_by(open_lanes(native))
 
     def feed(self, name: str, ticks: TickArray) -> int:
@@ -174,25 +177,7 @@ class TickDispatcher:
         self._sources[name] = ticks.fingerprint.hex()
         return self._native.add_feed(name, ticks)
 
-    def live_feed(
-        self,
-        name: str,
-        *,
-        policy: Policy = "block",
-        capacity: int = 8_192,
-        timeout_s: float = 5.0,
-        trades: Trades = "keep",
-        backwards: Backwards = "pass",
-        reorder_ns: int = 0,
-        numbering: Numbering = "ignored",
-        stale_after_ns: int = 0,
-        rate_limit: int = 0,
-        rate_policy: RatePolicy = "reject",
-        high_watermark: int = 0,
-        low_watermark: int = 0,
-        on_event: Callable[[FeedEvent], object] | None = None,
-        instruments: Sequence[InstrumentId | str] = (),
-    ) -> Feed:
+    def live_feed(self, name: str, **settings: Unpack[FeedSettings]) -> Feed:
         """Open a feed of a live run. Any thread, before the run or while it goes on.
 
         Args:
@@ -213,6 +198,7 @@ class TickDispatcher:
             rate_policy: What is above it is rejected, or its publisher waits for its turn (``wait``).
             high_watermark: Strategies and ``on_event`` are told when so many records of a publisher wait; 0: never.
             low_watermark: And again when so few do.
+            receipt: ``ts_init`` is when a record was published (``now``), or what it bears (``given``: of a recording).
             on_event: Called on the dispatch thread with each ``FeedEvent``: a watermark, or a loss once it is over.
             instruments: What it is about, for STALE before anything has come; what comes is added.
 
@@ -221,21 +207,9 @@ class TickDispatcher:
             FeedClosed: The run is ending.
             ValueError: A value is none of those above.
         """
-        settings = feed_settings(
-            policy=policy,
-            capacity=capacity,
-            timeout_s=timeout_s,
-            trades=trades,
-            backwards=backwards,
-            reorder_ns=reorder_ns,
-            numbering=numbering,
-            stale_after_ns=stale_after_ns,
-            rate_limit=rate_limit,
-            rate_policy=rate_policy,
-            high_watermark=high_watermark,
-            low_watermark=low_watermark,
-        )
-        return Feed(self._native.open_feed(name, settings, list(instruments), on_event))
+        on_event, instruments = settings.pop("on_event", None), settings.pop("instruments", ())
+        plain = cast("DeliverySettings", settings)
+        return Feed(self._native.open_feed(name, feed_settings(**plain), list(instruments), on_event))
 
     def seal(self) -> None:
         """Open no more live feeds and publishers; the run ends once those that there are have closed. Any thread."""

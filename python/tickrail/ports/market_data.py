@@ -8,9 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from tickrail._native import InstrumentId, PublisherCore, Tick, TickArray
+from tickrail._native import InstrumentId, Tick, TickArray
 
-__all__ = ["FeedPort", "LiveFeed", "LiveFeedPort", "MarketDataPort"]
+__all__ = ["FeedPort", "LiveFeed", "LiveFeedPort", "MarketDataPort", "StreamPublisher"]
 
 
 @runtime_checkable
@@ -33,11 +33,44 @@ class FeedPort(Protocol):
         ...
 
 
+class StreamPublisher(Protocol):
+    """A stream of records into a feed, of one thread or one event loop."""
+
+    def publish(self, data: Any) -> None:
+        """Publish many records; what finds no slot is dealt with by the feed's policy."""
+        ...
+
+    def offer(self, data: Any) -> bool:
+        """Publish many records without waiting; whether all are in. If not, await ``drained`` before the next call."""
+        ...
+
+    async def drained(self) -> None:
+        """Wait until what was offered is in.
+
+        Raises:
+            PublishError: It is not, as the feed's policy or its end will have it.
+        """
+        ...
+
+    def reconnected(self, *, renumbered: bool = True) -> None:
+        """Tell strategies by a GAP record for each instrument that the source was gone for a while."""
+        ...
+
+    def close(self) -> None:
+        """End the stream after what was published. Idempotent, any thread."""
+        ...
+
+
 @runtime_checkable
 class LiveFeed(Protocol):
     """What a live adapter publishes into. Any thread."""
 
-    def publisher(self) -> PublisherCore:
+    @property
+    def instruments(self) -> Sequence[str]:
+        """Ids of the run's instruments, in the order of its table: records of arrays count through them."""
+        ...
+
+    def publisher(self) -> StreamPublisher:
         """Open a stream of records for one thread, or one event loop.
 
         Raises:

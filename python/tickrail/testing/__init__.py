@@ -21,6 +21,7 @@ if typing.TYPE_CHECKING:
     from tickrail.testing.market_data import FakeLiveFeed, FakeMarketData
     from tickrail.testing.portfolio import FakePortfolio
     from tickrail.testing.state import FakeStateStore
+    from tickrail.testing.stream_server import StreamServer, messages_of, recorded_messages
     from tickrail.testing.telemetry import FakeTelemetry
     from tickrail.testing.ticks import bars, mixed, quotes, trades
 
@@ -37,10 +38,13 @@ __all__ = [
     "FakeTelemetry",
     "FakeVenue",
     "Faults",
+    "StreamServer",
     "bars",
     "boot",
+    "messages_of",
     "mixed",
     "quotes",
+    "recorded_messages",
     "trades",
     "write_config",
 ]
@@ -50,6 +54,7 @@ _WHERE = {
     **dict.fromkeys(("FakeAsyncExecution", "FakeExecution", "FakeVenue"), "execution"),
     **dict.fromkeys(("Call", "Fake", "Faults"), "fakes"),
     **dict.fromkeys(("bars", "mixed", "quotes", "trades"), "ticks"),
+    **dict.fromkeys(("StreamServer", "messages_of", "recorded_messages"), "stream_server"),
     **dict.fromkeys(("FakeLiveFeed", "FakeMarketData"), "market_data"),
     "FakeClock": "clock",
     "FakePortfolio": "portfolio",

@@ -11,11 +11,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from tickrail._native import InstrumentId, PublisherCore, Tick, TickArray
+from tickrail._native import InstrumentId, Tick, TickArray
 from tickrail.domain.near import did_you_mean
 from tickrail.domain.ticks import TICK_DTYPE, Kind, SideCode, dtype_of
 from tickrail.errors import DataError, PublishError
-from tickrail.ports.market_data import LiveFeed
+from tickrail.ports.market_data import LiveFeed, StreamPublisher
 from tickrail.testing.fakes import Fake
 from tickrail.testing.ticks import mixed
 
@@ -146,7 +146,7 @@ class FakeLiveFeed(Fake):
         self.instruments: Sequence[str] = tuple(instruments)
         self.settings: Mapping[str, Any] = dict(settings)
         self.refused: list[Exception] = []
-        self._work: queue.SimpleQueue[Callable[[PublisherCore], object] | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[Callable[[StreamPublisher], object] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     @property
@@ -182,7 +182,7 @@ class FakeLiveFeed(Fake):
         """Let the source have no more; a run that is sealed ends then."""
         self._work.put(None)
 
-    def _publish(self, publisher: PublisherCore) -> None:
+    def _publish(self, publisher: StreamPublisher) -> None:
         try:
             while (work := self._work.get()) is not None:
                 work(publisher)

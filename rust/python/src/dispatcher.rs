@@ -236,7 +236,7 @@ impl Dispatcher {
 impl Dispatcher {
     #[new]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one call from the Python face")]
-    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, sample_every=0, live=None, venues=None, equity_every_ns=60_000_000_000, spawner=None))]
+    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, sample_every=0, live=None, clock="live", venues=None, equity_every_ns=60_000_000_000, spawner=None))]
     fn new(
         py: Python<'_>,
         instruments: Vec<Bound<'_, PyDict>>,
@@ -248,6 +248,7 @@ impl Dispatcher {
         always_fresh: bool,
         sample_every: u32,
         live: Option<&str>,
+        clock: &str,
         venues: Option<&Bound<'_, PyDict>>,
         equity_every_ns: i64,
         spawner: Option<Py<PyAny>>,
@@ -275,7 +276,13 @@ impl Dispatcher {
             worth_every_ns: portfolio::looks_every(equity_every_ns)?,
         };
         let waker = Arc::new(Waker::new());
-        let feeds = |wait: &str| Ok::<_, PyErr>(LiveFeeds::new(&table, &waker, wait_from(wait)?));
+        let is_in_time = match clock {
+            "live" => Some(false),
+            "sim" => Some(true),
+            _ => None,
+        };
+        let is_in_time = named("clock", clock, "'live' or 'sim'", is_in_time)?;
+        let feeds = |wait: &str| Ok::<_, PyErr>(LiveFeeds::new(&table, &waker, wait_from(wait)?, is_in_time));
         let live = live.map(feeds).transpose()?;
         let ears = Rc::new(Ears::new(live.as_ref().map(|live| Arc::clone(&live.hub))));
         let snapshots = Arc::new(Snapshots::default());
@@ -421,6 +428,7 @@ impl Dispatcher {
         let _watch = self.warden.watch(py, self)?;
         let mut report = Pace::every(PROGRESS);
         let result = inside.drive(py, self, |core| {
+            self.await_first(py, core)?;
             let total = core.remaining();
             let mut outcome = if inside.is_begun.replace(true) { core.advance() } else { core.start() };
             if let Some(started) = started.filter(|_| outcome == Outcome::Slice) {
@@ -501,6 +509,17 @@ impl Dispatcher {
 }
 
 impl Dispatcher {
+    /// On the clock of records that arrive, strategies are started at the time of the first.
+    fn await_first(&self, py: Python<'_>, core: &mut Core<PyHost>) -> PyResult<()> {
+        if let Some(feeds) = self.live.as_ref().filter(|feeds| feeds.is_in_time) {
+            while !core.finds_first() && !self.stop.is_set() {
+                feeds.wait(py, i64::MAX);
+                py.check_signals()?;
+            }
+        }
+        Ok(())
+    }
+
     /// Where a live run has nothing to do, it waits; without the GIL.
     pub fn await_feeds(&self, py: Python<'_>, core: &Core<PyHost>, outcome: Outcome) {
         if outcome == Outcome::Idle

@@ -60,6 +60,7 @@ pub fn source(
     order: OrderBy,
 ) -> PyResult<Box<dyn Source>> {
     match (live, recording) {
+        (Some(feeds), _) if feeds.is_in_time => Ok(Box::new(feeds.hub.in_time())),
         (Some(feeds), _) => Ok(Box::new(feeds.hub.arrivals())),
         (None, Some(recording)) => Ok(Box::new(Replay::new(recording))),
         (None, None) => merged(inputs, order),

@@ -125,7 +125,13 @@ class MarketDataSuite:
 
 
 class LiveFeedSuite:
-    """Derive, and say how a live feed is made and its source fed."""
+    """Derive, and say how a live feed is made and its source fed.
+
+    Attributes:
+        step_ns: How finely the source tells time.
+    """
+
+    step_ns = 1
 
     def make(self) -> LiveFeedPort:
         """A new feed with the instrument ``A.SIM``, not started."""
@@ -142,14 +148,14 @@ class LiveFeedSuite:
     def test_what_its_source_has_arrives_in_order(self) -> None:
         """All of it, once, with the source's times; and its threads end with it."""
         port, before = self.make(), set(threading.enumerate())
-        ticks = quotes(500, instrument="A.SIM", start_ns=START_NS, step_ns=1)
+        ticks = quotes(500, instrument="A.SIM", start_ns=START_NS, step_ns=self.step_ns)
         taken, run, feed = opened(port, len(ticks))
         port.start(feed)
         self.push(port, ticks)
         result = run.run()
         port.close()
         assert not result.errors
-        assert taken.times == [START_NS + number for number in range(500)]
+        assert taken.times == [START_NS + number * self.step_ns for number in range(500)]
         assert taken.names == {"A.SIM"}
         assert set(threading.enumerate()) <= before, "a thread of the feed is left"
 
@@ -177,7 +183,9 @@ class LiveFeedSuite:
             port.start(feed)
             self.push(port, quotes(1, instrument="A.SIM", start_ns=START_NS))
             run.run()
-            self.push(port, quotes(100, instrument="A.SIM", start_ns=START_NS + 10, step_ns=1))
+            self.push(
+                port, quotes(100, instrument="A.SIM", start_ns=START_NS + 10 * self.step_ns, step_ns=self.step_ns)
+            )
             port.close()
         finally:
             threading.excepthook = hook

@@ -94,6 +94,7 @@ pub struct Dispatcher<H: Host> {
     ahead: Ahead,
     finished: bool,
     pub(super) ended: bool,
+    is_first_known: bool,
     snapshots: Arc<Snapshots>,
     /// Up to which question for a snapshot was answered.
     answered: u64,
@@ -148,6 +149,7 @@ impl<H: Host> Dispatcher<H> {
             ahead: Ahead::default(),
             finished: false,
             ended: false,
+            is_first_known: false,
             snapshots: Arc::default(),
             answered: 0,
         }
@@ -197,7 +199,7 @@ impl<H: Host> Dispatcher<H> {
     /// registration.
     pub fn start(&mut self) -> Outcome {
         if !self.start_by_arrival() {
-            self.look_at_first();
+            self.finds_first();
         }
         self.serve_lives();
         self.steps.start();
@@ -207,13 +209,20 @@ impl<H: Host> Dispatcher<H> {
         self.steps.halted().unwrap_or(Outcome::Slice)
     }
 
-    fn look_at_first(&mut self) {
+    /// Looks for the first input, to whose time the clock is set before strategies are started; whether it is known what it
+    /// is. Where it still has to arrive, ask again before [`Self::start`].
+    pub fn finds_first(&mut self) -> bool {
+        if self.is_first_known {
+            return true;
+        }
         let first = self.source.advance(self.settings.slice_ticks);
         self.index = 0;
+        self.is_first_known = first != Advance::Pending;
         if first == Advance::Ready {
             let key = self.source.current().ticks[0].key(self.settings.order);
             self.steps.desk.advance_clock(key);
         }
+        self.is_first_known
     }
 
     /// Goes on to the end of the slice, or to whatever comes before.

@@ -8,7 +8,7 @@ use super::counters::Counters;
 use super::policy::{Backwards, Numbering};
 use super::seen::Seen;
 use super::shared::FeedShared;
-use crate::check::{check_record, is_plain};
+use crate::check::{Problem, check_record, is_plain};
 use crate::instrument::InstrumentInfo;
 use crate::tick::{Kind, Tick};
 
@@ -27,6 +27,8 @@ pub(super) struct Admission {
     /// The latest time of a record that left; with a window, none before it may leave any more.
     last_ns: i64,
     newest_ns: i64,
+    /// The latest receipt that a record bore, where they keep theirs.
+    receipt_ns: i64,
     held: BinaryHeap<Reverse<Held>>,
     arrivals: u64,
     numbers: HashMap<u32, u64>,
@@ -63,6 +65,7 @@ impl Admission {
             feed,
             last_ns: i64::MIN,
             newest_ns: i64::MIN,
+            receipt_ns: i64::MIN,
             held: BinaryHeap::new(),
             arrivals: 0,
             numbers: HashMap::new(),
@@ -108,6 +111,12 @@ impl Admission {
                 }
             }
             Err(offence) => return counters.invalid[offence.problem as usize].add(1),
+        }
+        if self.feed.settings.keeps_receipt {
+            if tick.ts_init < self.receipt_ns {
+                return counters.invalid[Problem::KeyBackwards as usize].add(1);
+            }
+            self.receipt_ns = tick.ts_init;
         }
         if tick.instrument != self.last_seen {
             self.see(tick.instrument);
@@ -156,7 +165,7 @@ impl Admission {
         match self.backwards {
             Backwards::Pass => counters.backwards.add(u64::from(is_backwards)),
             Backwards::Reject | Backwards::Reorder { .. } if is_backwards => {
-                return counters.invalid[crate::check::Problem::KeyBackwards as usize].add(1);
+                return counters.invalid[Problem::KeyBackwards as usize].add(1);
             }
             Backwards::Reject => {}
             Backwards::Reorder { .. } => {
@@ -205,6 +214,7 @@ impl Admission {
 
     /// The source was gone: the records that say so. `renumbered`: it counts anew.
     pub fn reconnected(&mut self, now_ns: i64, renumbered: bool) -> Vec<Tick> {
+        let now_ns = if self.feed.settings.keeps_receipt { self.receipt_ns.max(1) } else { now_ns };
         let by_instrument = self.numbering == Numbering::ByInstrument;
         let last = |instrument: u32| {
             let key = if by_instrument { instrument } else { u32::MAX };

@@ -55,6 +55,8 @@ pub struct Arrivals {
     is_sealed: bool,
     /// When to look next whether the wall clock was set.
     next_look_ns: i64,
+    /// Whether silence is nothing to be told: time is that of the records.
+    pub(super) ignores_silence: bool,
 }
 
 impl Arrivals {
@@ -70,6 +72,7 @@ impl Arrivals {
             feeds: Vec::new(),
             is_sealed: false,
             next_look_ns: 0,
+            ignores_silence: false,
             hub,
         }
     }
@@ -81,7 +84,9 @@ impl Arrivals {
         self.inlets.append(&mut door.inlets);
         for feed in &door.feeds[door.known..] {
             self.feeds.push(FeedAccount { name: feed.name.clone(), ..FeedAccount::default() });
-            self.stale.add(feed, now_ns);
+            if !self.ignores_silence {
+                self.stale.add(feed, now_ns);
+            }
         }
         door.known = door.feeds.len();
         self.is_sealed = door.is_sealed;

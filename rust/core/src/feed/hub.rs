@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::admission::Admission;
 use super::arrivals::Arrivals;
 use super::counters::Counters;
+use super::in_time::InTime;
 use super::inlet::{Half, Inlet};
 use super::latch::Latch;
 use super::outlet::Outlet;
@@ -218,6 +219,11 @@ impl FeedHub {
     /// The loop's end: one of a run.
     pub fn arrivals(self: &Arc<Self>) -> Arrivals {
         Arrivals::new(Arc::clone(self))
+    }
+
+    /// The same for a run on the clock of its records, which come by one publisher.
+    pub fn in_time(self: &Arc<Self>) -> InTime {
+        InTime::new(self.arrivals())
     }
 }
 

@@ -132,6 +132,9 @@ pub struct FeedSettings {
     pub high_watermark: usize,
     /// And again when so few do.
     pub low_watermark: usize,
+    /// Records keep the receipt that they bear, which never decreases within a publisher, instead of getting the run's own:
+    /// the source is a recording.
+    pub keeps_receipt: bool,
 }
 
 impl Default for FeedSettings {
@@ -147,6 +150,7 @@ impl Default for FeedSettings {
             rate_policy: RatePolicy::Reject,
             high_watermark: 0,
             low_watermark: 0,
+            keeps_receipt: false,
         }
     }
 }

@@ -250,13 +250,17 @@ impl Publisher {
     fn stage(&mut self, ticks: &[Tick], room: usize) -> usize {
         let now_ns = self.feed.clock.now_ns();
         self.staged_ns = now_ns;
+        let keeps = self.feed.settings.keeps_receipt;
         let most = self.admission.most_at_once();
         let mut bounded = 0;
         let mut used = 0;
         while let Some(tick) = ticks.get(used) {
             let is_bounded = self.outlet.is_bounded_for(tick.kind);
             let fitting = if is_bounded { room - bounded } else { usize::MAX };
-            let plain = self.admission.admit_plain(&ticks[used..used.saturating_add(fitting).min(ticks.len())]);
+            let plain = match keeps {
+                true => 0,
+                false => self.admission.admit_plain(&ticks[used..used.saturating_add(fitting).min(ticks.len())]),
+            };
             if plain > 0 {
                 let from = self.staged.len();
                 self.staged.extend_from_slice(&ticks[used..used + plain]);
@@ -269,7 +273,8 @@ impl Publisher {
                 break;
             }
             let before = self.staged.len();
-            self.admission.admit(&Tick { ts_init: now_ns, ..*tick }, &self.counters, &mut self.staged);
+            let ts_init = if keeps { tick.ts_init } else { now_ns };
+            self.admission.admit(&Tick { ts_init, ..*tick }, &self.counters, &mut self.staged);
             if is_bounded {
                 bounded += self.staged.len() - before;
             }

@@ -85,6 +85,12 @@ fn not_opened(py: Python<'_>, error: &OpenError) -> PyErr {
 
 #[pymethods]
 impl FeedCore {
+    /// Ids of the run's instruments, in the order of its table.
+    #[getter]
+    fn instruments(&self, py: Python<'_>) -> Vec<String> {
+        self.run.get(py).table.names()
+    }
+
     /// Its name.
     #[getter]
     fn name(&self) -> &str {

@@ -28,6 +28,7 @@ pub struct Said {
     rate_policy: String,
     high_watermark: usize,
     low_watermark: usize,
+    receipt: String,
 }
 
 impl Said {
@@ -64,6 +65,7 @@ impl Said {
             )?,
             high_watermark: self.high_watermark,
             low_watermark: self.low_watermark,
+            keeps_receipt: self.keeps_receipt()?,
         })
     }
 
@@ -75,6 +77,15 @@ impl Said {
             _ => None,
         };
         named("backwards", &self.backwards, "'pass', 'reject' or 'reorder'", found)
+    }
+
+    fn keeps_receipt(&self) -> PyResult<bool> {
+        let found = match self.receipt.as_str() {
+            "now" => Some(false),
+            "given" => Some(true),
+            _ => None,
+        };
+        named("receipt", &self.receipt, "'now' or 'given'", found)
     }
 
     fn numbering(&self) -> PyResult<Numbering> {

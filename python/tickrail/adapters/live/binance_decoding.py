@@ -1,0 +1,227 @@
+"""Messages of Binance's combined streams as records, with what is missing between them.
+
+Trades are numbered one after the other, so a jump is a gap. The update ids of quotes only grow: what is missing between
+two of them nobody can tell, and nobody misses it, as the later quote says all. What comes again, or late, goes: the
+order of a stream is that of its ids.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from tickrail.domain.ticks import Kind, SideCode
+
+__all__ = ["STREAMS", "StreamDecoder", "SubscriptionRefused"]
+
+#: What the decoder makes records of.
+STREAMS: Final = ("trade", "bookTicker")
+
+#: ``TICK_DTYPE``, by one call a record; eleven columns would take eleven appends.
+_PACK: Final = struct.Struct("<qqQIBBHdddd").pack
+# Plain integers: to look a member of an enumeration up takes longer than to pack the record.
+_QUOTE, _TRADE, _GAP = int(Kind.QUOTE), int(Kind.TRADE), int(Kind.GAP)
+_BUY, _SELL = int(SideCode.BUY), int(SideCode.SELL)
+_NS_PER_MS: Final = 1_000_000
+#: A record whose receipt the feed stamps has to bear some time until then.
+_UNSTAMPED: Final = 1
+#: How far back an id may lie and be one that comes late; farther, and the venue counts anew.
+_LATE: Final = 1_000_000
+_SHOWN: Final = 120
+
+_NOTHING: Final = msgspec.Raw(b"")
+
+logger = logging.getLogger("tickrail.adapters.binance")
+
+
+class SubscriptionRefused(Exception):
+    """The venue's answer to a subscription is an error."""
+
+
+class _Data(msgspec.Struct, gc=False):
+    """A quote's or a trade's fields: which, the stream says. Numbers come as text and are read as such."""
+
+    b: float | None = None
+    B: float | None = None
+    a: float | None = None
+    A: float | None = None
+    u: int | None = None
+    t: int | None = None
+    p: float | None = None
+    q: float | None = None
+    m: bool = False
+    T: int | None = None
+    E: int | None = None
+
+
+class _Message(msgspec.Struct, gc=False):
+    stream: str = ""
+    data: _Data | None = None
+    receipt: int = _UNSTAMPED
+
+
+class _Answer(msgspec.Struct, gc=False):
+    """What comes instead of a stream's message: the answer to a subscription."""
+
+    stream: str = ""
+    id: int | None = None
+    error: msgspec.Raw = _NOTHING
+    code: int | None = None
+    msg: str = ""
+
+
+_decode: Final = msgspec.json.Decoder(_Message, strict=False).decode
+_decode_answer: Final = msgspec.json.Decoder(_Answer, strict=False).decode
+
+
+class _Stream:
+    __slots__ = ("is_trade", "last", "place")
+
+    def __init__(self, place: int, is_trade: bool) -> None:
+        self.place = place
+        self.is_trade = is_trade
+        self.last = 0
+
+
+class StreamDecoder:
+    """Packs one message after the other.
+
+    Args:
+        name: Of the feed, for logs.
+        streams: Stream names, such as ``btcusdt@trade``, with the number of their instrument in the run.
+
+    Attributes:
+        packed: Records since it was last taken, as the bytes of ``TICK_DTYPE``.
+        counts: What became of messages: ``records``, ``gaps``, ``duplicates``, ``late``, ``malformed``, ``renumbered``,
+            ``other``, ``answers``.
+    """
+
+    def __init__(self, name: str, streams: Mapping[str, int]) -> None:
+        self.packed = bytearray()
+        self.counts: Counter[str] = Counter()
+        self._name = name
+        self._streams = {one: _Stream(place, one.endswith("@trade")) for one, place in streams.items()}
+        self._records = 0
+
+    def take(self, message: bytes) -> None:
+        """Pack what it holds, or count why not; nothing is raised but ``SubscriptionRefused``."""
+        try:
+            said = _decode(message)
+            data, stream = said.data, self._streams[said.stream]
+            if data is None:
+                self._malformed(message, "there is no data")
+            elif stream.is_trade:
+                self._trade(said, data, stream)
+            else:
+                self._quote(said, data, stream)
+        except KeyError:
+            self._answer(message)
+        except (msgspec.MsgspecError, UnicodeDecodeError, struct.error, TypeError) as error:
+            self._answer(message, str(error))
+
+    def take_packed(self) -> bytes:
+        """The records since the last call."""
+        packed, self.packed = bytes(self.packed), bytearray()
+        return packed
+
+    def _trade(self, said: _Message, trade: _Data, stream: _Stream) -> None:
+        number, time_ms = trade.t, trade.T
+        if number is None or time_ms is None:
+            raise TypeError("a trade has t and T")
+        if number != stream.last + 1 and stream.last and not self._is_next(stream, number):
+            return
+        time_ns = time_ms * _NS_PER_MS
+        record = _PACK(
+            time_ns,
+            said.receipt,
+            number,
+            stream.place,
+            _TRADE,
+            # Where the buyer was the maker, the seller was the aggressor.
+            _SELL if trade.m else _BUY,
+            0,
+            trade.p,
+            0.0,
+            trade.q,
+            0.0,
+        )
+        if stream.last and number > stream.last + 1:
+            self._gap(said, time_ns, stream, number)
+        self.packed += record
+        stream.last = number
+
+    def _quote(self, said: _Message, quote: _Data, stream: _Stream) -> None:
+        number = quote.u
+        if number is None:
+            raise TypeError("a bookTicker has u")
+        if number <= stream.last and not self._is_next(stream, number):
+            return
+        time_ms = quote.E if quote.T is None else quote.T
+        if time_ms is not None:
+            time_ns = time_ms * _NS_PER_MS
+        else:  # spot: the receipt is all there is
+            time_ns = said.receipt if said.receipt != _UNSTAMPED else time.time_ns()
+        self.packed += _PACK(
+            time_ns,
+            said.receipt,
+            number,
+            stream.place,
+            _QUOTE,
+            0,
+            0,
+            quote.b,
+            quote.a,
+            quote.B,
+            quote.A,
+        )
+        stream.last = number
+
+    def _is_next(self, stream: _Stream, number: int) -> bool:
+        """Whether a number that does not follow on the last one goes on; else it is counted."""
+        if number > stream.last:
+            return True
+        if number == stream.last:
+            self.counts["duplicates"] += 1
+        elif stream.last - number < _LATE:
+            self.counts["late"] += 1
+        else:
+            self.counts["renumbered"] += 1
+            logger.warning("feed '%s': ids go from %d back to %d; they count anew", self._name, stream.last, number)
+            stream.last = 0
+            return True
+        return False
+
+    def _gap(self, said: _Message, time_ns: int, stream: _Stream, number: int) -> None:
+        first, last = stream.last + 1, number - 1
+        self.counts["gaps"] += 1
+        missing = (float(first), float(last), float(last - first + 1), 0.0)
+        self.packed += _PACK(time_ns, said.receipt, last, stream.place, _GAP, 0, 0, *missing)
+
+    def _answer(self, message: bytes, fault: str = "") -> None:
+        """A message of no stream that was asked for."""
+        try:
+            answer = _decode_answer(message)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            return self._malformed(message, fault or str(error))
+        if answer.code is not None:
+            raise SubscriptionRefused(f"code {answer.code}: {answer.msg}")
+        if bytes(answer.error):
+            raise SubscriptionRefused(bytes(answer.error).decode("utf-8", "replace"))
+        if answer.stream in self._streams:
+            return self._malformed(message, fault)
+        self.counts["answers" if answer.id is not None else "other"] += 1
+        return None
+
+    def _malformed(self, message: bytes, fault: str) -> None:
+        """Counted, and named in the log at the first, second, fourth, ... one: a flood makes no flood of lines."""
+        self.counts["malformed"] += 1
+        count = self.counts["malformed"]
+        if count & (count - 1) == 0:
+            shown = message[:_SHOWN].decode("utf-8", "replace")
+            logger.warning("feed '%s': message %d that cannot be read (%s): %s", self._name, count, fault, shown)
