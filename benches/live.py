@@ -66,6 +66,17 @@ def one_by_one(rounds: int) -> float:
     return took / rounds
 
 
+def empty_call(rounds: int) -> float:
+    """ns for a call of a Python function that does nothing: the base call of docs/performance.md."""
+
+    def nothing(_: object) -> None: ...
+
+    started = time.perf_counter_ns()
+    for _ in range(rounds):
+        nothing(None)
+    return (time.perf_counter_ns() - started) / rounds
+
+
 def queue_put(rounds: int) -> float:
     """ns for one ``SimpleQueue.put`` of a tuple: the yardstick of publishing."""
     put = queue.SimpleQueue[object]().put
@@ -90,7 +101,7 @@ def by_batches(rounds: int) -> float:
 
 def copied(rounds: int) -> float:
     """ns a record for copying as many twice: the yardstick of batches."""
-    records = quotes(BATCH)
+    records = quotes(BATCH).view(np.uint64)  # numpy copies structures field by field
     first, second = np.empty_like(records), np.empty_like(records)
     started = time.perf_counter_ns()
     for _ in range(max(1, rounds // BATCH)):
@@ -163,7 +174,7 @@ def compare(name: str, case: Callable[[int], float], yardstick: Callable[[int], 
         if number:  # one round before does not count
             figures.append(ours)
             ratios.append(ours / theirs)
-    print(f"{name:44} {statistics.median(figures):10.1f} ns   ratio {statistics.median(ratios):.2f}")
+    print(f"{name:46} {statistics.median(figures):10.1f} ns   ratio {statistics.median(ratios):.3f}")
 
 
 def latency(paced: Paced, count: int) -> None:
@@ -183,8 +194,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benches.live", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the rounds")
     rounds = 20_000 if parser.parse_args().quick else 200_000
+    compare("publish_quote, against a call", one_by_one, empty_call, rounds)
     compare("publish_quote, against SimpleQueue.put", one_by_one, queue_put, rounds)
     compare("publish of 1,024, a record, against two copies", by_batches, copied, rounds * 10)
+    compare("publish of 1,024, a record, against a call", by_batches, empty_call, rounds * 10)
     latency(sleeping, rounds // 10)
     latency(busy, rounds // 10)
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 import tickrail
+from tickrail.orchestration.feeds import Publisher
 
 EURUSD = "EURUSD.SIM"
-CAPACITY = 1 << 20
-SINGLE = 200_000
+#: Of a ring that is as large as it is when nobody says so: what a cache holds. In larger ones memory is what costs.
+CAPACITY = 8_192
+RUNS = 16
 BATCH = 1_024
-BATCHES = 512
 RATE_PER_S = 20_000
 
 
@@ -51,27 +52,39 @@ class Lateness(tickrail.Strategy):
         self.waited.append(time.perf_counter_ns() - tick.ts_event)
 
 
+def filled(fill: Callable[[Publisher], object]) -> float:
+    """Nanoseconds of this thread for a record, where ``fill`` publishes as many as the ring has room for."""
+    took = 0
+    for _ in range(RUNS):
+        with tickrail.open_live(Nothing(), [EURUSD]) as run:
+            publisher = run.feed("feed", capacity=CAPACITY).publisher()
+            start = time.thread_time_ns()
+            fill(publisher)
+            took += time.thread_time_ns() - start
+    return took / (RUNS * CAPACITY)
+
+
 def publish_one() -> float:
     """Nanoseconds of this thread for a quote into a ring that has room."""
-    with tickrail.open_live(Nothing(), [EURUSD]) as run:
-        publisher = run.feed("feed", capacity=CAPACITY).publisher()
-        publish = publisher.publish_quote
-        instrument = tickrail.InstrumentId(EURUSD)
-        start = time.thread_time_ns()
-        for _ in range(SINGLE):
+
+    def fill(publisher: Publisher) -> None:
+        publish, instrument = publisher.publish_quote, tickrail.InstrumentId(EURUSD)
+        for _ in range(CAPACITY):
             publish(instrument, 1.0, 2.0, 1.0, 1.0)
-        return (time.thread_time_ns() - start) / SINGLE
+
+    return filled(fill)
 
 
 def publish_batches() -> float:
     """The same for a record of structured arrays."""
     records = tickrail.data.generate_ticks(BATCH, 7).numpy().copy()
-    with tickrail.open_live(Nothing(), [EURUSD]) as run:
-        publisher = run.feed("feed", capacity=CAPACITY).publisher()
-        start = time.thread_time_ns()
-        for _ in range(BATCHES):
-            publisher.publish(records)
-        return (time.thread_time_ns() - start) / (BATCH * BATCHES)
+
+    def fill(publisher: Publisher) -> None:
+        publish = publisher.publish
+        for _ in range(CAPACITY // BATCH):
+            publish(records)
+
+    return filled(fill)
 
 
 def paced(publish: Callable[[int], object], count: int) -> None:

@@ -64,6 +64,49 @@ def test_records_are_stamped_when_they_come_and_a_tick_can_be_passed_on() -> Non
     assert before <= first.ts_init <= second.ts_init
 
 
+def test_instruments_are_told_apart_however_they_are_named() -> None:
+    """What a publisher remembers of the objects it was given: those that are gone must not lend their place to others."""
+    names = [f"I{number}.SIM" for number in range(200)]
+    keeper = Keeper()
+    run = tickrail.open_live(keeper, names)
+    with run.feed("f").publisher() as publisher:
+        expected = []
+        for turn in range(3):
+            for number, name in enumerate(names):
+                again = "".join(name)  # a new object each time
+                publisher.publish_quote(tickrail.InstrumentId(name) if turn == 1 else again, 1.0, 1.1, sequence=number)
+                expected.append((name, number))
+        for name in ("I0.OTHER", "NONE"):
+            with pytest.raises(errors.OrderRefused, match="the run has no instrument"):
+                publisher.publish_quote(name, 1.0, 1.1)
+    run.seal()
+    run.run()
+    assert [(name, number) for _, name, number in keeper.seen] == expected
+
+
+def test_batches_of_all_shapes_arrive_once_and_in_order() -> None:
+    """Over pieces, turns with the GIL and slots that are in the way: mixed kinds, instruments and bad records."""
+    count = 40_000
+    records = quotes(range(count))
+    records["instrument"] = np.arange(count) % 2
+    sizeless, bad = np.arange(count) % 7 == 3, np.arange(count) % 1_000 == 999
+    records["ask_size"][sizeless] = np.nan
+    records["flags"][sizeless] = 1
+    records["bid"][bad] = np.nan
+    run, keeper = opened()
+
+    def produce() -> None:
+        with run.feed("f", capacity=1_024).publisher() as publisher:
+            publisher.publish(records)
+        run.seal()
+
+    join = in_thread(produce)
+    run.run()
+    join()
+    assert keeper.sequences() == [number for number in range(count) if number % 1_000 != 999]
+    assert run.stats().feeds[0].rejected == count // 1_000
+
+
 def test_each_publisher_keeps_its_order_and_the_clock_never_runs_backwards() -> None:
     times: list[int] = []
 

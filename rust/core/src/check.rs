@@ -192,21 +192,6 @@ pub fn check_record(tick: &Tick, instruments: &[InstrumentInfo]) -> Result<bool,
     check_content(tick, instruments)
 }
 
-/// Whether `tick` is a quote or trade that keeps every rule but that of order and of its instrument, as nearly all do; one
-/// that is crossed, or has a price below zero, is for [`check_record`] to judge.
-#[inline(always)]
-pub fn is_plain(tick: &Tick) -> bool {
-    let [first, second, size, other_size] = tick.values;
-    let is_price = |price: f64| (0.0..f64::INFINITY).contains(&price);
-    let is_size = |size: f64| is_price(size) || (size.is_nan() && tick.flags & NO_SIZE != 0);
-    let is_right = if tick.kind == Kind::Quote as u8 {
-        is_price(first) & (first <= second) & is_price(second) && is_size(size) && is_size(other_size)
-    } else {
-        tick.kind == Kind::Trade as u8 && is_price(first) && is_size(size) && size != 0.0
-    };
-    is_right & (tick.side <= 2) & (tick.ts_event > 0)
-}
-
 #[inline]
 fn check_content(tick: &Tick, instruments: &[InstrumentInfo]) -> Result<bool, Offence> {
     let Some(info) = instruments.get(tick.instrument as usize) else {

@@ -9,6 +9,7 @@ pub use tickrail_core::{source, tick};
 pub mod aged;
 pub mod command;
 pub mod feed;
+pub mod lane;
 #[path = "../../core/src/ring/mod.rs"]
 pub mod ring;
 pub mod stop;

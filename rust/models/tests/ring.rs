@@ -72,6 +72,33 @@ fn batches_arrive_whole_across_the_wrap() {
 }
 
 #[test]
+fn slots_are_filled_in_place_and_seen_only_once_they_are_published() {
+    loom::model(|| {
+        let (mut producer, mut consumer) = aged::ingress(0, 2).unwrap();
+        let publisher = thread::spawn(move || {
+            let mut sent = 0;
+            for _ in 0..4 {
+                let slots = producer.slots(2);
+                let count = slots.len();
+                for (number, slot) in slots.iter_mut().enumerate() {
+                    *slot = tick(sent + number as u64);
+                }
+                producer.publish_filled(count);
+                sent += count as u64;
+            }
+            sent
+        });
+        let mut received = 0;
+        for _ in 0..3 {
+            read_some(&mut consumer, &mut received);
+        }
+        let sent = publisher.join().unwrap();
+        read_to_the_end(&mut consumer, &mut received);
+        assert_eq!(received, sent);
+    });
+}
+
+#[test]
 fn a_slice_stays_unchanged_until_it_is_released() {
     loom::model(|| {
         let (mut producer, mut consumer) = ring::ingress(0, 2).unwrap();

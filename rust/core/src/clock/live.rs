@@ -8,6 +8,8 @@ use crate::sync::{AtomicI64, AtomicU64, Ordering};
 /// A step of the wall clock counts as one from here on; a clock kept by NTP is slewed, and stays far below.
 pub const JUMP_NS: i64 = 100_000_000;
 
+const SECOND_NS: i64 = 1_000_000_000;
+
 /// How often both clocks are read for one difference.
 const READINGS: u32 = 3;
 
@@ -53,8 +55,10 @@ impl LiveClock {
 
     /// What it shows at `when`.
     pub fn at(&self, when: Instant) -> i64 {
-        let since = when.saturating_duration_since(self.set_at).as_nanos();
-        self.wall_ns.saturating_add(i64::try_from(since).unwrap_or(i64::MAX))
+        // Not by `as_nanos`: its 128 bits were a sixth of what a quote takes to publish.
+        let since = when.saturating_duration_since(self.set_at);
+        let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+        self.wall_ns.saturating_add(seconds.saturating_mul(SECOND_NS).saturating_add(i64::from(since.subsec_nanos())))
     }
 
     /// How far ahead of this clock the wall clock is; far from zero once that was set, or the machine slept.

@@ -5,10 +5,11 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use super::counters::Counters;
+use super::plain::plain_run;
 use super::policy::{Backwards, Numbering};
 use super::seen::Seen;
 use super::shared::FeedShared;
-use crate::check::{Problem, check_record, is_plain};
+use crate::check::{Problem, check_record};
 use crate::instrument::InstrumentInfo;
 use crate::tick::{Kind, Tick};
 
@@ -80,24 +81,32 @@ impl Admission {
         }
     }
 
-    /// How many of `ticks`, from the first on, may go on to the ring as they are: of one kind, of the instrument that came
-    /// last, in order, right in every way. Only what [`Self::admit`] would do for each of them is not done one by one.
+    /// Whether [`Self::admit_plain`] may find something: an instrument has come, and neither numbers, nor a window, nor
+    /// receipts of their own are looked after.
+    #[inline]
+    pub fn is_quick(&self) -> bool {
+        let is_known = (self.last_seen as usize) < self.instruments.len();
+        let is_simple = self.numbering == Numbering::Ignored && !matches!(self.backwards, Backwards::Reorder { .. });
+        is_known && is_simple && !self.feed.settings.keeps_receipt
+    }
+
+    /// How many of `ticks`, from the first on, may go on to the ring as they are: of one kind, of instruments that have
+    /// come, in order, right in every way. Only what [`Self::admit`] would do for each of them is not done one by one.
     #[inline]
     pub fn admit_plain(&mut self, ticks: &[Tick]) -> usize {
-        let is_known = (self.last_seen as usize) < self.instruments.len();
-        if !is_known || self.numbering != Numbering::Ignored || matches!(self.backwards, Backwards::Reorder { .. }) {
+        if !self.is_quick() {
             return 0;
         }
-        let (mut last_ns, mut count) = (self.last_ns, 0);
-        for tick in ticks {
-            let is_like_before = tick.instrument == self.last_seen && tick.kind == ticks[0].kind;
-            if !is_like_before || tick.ts_event < last_ns || !is_plain(tick) {
-                break;
-            }
-            last_ns = tick.ts_event;
-            count += 1;
+        let (last_seen, seen) = (self.last_seen, &self.seen);
+        let known = |ticks: &[Tick]| {
+            let others = ticks.iter().fold(0, |others, tick| others | (tick.instrument ^ last_seen));
+            others == 0 || ticks.iter().all(|tick| seen.contains(tick.instrument))
+        };
+        let (count, last_ns) = plain_run(ticks, self.last_ns, known);
+        if count > 0 {
+            self.last_ns = last_ns;
+            self.last_seen = ticks[count - 1].instrument;
         }
-        self.last_ns = last_ns;
         count
     }
 

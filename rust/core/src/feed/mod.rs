@@ -16,6 +16,7 @@ mod in_time;
 mod inlet;
 mod latch;
 mod outlet;
+mod plain;
 mod policy;
 mod publisher;
 mod seen;

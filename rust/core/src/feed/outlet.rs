@@ -9,8 +9,9 @@ use crate::ring::{ConflationWriter, DropOldestProducer, Producer};
 use crate::sync::{spin_loop, yield_now};
 use crate::tick::{Kind, Tick};
 
-/// Most records that are checked and published at once.
-pub(super) const CHUNK: usize = 256;
+/// Most records that are checked and published at once: 8 KB, so that they are looked at while the first cache has them, where
+/// they came from and where they went.
+pub(super) const CHUNK: usize = 128;
 
 /// How often the copy of a slice is waited for with a pause before the processor is given up.
 const PAUSES: u32 = 64;
@@ -35,6 +36,25 @@ impl Outlet {
             Self::Gated(ring) => ring.free(CHUNK),
             Self::Conflate { others, trades: Trades::Keep, .. } => others.free(CHUNK),
             Self::DropNewest(_) | Self::DropOldest(_) | Self::Conflate { .. } => CHUNK,
+        }
+    }
+
+    /// Slots of the ring itself, at most `wanted`, for records that can be looked at there; then [`Self::publish_filled`].
+    /// `None`: this policy has to see the records first.
+    #[inline]
+    pub fn slots(&mut self, wanted: usize) -> Option<&mut [Tick]> {
+        match self {
+            Self::Gated(ring) => Some(ring.slots(wanted)),
+            Self::DropNewest(ring) => Some(ring.slots(wanted)).filter(|slots| !slots.is_empty()),
+            Self::DropOldest(_) | Self::Conflate { .. } => None,
+        }
+    }
+
+    /// Publishes the first `count` of those slots.
+    #[inline]
+    pub fn publish_filled(&mut self, count: usize) {
+        if let Self::Gated(ring) | Self::DropNewest(ring) = self {
+            ring.publish_filled(count);
         }
     }
 

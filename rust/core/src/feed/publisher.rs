@@ -16,7 +16,7 @@ use super::shared::FeedShared;
 use super::space::Space;
 use crate::clock::Clock as _;
 use crate::stop::MAX_SLICE;
-use crate::tick::Tick;
+use crate::tick::{TICK_SIZE, Tick};
 
 /// Why a publisher could not bring all that it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -64,9 +64,12 @@ pub struct Publisher {
     space: Arc<Space>,
     latch: Arc<Latch>,
     feed: Arc<FeedShared>,
+    /// Records that cannot be looked at in the ring's own slots: [`CHUNK`] of them.
+    piece: Box<[Tick]>,
+    /// Records that were looked at one by one, on their way to the ring.
     staged: Vec<Tick>,
-    /// When they were.
-    staged_ns: i64,
+    /// When this call began.
+    now_ns: i64,
     brought_ns: i64,
     /// Records of the feed itself that have found no slot yet, and go before all others.
     marks: Vec<Tick>,
@@ -83,8 +86,9 @@ impl Publisher {
             space,
             latch,
             feed,
+            piece: vec![Tick::from_bytes(&[0; TICK_SIZE]); CHUNK].into(),
             staged: Vec::with_capacity(2 * CHUNK),
-            staged_ns: 0,
+            now_ns: 0,
             brought_ns: 0,
             marks: Vec::new(),
             is_closed: false,
@@ -110,40 +114,102 @@ impl Publisher {
 
     /// Deals with as many of `ticks` as there are slots for, without waiting, and says how many, from the first on.
     /// Records that break a rule are dealt with too: they are counted.
+    #[inline]
     pub fn offer(&mut self, ticks: &[Tick]) -> usize {
+        self.offer_from(ticks.len(), |from, into| into.copy_from_slice(&ticks[from..from + into.len()]))
+    }
+
+    /// The same for `count` records that lie elsewhere: `copy` brings those from a number on, as many as there is place. They
+    /// are copied once, mostly to the slots that the loop will read, and looked at there, where nobody else can change them.
+    #[inline]
+    pub fn offer_from(&mut self, count: usize, copy: impl FnMut(usize, &mut [Tick])) -> usize {
+        self.offer_at(self.now_ns(), count, copy)
+    }
+
+    /// The same for one record that came at `now_ns`, by [`Self::now_ns`]; whether it was dealt with.
+    #[inline]
+    pub fn offer_one(&mut self, tick: &Tick, now_ns: i64) -> bool {
+        self.offer_at(now_ns, 1, |_, into| into.copy_from_slice(std::slice::from_ref(tick))) == 1
+    }
+
+    #[inline]
+    fn offer_at(&mut self, now_ns: i64, count: usize, copy: impl FnMut(usize, &mut [Tick])) -> usize {
         if !self.latch.enter() {
             return 0;
         }
-        let done = self.bring(ticks);
+        self.now_ns = now_ns;
+        let done = self.bring(count, copy);
         self.latch.leave();
+        if self.brought_ns == self.now_ns {
+            self.feed.waker.wake();
+        }
         done
     }
 
-    fn bring(&mut self, ticks: &[Tick]) -> usize {
+    #[inline]
+    fn bring(&mut self, count: usize, mut copy: impl FnMut(usize, &mut [Tick])) -> usize {
         let mut done = 0;
         if !self.marks.is_empty() && !self.bring_marks() {
             return 0;
         }
-        while done < ticks.len() && !self.is_closed() {
-            let room = self.outlet.room();
-            let allowed = self.feed.allowance(ticks.len() - done);
+        while done < count && !self.is_closed() {
+            let allowed = self.feed.allowance(count - done);
             if allowed == 0 && self.feed.settings.rate_policy == RatePolicy::Wait {
                 break;
             }
             if allowed == 0 {
-                self.counters.rate_limited.add((ticks.len() - done) as u64);
-                done = ticks.len();
+                self.counters.rate_limited.add((count - done) as u64);
+                done = count;
                 break;
             }
-            let used = self.stage(&ticks[done..done + allowed.min(CHUNK)], room);
+            let used = self.bring_some(allowed.min(CHUNK), |into| copy(done, into));
             self.feed.give_back(allowed - used);
-            self.push_staged();
             if used == 0 {
                 break;
             }
             done += used;
         }
         done
+    }
+
+    /// The next records, `wanted` of them or as many as there are slots for; says how many.
+    #[inline]
+    fn bring_some(&mut self, wanted: usize, copy: impl FnOnce(&mut [Tick])) -> usize {
+        let now_ns = self.now_ns;
+        if self.admission.is_quick()
+            && let Some(slots) = self.outlet.slots(wanted)
+        {
+            copy(slots);
+            let (count, plain) = (slots.len(), self.admission.admit_plain(slots));
+            slots[..plain].iter_mut().for_each(|tick| tick.ts_init = now_ns);
+            self.piece[plain..count].copy_from_slice(&slots[plain..]);
+            self.outlet.publish_filled(plain);
+            if plain > 0 {
+                self.brought_ns = now_ns;
+            }
+            return if plain == count { plain } else { plain + self.bring_piece(plain, count) };
+        }
+        copy(&mut self.piece[..wanted]);
+        self.bring_piece(0, wanted)
+    }
+
+    /// Looks at the records of the piece and publishes them, as far as there are slots; says how many.
+    fn bring_piece(&mut self, from: usize, to: usize) -> usize {
+        let mut piece = std::mem::take(&mut self.piece);
+        let ticks = &mut piece[from..to];
+        let mut used = 0;
+        if ticks.first().is_some_and(|first| !self.outlet.is_bounded_for(first.kind)) {
+            used = self.admission.admit_plain(ticks);
+            ticks[..used].iter_mut().for_each(|tick| tick.ts_init = self.now_ns);
+            self.push(&ticks[..used]);
+        }
+        if used < ticks.len() {
+            let room = self.outlet.room();
+            used += self.stage(&ticks[used..], room);
+            self.push_staged();
+        }
+        self.piece = piece;
+        used
     }
 
     /// Counts `count` records of the caller's as refused: it will not offer them again.
@@ -156,8 +222,10 @@ impl Publisher {
         if !self.latch.enter() {
             return self.admission.held();
         }
+        self.now_ns = self.feed.clock.now_ns();
         let left = self.let_out();
         self.latch.leave();
+        self.feed.waker.wake();
         left
     }
 
@@ -246,10 +314,8 @@ impl Publisher {
     }
 
     /// Stages records from the first on until the room is taken, and says how many were looked at.
-    #[inline]
     fn stage(&mut self, ticks: &[Tick], room: usize) -> usize {
-        let now_ns = self.feed.clock.now_ns();
-        self.staged_ns = now_ns;
+        let now_ns = self.now_ns;
         let keeps = self.feed.settings.keeps_receipt;
         let most = self.admission.most_at_once();
         let mut bounded = 0;
@@ -257,10 +323,7 @@ impl Publisher {
         while let Some(tick) = ticks.get(used) {
             let is_bounded = self.outlet.is_bounded_for(tick.kind);
             let fitting = if is_bounded { room - bounded } else { usize::MAX };
-            let plain = match keeps {
-                true => 0,
-                false => self.admission.admit_plain(&ticks[used..used.saturating_add(fitting).min(ticks.len())]),
-            };
+            let plain = self.admission.admit_plain(&ticks[used..used.saturating_add(fitting).min(ticks.len())]);
             if plain > 0 {
                 let from = self.staged.len();
                 self.staged.extend_from_slice(&ticks[used..used + plain]);
@@ -284,17 +347,22 @@ impl Publisher {
         used
     }
 
-    #[inline]
     fn push_staged(&mut self) {
-        if !self.staged.is_empty() {
+        let staged = std::mem::take(&mut self.staged);
+        self.push(&staged);
+        self.staged = staged;
+        self.staged.clear();
+    }
+
+    #[inline]
+    fn push(&mut self, ticks: &[Tick]) {
+        if !ticks.is_empty() {
             let before = self.outlet.lost(&self.counters);
-            self.outlet.push(&self.staged, &self.counters);
+            self.outlet.push(ticks, &self.counters);
             if self.outlet.lost(&self.counters) != before {
-                self.counters.lost_since_ns.set_once(self.staged_ns);
+                self.counters.lost_since_ns.set_once(self.now_ns);
             }
-            self.staged.clear();
-            self.brought_ns = self.staged_ns;
-            self.feed.waker.wake();
+            self.brought_ns = self.now_ns;
         }
     }
 
@@ -343,14 +411,6 @@ impl Publisher {
     #[cfg(test)]
     pub(super) fn stick(&self) {
         self.latch.enter();
-    }
-
-    /// Publishes one quote; `ts_event` is the venue's time.
-    ///
-    /// # Errors
-    /// As [`Self::publish`].
-    pub fn publish_one(&mut self, tick: &Tick, go_on: impl FnMut() -> bool) -> Result<(), NotPublished> {
-        self.publish(std::slice::from_ref(tick), go_on)
     }
 }
 

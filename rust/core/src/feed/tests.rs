@@ -488,4 +488,43 @@ proptest! {
             prop_assert_eq!(account.pending, model.len() as u64);
         }
     }
+
+    /// Whatever the batches, good records arrive in order whichever way they took, and bad ones are counted.
+    #[test]
+    fn good_records_arrive_and_bad_ones_are_counted_however_they_come(
+        policy in prop::sample::select(vec![Policy::Reject, Policy::DropNewest, Policy::DropOldest]),
+        steps in prop::collection::vec(prop::collection::vec(0..12u8, 0..300), 0..8),
+    ) {
+        let (mut publisher, mut arrivals) = open(settings(policy, 1_024));
+        let (mut number, mut bad) = (0, 0);
+        for whats in steps {
+            let from = number;
+            let batch: Vec<Tick> = whats
+                .into_iter()
+                .map(|what| {
+                    number += 1;
+                    match what {
+                        0 => Tick { values: [f64::NAN; 4], ..quote(number) },
+                        1 => trade(number, number as u32 % INSTRUMENTS, 1.0),
+                        2 => Tick { values: [2.0, 1.0, 1.0, 1.0], ..quote(number) },
+                        _ => quote(number),
+                    }
+                })
+                .collect();
+            let is_good = |tick: &&Tick| !tick.values[0].is_nan();
+            let good: Vec<u64> = batch.iter().filter(is_good).map(|tick| tick.sequence).collect();
+            bad += (number - from) - good.len() as u64;
+            // Over memory of another's, as an array of Python is.
+            let mut at = 0;
+            while at < batch.len() {
+                at += publisher.offer_from(batch.len() - at, |from, into| {
+                    into.copy_from_slice(&batch[at + from..at + from + into.len()]);
+                });
+            }
+            let all = drain(&mut arrivals);
+            prop_assert!(all.iter().all(|tick| tick.ts_init > 1_700_000_000_000_000_000));
+            prop_assert_eq!(all.iter().map(|tick| tick.sequence).collect::<Vec<_>>(), good);
+            prop_assert_eq!(account(&mut arrivals).invalid[Problem::PriceNotFinite as usize], bad);
+        }
+    }
 }

@@ -7,14 +7,7 @@ use crate::handler::{TimerRecord, UpdateRecord};
 /// does not keep up.
 pub(super) const LETTERS: usize = 4_096;
 
-/// One of them, and how many records go before it.
-#[derive(Debug)]
-pub(super) struct Letter {
-    pub after: u64,
-    pub text: Text,
-}
-
-/// What it says.
+/// What one says.
 #[derive(Debug)]
 pub(super) enum Text {
     Hook(Hook),

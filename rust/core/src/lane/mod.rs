@@ -6,13 +6,14 @@
 //! were written. What its handler asks for comes back as an external input, with a loop position, and is recorded; a run of
 //! the recording has [`Silent`] in the place of the handler and decides the same.
 //!
-//! Reading order: [`LanePlan`], [`Relay`], `thread`, `wire` (what goes back), [`LaneMeter`].
+//! Reading order: [`LanePlan`], `tie` (the two rings), [`Relay`], `thread`, `wire` (what goes back), [`LaneMeter`].
 
 mod letter;
 mod meter;
 mod pinning;
 mod relay;
 mod thread;
+mod tie;
 mod wire;
 
 use std::sync::Arc;

@@ -1,21 +1,20 @@
 //! The loop's end of a lane.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::{Builder, JoinHandle, park_timeout};
 use std::time::{Duration, Instant};
 
-use super::letter::{LETTERS, Letter, Text};
+use super::letter::{LETTERS, Text};
 use super::meter::LaneMeter;
 use super::thread::LaneThread;
+use super::tie::{NearEnd, tie};
 use super::wire::pack;
 use super::{LaneError, LanePlan, LanePolicy};
 use crate::clock::instant;
 use crate::command::{Command, Lane};
 use crate::dispatch::Hook;
 use crate::handler::{Handler, HandlerError, Out, TimerRecord, UpdateRecord};
-use crate::ring::{self, CommandProducer, ObserverWriter};
-use crate::stop::Waker;
+use crate::ring;
 use crate::tick::Tick;
 
 /// How long the loop waits for a lane once the run is to stop.
@@ -27,33 +26,12 @@ const LOOKS: u32 = 200;
 /// That moment: a lane that is waited for is slow, and has the processor meanwhile.
 const NAP: Duration = Duration::from_micros(50);
 
-/// What both ends of a lane see.
-#[derive(Debug, Default)]
-pub(super) struct Shared {
-    /// Wakes the lane's thread.
-    pub waker: Waker,
-    /// Records and letters that the lane is done with. Release by its thread, Acquire by the loop, which then sees what the
-    /// handler wrote.
-    pub done: AtomicU64,
-    /// The lane takes no more. Release by its thread, after its last call of the handler; Acquire by the loop.
-    pub over: AtomicBool,
-    /// No more records, only letters: the run is to stop. Relaxed, as `leave`: nothing else is read on its word.
-    pub hurry: AtomicBool,
-    /// Nothing any more.
-    pub leave: AtomicBool,
-}
-
 /// Stands in the loop for a handler that is called on a lane.
 #[derive(Debug)]
 pub struct Relay {
     plan: LanePlan,
     life: u32,
-    records: ObserverWriter,
-    letters: CommandProducer<Letter>,
-    shared: Arc<Shared>,
-    /// Records and letters that were written.
-    sent: u64,
-    mailed: u64,
+    lane: NearEnd<Text>,
     /// Until the strategy starts.
     waiting: Option<Box<LaneThread>>,
     thread: Option<JoinHandle<()>>,
@@ -70,55 +48,41 @@ impl Relay {
             LanePolicy::Gating => records.gating_observer(),
             LanePolicy::Lossy => records.observer(),
         };
-        let (letters, mail) = ring::commands(LETTERS)?;
-        let shared = Arc::new(Shared::default());
-        let thread = LaneThread::new(plan.clone(), life, handler, observer, mail, Arc::clone(&shared));
-        Ok(Self {
-            plan,
-            life,
-            records,
-            letters,
-            shared,
-            sent: 0,
-            mailed: 0,
-            waiting: Some(Box::new(thread)),
-            thread: None,
-            has_failed: false,
-            untold: None,
-        })
+        let (lane, far) = tie(records, observer, LETTERS)?;
+        let thread = LaneThread::new(plan.clone(), life, handler, far);
+        Ok(Self { plan, life, lane, waiting: Some(Box::new(thread)), thread: None, has_failed: false, untold: None })
     }
 
     fn is_over(&mut self) -> bool {
         if let Some(command) = self.untold.take() {
             self.tell(command);
         }
-        self.has_failed || self.shared.over.load(Ordering::Acquire)
+        self.has_failed || self.lane.shared().is_over()
     }
 
     fn write(&mut self, ticks: &[Tick]) {
         let (mut rest, mut wait) = (ticks, None);
         loop {
-            let count = self.records.publish(rest);
-            self.sent += count as u64;
+            let count = self.lane.write(rest);
             LaneMeter::add(&self.plan.meter.by_loop.offered, count as u64);
             rest = &rest[count..];
             if rest.is_empty() || !self.wait_for_slot(&mut wait) {
                 break;
             }
         }
-        self.shared.waker.wake();
+        self.lane.wake();
     }
 
     /// A moment of waiting for the lane to move on; false where it is waited for no more.
     fn wait_for_slot(&mut self, wait: &mut Option<Wait>) -> bool {
         let wait = wait.get_or_insert_with(|| {
             LaneMeter::add(&self.plan.meter.by_loop.waits, 1);
-            self.shared.waker.wake();
+            self.lane.wake();
             Wait::new()
         });
         if self.plan.stop.is_set() {
             // The run is to end: nobody is waited for, and what does not fit is lost and counted.
-            self.records.drop_gates_behind(0);
+            self.lane.let_go();
             return true;
         }
         if wait.is_longer_than(self.plan.rules.timeout) {
@@ -134,10 +98,7 @@ impl Relay {
         if self.is_over() {
             return;
         }
-        if self.letters.push(Letter { after: self.sent, text }).is_ok() {
-            self.mailed += 1;
-            self.shared.waker.wake();
-        } else {
+        if !self.lane.mail(text) {
             self.give_up(format!("its lane does not keep up: {LETTERS} timers, order updates and hooks wait"));
         }
     }
@@ -145,8 +106,8 @@ impl Relay {
     /// Nothing more goes to the lane; its strategy fails by an external input, as if the lane had said so.
     fn give_up(&mut self, message: String) {
         self.has_failed = true;
-        self.shared.leave.store(true, Ordering::Relaxed);
-        self.shared.waker.wake();
+        self.lane.shared().leave();
+        self.lane.wake();
         let error = HandlerError::Failed(message);
         self.tell(pack(self.plan.strategy, self.life, "on_tick", None, Err(&error)));
     }
@@ -223,30 +184,28 @@ impl Handler for Relay {
     fn come_to_rest(&mut self) -> bool {
         let mut wait = Wait::new();
         while self.thread.is_some() && !self.is_over() {
-            if self.shared.done.load(Ordering::Acquire) >= self.sent + self.mailed {
+            if self.lane.is_at_rest() {
                 return true;
             }
             let mut patience = self.plan.rules.timeout;
             if self.plan.stop.is_set() {
-                self.shared.hurry.store(true, Ordering::Relaxed);
+                self.lane.shared().hurry();
                 patience = patience.min(STOP_PATIENCE);
             }
             if wait.is_longer_than(patience) {
                 self.plan.meter.by_loop.abandoned.store(true, Ordering::Relaxed);
                 self.give_up(format!("its lane has not come to rest for {} s", patience.as_secs_f64()));
             }
-            self.shared.waker.wake();
+            self.lane.wake();
             wait.pause();
         }
-        !self.has_failed || self.shared.over.load(Ordering::Acquire)
+        !self.has_failed || self.lane.shared().is_over()
     }
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        self.shared.leave.store(true, Ordering::Relaxed);
-        self.records.close();
-        self.shared.waker.wake();
+        self.lane.close();
         let Some(thread) = self.thread.take() else { return };
         let mut wait = Wait::new();
         while !thread.is_finished() {

@@ -4,21 +4,20 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::LanePlan;
-use super::letter::{Letter, Text};
+use super::letter::Text;
 use super::meter::LaneMeter;
 use super::pinning::pin;
-use super::relay::Shared;
+use super::tie::{FarEnd, Next};
 use super::wire::pack;
 use crate::clock::instant;
 use crate::command::{Command, Lane};
 use crate::dispatch::Hook;
 use crate::handler::{Handler, HandlerError, Out};
-use crate::ring::{CommandConsumer, NotTaken, Observer};
+use crate::ring::NotTaken;
 use crate::stop::{MAX_SLICE, WaitStrategy};
 use crate::tick::Tick;
 
@@ -39,17 +38,10 @@ pub(super) struct LaneThread {
     plan: LanePlan,
     life: u32,
     handler: Box<dyn Handler + Send>,
-    records: Observer,
-    letters: CommandConsumer<Letter>,
-    shared: Arc<Shared>,
+    lane: FarEnd<Text>,
     out: Box<Out>,
     buffer: Vec<Tick>,
     batch: Vec<Tick>,
-    /// The letter that comes next.
-    next: Option<Letter>,
-    /// Records that were copied out or lost, and letters that were read.
-    taken: u64,
-    read: u64,
     unsent: VecDeque<Command>,
     /// Records since the last that was measured.
     unstamped: u64,
@@ -57,28 +49,16 @@ pub(super) struct LaneThread {
 }
 
 impl LaneThread {
-    pub fn new(
-        plan: LanePlan,
-        life: u32,
-        handler: Box<dyn Handler + Send>,
-        records: Observer,
-        letters: CommandConsumer<Letter>,
-        shared: Arc<Shared>,
-    ) -> Self {
+    pub fn new(plan: LanePlan, life: u32, handler: Box<dyn Handler + Send>, lane: FarEnd<Text>) -> Self {
         let wait = plan.rules.wait.fitted();
         Self {
             plan,
             life,
             handler,
-            records,
-            letters,
-            shared,
+            lane,
             out: Out::new(),
             buffer: Vec::with_capacity(AT_ONCE as usize),
             batch: Vec::new(),
-            next: None,
-            taken: 0,
-            read: 0,
             unsent: VecDeque::new(),
             // The first one is.
             unstamped: u64::MAX,
@@ -96,7 +76,7 @@ impl LaneThread {
             _ => Ok(()),
         };
         let mut goes_on = ended.is_ok();
-        while goes_on && !self.shared.leave.load(Ordering::Relaxed) {
+        while goes_on && !self.lane.shared().is_left() {
             match self.turn() {
                 Ok(true) => {}
                 Ok(false) => self.idle(),
@@ -104,60 +84,47 @@ impl LaneThread {
             }
         }
         // Before what is still to be sent: the loop, which takes that, may be waiting for this lane.
-        self.shared.over.store(true, Ordering::Release);
-        while !self.flush() && !self.shared.leave.load(Ordering::Relaxed) {
-            self.shared.waker.wait(RETRY);
+        self.lane.shared().end();
+        while !self.flush() && !self.lane.shared().is_left() {
+            self.lane.shared().waker.wait(RETRY);
         }
     }
 
     /// Takes what comes next; whether there was something.
     fn turn(&mut self) -> Result<bool, Over> {
         self.flush();
-        // First the records, then the letter: what was written behind a letter is not seen without it.
-        let there = self.records.lag();
+        let (next, there) = self.lane.next(AT_ONCE);
         let most_ever = &self.plan.meter.high_water;
         if there > most_ever.load(Ordering::Relaxed) {
             most_ever.store(there, Ordering::Relaxed);
         }
-        if self.next.is_none() {
-            self.next = self.letters.pop();
-        }
-        let before = self.next.as_ref().map_or(u64::MAX, |letter| letter.after.saturating_sub(self.taken));
-        let most = there.min(before).min(AT_ONCE);
-        if most > 0 {
-            self.look(most as usize)?;
-        } else if before == 0
-            && let Some(letter) = self.next.take()
-        {
-            let done = self.open(&letter.text);
-            self.read += 1;
-            self.mark_done();
-            done?;
-        } else {
-            return Ok(before != u64::MAX);
+        match next {
+            Next::Records(most) => self.look(most as usize)?,
+            Next::Letter(text) => {
+                let done = self.open(&text);
+                self.lane.mark_done();
+                done?;
+            }
+            Next::Soon => {}
+            Next::Nothing => return Ok(false),
         }
         Ok(true)
     }
 
-    fn mark_done(&self) {
-        self.shared.done.store(self.taken + self.read, Ordering::Release);
-    }
-
     fn idle(&mut self) {
         let most = if self.unsent.is_empty() { MAX_SLICE } else { RETRY };
-        self.wait.wait(&self.shared.waker, most);
+        self.wait.wait(&self.lane.shared().waker, most);
     }
 
     fn look(&mut self, most: usize) -> Result<(), Over> {
         let mut records = std::mem::take(&mut self.buffer);
         records.clear();
-        let seen = self.records.look(&mut records, most);
+        let seen = self.lane.look(&mut records, most);
         if seen.lost > 0 {
             LaneMeter::add(&self.plan.meter.lost, seen.lost);
             LaneMeter::add(&self.plan.meter.gaps, 1);
         }
-        self.taken += seen.lost + seen.count as u64;
-        let done = if self.shared.hurry.load(Ordering::Relaxed) {
+        let done = if self.lane.shared().is_hurried() {
             Ok(())
         } else if self.plan.rules.takes_batches {
             self.batch.extend_from_slice(&records);
@@ -166,7 +133,7 @@ impl LaneThread {
             self.take(&records)
         };
         self.buffer = records;
-        self.mark_done();
+        self.lane.mark_done();
         done
     }
 
@@ -310,6 +277,6 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
 
 impl fmt::Debug for LaneThread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LaneThread(strategy {}, life {}, {} taken)", self.plan.strategy, self.life, self.taken)
+        write!(f, "LaneThread(strategy {}, life {}, {} taken)", self.plan.strategy, self.life, self.lane.taken())
     }
 }

@@ -90,6 +90,40 @@ impl Producer {
         }
     }
 
+    /// The free slots that come next, in one piece and at most `wanted`, to be filled in place; then
+    /// [`publish_filled`](Self::publish_filled). What is in them is whatever was there before. None after `close` or once
+    /// the consumer is gone.
+    ///
+    /// ```
+    /// use tickrail_core::{Tick, ring};
+    /// let (mut producer, mut consumer) = ring::ingress(0, 4)?;
+    /// let slots = producer.slots(9);
+    /// assert_eq!(slots.len(), 4);
+    /// slots[..2].fill(Tick::quote(1, 0, 1.0, 2.0, 1.0, 1.0));
+    /// assert!(consumer.readable().is_empty());
+    /// producer.publish_filled(2);
+    /// assert_eq!(consumer.readable().len(), 2);
+    /// # Ok::<(), ring::CapacityError>(())
+    /// ```
+    pub fn slots(&mut self, wanted: usize) -> &mut [Tick] {
+        let count = self.free(wanted);
+        // SAFETY: `claim` saw that the consumer has released these slots; only this half writes, and it is borrowed.
+        unsafe { self.shared.slots.fill(self.tail, count) }
+    }
+
+    /// Publishes the first `count` of the slots that [`slots`](Self::slots) gave last.
+    ///
+    /// # Panics
+    /// `count` is more than those were.
+    pub fn publish_filled(&mut self, count: usize) {
+        let free = self.free_slots();
+        assert!(count <= free, "{count} records to publish, {free} slots are free");
+        if count > 0 {
+            self.tail = after(self.tail, count as u64);
+            self.shared.publish_release(self.tail);
+        }
+    }
+
     /// Ends the stream after what has been published; idempotent. The consumer still gets all of that.
     pub fn close(&mut self) {
         if !self.is_closed {

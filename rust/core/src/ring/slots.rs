@@ -53,6 +53,19 @@ impl Slots {
         unsafe { std::ptr::copy_nonoverlapping(ticks.as_ptr(), self.start().add(first), ticks.len()) };
     }
 
+    /// The slots from `sequence` on, to be written in place: at most `count` of them, and none beyond the last slot.
+    ///
+    /// # Safety
+    /// Nobody else reads or writes the slots of `sequence..sequence + count` while the slice lives.
+    #[expect(clippy::mut_from_ref, reason = "slots are cells, and the caller keeps others away")]
+    pub(super) unsafe fn fill(&self, sequence: u64, count: usize) -> &mut [Tick] {
+        let first = self.index(sequence);
+        let count = count.min(self.capacity() - first);
+        (first..first + count).for_each(|slot| self.watch.writes(slot));
+        // SAFETY: the slots `first..first + count` exist, hold initialised records and are the caller's alone meanwhile.
+        unsafe { std::slice::from_raw_parts_mut(self.start().add(first), count) }
+    }
+
     /// The records from `sequence` on: at most `count` of them, and none beyond the last slot.
     ///
     /// # Safety

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 use tickrail_core::file::InstrumentTable;
+use tickrail_core::tick::TICK_SIZE;
 use tickrail_core::{Tick, TickBlock};
 
 use crate::array::TickArray;
@@ -14,9 +15,6 @@ use crate::pack::Mapping;
 use crate::table::RunTable;
 use crate::tick::Tick as PyTick;
 use crate::{arrow, records};
-
-/// Records that are copied at once: 16 KB, half of a core's first cache.
-pub const PIECE: usize = 256;
 
 /// How columns of tables are to be understood.
 #[derive(Default)]
@@ -114,24 +112,32 @@ impl<'py> Batch<'py> {
         self.len
     }
 
-    /// Copies the records from `from` on, at most `most`, to the end of `into`.
-    pub fn copy(&self, from: usize, most: usize, into: &mut Vec<Tick>) {
-        let count = most.min(self.len - from);
-        let first = into.len();
-        into.reserve(count);
-        // SAFETY: `from + count` records are readable at `start` while the owner is held, any bytes are a Tick, and a
-        // possibly unaligned array is copied as bytes. Should another thread write to the array meanwhile, a record may be a
-        // mixture; it is looked at in this copy, which nobody else has.
+    /// Copies the records from `from` on to `into`, as many as it has place for.
+    ///
+    /// # Panics
+    /// There are not so many.
+    #[inline]
+    pub fn copy(&self, from: usize, into: &mut [Tick]) {
+        assert!(from + into.len() <= self.len, "{} records from {from} on, of {}", into.len(), self.len);
+        // SAFETY: these records are readable at `start` while the owner is held, any bytes are a Tick, and a possibly
+        // unaligned array is copied as bytes. Should another thread write to the array meanwhile, a record may be a mixture;
+        // it is looked at in this copy, which nobody else has.
         unsafe {
             let source = self.start.add(from).cast::<u8>();
-            std::ptr::copy_nonoverlapping(source, into.as_mut_ptr().add(first).cast::<u8>(), count * size_of::<Tick>());
-            into.set_len(first + count);
+            std::ptr::copy_nonoverlapping(source, into.as_mut_ptr().cast::<u8>(), size_of_val(into));
         }
         if let Some(places) = &self.places {
-            for tick in &mut into[first..] {
+            for tick in into {
                 tick.instrument = places.get(tick.instrument as usize).copied().unwrap_or(u32::MAX);
             }
         }
+    }
+
+    /// Copies the records from `from` to before `to` to the end of `into`.
+    pub fn append(&self, from: usize, to: usize, into: &mut Vec<Tick>) {
+        let first = into.len();
+        into.resize(first + to - from, Tick::from_bytes(&[0; TICK_SIZE]));
+        self.copy(from, &mut into[first..]);
     }
 }
 

@@ -8,6 +8,7 @@ mod face;
 mod fork;
 mod handover;
 mod live;
+mod places;
 mod publisher;
 mod ready;
 mod settings;

@@ -15,16 +15,20 @@ use tickrail_core::feed::{NotPublished, Policy, Publisher};
 use tickrail_core::tick::NO_SIZE;
 use tickrail_core::{Kind, Side, Tick};
 
-use super::batch::{Batch, Columns, PIECE};
+use super::batch::{Batch, Columns};
 use super::core::{FeedCore, Run};
 use super::fork::{Birthplace, check_fork};
+use super::places::Places;
 use super::ready::Ready;
 use crate::errors::{hinted, not_published};
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::turn;
 
-/// Pieces of a large batch between two turns of other threads with the GIL: some 0.2 ms.
-const PIECES_A_TURN: usize = 64;
+/// Records of a large batch between two turns of other threads with the GIL: some 0.1 ms.
+const TURN: usize = 16_384;
+
+/// Records that are waited for at once: they are copied first, as whoever has the GIL meanwhile may change the array.
+const PIECE: usize = 256;
 
 /// Native base of ``Publisher``: one stream of records into a feed, with a ring of its own.
 ///
@@ -45,7 +49,8 @@ struct Inside {
 
 struct State {
     core: Publisher,
-    /// A piece of a batch, or one record.
+    places: Places,
+    /// A piece of a batch that is waited for.
     piece: Vec<Tick>,
     /// What an asynchronous call has not brought yet: from `brought` on.
     staged: Vec<Tick>,
@@ -91,20 +96,22 @@ impl PublisherCore {
         Ok(())
     }
 
-    /// The record of one call. An instrument that the run does not have is counted by the feed, and then told.
+    /// The record of one call, made at `now_ns`. An instrument that the run does not have is counted by the feed, and then
+    /// told.
     #[inline(always)]
     fn tick(
         &self,
         state: &mut State,
+        now_ns: i64,
         instrument: &Bound<'_, PyAny>,
         stamp: &Stamp,
         values: [f64; 4],
     ) -> PyResult<Tick> {
         let py = instrument.py();
-        let found = self.inside.get(py).run.table.resolve(instrument);
+        let found = state.places.find(instrument, &self.inside.get(py).run.table);
         let tick = Tick {
-            ts_event: stamp.ts_event.unwrap_or_else(|| state.core.now_ns()),
-            ts_init: 0,
+            ts_event: stamp.ts_event.unwrap_or(now_ns),
+            ts_init: now_ns,
             sequence: stamp.sequence,
             instrument: *found.as_ref().unwrap_or(&u32::MAX),
             kind: stamp.kind as u8,
@@ -123,8 +130,9 @@ impl PublisherCore {
     fn publish_one(&self, instrument: &Bound<'_, PyAny>, stamp: &Stamp, values: [f64; 4]) -> PyResult<()> {
         let py = instrument.py();
         let mut state = self.enter(py)?;
-        let tick = self.tick(&mut state, instrument, stamp, values)?;
-        if state.core.offer(&[tick]) == 1 {
+        let now_ns = state.core.now_ns();
+        let tick = self.tick(&mut state, now_ns, instrument, stamp, values)?;
+        if state.core.offer_one(&tick, now_ns) {
             self.hand_over(py, state);
             return Ok(());
         }
@@ -167,30 +175,36 @@ impl PublisherCore {
     }
 
     fn bring(&self, py: Python<'_>, state: &mut State, batch: &Batch<'_>) -> PyResult<()> {
-        let mut piece = std::mem::take(&mut state.piece);
-        let mut result = Ok(());
-        for (number, from) in (0..batch.len()).step_by(PIECE).enumerate() {
-            piece.clear();
-            batch.copy(from, PIECE, &mut piece);
-            let taken = state.core.offer(&piece);
-            if taken < piece.len() {
-                // What is not in after this was given up, with all that would have followed.
-                result = self.wait_for(py, state, &piece[taken..], from + taken, batch.len());
-                if result.is_err() {
-                    break;
-                }
-            }
-            if number % PIECES_A_TURN == PIECES_A_TURN - 1 {
+        let mut done = 0;
+        while done < batch.len() {
+            let end = batch.len().min(done + TURN);
+            done += state.core.offer_from(end - done, |from, into| batch.copy(done + from, into));
+            if done < end {
+                done = self.bring_slowly(py, state, batch, done)?;
+            } else if end < batch.len() {
                 turn::offer(py)?;
             }
         }
+        Ok(())
+    }
+
+    /// The next records, for which there are no slots; says how far it came. What is not in after an error was given up, with
+    /// all that would have followed.
+    #[cold]
+    fn bring_slowly(&self, py: Python<'_>, state: &mut State, batch: &Batch<'_>, done: usize) -> PyResult<usize> {
+        let mut piece = std::mem::take(&mut state.piece);
+        let end = batch.len().min(done + PIECE);
+        piece.clear();
+        batch.append(done, end, &mut piece);
+        let result = self.wait_for(py, state, &piece, done, batch.len());
         state.piece = piece;
-        result
+        result.map(|()| end)
     }
 
     fn stage_one(&self, instrument: &Bound<'_, PyAny>, stamp: &Stamp, values: [f64; 4]) -> PyResult<bool> {
         let mut state = self.enter(instrument.py())?;
-        let tick = self.tick(&mut state, instrument, stamp, values)?;
+        let now_ns = state.core.now_ns();
+        let tick = self.tick(&mut state, now_ns, instrument, stamp, values)?;
         state.staged.push(tick);
         let is_done = offer_staged(&mut state);
         self.hand_over(instrument.py(), state);
@@ -249,7 +263,15 @@ impl PublisherCore {
     #[new]
     fn new(py: Python<'_>, feed: &Bound<'_, FeedCore>) -> PyResult<Self> {
         let (core, run) = feed.get().publisher(py)?;
-        let state = State { core, piece: Vec::new(), staged: Vec::new(), brought: 0, handed_over_ns: 0, ready: None };
+        let state = State {
+            core,
+            places: Places::new(),
+            piece: Vec::new(),
+            staged: Vec::new(),
+            brought: 0,
+            handed_over_ns: 0,
+            ready: None,
+        };
         let inside = Inside { state: RefCell::new(state), owner: Cell::new(0), run };
         Ok(Self { inside: GilBound::new(inside), born: Birthplace::here() })
     }
@@ -428,7 +450,7 @@ impl PublisherCore {
         let mut state = self.enter(py)?;
         let how = Columns { kind, columns, instrument, time_unit };
         let batch = Batch::of(data, &self.inside.get(py).run.table, how)?;
-        batch.copy(0, batch.len(), &mut state.staged);
+        batch.append(0, batch.len(), &mut state.staged);
         let is_done = offer_staged(&mut state);
         self.hand_over(py, state);
         Ok(is_done)

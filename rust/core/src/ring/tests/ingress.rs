@@ -60,6 +60,35 @@ fn releasing_what_was_never_seen_panics() {
 }
 
 #[test]
+fn slots_are_given_in_one_piece_and_shown_only_as_far_as_they_are_published() {
+    let (mut producer, mut consumer) = ingress(0, 4).unwrap();
+    assert_eq!(producer.try_publish(&ticks(0..3)), 3);
+    consumer.readable();
+    consumer.release(2);
+    assert_eq!(producer.slots(9).len(), 1, "up to the last slot");
+    producer.slots(1)[0] = tick(3);
+    producer.publish_filled(1);
+    producer.slots(9).copy_from_slice(&ticks(4..6));
+    producer.publish_filled(1);
+    assert_eq!((producer.pending(), producer.published()), (3, 5));
+    assert_eq!(consumer.readable(), ticks(2..3));
+    consumer.release(1);
+    assert_eq!(consumer.readable(), ticks(3..4));
+    consumer.release(1);
+    assert_eq!(consumer.readable(), ticks(4..5));
+    drop(consumer);
+    assert!(producer.slots(9).is_empty(), "nobody would read them");
+}
+
+#[test]
+#[should_panic(expected = "3 records to publish, 2 slots are free")]
+fn publishing_more_than_there_are_slots_panics() {
+    let (mut producer, _consumer) = ingress(0, 2).unwrap();
+    producer.slots(2);
+    producer.publish_filled(3);
+}
+
+#[test]
 fn closing_ends_the_stream_after_what_was_published() {
     let (mut producer, mut consumer) = ingress(0, 8).unwrap();
     producer.try_publish(&ticks(0..3));
@@ -149,6 +178,7 @@ fn nothing_is_lost_torn_or_reordered_between_two_threads() {
 #[derive(Clone, Debug)]
 enum Step {
     Publish(usize),
+    Fill(usize),
     Push,
     Release(prop::sample::Index),
     Advance(usize),
@@ -158,6 +188,7 @@ enum Step {
 fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (0..12usize).prop_map(Step::Publish),
+        6 => (0..12usize).prop_map(Step::Fill),
         8 => Just(Step::Push),
         8 => any::<prop::sample::Index>().prop_map(Step::Release),
         6 => (1..9usize).prop_map(Step::Advance),
@@ -185,6 +216,18 @@ proptest! {
                     prop_assert_eq!(taken, count.min(room));
                     model.extend(&batch[..taken]);
                     sent += taken as u64;
+                }
+                Step::Fill(count) => {
+                    let before_wrap = capacity - (producer.published() as usize & (capacity - 1));
+                    let slots = producer.slots(count);
+                    prop_assert_eq!(slots.len(), count.min(room).min(before_wrap));
+                    // One fewer than were asked for, where there is one: slots need not all be used.
+                    let used = slots.len().saturating_sub(1).max(slots.len().min(1));
+                    let batch = ticks(sent..sent + used as u64);
+                    slots[..used].copy_from_slice(&batch);
+                    producer.publish_filled(used);
+                    model.extend(&batch);
+                    sent += used as u64;
                 }
                 Step::Push => {
                     let taken = producer.try_push(tick(sent));
