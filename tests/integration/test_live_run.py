@@ -65,7 +65,7 @@ def test_records_are_stamped_when_they_come_and_a_tick_can_be_passed_on() -> Non
 
 
 def test_instruments_are_told_apart_however_they_are_named() -> None:
-    """What a publisher remembers of the objects it was given: those that are gone must not lend their place to others."""
+    """What a publisher remembers of objects it was given: those that are gone must not lend their place to others."""
     names = [f"I{number}.SIM" for number in range(200)]
     keeper = Keeper()
     run = tickrail.open_live(keeper, names)
@@ -104,7 +104,8 @@ def test_batches_of_all_shapes_arrive_once_and_in_order() -> None:
     run.run()
     join()
     assert keeper.sequences() == [number for number in range(count) if number % 1_000 != 999]
-    assert run.stats().feeds[0].rejected == count // 1_000
+    account = run.accounts().feeds["f"]
+    assert (account.rejected, account.taken) == (count // 1_000, count - count // 1_000)
 
 
 def test_each_publisher_keeps_its_order_and_the_clock_never_runs_backwards() -> None:
