@@ -8,11 +8,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
 import tickrail
+from benches import clock
+from benches.live import empty_call
+from tickrail.domain.ticks import QUOTE_DTYPE
 from tickrail.orchestration.feeds import Publisher
+from tickrail.orchestration.live import SAMPLE_EVERY, Wait
 
 EURUSD = "EURUSD.SIM"
 #: Of a ring that is as large as it is when nobody says so: what a cache holds. In larger ones memory is what costs.
@@ -22,15 +27,28 @@ BATCH = 1_024
 RATE_PER_S = 20_000
 
 
+#: What a call of an empty Python function took on the machine for which the goals in ns were set.
+BASE_CALL_NS = 33.0
+
+
 @dataclass(frozen=True)
 class Figure:
-    """One row: a time in ns, and what is to be so many times as long; without that, the most it may be."""
+    """One row: a time in ns, and what is to be so many times as long; without that, the most it may be.
+
+    ``base``: what a call of Python takes here and now; then the goal grows with it.
+    """
 
     path: str
     rounds: int
     own: float
     goal: float
     by: float = 0.0
+    base: float = 0.0
+
+    @property
+    def limit(self) -> float:
+        """The goal on this machine."""
+        return self.goal * self.base / BASE_CALL_NS if self.base else self.goal
 
 
 class Nothing(tickrail.Strategy):
@@ -137,12 +155,63 @@ def through_a_queue(seconds: float) -> list[int]:
     return waited
 
 
+def native_feed(wait: Wait, pace_ns: int, seconds: float = 0.5) -> float:
+    """Median ns from a native thread's publishing to ``on_tick``: the run's own histogram, of every tick."""
+    count = int(seconds * 1e9) // pace_ns
+    times = np.arange(1, count + 1) * pace_ns
+    records = np.zeros(count, QUOTE_DTYPE)
+    records["kind"], records["bid"], records["ask"], records["bid_size"], records["ask_size"] = 1, 1.0, 1.1, 1.0, 1.0
+    records["ts_event"] = records["ts_init"] = times
+    with tickrail.open_live(Nothing(), [EURUSD], wait=wait, sample_every=1) as run:
+        run.replay(run.feed("feed"), tickrail.TickArray.from_records(records, [EURUSD]))
+        run.seal()
+        run.run()
+        latency = run.stats().strategies[0].latency
+    assert latency is not None
+    return float(latency.p50_ns)
+
+
+def counting() -> float:
+    """What measuring adds to a tick, at the interval that is the default."""
+    ticks = clock.quotes(1_000_000)
+    return statistics.median(clock.tick_ns(ticks, SAMPLE_EVERY) - clock.tick_ns(ticks, 0) for _ in range(5))
+
+
+#: Calls and what they may take, in ns where a call of Python takes 33.
+CALLS: tuple[tuple[str, Callable[[], float], float], ...] = (
+    ("Python publish, one quote", publish_one, 120),
+    (f"Python publish, batches of {BATCH:,}", publish_batches, 3),
+    ("sim timer into Python", clock.timer_ns, 250),
+    ("schedule + cancel", lambda: clock.schedule_ns(1), 200),
+    ("schedule + cancel, a million pending", lambda: clock.schedule_ns(1_000_000), 200),
+    ("counters and histograms, a tick", counting, 2),
+)
+
+
+def waits(rounds: int, wanted: Callable[[str], bool]) -> Iterator[Figure]:
+    """How late the loop is: for records of native threads, and for timers."""
+    for path, wait, pace_ns, goal in (
+        ("native feed to on_tick, spinning, median", "spin_held", 25_000, 600),
+        ("native feed to on_tick, parked, median", "park", 500_000, 25_000),
+    ):
+        if wanted(path):
+            own = statistics.median(native_feed(cast("Wait", wait), pace_ns) for _ in range(rounds))
+            yield Figure(path, rounds, own, goal)
+    if wanted(path := "live 1 ms timer, lateness"):
+        late = [clock.lateness_us(500) for _ in range(rounds)]
+        for number, (part, goal) in enumerate((("p50", 100_000), ("p99", 300_000))):
+            yield Figure(f"{path}, {part}", rounds, statistics.median(one[number] for one in late) * 1e3, goal)
+
+
 def figures(*, quick: bool, wanted: Callable[[str], bool]) -> Iterator[Figure]:
     """Every wanted row, measured when it is asked for; the median of several rounds."""
     rounds = 3 if quick else 11
-    for name, measure, goal in (("one quote", publish_one, 120), (f"batches of {BATCH:,}", publish_batches, 3)):
-        if wanted(path := f"Python publish, {name}"):
-            yield Figure(path, rounds, statistics.median(measure() for _ in range(rounds)), goal)
+    for path, measure, goal in CALLS:
+        if wanted(path):
+            both = [(measure(), empty_call(100_000)) for _ in range(rounds)]
+            own, base = (statistics.median(side) for side in zip(*both, strict=True))
+            yield Figure(path, rounds, own, goal, base=base)
+    yield from waits(rounds, wanted)
     path = "Python feed to on_tick, 20,000/s"
     if not wanted(path):
         return

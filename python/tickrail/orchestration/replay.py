@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import math
 import threading
-import time
-from contextlib import suppress
 from typing import Final, Literal, TypeAlias
 
-import numpy as np
-
 from tickrail._native import TickArray
-from tickrail.errors import FeedClosed, FeedError, ParameterError, PublishError, RingFull, TickrailError
+from tickrail.errors import FeedClosed, FeedError, ParameterError, PublishError, TickrailError
 from tickrail.orchestration.feeds import Feed, Publisher
 
 __all__ = ["PacedReplay", "Speed"]
@@ -19,8 +15,8 @@ __all__ = ["PacedReplay", "Speed"]
 Speed: TypeAlias = "float | Literal['max']"
 """1.0 is real time, 10.0 ten times as fast, ``"max"`` as fast as the loop takes it."""
 
-#: Most ticks that are published at once: a stop waits for no more than that.
-MOST_AT_ONCE: Final = 1_024
+#: Longest time without a look at whether to stop.
+SLICE_S: Final = 0.05
 NS: Final = 1_000_000_000
 
 
@@ -92,53 +88,17 @@ class PacedReplay:
             return
         try:
             with self._publisher as publisher:
-                for first, end in self._due():
-                    self._publish(publisher, first, end)
+                self._play(publisher)
         except FeedClosed:
             pass  # the run is over, which is how most replays end that are longer than it
         except (FeedError, PublishError) as error:
             self.error = error
 
-    def _publish(self, publisher: Publisher, first: int, end: int) -> None:
-        with suppress(RingFull):  # the policy is to reject: the feed's account says how many
-            publisher.publish(self._ticks[first:end])
-        self.published = end
-
-    def _due(self) -> _Stretches:
-        keys = self._ticks.numpy()[self._ticks.order_by]
-        return _Stretches(self, keys)
-
-
-class _Stretches:
-    """Ranges of ticks, each when its time has come."""
-
-    def __init__(self, replay: PacedReplay, keys: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
-        self._replay = replay
-        self._keys = keys
-        self._next = 0
-        self._began = time.monotonic()
-
-    def __iter__(self) -> _Stretches:
-        return self
-
-    def __next__(self) -> tuple[int, int]:
-        replay, first = self._replay, self._next
-        if first == len(self._keys) or replay._stop.is_set():
-            raise StopIteration
-        end = len(self._keys) if replay._speed == "max" else self._wait_for(first, float(replay._speed))
-        if end == first:
-            raise StopIteration
-        self._next = min(end, first + MOST_AT_ONCE)
-        return first, self._next
-
-    def _wait_for(self, first: int, speed: float) -> int:
-        """The end of what is due, once something is; ``first`` after a stop."""
-        while True:
-            elapsed_s = time.monotonic() - self._began
-            behind_s = elapsed_s - (int(self._keys[first]) - int(self._keys[0])) / NS / speed
-            if behind_s >= 0:
-                self._replay._latest_s = max(self._replay._latest_s, behind_s)
-                due = int(self._keys[0]) + int(elapsed_s * speed * NS)
-                return max(first + 1, int(np.searchsorted(self._keys, due, side="right")))
-            if self._replay._stop.wait(-behind_s):
-                return first
+    def _play(self, publisher: Publisher) -> None:
+        """In slices, natively and without the GIL; between them is the place to stop."""
+        speed = math.inf if self._speed == "max" else float(self._speed)
+        position, began_ns, late_ns = 0, 0, 0
+        while position < len(self._ticks) and not self._stop.is_set():
+            position, began_ns, late_ns = publisher._play(self._ticks, position, began_ns, speed, SLICE_S)
+            self.published = position
+            self._latest_s = max(self._latest_s, late_ns / NS)

@@ -5,6 +5,7 @@
 
 #![expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "benchmarks read clocks")]
 
+mod merged;
 mod paths;
 mod probe;
 
@@ -42,6 +43,10 @@ fn rows() -> Vec<Row> {
         way("one way, spinning, by half a round trip", || paths::hand_over(None), 2.0),
         way("one way, spin then park, hot", || paths::hand_over(Some(WaitStrategy::default())), 2.2),
         row("conflation, 1,000 instruments, offered", paths::conflation, By::Nothing, 20e6),
+        row("merge of 1 feed", || merged::rate(1), By::Nothing, 60e6),
+        row("merge of 10 feeds", || merged::rate(10), By::Nothing, 45e6),
+        row("merge of 100 feeds", || merged::rate(100), By::Nothing, 25e6),
+        row("merge of 1,000 feeds", || merged::rate(1_000), By::Nothing, 15e6),
     ]
 }
 

@@ -86,10 +86,7 @@ impl<'py> Batch<'py> {
 
     /// An instrument that the run does not have becomes none, and its records are rejected and counted.
     fn of_ticks(py: Python<'py>, array: &TickArray, table: &RunTable) -> PyResult<Self> {
-        let place = |id: &str| table.by_text(py, id).unwrap_or(u32::MAX);
-        let places: Vec<u32> = array.table().iter().map(|info| place(&info.id)).collect();
-        let is_same = places.iter().enumerate().all(|(number, &place)| number == place as usize);
-        Ok(Self::of_block(array.block().clone(), (!is_same).then_some(places)))
+        Ok(Self::of_block(array.block().clone(), places_of(py, array, table)))
     }
 
     fn of_arrow(data: &Bound<'py, PyAny>, table: &RunTable, how: Columns) -> PyResult<Self> {
@@ -127,9 +124,7 @@ impl<'py> Batch<'py> {
             std::ptr::copy_nonoverlapping(source, into.as_mut_ptr().cast::<u8>(), size_of_val(into));
         }
         if let Some(places) = &self.places {
-            for tick in into {
-                tick.instrument = places.get(tick.instrument as usize).copied().unwrap_or(u32::MAX);
-            }
+            translate(into, places);
         }
     }
 
@@ -138,6 +133,21 @@ impl<'py> Batch<'py> {
         let first = into.len();
         into.resize(first + to - from, Tick::from_bytes(&[0; TICK_SIZE]));
         self.copy(from, &mut into[first..]);
+    }
+}
+
+/// What the instruments of `array` are in the run, those that it does not have being none; `None`: the same.
+pub fn places_of(py: Python<'_>, array: &TickArray, table: &RunTable) -> Option<Vec<u32>> {
+    let place = |id: &str| table.by_text(py, id).unwrap_or(u32::MAX);
+    let places: Vec<u32> = array.table().iter().map(|info| place(&info.id)).collect();
+    let is_same = places.iter().enumerate().all(|(number, &place)| number == place as usize);
+    (!is_same).then_some(places)
+}
+
+/// Lets records of `places` be about the run's instruments.
+pub fn translate(ticks: &mut [Tick], places: &[u32]) {
+    for tick in ticks {
+        tick.instrument = places.get(tick.instrument as usize).copied().unwrap_or(u32::MAX);
     }
 }
 

@@ -5,21 +5,23 @@
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
-use tickrail_core::feed::{NotPublished, Policy, Publisher};
+use tickrail_core::feed::{NotPublished, Played, Policy, Publisher, Recorded};
 use tickrail_core::tick::NO_SIZE;
 use tickrail_core::{Kind, Side, Tick};
 
-use super::batch::{Batch, Columns};
+use super::batch::{Batch, Columns, places_of, translate};
 use super::core::{FeedCore, Run};
 use super::fork::{Birthplace, check_fork};
 use super::places::Places;
 use super::ready::Ready;
+use crate::array::TickArray;
 use crate::errors::{hinted, not_published};
 use crate::gil::{GilBound, guard, thread_mark};
 use crate::turn;
@@ -111,7 +113,7 @@ impl PublisherCore {
         let found = state.places.find(instrument, &self.inside.get(py).run.table);
         let tick = Tick {
             ts_event: stamp.ts_event.unwrap_or(now_ns),
-            ts_init: now_ns,
+            ts_init: 0,
             sequence: stamp.sequence,
             instrument: *found.as_ref().unwrap_or(&u32::MAX),
             kind: stamp.kind as u8,
@@ -454,6 +456,46 @@ impl PublisherCore {
         let is_done = offer_staged(&mut state);
         self.hand_over(py, state);
         Ok(is_done)
+    }
+
+    /// Publish recorded ticks from ``position`` on, each when its time has come, for at most ``most_s``, without the GIL. The
+    /// first of all was due at ``began_ns`` by the run's clock; 0: now. How far it came, when it began, and how late it was at
+    /// most, ns.
+    fn _play(
+        &self,
+        ticks: &Bound<'_, TickArray>,
+        position: usize,
+        began_ns: i64,
+        speed: f64,
+        most_s: f64,
+    ) -> PyResult<(usize, i64, i64)> {
+        let (py, array) = (ticks.py(), ticks.get());
+        let mut state = self.enter(py)?;
+        let places = places_of(py, array, &self.inside.get(py).run.table);
+        let (block, order) = (array.block().clone(), array.order());
+        let most = Duration::try_from_secs_f64(most_s).unwrap_or_default();
+        let played = Played { next: position, began_ns, late_ns: 0 };
+        let core = &mut state.core;
+        let result = guard(|| {
+            Ok(py.detach(|| {
+                let records = block.as_slice();
+                let time_ns = |number: usize| records[number].key(order);
+                let fetch = |range: Range<usize>, into: &mut Vec<Tick>| {
+                    into.extend_from_slice(&records[range]);
+                    if let Some(places) = &places {
+                        translate(into, places);
+                    }
+                };
+                core.play(&mut Recorded { count: records.len(), time_ns, fetch, speed }, played, most, || true)
+            }))
+        })?;
+        match result {
+            Ok(played) => Ok((played.next, played.began_ns, played.late_ns)),
+            Err(refusal) => {
+                let left = block.as_slice().len() - position;
+                Err(not_published(py, &refusal, core.feed(), refusal.taken(), left))
+            }
+        }
     }
 
     /// Bring what is staged, as far as there are slots; whether it is all in.
