@@ -18,7 +18,7 @@ import numpy as np
 import tickrail
 from tickrail.domain.ticks import QUOTE_DTYPE
 from tickrail.orchestration.feeds import Publisher
-from tickrail.orchestration.live import LiveRun
+from tickrail.orchestration.live import LiveRun, Wait
 
 INSTRUMENT = "A.SIM"
 BATCH = 1_024
@@ -128,10 +128,10 @@ def busy(count: int, send: Send) -> None:
         send(time.perf_counter_ns())
 
 
-def to_handler(paced: Paced, count: int) -> list[int]:
+def to_handler(paced: Paced, count: int, wait: Wait = "spin_then_park") -> list[int]:
     """ns from a Python thread's publish to ``on_quote``."""
     stamps = Stamps()
-    run = tickrail.open_live(stamps, [INSTRUMENT])
+    run = tickrail.open_live(stamps, [INSTRUMENT], wait=wait)
     feed = run.feed("f")
 
     def produce() -> None:
@@ -165,6 +165,32 @@ def to_worker(paced: Paced, count: int) -> list[int]:
     return taken
 
 
+def to_lock(paced: Paced, count: int) -> list[int]:
+    """The least that two threads of Python need: a lock is released, a thread wakes and has the GIL."""
+    taken: list[int] = []
+    lock, sent, over = threading.Lock(), [0], threading.Event()
+    lock.acquire()
+
+    def work() -> None:
+        while lock.acquire() and not over.is_set():
+            taken.append(time.perf_counter_ns() - sent[0])
+
+    def send(now: int) -> None:
+        sent[0] = now
+        if lock.locked():  # else the last one has not been seen yet
+            lock.release()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    thread = threading.Thread(target=paced, args=(count, send))
+    thread.start()
+    thread.join()
+    over.set()
+    send(0)
+    worker.join()
+    return taken
+
+
 def compare(name: str, case: Callable[[int], float], yardstick: Callable[[int], float], rounds: int) -> None:
     """A row: medians over five rounds, the first of a round changing."""
     figures, ratios = [], []
@@ -178,16 +204,22 @@ def compare(name: str, case: Callable[[int], float], yardstick: Callable[[int], 
 
 
 def latency(paced: Paced, count: int) -> None:
-    """Percentiles of both ways: medians over five rounds in turn."""
-    parts = (50, 99)
-    ours: list[list[float]] = []
-    theirs: list[list[float]] = []
+    """Percentiles of all ways: medians over five rounds in turn."""
+    ways: dict[str, Callable[[], list[int]]] = {
+        "queue and worker": lambda: to_worker(paced, count),
+        "bare lock": lambda: to_lock(paced, count),
+        "on_quote, spin_then_park": lambda: to_handler(paced, count),
+        "on_quote, spin": lambda: to_handler(paced, count, "spin"),
+    }
+    seen: dict[str, list[list[float]]] = {name: [] for name in ways}
     for _ in range(5):
-        ours.append([float(np.percentile(to_handler(paced, count), part)) / 1e3 for part in parts])
-        theirs.append([float(np.percentile(to_worker(paced, count), part)) / 1e3 for part in parts])
-    for part, a, b in zip(parts, np.median(ours, axis=0), np.median(theirs, axis=0), strict=True):
-        name = f"to on_quote at {PACE:,}/s, {paced.__name__} source, p{part}"
-        print(f"{name:44} {a:10.1f} us   queue and worker {b:,.1f} us, {b / a:.1f} times")
+        for name, way in ways.items():
+            seen[name].append([float(figure) / 1e3 for figure in np.percentile(way(), (50, 99))])
+    queue_p50, queue_p99 = np.median(seen["queue and worker"], axis=0)
+    for name, figures in seen.items():
+        p50, p99 = np.median(figures, axis=0)
+        times = f"{queue_p50 / p50:6.1f} and {queue_p99 / p99:6.1f} times as fast as the queue"
+        print(f"{PACE:,}/s, {paced.__name__} source, {name:26} p50 {p50:8.1f} us   p99 {p99:8.1f} us   {times}")
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Faults seeded into the lock-free sources, one after the other, each of which a model has to catch: ``make mutants``.
 
-The list is ``faults.toml``. Only the sources that the models include are changed, in a copy; the crate that the models
-link for its records stays as it is, so that one fault costs one small build.
+The lists are ``faults.toml`` and ``faults_above.toml``. Only the sources that the models include are changed, in a
+copy; the crate that the models link for its records stays as it is, so that one fault costs one small build.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-LIST = Path(__file__).with_name("faults.toml")
+LISTS = ("faults.toml", "faults_above.toml")
 CORE = ROOT / "rust" / "core"
 MODELS = ROOT / "rust" / "models"
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
@@ -62,8 +62,9 @@ class Verdict:
 
 
 def faults() -> list[Fault]:
-    """The list, in its order."""
-    return [Fault(**entry) for entry in tomllib.loads(LIST.read_text())["fault"]]
+    """The lists, in their order."""
+    texts = [Path(__file__).with_name(name).read_text() for name in LISTS]
+    return [Fault(**entry) for text in texts for entry in tomllib.loads(text)["fault"]]
 
 
 class Copy:

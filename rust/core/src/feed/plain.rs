@@ -11,16 +11,26 @@ const BLOCK: usize = 16;
 /// record need not be wrong: one that is crossed, or has a price below zero, is for
 /// [`check_record`](crate::check::check_record) to judge.
 #[inline]
-pub(super) fn plain_run(ticks: &[Tick], last_ns: i64, known: impl Fn(&[Tick]) -> bool) -> (usize, i64) {
-    let Some(first) = ticks.first() else { return (0, last_ns) };
-    let (mut count, mut last_ns) = (0, last_ns);
-    for block in ticks.chunks(BLOCK) {
-        let is_plain = match first.kind {
-            QUOTE => quotes_are_plain(block, last_ns),
-            TRADE => trades_are_plain(block, last_ns),
-            _ => false,
+pub(super) fn plain_run(ticks: &[Tick], mut last_ns: i64, known: impl Fn(&[Tick]) -> bool) -> (usize, i64) {
+    let Some((first, rest)) = ticks.split_first() else { return (0, last_ns) };
+    if one_by_one(std::slice::from_ref(first), first.kind, last_ns, &known) == 0 {
+        return (0, last_ns);
+    }
+    let mut count = 1;
+    last_ns = first.ts_event;
+    for block in rest.chunks(BLOCK) {
+        let (is_plain, unlike) = if first.kind == QUOTE {
+            quotes_are_plain(block, last_ns, head(first))
+        } else {
+            trades_are_plain(block, last_ns, head(first))
         };
-        let taken = if is_plain && known(block) { block.len() } else { one_by_one(block, first.kind, last_ns, &known) };
+        let is_like_first = unlike & !FLAGS == 0;
+        let is_right = |tick: &Tick| tick.kind == first.kind && tick.side <= 2;
+        let taken = if is_plain && (is_like_first || (block.iter().all(is_right) && known(block))) {
+            block.len()
+        } else {
+            one_by_one(block, first.kind, last_ns, &known)
+        };
         count += taken;
         if taken > 0 {
             last_ns = block[taken - 1].ts_event;
@@ -31,6 +41,15 @@ pub(super) fn plain_run(ticks: &[Tick], last_ns: i64, known: impl Fn(&[Tick]) ->
     }
     (count, last_ns)
 }
+
+/// Instrument, kind, side and flags as they lie in the record: one load.
+#[inline(always)]
+const fn head(tick: &Tick) -> u64 {
+    tick.instrument as u64 | (tick.kind as u64) << 32 | (tick.side as u64) << 40 | (tick.flags as u64) << 48
+}
+
+/// The flags in it, which may be any.
+const FLAGS: u64 = 0xFFFF << 48;
 
 const QUOTE: u8 = Kind::Quote as u8;
 const TRADE: u8 = Kind::Trade as u8;
@@ -45,32 +64,35 @@ fn one_by_one(ticks: &[Tick], kind: u8, mut last_ns: i64, known: &impl Fn(&[Tick
     ticks.iter().take_while(is_right).count()
 }
 
-/// Whether all are quotes as [`is_plain`] says, with sizes, and in order. May say no where all is well, never yes where it is
-/// not. Without a branch: what would be the sign of a wrong value is gathered, and looked at once.
+/// Whether all, should they be quotes, have values as [`is_plain`] says, with sizes, and are in order; and in what their heads
+/// differ from `like`. May say no where all is well, never yes where it is not. Without a branch: what would be the sign of a
+/// wrong value is gathered, and looked at once.
 #[inline]
-fn quotes_are_plain(ticks: &[Tick], last_ns: i64) -> bool {
-    let (mut values, mut rest, mut last_ns) = ([0; 4], 0, last_ns.max(1));
+fn quotes_are_plain(ticks: &[Tick], mut last_ns: i64, like: u64) -> (bool, u64) {
+    let (mut values, mut rest, mut unlike) = ([0; 4], 0, 0);
     for tick in ticks {
         let bits = tick.values.map(f64::to_bits);
         for (sum, bits) in values.iter_mut().zip(bits) {
             *sum |= beyond(bits);
         }
-        rest |= bits[1].wrapping_sub(bits[0]) | since(tick, last_ns) | unlike(tick, QUOTE);
+        rest |= bits[1].wrapping_sub(bits[0]) | since(tick, last_ns);
+        unlike |= head(tick) ^ like;
         last_ns = tick.ts_event;
     }
-    (values[0] | values[1] | values[2] | values[3] | rest) & SIGN == 0
+    ((values[0] | values[1] | values[2] | values[3] | rest) & SIGN == 0, unlike)
 }
 
 /// The same for trades: the price and the size, which is not zero.
 #[inline]
-fn trades_are_plain(ticks: &[Tick], last_ns: i64) -> bool {
-    let (mut wrong, mut last_ns) = (0, last_ns.max(1));
+fn trades_are_plain(ticks: &[Tick], mut last_ns: i64, like: u64) -> (bool, u64) {
+    let (mut wrong, mut unlike) = (0, 0);
     for tick in ticks {
         let [price, _, size, _] = tick.values.map(f64::to_bits);
-        wrong |= beyond(price) | beyond(size) | size.wrapping_sub(1) | since(tick, last_ns) | unlike(tick, TRADE);
+        wrong |= beyond(price) | beyond(size) | size.wrapping_sub(1) | since(tick, last_ns);
+        unlike |= head(tick) ^ like;
         last_ns = tick.ts_event;
     }
-    wrong & SIGN == 0
+    (wrong & SIGN == 0, unlike)
 }
 
 const SIGN: u64 = 1 << 63;
@@ -81,17 +103,10 @@ const fn beyond(bits: u64) -> u64 {
     bits | bits.wrapping_add(1 << 52)
 }
 
-/// Has the sign bit unless the record's time is above zero and not before `last_ns`, which is.
+/// Has the sign bit unless the record's time is not before `last_ns`, which is above zero.
 #[inline(always)]
 const fn since(tick: &Tick, last_ns: i64) -> u64 {
     (tick.ts_event | tick.ts_event.wrapping_sub(last_ns)) as u64
-}
-
-/// Has the sign bit unless the record is of this kind and its side is one.
-#[inline(always)]
-const fn unlike(tick: &Tick, kind: u8) -> u64 {
-    let (kind, side) = ((tick.kind ^ kind) as u64, tick.side as u64);
-    kind.wrapping_neg() | 2_u64.wrapping_sub(side)
 }
 
 /// Whether `tick` is a quote or trade that keeps every rule but that of order and of its instrument.

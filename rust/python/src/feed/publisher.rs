@@ -134,10 +134,12 @@ impl PublisherCore {
         let mut state = self.enter(py)?;
         let now_ns = state.core.now_ns();
         let tick = self.tick(&mut state, now_ns, instrument, stamp, values)?;
+        self.inside.get(py).run.handover.announce();
         if state.core.offer_one(&tick, now_ns) {
             self.hand_over(py, state);
             return Ok(());
         }
+        self.inside.get(py).run.handover.keep();
         self.wait_for(py, &mut state, &[tick], 0, 1)
     }
 
@@ -149,6 +151,8 @@ impl PublisherCore {
             state.handed_over_ns = brought_ns;
             drop(state);
             handover.give(py);
+        } else {
+            handover.keep();
         }
     }
 
