@@ -9,9 +9,12 @@ use crate::table::RunTable;
 /// How many are remembered: a source mostly has a few dozen. A power of two.
 const REMEMBERED: usize = 64;
 
+/// An object, and the row that it names.
+type Known = Option<(Py<PyAny>, u32)>;
+
 /// The rows of objects that were looked up, by the objects themselves, which are kept so that none takes another's place.
 pub struct Places {
-    remembered: Box<[Option<(Py<PyAny>, u32)>]>,
+    remembered: Box<[Known]>,
 }
 
 impl Places {
