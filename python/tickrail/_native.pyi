@@ -712,6 +712,24 @@ class Watchdog:
     def close(self) -> None: ...
 
 @final
+class Probes:
+    def __new__(
+        cls,
+        dispatcher: Dispatcher,
+        host: str,
+        port: int,
+        *,
+        run: str,
+        scrape: Callable[[], tuple[int, str, bytes]],
+        call_deadline_ns: int,
+        rest_deadline_ns: int,
+    ) -> Probes: ...
+    @property
+    def port(self) -> int: ...
+    def set_standing(self, standing: str) -> None: ...
+    def close(self) -> None: ...
+
+@final
 class CommandLanes:
     def push(
         self,

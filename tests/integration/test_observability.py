@@ -8,6 +8,7 @@ import logging
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -142,19 +143,19 @@ def test_every_outcome_of_every_record_is_in_it_and_adds_up() -> None:
 def test_a_configured_run_serves_its_metrics_as_long_as_it_is_open(project: Path) -> None:
     before = set(threading.enumerate())
     configuration = {
-        "runtime": {"metrics": "127.0.0.1:0"},
+        "runtime": {"http": "127.0.0.1:0"},
         "strategies": {"one": {"class": "telling:Tells"}},
     }
     with boot(configuration, folder=project) as runtime:
-        assert runtime.metrics_port is not None
+        assert runtime.http_port is not None
         runtime.run()
-        found = samples(runtime.metrics_port)
+        found = samples(runtime.http_port)
         assert found["tickrail_strategy_records_total", "delivered", "one"] == 1_000.0
         assert found["tickrail_telemetry_total", "seen"] == 1_000.0
-        port = runtime.metrics_port
-        taken = {**configuration, "runtime": {"metrics": f"127.0.0.1:{port}"}}
+        port = runtime.http_port
+        taken = {**configuration, "runtime": {"http": f"127.0.0.1:{port}"}}
         with (
-            pytest.raises(errors.ConfigError, match=r"runtime\.metrics: .*Address already in use") as caught,
+            pytest.raises(errors.ConfigError, match=r"runtime\.http: .*Address already in use") as caught,
             boot(taken, folder=project / "second"),
         ):
             pass
@@ -164,26 +165,32 @@ def test_a_configured_run_serves_its_metrics_as_long_as_it_is_open(project: Path
         samples(port)
 
 
-def test_checking_listens_nowhere_and_says_what_is_missing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checking_listens_nowhere_and_metrics_say_what_they_lack(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from tickrail.testing import write_config
 
     root = write_config(
-        project, {"runtime": {"metrics": "127.0.0.1:1"}, "strategies": {"one": {"class": "telling:Tells"}}}
+        project, {"runtime": {"http": "127.0.0.1:1"}, "strategies": {"one": {"class": "telling:Tells"}}}
     )
     tickrail.RuntimeBootstrapper("test", root=root, environ={}).check()  # a port that nobody may listen at
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    for act in ("check", "bootstrap"):
-        with pytest.raises(errors.ConfigError) as caught:
-            getattr(tickrail.RuntimeBootstrapper("test", root=root, environ={}), act)()
-        assert "runtime.metrics: needs prometheus_client, which is not installed" in str(caught.value)
-        assert "pip install 'tickrail[obs]'" in str(caught.value)
+    configuration = {"runtime": {"http": "127.0.0.1:0"}, "strategies": {"one": {"class": "telling:Tells"}}}
+    with boot(configuration, folder=project / "second") as runtime:
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            samples(runtime.http_port or 0)
+        assert refused.value.code == 501
+        assert "prometheus_client, which is not installed: pip install 'tickrail[obs]'" in refused.value.read().decode()
+        refused.value.close()
+        with urllib.request.urlopen(f"http://127.0.0.1:{runtime.http_port}/livez", timeout=30) as alive:
+            assert alive.status == 200
 
 
 @pytest.mark.parametrize("wrong", ["9464", "localhost", "localhost:port", ":1", "localhost:70000", "a b:1"])
 def test_an_address_that_is_none(project: Path, wrong: str) -> None:
     with (
         pytest.raises(errors.ConfigError, match=r"expected an address as HOST:PORT"),
-        boot({"runtime": {"metrics": wrong}, "strategies": {"one": {"class": "telling:Tells"}}}, folder=project),
+        boot({"runtime": {"http": wrong}, "strategies": {"one": {"class": "telling:Tells"}}}, folder=project),
     ):
         pass
 

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 
+def _address(_ctx: click.Context, _param: click.Parameter, text: str | None) -> str | None:
+    return f"127.0.0.1:{text}" if text is not None and text.isdigit() else text
+
+
 @click.command(short_help="Run the strategies of one environment.")
 @configuration_options
 @click.option("--out", type=click.Path(path_type=Path), help="Result folder; it must not exist or be empty.")
@@ -35,6 +39,12 @@ __all__ = ["run"]
     "--control/--no-control",
     default=None,
     help="Serve 'tickrail ctl' by a socket in the run directory (default: in every environment but backtest).",
+)
+@click.option(
+    "--http",
+    metavar="[HOST:]PORT",
+    callback=_address,
+    help="Serve /livez, /readyz and /metrics there (runtime.http); without a host, to this machine alone.",
 )
 @click.option(
     "--shutdown-timeout",
@@ -73,11 +83,14 @@ def _run(
     out: Path | None,
     no_progress: bool,
     control: bool | None,
+    http: str | None,
     as_json: bool,
 ) -> tuple[int, bool]:
     """The exit code that the run means, and whether something had to be abandoned."""
     from tickrail.config import load_config
 
+    if http is not None:
+        overrides += (f"runtime.http={http}",)
     loaded = load_config(env, root=config_root, secrets_dir=secrets_dir, overrides=overrides)
     run_dir = loaded.config.runtime.run_dir
     _require_writable(out if out is not None else run_dir, empty=out is not None)
@@ -87,6 +100,9 @@ def _run(
     end = End(shutdown, home / f"{env}-{os.getpid()}.{FILE}", as_json=as_json)
     with ExitStack() as closed, RuntimeBootstrapper.of(loaded).bootstrap() as runtime:
         served = _control(runtime, run_dir, env, wanted=env != "backtest" if control is None else control)
+        if runtime.http_port is not None and runtime.config.runtime.http is not None:
+            host = runtime.config.runtime.http.rpartition(":")[0]
+            click.echo(f"http://{host}:{runtime.http_port} has /livez, /readyz and /metrics", err=True)
         shutdown.attach(runtime.dispatcher)
         with served, progress_bar(env, wanted=not no_progress) as progress:
             try:

@@ -15,7 +15,8 @@ from tickrail.config.models import DELIVERY_KEYS, RuntimeConfig
 __all__ = ["decision_digest", "decision_part"]
 
 SETTINGS_WITHOUT_EFFECT: Final = {
-    *("clock", "run_dir", "exclusive", "slice_ticks", "always_fresh", "sample_every", "state_dir", "log", "metrics"),
+    *("clock", "run_dir", "exclusive", "slice_ticks", "always_fresh", "sample_every", "state_dir", "log"),
+    *("http", "account_dir"),
     *("checks", "adapter_prefixes", "phase_deadline_ns", "hook_deadline_ns", "spawn_timeout_s"),
     *("slow_handler_ns", "handler_deadline_ns", "drain_deadline_ns", "orders_deadline_ns"),
 }
@@ -47,6 +48,8 @@ def decision_part(config: RuntimeConfig) -> dict[str, Any]:
     for section in WITH_SECRETS:
         for values in table[section].values():
             del values["secrets"]
+    for venue in table["venues"].values():
+        del venue["account"]  # whose money it is
     if not table["limits"]:
         del table["limits"]
     for section, always in ALWAYS.items():

@@ -161,7 +161,7 @@ def _placed(config: RuntimeConfig, project: Path) -> RuntimeConfig:
     feeds = {
         name: feed.model_copy(update={"path": feed.path and project / feed.path}) for name, feed in config.feeds.items()
     }
-    folders = {"run_dir": config.runtime.run_dir, "state_dir": config.runtime.state_dir}
+    folders = {name: getattr(config.runtime, name) for name in ("run_dir", "state_dir", "account_dir")}
     placed = {name: project / folder for name, folder in folders.items() if folder is not None}
     runtime = config.runtime.model_copy(update=placed)
     return config.model_copy(update={"runtime": runtime, "feeds": type(config.feeds)(feeds)})

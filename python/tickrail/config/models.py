@@ -85,11 +85,12 @@ class RuntimeSettings(_Table):
         orders_deadline_ns: How long such a run waits for the answers to its orders.
         state_dir: Folder of the states of strategies; without one they live as long as the process.
         log: Whether log records go to standard error, as ``text`` or ``json``.
-        metrics: Address, ``HOST:PORT``, at which Prometheus can scrape the run; port 0 takes a free one.
+        http: Address, ``HOST:PORT``, at which ``/livez``, ``/readyz`` and ``/metrics`` are served; port 0: a free one.
         currency: In which amounts are added; ``None``: that of the instruments, where they have one in common.
         rates: What one unit of another currency is worth in it: a number, the price of an instrument (``EURUSD.SIM``),
             or one over that (``1/USDJPY.SIM``).
         equity_every_ns: How often it is looked at what strategies are worth, beside each fill; a whole part of a day.
+        account_dir: Where it is noted which run trades on which account; ``None``: in ``~/.local/state/tickrail``.
         exclusive: Refuse to start while another run, of whatever build or configuration, holds ``run_dir``.
     """
 
@@ -113,10 +114,11 @@ class RuntimeSettings(_Table):
     orders_deadline_ns: Annotated[int, Field(ge=0, le=DAY_NS)] = 10_000_000_000
     state_dir: PathText | None = None
     log: Literal["none", "text", "json"] = "none"
-    metrics: Address | None = None
+    http: Address | None = None
     currency: Currency | None = None
     rates: Annotated[Rates, Table] = Field(default_factory=FrozenTable)
     equity_every_ns: EquityEvery = EQUITY_EVERY_NS
+    account_dir: PathText | None = None
     exclusive: bool = False
 
 
@@ -211,6 +213,7 @@ DELIVERY_KEYS = (
 
 class _Adapted(_Table):
     adapter: AdapterName = "simulated"
+    account: Id | None = None
 
 
 class VenueConfig(VenueTerms, _Adapted):
@@ -221,6 +224,7 @@ class VenueConfig(VenueTerms, _Adapted):
 
     Attributes:
         adapter: Name of the adapter, or ``module:Class``; ``simulated`` fills from the ticks.
+        account: Which account orders go to: one live run at a time trades on it. Not for a simulated venue.
         options: Whatever else the adapter takes; text under a name that says secret is one.
         secrets: What the adapter takes and nobody may see, each passed as a ``SecretStr``.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -39,14 +38,7 @@ def presence_problems(
         *_venues(loaded, venue_adapters),
         *_routes(loaded),
         *_limits(loaded, enforced),
-        *_packages(loaded),
     ]
-
-
-def _packages(loaded: LoadedConfig) -> Iterator[Problem]:
-    if loaded.config.runtime.metrics is not None and find_spec("prometheus_client") is None:
-        missing = "needs prometheus_client, which is not installed"
-        yield loaded.problem("runtime.metrics", missing, expected="the extra: pip install 'tickrail[obs]'")
 
 
 def _nothing_to_run(loaded: LoadedConfig) -> Iterator[Problem]:

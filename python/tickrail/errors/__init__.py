@@ -7,7 +7,8 @@ The tree; each class carries its facts as attributes and, where there is one, th
     │   ├── ConfigProblems           all problems of one load, each with its place
     │   ├── UnknownEnvironment       no such folder under the configuration root
     │   ├── StrategyImportError      the class named in a table cannot be had
-    │   └── RunDirectoryInUse        another run holds the run directory, which one run may have at a time
+    │   ├── RunDirectoryInUse        another run holds the run directory, which one run may have at a time
+    │   └── AccountInUse             another run trades on the account
     ├── ParameterError           a strategy's parameter: unknown, missing or of a wrong type (also a TypeError)
     ├── HandlerError             handlers that no run could call (also a TypeError)
     ├── WiringError              the container cannot build what was asked for
@@ -73,6 +74,7 @@ from tickrail.errors.commands import (
 from tickrail.errors.root import TickrailError
 
 __all__ = [
+    "AccountInUse",
     "BadRecord",
     "BootstrapFailed",
     "CommandError",
@@ -224,6 +226,22 @@ class RunDirectoryInUse(ConfigError):
     ) -> None:
         super().__init__(message, hint=hint)
         self.folder = folder
+        self.holder = dict(holder or {})
+
+
+class AccountInUse(ConfigError):
+    """Another run trades on the account, which one run may do at a time.
+
+    Attributes:
+        account: ``VENUE.ACCOUNT``.
+        holder: What the other run says of itself: ``run``, ``pid``, ``host``, ``run_dir``.
+    """
+
+    def __init__(
+        self, message: str, *, account: str = "", holder: Mapping[str, object] | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.account = account
         self.holder = dict(holder or {})
 
 

@@ -53,6 +53,7 @@ def make_adapter(
     name: str,
     settings: Mapping[str, Any],
     prefixes: Sequence[str] = (),
+    offered: Mapping[str, Any] | None = None,
     timeout_s: float = IMPORT_TIMEOUT_S,
 ) -> Any:
     """Construct the adapter of a table and check that it is what its port asks for.
@@ -63,16 +64,18 @@ def make_adapter(
         name: Id of the table, passed as ``name``.
         settings: Passed as keywords.
         prefixes: Where ``module:Class`` may come from, beside tickrail itself.
+        offered: Passed too, each if it takes it by that name.
         timeout_s: How long importing it may take.
 
     Raises:
         WiringError: There is none of that name, it may not be imported or cannot be in time, it takes no such
-        keyword, or it
-            is not what its port says: all of that at once.
+            keyword, or it is not what its port says: all of that at once.
     """
     factory = _find(kind, adapter, prefixes, timeout_s)
-    _check_settings(factory, adapter, {"name": name, **settings})
-    made = factory(name=name, **settings)
+    takes = inspect.signature(factory).parameters
+    given = {key: value for key, value in (offered or {}).items() if key in takes} | {"name": name, **settings}
+    _check_settings(factory, adapter, given)
+    made = factory(**given)
     # A feed that is started publishes by itself; one that is opened has all there is.
     port = LiveFeedPort if kind == "feed" and hasattr(made, "start") else PORTS[kind]
     problems = check_port(made, port)

@@ -15,7 +15,7 @@ from enum import IntEnum
 from functools import partial
 from typing import Any, TypeVar
 
-from tickrail._native import InstrumentId, TickArray
+from tickrail._native import InstrumentId, Probes, TickArray
 from tickrail.config import LimitConfig, LoadedConfig, StrategyConfig
 from tickrail.config.models import FeedConfig
 from tickrail.config.origins import format_path
@@ -48,6 +48,7 @@ from tickrail.orchestration.live import SAMPLE_EVERY, SLICE_TICKS
 from tickrail.orchestration.live_feeds import LiveFeeds
 from tickrail.orchestration.phases import Phase, Phases, attribute
 from tickrail.orchestration.port_check import check_capabilities
+from tickrail.orchestration.probes import open_probes
 from tickrail.orchestration.provider import key_name
 from tickrail.orchestration.replayed_feed import ReplayedFeed
 from tickrail.orchestration.run_lock import RunLock
@@ -137,10 +138,9 @@ class Assembly:
                 self.undo.callback(lock.release)
             self._inject(parts.strategies, parts.container)
             dispatcher = self._dispatcher(parts)
-            metrics_port = self._metrics(dispatcher, parts.container)
-        runtime = Runtime(self.loaded, parts.container, dispatcher, self._handed_over(), parts.live, phases=self.phases)
-        runtime.metrics_port = metrics_port
-        return runtime
+            probes = self._probes(dispatcher, parts.container)
+        undo = self._handed_over()
+        return Runtime(self.loaded, parts.container, dispatcher, undo, parts.live, phases=self.phases, probes=probes)
 
     def parts(self, modules: Sequence[Provider | str]) -> Parts:
         """Everything short of making services and starting.
@@ -278,11 +278,9 @@ class Assembly:
         for name, venue in self.config.venues.items():
             if self._is_absent("venues", name):
                 continue
-            settings = venue.settings()
-            made = self._try(
-                _place("venues", name, venue.options),
-                partial(make_adapter, "venue", venue.adapter, name=name, settings=settings, prefixes=self._prefixes),
-            )
+            offered = {} if venue.account is None else {"account": venue.account}
+            make = partial(make_adapter, "venue", venue.adapter, name=name, settings=venue.settings(), offered=offered)
+            made = self._try(_place("venues", name, venue.options), partial(make, prefixes=self._prefixes))
             venues.update({} if made is None else {name: made})
         self._venues_made = venues
         return venues
@@ -458,20 +456,17 @@ class Assembly:
         self._refuse()
         return dispatcher
 
-    def _metrics(self, dispatcher: TickDispatcher, container: Container) -> int | None:
-        """Let the run be scraped where it is wanted; the port."""
-        if self.config.runtime.metrics is None:
+    def _probes(self, dispatcher: TickDispatcher, container: Container) -> Probes | None:
+        """Let the run be watched by HTTP where it is wanted."""
+        if self.config.runtime.http is None:
             return None
-        host, _, port = self.config.runtime.metrics.rpartition(":")
-        prometheus = importlib.import_module("tickrail.adapters.observability.prometheus")
-        collector = prometheus.RuntimeCollector(dispatcher.stats, telemetry=container.get(TelemetryPort))
-        serve = partial(prometheus.MetricsServer, collector, host=host.strip("[]"), port=int(port))
-        server = self._try(("runtime", "metrics"), serve)
-        if server is None:
+        opened = partial(open_probes, dispatcher, self.loaded, container.get(TelemetryPort))
+        probes = self._try(("runtime", "http"), opened)
+        if probes is None:
             self._refuse()
-            return None
-        self.undo.callback(server.close)
-        return int(server.port)
+        else:
+            self.undo.callback(probes.close)
+        return probes
 
     def _bound(self, limits: LimitConfig) -> OrderLimits:
         """Without strategies that are switched off."""

@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 from tickrail.config import LoadedConfig, load_config
 from tickrail.config.loader import try_config
 from tickrail.errors import ConfigProblems, Problem, TickrailError
+from tickrail.orchestration.account_lock import accounts_held
 from tickrail.orchestration.assembly import Assembly
 from tickrail.orchestration.checks import Check
 from tickrail.orchestration.phases import Phase, attribute
@@ -136,6 +137,7 @@ class RuntimeBootstrapper:
             self._log_to(loaded, undo)
             if loaded.config.runtime.exclusive:
                 undo.enter_context(claimed(loaded, build_name()))
+            undo.enter_context(accounts_held(loaded))
             with span("tickrail.bootstrap", environment=loaded.env):
                 assembly = Assembly(loaded, undo)
                 runtime = assembly.build(self.modules, self.checks)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import json
 import os
 import platform
 from collections.abc import Iterator
@@ -15,11 +13,11 @@ from typing import Any, Final
 from tickrail import _native
 from tickrail.config import LoadedConfig
 from tickrail.errors import RunDirectoryInUse
+from tickrail.orchestration.lock_file import Held, LockFile
 
 __all__ = ["CLAIM", "build_name", "claimed"]
 
 CLAIM: Final = ".running.json"
-MOST_BYTES: Final = 4_096
 
 
 def build_name() -> str:
@@ -33,7 +31,6 @@ def build_name() -> str:
 def claimed(loaded: LoadedConfig, build: str) -> Iterator[Path]:
     """Hold the run directory of a configuration; the file says who holds it, and the system lets go of it at any end.
 
-    The lock belongs to the open file, not to its existence: what a process that was killed leaves behind holds nobody.
     A folder that is made here goes again where the start fails.
 
     Raises:
@@ -44,24 +41,17 @@ def claimed(loaded: LoadedConfig, build: str) -> Iterator[Path]:
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     mine = _facts(loaded, build)
-    handle = os.open(folder / CLAIM, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _in_use(folder, mine, _read(handle)) from None
-        text = json.dumps(mine).encode()
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, text, 0)
+        held = LockFile(folder / CLAIM, mine)
+    except Held as found:
+        raise _in_use(folder, mine, found.holder) from None
+    with held:
         try:
             yield folder
         except BaseException:
             if is_new:
                 _remove(folder)
             raise
-        os.ftruncate(handle, 0)
-    finally:
-        os.close(handle)
 
 
 def _remove(folder: Path) -> None:
@@ -79,14 +69,6 @@ def _facts(loaded: LoadedConfig, build: str) -> dict[str, Any]:
         "pid": os.getpid(),
         "host": platform.node(),
     }
-
-
-def _read(handle: int) -> dict[str, Any]:
-    try:
-        found = json.loads(os.pread(handle, MOST_BYTES, 0))
-    except ValueError:  # it is being written
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _in_use(folder: Path, mine: dict[str, Any], theirs: dict[str, Any]) -> RunDirectoryInUse:

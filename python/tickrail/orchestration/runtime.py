@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Self, Unpack
 
+from tickrail._native import Probes
 from tickrail.config import LoadedConfig, RuntimeConfig
 from tickrail.domain.time import TimeLike
 from tickrail.errors import IllegalTransition, RunFailed
@@ -40,7 +42,7 @@ class Runtime:
         container: Shared services, of the scope ``RUNTIME``.
         dispatcher: The loop.
         phases: How long each phase of the start took.
-        metrics_port: Where Prometheus can scrape it, if ``runtime.metrics`` is set.
+        http_port: Where probes and metrics are served, if ``runtime.http`` is set.
         graph_hash: SHA-256 over all parts and their order: equal where the same would be started.
 
     Thread safety: one thread at a time; ``request_stop``, ``pause``, ``resume``, ``stop`` and ``restart`` from any.
@@ -55,13 +57,15 @@ class Runtime:
         live: LiveFeeds | None = None,
         *,
         phases: Phases | None = None,
+        probes: Probes | None = None,
     ) -> None:
         self.loaded = loaded
         self.phases = phases or Phases()
         self.container = container
         self.dispatcher = dispatcher
         self.graph_hash = ""
-        self.metrics_port: int | None = None
+        self.http_port = None if probes is None else probes.port
+        self._probes = probes
         self._undo = undo
         self._live = live or LiveFeeds()
         self._began = False
@@ -134,12 +138,21 @@ class Runtime:
             self.lives.whole_start(self.request_stop) as start,
             watched_hooks(self.lives),
             span("tickrail.run", environment=self.loaded.env),
+            ExitStack() as ended,
         ):
+            if self._probes is not None:
+                ended.callback(self._probes.set_standing, "ended")
             self._live.start(self.dispatcher)
-            result = run_to_result(self.dispatcher, progress, plain, started=started)
+            result = run_to_result(self.dispatcher, progress, plain, started=partial(self._started, started))
         if start.failed is not None:
             raise _not_started(start.failed, result)
         return result
+
+    def _started(self, tell: Callable[[], object] | None) -> None:
+        if self._probes is not None:
+            self._probes.set_standing("running")
+        if tell is not None:
+            tell()
 
     def run_until(self, until: TimeLike) -> bool:
         """Take everything up to ``until``, ticks and then timers of that time too; the clock then stands there.

@@ -39,6 +39,7 @@ mod pace;
 mod pack;
 mod plan;
 mod portfolio;
+mod probes;
 mod pulls;
 mod recording;
 mod records;
@@ -81,6 +82,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     meters::register(m)?;
     by_hand::register(m)?;
     control::register(m)?;
+    probes::register(m)?;
     risk::register(m)?;
     watchdog::register(m)?;
     stuck::register(m)?;

@@ -10,7 +10,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use tickrail_core::command::NO_STRATEGY;
-use tickrail_core::dispatch::{Call, Doing, HandlerWatch, Look, Pulse, WatchSettings, Watcher};
+use tickrail_core::dispatch::{Call, Doing, HandlerWatch, Look, Pulse, WatchSettings, Watcher, described};
 use tickrail_core::stop::{DEADLINE_EXCEEDED, LastWords, StopFlag};
 
 use crate::dispatcher::Dispatcher;
@@ -107,14 +107,6 @@ impl Warden {
         };
         let pulse = Arc::clone(inside.desk.pulse());
         Ok(Some(HandlerWatch::open(pulse, Arc::clone(&run.stop), settings, guard)?))
-    }
-}
-
-/// The call in words.
-pub fn described(names: &[String], strategy: u32, doing: Doing) -> String {
-    match names.get(strategy as usize) {
-        Some(name) => format!("strategy {name} has not returned from {}", doing.name()),
-        None => format!("{} has not returned", doing.name()),
     }
 }
 

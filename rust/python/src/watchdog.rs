@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use tickrail_core::dispatch::described;
 use tickrail_core::stop::{LastWords, Sight, Target, Watchdog as Core, WatchdogSettings};
 
 use crate::dispatcher::Dispatcher;
-use crate::stuck::described;
 
 /// Longest deadline, a day: beyond it a number is a mistake.
 const MAX_SECONDS: f64 = 86_400.0;

@@ -11,12 +11,12 @@ from itertools import accumulate
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-__all__ = ["MetricsServer", "RuntimeCollector", "Stats"]
+__all__ = ["MetricsServer", "RuntimeCollector", "Stats", "exposition"]
 
 BOUNDS_NS: Final = (*(int(step * 10**power) for power in range(2, 10) for step in (1, 2.5, 5)), 10**10)
 """Upper bounds of the buckets of all histograms: 100 ns to 10 s, three a decade."""
@@ -109,6 +109,13 @@ class MetricsServer:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.close()
+
+
+def exposition(collector: Collector) -> Callable[[], tuple[int, str, bytes]]:
+    """What answers a scrape: status, media type and body."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(collector)
+    return lambda: (200, CONTENT_TYPE_LATEST, generate_latest(registry))
 
 
 def _loop(stats: Stats) -> Iterator[Metric]:

@@ -67,6 +67,14 @@ impl Doing {
     }
 }
 
+/// The call in words, as it is told while it goes on; `names` are those of the strategies.
+pub fn described(names: &[String], strategy: u32, doing: Doing) -> String {
+    match names.get(strategy as usize) {
+        Some(name) => format!("strategy {name} has not returned from {}", doing.name()),
+        None => format!("{} has not returned", doing.name()),
+    }
+}
+
 /// No handler is being called.
 const AT_REST: u64 = u64::MAX;
 
@@ -127,12 +135,12 @@ impl Pulse {
 
     /// `strategy` is about to be called.
     #[inline(always)]
-    pub(super) fn enter(&self, strategy: u32, doing: Doing) {
+    pub(crate) fn enter(&self, strategy: u32, doing: Doing) {
         self.which.store(u64::from(strategy) << 8 | doing as u64, Ordering::Relaxed);
     }
 
     /// Nobody is being called, and the loop may wait for long.
-    pub(super) fn rest(&self) {
+    pub(crate) fn rest(&self) {
         self.which.store(AT_REST, Ordering::Relaxed);
     }
 
