@@ -32,6 +32,7 @@ __all__ = [
     "Operations",
     "OrderUpdate",
     "PortfolioCore",
+    "Probes",
     "PublisherCore",
     "Pulls",
     "Quote",
