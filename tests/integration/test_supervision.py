@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import textwrap
 import time
 from collections.abc import Callable
@@ -88,6 +91,8 @@ def test_a_restart_comes_after_its_backoff_and_only_as_often_as_the_budget_allow
     assert new.seen[0] == again.ts_ns // S + 1  # type: ignore[attr-defined]
     assert result.stats["restarts"] == {"first": 1}
     assert "restarted: first 1 times" in result.summary()
+    assert (result.ok, result.failures) == (False, result.errors), "it failed for good"
+    assert "complete, 2 failed" in result.summary()
     assert len(dispatcher.strategies["second"].seen) == 200  # type: ignore[attr-defined]
 
 
@@ -96,7 +101,9 @@ def test_the_budget_is_over_a_time_that_passes() -> None:
     dispatcher, result = run(lambda: Failing(at=(10, 40, 90)), rule)
     assert result.strategy("first").state == "STOPPED"
     assert result.stats["restarts"] == {"first": 3}
-    assert not result.ok, "what was raised stays an error of the run"
+    assert [error.message for error in result.errors] == ["10", "40", "90"], "what was raised is told"
+    assert (result.ok, result.failures) == (True, ())
+    assert "complete, 3 failures made good by a restart" in result.summary()
     assert dispatcher.strategies["first"].seen[-1] == 200  # type: ignore[attr-defined]
 
 
@@ -227,7 +234,8 @@ MODULE = """
 """
 
 
-def test_a_configured_strategy_is_restarted(tmp_path: Path) -> None:
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
     for name, text in {"config/test/all.toml": CONFIG, "failing.py": MODULE}.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(textwrap.dedent(text))
@@ -238,7 +246,25 @@ def test_a_configured_strategy_is_restarted(tmp_path: Path) -> None:
     with TickFileWriter(tmp_path / "data" / "eurusd.ticks") as writer:
         writer.append_ticks(tickrail.TickArray.from_records(records, [EURUSD]))
         writer.commit()
-    with RuntimeBootstrapper("test", root=tmp_path / "config", environ={}).bootstrap() as runtime:
+    return tmp_path
+
+
+def test_a_configured_strategy_is_restarted(project: Path) -> None:
+    with RuntimeBootstrapper("test", root=project / "config", environ={}).bootstrap() as runtime:
         result = runtime.run()
         assert runtime.dispatcher.strategies["one"].seen in (13, 14)  # type: ignore[attr-defined]
     assert result.stats["restarts"] == {"one": 1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("restarts", "code", "state"), [(1, 0, "STOPPED"), (0, 1, "FAILED")])
+def test_the_command_exits_by_how_it_ended_and_tells_what_was_raised(
+    project: Path, restarts: int, code: int, state: str
+) -> None:
+    more = ["--set", f"strategies.one.max_restarts={restarts}"]
+    command = [sys.executable, "-m", "tickrail", "run", "--env", "test", "--json", *more]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (code, "")
+    said = json.loads(done.stdout)
+    assert (said["ok"], said["failures"], said["strategies"][0]["state"]) == (code == 0, code, state)
+    assert [error["type"] for error in said["errors"]] == ["LookupError"]

@@ -186,8 +186,19 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """Whether the run came to its end, or was stopped on purpose, and no strategy failed."""
-        return self.status in ("complete", "stopped") and not self.errors
+        """Whether the run came to its end, or was stopped on purpose, and no strategy failed for good."""
+        return self.status in ("complete", "stopped") and not self.failures
+
+    @property
+    def failures(self) -> tuple[StrategyError, ...]:
+        """The errors that no restart has made good: of strategies that ended FAILED, or after their last restart."""
+        again = {change.strategy: change.position for change in self.changes if change.operation == "restart"}
+        failed = {one.name for one in self.strategies if one.state == "FAILED"}
+        return tuple(
+            error
+            for error in self.errors
+            if error.strategy in failed or error.position > again.get(error.strategy, -1)
+        )
 
     @property
     def ticks_per_s(self) -> float:
@@ -358,6 +369,7 @@ class Result:
             "pnl": plain(self.pnl),
             "strategies": [_plain_strategy(one) for one in self.strategies],
             "errors": [error.to_dict() for error in self.errors],
+            "failures": len(self.failures),
             "changes": [change.to_dict() for change in self.changes],
             "gate": {name: dict(counts) for name, counts in self.gate.items()},
             "limit_changes": [plain(dict(change)) for change in self.limit_changes],

@@ -71,8 +71,10 @@ def html_of(result: Any) -> str:
 
 def _status(result: Any) -> str:
     reason = f" ({result.stop_reason})" if result.stop_reason else ""
-    failed = f", {len(result.errors)} failed" if result.errors else ""
-    return f"{result.status}{reason}{failed}"
+    failed, made_good = len(result.failures), len(result.errors) - len(result.failures)
+    failures = f", {failed} failed" if failed else ""
+    good = f", {made_good} failure{'' if made_good == 1 else 's'} made good by a restart" if made_good else ""
+    return f"{result.status}{reason}{failures}{good}"
 
 
 def _ticks(result: Any) -> str:
