@@ -680,7 +680,12 @@ def operations(dispatcher: Dispatcher, file: str | os.PathLike[str] | None = Non
 @final
 class ControlSocket:
     def __new__(
-        cls, lanes: CommandLanes, operations: Operations, path: str | os.PathLike[str], run: str
+        cls,
+        lanes: CommandLanes,
+        operations: Operations,
+        path: str | os.PathLike[str],
+        run: str,
+        view: Callable[[], str],
     ) -> ControlSocket: ...
     def close(self) -> None: ...
 

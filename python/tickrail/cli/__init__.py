@@ -35,6 +35,7 @@ def main() -> None:
 
 main.lazily("run", "tickrail.cli.run:run", "Run the strategies of one environment.")
 main.lazily("ctl", "tickrail.cli.ctl:ctl", "Operate a running process.")
+main.lazily("top", "tickrail.cli.top:top", "Watch a running process in a live table.")
 main.lazily("check", "tickrail.cli.check:check", "Check everything short of starting.")
 main.lazily("show", "tickrail.cli.show:show", "Show the configuration after all layers.")
 main.lazily("diff", "tickrail.cli.diff:diff", "Show what two environments do not share.")

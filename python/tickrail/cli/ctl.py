@@ -13,9 +13,9 @@ import click
 
 from tickrail.cli.options import json_option, traceback_option
 from tickrail.domain.near import did_you_mean
-from tickrail.orchestration.control import socket_folder
+from tickrail.orchestration.control import socket_folder, socket_of
 
-__all__ = ["NO_ANSWER", "NO_RUN", "REFUSED", "ctl"]
+__all__ = ["NO_ANSWER", "NO_RUN", "REFUSED", "NoAnswer", "NoRun", "ask", "ctl", "named_run", "runs_in"]
 
 REFUSED: Final = 1
 NO_RUN: Final = 3
@@ -69,7 +69,7 @@ def ask(run_dir: Path, run_id: str | None, timeout_s: float, name: str, argument
         NoRun: There is none, or it is not clear which.
         NoAnswer: It does not answer in time.
     """
-    path = _socket(run_dir, run_id)
+    path = socket_of(run_dir, named_run(run_dir, run_id))
     request = {"v": PROTOCOL_VERSION, "do": name, "args": {**arguments, "timeout_s": timeout_s}}
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
         stream.settimeout(timeout_s + GRACE_S)
@@ -88,18 +88,27 @@ def ask(run_dir: Path, run_id: str | None, timeout_s: float, name: str, argument
     return answer
 
 
-def _socket(run_dir: Path, run_id: str | None) -> Path:
-    folder = socket_folder(run_dir)
-    known = {path.stem: path for path in sorted(folder.glob("*.sock"))}
+def runs_in(run_dir: Path) -> dict[str, Path]:
+    """The sockets of a run directory by the names of their runs."""
+    return {path.stem: path for path in sorted(socket_folder(run_dir).glob("*.sock"))}
+
+
+def named_run(run_dir: Path, run_id: str | None) -> str:
+    """The run called ``run_id``, or the only one.
+
+    Raises:
+        NoRun: There is none, or it is not clear which.
+    """
+    folder, known = socket_folder(run_dir), runs_in(run_dir)
     if run_id is not None:
         if run_id not in known:
             raise NoRun(f"no run '{run_id}' in {folder}{did_you_mean(run_id, known)}")
-        return known[run_id]
+        return run_id
     if not known:
         raise NoRun(f"no run goes on in {folder}")
     if len(known) > 1:
         raise NoRun(f"several runs go on: name one with --run: {', '.join(known)}")
-    return next(iter(known.values()))
+    return next(iter(known))
 
 
 def _say(answer: dict[str, Any], *, as_json: bool) -> int:

@@ -18,6 +18,7 @@ from tickrail._native import CommandLanes, ControlSocket, Operations
 from tickrail.domain import commands as c
 from tickrail.errors import CommandError, CommandRefused, TickrailError
 from tickrail.orchestration.command_bus import CommandBus
+from tickrail.report.stats import RuntimeStats
 
 __all__ = ["OPERATOR_KIND", "REQUESTS", "Control", "socket_folder", "socket_of"]
 
@@ -64,16 +65,26 @@ class Control:
         operations: The trading gate, which the socket's own threads set.
         path: The socket.
         run: What the run is called.
+        stats: How it is doing; asked on the socket's own threads.
 
     Raises:
         OSError: Another process serves the socket, or the path cannot be one.
     """
 
-    def __init__(self, bus: CommandBus, lanes: CommandLanes, operations: Operations, path: Path, run: str) -> None:
+    def __init__(
+        self,
+        bus: CommandBus,
+        lanes: CommandLanes,
+        operations: Operations,
+        path: Path,
+        run: str,
+        *,
+        stats: Callable[[], RuntimeStats],
+    ) -> None:
         self._bus = bus
         lanes.receive(self, OPERATOR_KIND)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._socket = ControlSocket(lanes, operations, path, run)
+        self._socket = ControlSocket(lanes, operations, path, run, lambda: json.dumps(stats().to_dict()))
 
     def close(self) -> None:
         """Take no more requests, and remove the socket. Idempotent."""
@@ -101,7 +112,7 @@ def _command(request: dict[str, Any]) -> c.Command:
     name = str(request["do"])
     if name not in REQUESTS:
         raise CommandRefused(
-            f"no request is called '{name}'; there are {', '.join(REQUESTS)}, ping",
+            f"no request is called '{name}'; there are {', '.join(REQUESTS)}, stats, ping",
             reason="unknown_request",
             command=name,
         )

@@ -432,7 +432,7 @@ class TickDispatcher:
             trading_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._built_in.operations = operations(self._native, trading_file)
             self._built_in.operations.load()
-        return Control(bus, open_lanes(self._native), self._built_in.operations, path, run)
+        return Control(bus, open_lanes(self._native), self._built_in.operations, path, run, stats=self.stats)
 
     def record_commands(self, sink: Callable[[bytes], object]) -> None:
         """Give ``sink`` the header of a recording, and then each command that the loop takes, as bytes to be written.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-__all__ = ["Accounts", "FeedAccount", "StrategyAccount"]
+__all__ = ["Accounts", "FeedAccount", "StrategyAccount", "Traded"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +125,20 @@ class StrategyAccount:
         return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "state"}
 
 
+class Traded(NamedTuple):
+    """What a strategy has ordered, and what came of it.
+
+    Attributes:
+        orders: Orders that it ever made.
+        open_orders: Those that are not done.
+        pnl: Realised and not, less fees, in the run's currency; ``None``: it has none, or a price is missing.
+    """
+
+    orders: int = 0
+    open_orders: int = 0
+    pnl: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accounts:
     """The accounts of all feeds and strategies at one moment, the end of a step.
@@ -136,6 +150,7 @@ class Accounts:
         feeds: By name; empty in a backtest, whose files offer and publish what is taken.
         strategies: By name, over all feeds.
         by_feed: By the name of the feed and that of the strategy.
+        traded: By name, what each strategy has ordered and what came of it.
     """
 
     position: int = 0
@@ -144,6 +159,7 @@ class Accounts:
     feeds: Mapping[str, FeedAccount] = field(default_factory=dict)
     strategies: Mapping[str, StrategyAccount] = field(default_factory=dict)
     by_feed: Mapping[str, Mapping[str, StrategyAccount]] = field(default_factory=dict)
+    traded: Mapping[str, Traded] = field(default_factory=dict)
 
     @classmethod
     def of(cls, taken: Mapping[str, Any], strategies: Sequence[str]) -> Self:
@@ -156,6 +172,7 @@ class Accounts:
             feeds=feeds,
             strategies=_named(taken["strategies"], strategies),
             by_feed={feed: _named(rows, strategies) for feed, rows in zip(feeds, taken["by_feed"], strict=True)},
+            traded={name: Traded(*row) for name, row in zip(strategies, taken["traded"], strict=False)},
         )
 
     @property

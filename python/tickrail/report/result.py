@@ -195,9 +195,7 @@ class Result:
         again = {change.strategy: change.position for change in self.changes if change.operation == "restart"}
         failed = {one.name for one in self.strategies if one.state == "FAILED"}
         return tuple(
-            error
-            for error in self.errors
-            if error.strategy in failed or error.position > again.get(error.strategy, -1)
+            error for error in self.errors if error.strategy in failed or error.position > again.get(error.strategy, -1)
         )
 
     @property

@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from tickrail._native import Histogram
-from tickrail.report.accounts import Accounts, FeedAccount, StrategyAccount
+from tickrail.report.accounts import Accounts, FeedAccount, StrategyAccount, Traded
 from tickrail.report.text import duration
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ __all__ = ["STRATEGY_MEASURES", "FeedStats", "LaneStats", "Latency", "Overrun", 
 
 QUANTILES: Final = {"p50_ns": 0.5, "p90_ns": 0.9, "p99_ns": 0.99, "p999_ns": 0.999}
 STRATEGY_MEASURES: Final = ("handler", "latency", "lateness")
+NOTHING: Final = Traded()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +131,7 @@ class StrategyStats:
     Attributes:
         name: Its name in the run.
         account: What became of every record.
+        traded: What it has ordered, and what came of it.
         handler: How long its handlers take with a tick or a batch; ``None`` where nothing was measured.
         latency: From the stamp that a feed gave a tick on entry to the handler; live only.
         lateness: From the time a timer was set for to its call; live only.
@@ -138,6 +140,7 @@ class StrategyStats:
 
     name: str
     account: StrategyAccount
+    traded: Traded = NOTHING
     handler: Latency | None = None
     latency: Latency | None = None
     lateness: Latency | None = None
@@ -147,7 +150,8 @@ class StrategyStats:
         """Plain values."""
         measures = {name: _plain(getattr(self, name)) for name in STRATEGY_MEASURES}
         lane = None if self.lane is None else self.lane.to_dict()
-        return {"name": self.name, "state": self.account.state, **self.account.to_dict(), **measures, "lane": lane}
+        counts = {**self.account.to_dict(), **self.traded._asdict()}
+        return {"name": self.name, "state": self.account.state, **counts, **measures, "lane": lane}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +209,7 @@ class RuntimeStats:
             StrategyStats(
                 name=name,
                 account=account,
+                traded=accounts.traded.get(name, NOTHING),
                 **_measures(rows[number] if number < len(rows) else {}, lanes.get(number)),
             )
             for number, (name, account) in enumerate(accounts.strategies.items())

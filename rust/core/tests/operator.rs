@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tickrail_core::command::{Command, Inbox, LaneSettings, lanes};
-use tickrail_core::control::{Call, ControlServer, MAX_LINE, Operator};
+use tickrail_core::control::{Call, ControlServer, MAX_LINE, Operator, View};
 use tickrail_core::stop::{StopFlag, Waker};
 use tickrail_core::trading::{GateFile, Trading, TradingGate};
 
@@ -30,7 +30,7 @@ fn rig(name: &str) -> Rig {
     let (sender, inbox) =
         lanes(LaneSettings::default(), Arc::new(StopFlag::new()), Arc::new(Waker::new())).expect("powers of two");
     let file = GateFile::new(folder.join("trading"));
-    let operator = Arc::new(Operator::new("run-1".to_owned(), Arc::clone(&gate), Some(file), sender));
+    let operator = Arc::new(Operator::new("run-1".to_owned(), Arc::clone(&gate), Some(file), sender, view()));
     let server = ControlServer::open(folder.join("control.sock"), operator).unwrap();
     Rig { server, gate, inbox, folder }
 }
@@ -57,6 +57,10 @@ fn ask(stream: &UnixStream, line: &str) -> Value {
     serde_json::from_str(&answer).unwrap()
 }
 
+fn view() -> View {
+    Box::new(|| Ok(r#"{"ticks": 7}"#.to_owned()))
+}
+
 #[test]
 fn the_socket_is_this_users_alone_and_is_gone_afterwards() {
     let mut rig = rig("mode");
@@ -73,7 +77,7 @@ fn the_socket_is_this_users_alone_and_is_gone_afterwards() {
 fn a_second_server_is_refused_and_a_dead_ones_socket_gives_way() {
     let rig = rig("second");
     let (sender, _inbox) = lanes(LaneSettings::default(), Arc::default(), Arc::default()).expect("powers of two");
-    let operator = Arc::new(Operator::new("other".to_owned(), Arc::default(), None, sender));
+    let operator = Arc::new(Operator::new("other".to_owned(), Arc::default(), None, sender, view()));
     assert!(ControlServer::open(rig.server.path(), Arc::clone(&operator)).is_err());
     let dead = rig.folder.join("dead.sock");
     drop(std::os::unix::net::UnixListener::bind(&dead).unwrap());

@@ -51,6 +51,8 @@ pub fn snapshot<'py>(py: Python<'py>, snapshot: &Snapshot) -> PyResult<Bound<'py
     let feeds: Vec<_> = snapshot.feeds.iter().map(|feed| feed_row(py, feed)).collect::<PyResult<_>>()?;
     row.set_item("feeds", PyList::new(py, feeds)?)?;
     row.set_item("strategies", strategy_rows(py, &snapshot.strategies)?)?;
+    let traded: Vec<_> = snapshot.traded.iter().map(|one| (one.orders, one.open_orders, one.pnl)).collect();
+    row.set_item("traded", traded)?;
     let by_feed: Vec<_> = snapshot.by_feed.iter().map(|rows| strategy_rows(py, rows)).collect::<PyResult<_>>()?;
     row.set_item("by_feed", PyList::new(py, by_feed)?)?;
     Ok(row)

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use tickrail_core::control::{ControlServer, Operator};
+use tickrail_core::control::{ControlServer, Operator, View};
 use tickrail_core::dispatch::Desk;
 use tickrail_core::trading::{GateFile, GateFileError, Trading, TradingGate};
 
@@ -138,7 +138,8 @@ pub struct ControlSocket(Mutex<Option<ControlServer>>);
 
 #[pymethods]
 impl ControlSocket {
-    /// Open a socket at ``path`` for the run called ``run``. Raises ``OSError`` where another process serves it.
+    /// Open a socket at ``path`` for the run called ``run``; ``view()`` says how it is doing, as JSON. Raises ``OSError``
+    /// where another process serves the socket.
     #[new]
     fn new(
         py: Python<'_>,
@@ -146,10 +147,16 @@ impl ControlSocket {
         operations: &Operations,
         path: PathBuf,
         run: String,
+        view: Py<PyAny>,
     ) -> PyResult<Self> {
         let (gate, sender) = (Arc::clone(&operations.gate), lanes.sender.clone());
         let file = operations.file.clone().map(GateFile::new);
-        let operator = Arc::new(Operator::new(run, gate, file, sender));
+        let view: View = Box::new(move || {
+            let told = Python::try_attach(|py| view.call0(py).and_then(|text| text.extract::<String>(py)));
+            let told = told.ok_or_else(|| "the interpreter has ended".to_owned())?;
+            told.map_err(|error| error.to_string())
+        });
+        let operator = Arc::new(Operator::new(run, gate, file, sender, view));
         let server = py.detach(|| ControlServer::open(path, operator))?;
         Ok(Self(Mutex::new(Some(server))))
     }

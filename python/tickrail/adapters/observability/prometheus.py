@@ -141,10 +141,24 @@ def _strategies(stats: Stats) -> Iterator[Metric]:
             records.add_metric((one.name, outcome), getattr(one.account, outcome))
         pending.add_metric((one.name,), one.account.pending)
         states.add_metric((one.name, one.account.state), 1.0)
-    yield from (records, pending, states)
+    yield from (records, pending, states, *_traded(stats))
     for measure, what in TIMES.items():
         measured = ((one.name, getattr(one, measure)) for one in stats.strategies)
         yield _times(f"tickrail_{measure}_seconds", what, "strategy", measured)
+
+
+def _traded(stats: Stats) -> Iterator[Metric]:
+    orders = CounterMetricFamily("tickrail_strategy_orders", "Orders that the strategy made", labels=("strategy",))
+    open_orders = GaugeMetricFamily("tickrail_strategy_open_orders", "Orders that are not done", labels=("strategy",))
+    pnl = GaugeMetricFamily(
+        "tickrail_strategy_pnl", "Realised and not, less fees, in the run's currency", labels=("strategy",)
+    )
+    for one in stats.strategies:
+        orders.add_metric((one.name,), one.traded.orders)
+        open_orders.add_metric((one.name,), one.traded.open_orders)
+        if one.traded.pnl is not None:
+            pnl.add_metric((one.name,), one.traded.pnl)
+    yield from (orders, open_orders, pnl)
 
 
 def _feeds(stats: Stats) -> Iterator[Metric]:

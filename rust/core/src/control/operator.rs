@@ -34,18 +34,28 @@ impl Call {
     }
 }
 
+/// How a run is doing, as a JSON object: asked on the threads of the socket, and so without the loop.
+pub type View = Box<dyn Fn() -> Result<String, String> + Send + Sync>;
+
 /// Answers the requests of one run.
 pub struct Operator {
     gate: Arc<TradingGate>,
     file: Option<GateFile>,
     sender: Sender<Command>,
     run: String,
+    view: View,
 }
 
 impl Operator {
     /// The operator of the run called `run`; `file` keeps the state of trading over restarts.
-    pub fn new(run: String, gate: Arc<TradingGate>, file: Option<GateFile>, sender: Sender<Command>) -> Self {
-        Self { gate, file, sender, run }
+    pub fn new(
+        run: String,
+        gate: Arc<TradingGate>,
+        file: Option<GateFile>,
+        sender: Sender<Command>,
+        view: View,
+    ) -> Self {
+        Self { gate, file, sender, run, view }
     }
 
     /// The answer to one line.
@@ -54,6 +64,7 @@ impl Operator {
             Err(error) => refusal("invalid_request", &error),
             Ok((name, arguments)) => match name.as_str() {
                 "ping" => done(json!({"trading": self.gate.state().name()})),
+                "stats" => self.stats(),
                 "halt" => self.halt(&arguments),
                 _ => self.forward(&name, &arguments, patience(&arguments)),
             },
@@ -73,6 +84,18 @@ impl Operator {
         answer.insert("v".to_owned(), PROTOCOL_VERSION.into());
         answer.insert("run".to_owned(), self.run.clone().into());
         Value::Object(answer).to_string()
+    }
+
+    /// Looking on is no input of the run.
+    fn stats(&self) -> Map<String, Value> {
+        match (self.view)().map(|text| serde_json::from_str(&text)) {
+            Ok(Ok(Value::Object(mut stats))) => {
+                stats.insert("trading".to_owned(), self.gate.state().name().into());
+                done(Value::Object(stats))
+            }
+            Ok(_) => refusal("failed", "the counters could not be told"),
+            Err(why) => refusal("failed", &why),
+        }
     }
 
     /// Orders are stopped first; what the loop has to do follows.

@@ -256,7 +256,8 @@ impl<H: Host> Steps<H> {
             strategies.iter_mut().for_each(|account| account.add_feed(feed));
         }
         let (position, now_ns) = (self.desk.position(), self.desk.now_ns());
-        Snapshot { position, now_ns, inputs: self.inputs, feeds, strategies, by_feed }
+        let traded = (0..strategies.len() as u32).map(|strategy| self.desk.traded(strategy)).collect();
+        Snapshot { position, now_ns, inputs: self.inputs, feeds, strategies, traded, by_feed }
     }
 }
 

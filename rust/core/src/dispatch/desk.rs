@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::market::Market;
 use super::pulse::Pulse;
 use super::request::{MAX_ORDERS, MAX_QUANTITY, MAX_SPAWNS, Refusal, Request, SpawnKey};
+use super::snapshot::Traded;
 use super::timers::Timers;
 use crate::clock::{Clock as _, SimClock};
 use crate::instrument::InstrumentInfo;
@@ -234,6 +235,17 @@ impl Desk {
     /// Looks at all orders.
     pub fn with_orders<R>(&self, look: impl FnOnce(&OrderBook) -> R) -> R {
         look(&self.book.borrow())
+    }
+
+    /// What a strategy has ordered, and what came of it.
+    pub(super) fn traded(&self, strategy: u32) -> Traded {
+        let (orders, open_orders) = self.with_orders(|book| (book.count(strategy), book.open_count(strategy)));
+        let pnl = self.with_portfolio(|portfolio| {
+            let worth = portfolio.worth(Some(strategy));
+            let has_currency = !portfolio.books().currency().is_empty();
+            Some(worth.equity() - worth.capital).filter(|pnl| has_currency && !pnl.is_nan())
+        });
+        Traded { orders, open_orders, pnl }
     }
 
     /// Asks for a market order.

@@ -56,7 +56,7 @@ pub use meter::{Meters, SAMPLE_EVERY, StrategyMeter};
 pub use pulse::{Doing, Look, Pulse, described};
 pub use request::{MAX_ORDERS, MAX_QUANTITY, MAX_SPAWNS, Refusal, Request, SpawnKey, TimerKey};
 pub use sampler::{ALL_STRATEGIES, WORTH_EVERY_NS, WorthPoint};
-pub use snapshot::{Snapshot, Snapshots};
+pub use snapshot::{Snapshot, Snapshots, Traded};
 pub use step::{ErrorRecord, Fill, RunError};
 pub use subscriber::{Delivery, Kinds, Subscription};
 pub use supervise::{OnError, Supervision};

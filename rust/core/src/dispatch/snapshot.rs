@@ -11,8 +11,19 @@ use super::account::Account;
 use crate::feed::FeedAccount;
 use crate::sync::{Arc, AtomicU64, Ordering};
 
+/// What a strategy has ordered, and what came of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Traded {
+    /// Orders that it ever made.
+    pub orders: u32,
+    /// Those that are not done.
+    pub open_orders: u32,
+    /// Realised and not, less fees, in the run's currency; `None`: it has none, or a price is missing.
+    pub pnl: Option<f64>,
+}
+
 /// One consistent set of accounts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
     /// Loop position of the last step that counts in it.
     pub position: u64,
@@ -24,6 +35,8 @@ pub struct Snapshot {
     pub feeds: Vec<FeedAccount>,
     /// Of every strategy over all feeds, in order of registration.
     pub strategies: Vec<Account>,
+    /// Likewise, what it traded.
+    pub traded: Vec<Traded>,
     /// Of every strategy, feed by feed: `by_feed[feed][strategy]`.
     pub by_feed: Vec<Vec<Account>>,
 }
