@@ -38,7 +38,7 @@ IMPORT = "data/importing.py"  # its report says how long it took; no decision ha
 CACHE = "strategy/compiled/cache.py"  # where machine code lies decides nothing
 BANS = (
     Ban(r"time\.(time|time_ns|monotonic|monotonic_ns|perf_counter|perf_counter_ns)", "the clock port", (*WALL, IMPORT)),
-    Ban(r"time\.sleep", "a timer", ("adapters/live/", "testing/", "cli/ctl.py")),  # which looks again and again
+    Ban(r"time\.sleep", "a timer", ("adapters/live/", "testing/", "cli/ctl.py", "cli/top.py")),  # which look again
     Ban(r"(datetime\.)?(datetime|date)\.(now|utcnow|today)", "the clock port", WALL),
     Ban(r"random\.\w+", "a generator seeded from the run", ()),
     Ban(r"(np|numpy)\.random\.(?!default_rng$|Generator$|PCG64$|SeedSequence$)\w+", "default_rng(seed)", ()),
