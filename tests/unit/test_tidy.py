@@ -45,7 +45,11 @@ BANS = (
     Ban(r"uuid\.uuid[14]", "run id and counter", ("orchestration/",)),
     Ban(r"os\.(environ|getenv)(\..*)?", "tickrail.config", ("config/", "cli/", "orchestration/bootstrapper.py", CACHE)),
     Ban(r"os\._exit|sys\.exit", "an error; only the command line ends the process", ("cli/", "__main__.py")),
-    Ban(r"threading\.(Thread|Timer)", "the runtime's own threads", ("orchestration/", "adapters/live/", "testing/")),
+    Ban(
+        r"threading\.(Thread|Timer)",
+        "the runtime's own threads",
+        ("orchestration/", "adapters/live/", "adapters/observability/", "testing/"),
+    ),
     Ban(r"print", "a return value; only the command line prints", ("cli/",)),
     # The one exception evaluates annotations, which are code of the module that they stand in.
     Ban(r"eval|exec|pickle\.loads?|marshal\.loads?", "data that is never executed", ("strategy/fields.py",)),

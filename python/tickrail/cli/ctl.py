@@ -13,7 +13,7 @@ import click
 
 from tickrail.cli.options import json_option, traceback_option
 from tickrail.domain.near import did_you_mean
-from tickrail.orchestration.control import socket_folder, socket_of
+from tickrail.orchestration.control import is_served, socket_folder, socket_of
 
 __all__ = ["NO_ANSWER", "NO_RUN", "REFUSED", "NoAnswer", "NoRun", "ask", "ctl", "named_run", "runs_in"]
 
@@ -89,8 +89,8 @@ def ask(run_dir: Path, run_id: str | None, timeout_s: float, name: str, argument
 
 
 def runs_in(run_dir: Path) -> dict[str, Path]:
-    """The sockets of a run directory by the names of their runs."""
-    return {path.stem: path for path in sorted(socket_folder(run_dir).glob("*.sock"))}
+    """The sockets of a run directory by the names of their runs; not what killed processes have left behind."""
+    return {path.stem: path for path in sorted(socket_folder(run_dir).glob("*.sock")) if is_served(path)}
 
 
 def named_run(run_dir: Path, run_id: str | None) -> str:
@@ -101,6 +101,8 @@ def named_run(run_dir: Path, run_id: str | None) -> str:
     """
     folder, known = socket_folder(run_dir), runs_in(run_dir)
     if run_id is not None:
+        if run_id not in known and socket_of(run_dir, run_id).exists():
+            raise NoRun(f"{run_id} has ended and left its socket behind")
         if run_id not in known:
             raise NoRun(f"no run '{run_id}' in {folder}{did_you_mean(run_id, known)}")
         return run_id

@@ -7,6 +7,7 @@ interpreter; what arrives here is on the dispatch thread, between two steps.
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -20,7 +21,7 @@ from tickrail.errors import CommandError, CommandRefused, TickrailError
 from tickrail.orchestration.command_bus import CommandBus
 from tickrail.report.stats import RuntimeStats
 
-__all__ = ["OPERATOR_KIND", "REQUESTS", "Control", "socket_folder", "socket_of"]
+__all__ = ["OPERATOR_KIND", "REQUESTS", "Control", "is_served", "socket_folder", "socket_of"]
 
 OPERATOR_KIND: Final = 19
 """The code that requests of operators have on the lanes and in recordings."""
@@ -42,6 +43,8 @@ REQUESTS: Final[dict[str, type[c.Command]]] = {
 }
 """What an operator may ask for, by its name in the protocol."""
 
+LOOK_S: Final = 1.0
+"""How long a process may take to accept a connection before it is taken for a busy one."""
 TRANSPORT: Final = "timeout_s"
 """Belongs to the request and not to the command."""
 
@@ -49,6 +52,19 @@ TRANSPORT: Final = "timeout_s"
 def socket_folder(run_dir: Path) -> Path:
     """Where the sockets of running processes lie."""
     return run_dir / "control"
+
+
+def is_served(path: Path) -> bool:
+    """Whether a process serves the socket at ``path``; one that was killed leaves it behind."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
+        stream.settimeout(LOOK_S)
+        try:
+            stream.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:  # it is served, and busy
+            return True
+    return True
 
 
 def socket_of(run_dir: Path, run: str) -> Path:
@@ -84,6 +100,9 @@ class Control:
         self._bus = bus
         lanes.receive(self, OPERATOR_KIND)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for left in path.parent.glob("*.sock"):
+            if not is_served(left):
+                left.unlink(missing_ok=True)
         self._socket = ControlSocket(lanes, operations, path, run, lambda: json.dumps(stats().to_dict()))
 
     def close(self) -> None:

@@ -45,6 +45,7 @@ from tickrail.domain.supervision import BY_DEFAULT, HANDLER_LIMITS, HandlerLimit
 from tickrail.domain.time import TimeLike, parse_ns
 from tickrail.domain.venue_terms import VenueTerms
 from tickrail.errors import ParameterError
+from tickrail.orchestration.at_exit import stopped_at_exit
 from tickrail.orchestration.admission import admit, compile_into
 from tickrail.orchestration.feeds import DeliverySettings, Feed, FeedSettings, feed_settings
 from tickrail.orchestration.funding import Funding
@@ -326,7 +327,7 @@ class TickDispatcher:
             RunFailed: The run could not go on.
         """
         try:
-            with self._timed(), self.lives.dispatching():
+            with self._timed(), self.lives.dispatching(), stopped_at_exit(self.request_stop):
                 return ENDS[self._native.run(progress, started)]
         finally:
             self._leave_io()

@@ -10,6 +10,7 @@ use tickrail_core::dispatch::{Account, Snapshot};
 use tickrail_core::feed::FeedAccount;
 
 use crate::dispatcher::Dispatcher;
+use crate::feed::check_fork;
 use crate::gil::thread_mark;
 
 #[pymethods]
@@ -20,6 +21,7 @@ impl Dispatcher {
     /// or calls this itself, the last accounts that were taken.
     #[pyo3(signature = (patience_s=0.1))]
     fn accounts<'py>(&self, py: Python<'py>, patience_s: f64) -> PyResult<Bound<'py, PyDict>> {
+        check_fork(py, self.born)?;
         let inside = self.inside.get(py);
         if inside.is_at_rest() {
             return inside.look_mut(|core| snapshot(py, &core.snapshot()));

@@ -442,6 +442,8 @@ impl Dispatcher {
                     }
                     return Ok(end);
                 }
+                // A handler has forked, and its child has come back here: it must not trade a second time.
+                check_fork(py, self.born)?;
                 self.await_feeds(py, core, outcome);
                 turn::offer(py)?;
                 if let Some(progress) = progress.as_ref().filter(|_| report.is_due()) {
@@ -464,13 +466,16 @@ impl Dispatcher {
         if inside.end.get().is_none() {
             inside.end.set(Some("stopped"));
         }
+        inside.receivers.forget();
         Ok(())
     }
 
     /// Ask the run to stop after the present step. Any thread, any time, idempotent.
-    fn request_stop(&self) {
+    fn request_stop(&self, py: Python<'_>) -> PyResult<()> {
+        check_fork(py, self.born)?;
         self.stop.request_stop();
         self.waker.wake();
+        Ok(())
     }
 
     /// Whether somebody has asked the run to stop. Any thread.
@@ -498,7 +503,7 @@ impl Dispatcher {
     fn lives(&self, py: Python<'_>) -> Lives {
         let inside = self.inside.get(py);
         let here = Rc::clone(&inside.here);
-        Lives::of(Arc::clone(inside.desk.inbox()), Arc::clone(inside.desk.log()), &inside.watch, here)
+        Lives::of(Arc::clone(inside.desk.inbox()), Arc::clone(inside.desk.log()), &inside.watch, here, self.born)
     }
 
     /// Tell ``watcher`` what becomes of strategies, on the dispatch thread: its methods ``changed``, ``settled`` and

@@ -83,6 +83,7 @@ impl Dispatcher {
             }
         };
         inside.end.set(Some(end.as_ref().copied().unwrap_or("failed")));
+        inside.receivers.forget();
         end
     }
 

@@ -39,6 +39,12 @@ pub fn guard<T>(body: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
     })
 }
 
+/// Panics within the door, for tests of what becomes of a defect.
+#[pyfunction]
+pub fn break_a_rule(message: &str) -> PyResult<()> {
+    guard(|| panic!("{message}"))
+}
+
 /// A number that differs between any two live threads.
 ///
 /// The thread pointer itself, read in one instruction: the address of a thread-local of a shared library costs a call,

@@ -19,6 +19,7 @@ use tickrail_core::timer::{Fired, Schedule};
 
 use crate::dispatcher::Dispatcher;
 use crate::errors::refused;
+use crate::feed::{Birthplace, check_fork};
 use crate::gil::{GilBound, thread_mark};
 use crate::host::{PyHost, fault};
 
@@ -65,6 +66,14 @@ pub struct Receivers {
 impl Receivers {
     fn of(&self, py: Python<'_>, kind: CommandKind) -> Option<Py<PyAny>> {
         self.by_kind.borrow().iter().find(|(known, _)| *known == kind).map(|(_, receiver)| receiver.clone_ref(py))
+    }
+
+    /// The run is over: nobody is called any more. Receivers reach the run, and it them; nobody else breaks that circle.
+    pub fn forget(&self) {
+        let known = std::mem::take(&mut *self.by_kind.borrow_mut());
+        let local = std::mem::take(&mut *self.local.borrow_mut());
+        let scheduled = std::mem::take(&mut *self.scheduled.borrow_mut());
+        drop((known, local, scheduled));
     }
 
     /// Whether the command still wants its turn.
@@ -158,6 +167,8 @@ fn attachment(command: &Command) -> Option<&Py<PyAny>> {
 pub struct CommandLanes {
     pub sender: Sender<Command>,
     here: GilBound<Here>,
+    /// In which process the run was made.
+    born: Birthplace,
 }
 
 struct Here {
@@ -197,6 +208,7 @@ impl CommandLanes {
         wait_s: f64,
         kind: u16,
     ) -> PyResult<u8> {
+        check_fork(py, self.born)?;
         let lane = Self::lane(lane)?;
         if payload.len() > tickrail_core::command::MAX_PAYLOAD {
             let most = tickrail_core::command::MAX_PAYLOAD;
@@ -269,12 +281,13 @@ impl CommandLanes {
     }
 
     /// Where the caller stands: 0 no run goes on, 1 on the dispatch thread, 2 on another.
-    fn standing(&self, py: Python<'_>) -> u8 {
-        match self.here.get(py).thread.get() {
+    fn standing(&self, py: Python<'_>) -> PyResult<u8> {
+        check_fork(py, self.born)?;
+        Ok(match self.here.get(py).thread.get() {
             0 => 0,
             mark if mark == thread_mark() => 1,
             _ => 2,
-        }
+        })
     }
 
     /// Let ``receiver`` be called for commands of ``kind``: ``admits``, ``handle`` and ``abandon`` with the attachment,
@@ -328,7 +341,7 @@ fn open_lanes(
     let inside = dispatcher.inside.get(py);
     let (thread, desk) = (Rc::clone(&inside.thread), Rc::clone(&inside.desk));
     let here = Here { thread, desk, receivers: Rc::clone(&inside.receivers) };
-    Ok(CommandLanes { sender, here: GilBound::new(here) })
+    Ok(CommandLanes { sender, here: GilBound::new(here), born: dispatcher.born })
 }
 
 /// What a recording of external inputs begins with.

@@ -57,8 +57,24 @@ mod venue_plan;
 mod watchdog;
 mod writer;
 
+/// The module has one state a process; numpy, which it works with, refuses other interpreters as well.
+fn refuse_subinterpreter() -> PyResult<()> {
+    // SAFETY: the GIL is held; both give pointers to compare, and nothing is read through them.
+    let is_main = unsafe { pyo3::ffi::PyInterpreterState_Get() == pyo3::ffi::PyInterpreterState_Main() };
+    if is_main {
+        return Ok(());
+    }
+    Err(pyo3::exceptions::PyImportError::new_err(
+        "tickrail runs in the main interpreter of a process alone, and this is a subinterpreter\n  hint: use a thread, or a \
+         process of its own",
+    ))
+}
+
 #[pymodule(gil_used = true)]
 fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    refuse_subinterpreter()?;
+    // Not by `add_function`: it is no part of what the module offers.
+    m.setattr("_break_a_rule", wrap_pyfunction!(gil::break_a_rule, m)?)?;
     info::register(m)?;
     instrument::register(m)?;
     tick::register(m)?;

@@ -14,6 +14,7 @@ use tickrail_core::lifecycle::{Ask, ChangeLog, Inbox, Operation, PauseMode, Refu
 use tickrail_core::lifecycle::{Ticket, Transition, allowed, by_run, transition};
 
 use crate::errors::{hinted, illegal};
+use crate::feed::{Birthplace, check_fork};
 use crate::gil::{GilBound, thread_mark};
 use crate::host::PyHost;
 use crate::plan::named;
@@ -150,13 +151,15 @@ pub struct Lives {
     log: Arc<ChangeLog>,
     hooks: Arc<HookClock>,
     wants_changes: Arc<AtomicBool>,
+    /// In which process the run was made.
+    born: Birthplace,
 }
 
 impl Lives {
     /// Of the run with this inbox, log and watch.
-    pub fn of(inbox: Arc<Inbox>, log: Arc<ChangeLog>, watch: &Watch, here: Rc<Here>) -> Self {
+    pub fn of(inbox: Arc<Inbox>, log: Arc<ChangeLog>, watch: &Watch, here: Rc<Here>, born: Birthplace) -> Self {
         let wants_changes = Arc::clone(&watch.watcher.wants_changes);
-        Self { inbox, here: GilBound::new(here), log, hooks: Arc::clone(&watch.hooks), wants_changes }
+        Self { inbox, here: GilBound::new(here), log, hooks: Arc::clone(&watch.hooks), wants_changes, born }
     }
 }
 
@@ -175,6 +178,7 @@ impl Lives {
         mode: &str,
         cause: &str,
     ) -> PyResult<(Ticket, Vec<Ticket>)> {
+        check_fork(py, self.born)?;
         let ask = ask_of(operation, mode)?;
         let is_local = self.here.get(py).is_within();
         let asked = self.inbox.ask_from(strategy, ask, Cow::Owned(cause.to_owned()), is_local);

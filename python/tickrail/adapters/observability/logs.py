@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import queue
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +17,7 @@ from typing import Any, Final, Literal, TextIO, TypeAlias
 from tickrail.domain.context import current_correlation, current_strategy
 from tickrail.ports.telemetry import Level, MetricKind
 
-__all__ = ["ContextFilter", "JsonFormatter", "LogTelemetry", "install", "remove"]
+__all__ = ["ContextFilter", "JsonFormatter", "LogTelemetry", "PipeHandler", "install", "remove"]
 
 Format: TypeAlias = Literal["text", "json"]
 LEVELS: Final = {
@@ -31,6 +34,9 @@ STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {
     "correlation_id",
     "context",
 }
+LINES: Final = 10_000
+"""Most lines that wait to be written: some megabytes."""
+CLOSE_S: Final = 1.0
 LOGGER: Final = logging.getLogger("tickrail.telemetry")
 
 
@@ -126,12 +132,67 @@ class LogTelemetry:
             self.dropped += 1
 
 
+class PipeHandler(logging.Handler):
+    """Writes lines to a descriptor on a thread of its own: a pipe that nobody reads keeps no dispatch thread.
+
+    At most ``LINES`` wait; what comes beyond that is dropped and counted, and the next line that goes out says so.
+
+    Args:
+        descriptor: Stays its owner's.
+
+    Attributes:
+        dropped: Lines that were not written.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self.dropped = 0
+        self._told = 0
+        self._descriptor = descriptor
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write, name="tickrail-log", daemon=True)
+        self._writer.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Never waits."""
+        try:
+            line = self.format(record)
+        except Exception:
+            self.handleError(record)
+            return
+        if self._lines.qsize() < LINES:
+            self._lines.put(line)
+        else:
+            self.dropped += 1  # under the handler's lock
+
+    def close(self) -> None:
+        """Write what waits, as far as somebody reads it within ``CLOSE_S``. Idempotent."""
+        if self._writer.is_alive():
+            self._lines.put(None)
+            self._writer.join(CLOSE_S)
+        super().close()
+
+    def _write(self) -> None:
+        while (line := self._lines.get()) is not None:
+            lost = self.dropped - self._told
+            if lost:
+                line = f"{line}\ntickrail: {lost:,} log records were dropped, as nobody read them"
+                self._told += lost
+            data = f"{line}\n".encode(errors="replace")
+            try:
+                while data:
+                    # Not by the stream, whose lock would be held while the interpreter ends.
+                    data = data[os.write(self._descriptor, data) :]
+            except OSError:  # nobody will ever read it
+                self.dropped += 1
+
+
 def install(form: Format, *, level: int = logging.INFO, stream: TextIO | None = None, run: str = "") -> logging.Handler:
     """Let the loggers of tickrail write to ``stream`` (standard error by default); ``remove`` ends it.
 
     ``run`` is the id of the run: see ``ContextFilter``.
     """
-    handler = logging.StreamHandler(sys.stderr if stream is None else stream)
+    handler = _handler(sys.stderr if stream is None else stream)
     handler.setFormatter(JsonFormatter() if form == "json" else logging.Formatter(TEXT))
     handler.addFilter(ContextFilter(run))
     ours = logging.getLogger("tickrail")
@@ -139,6 +200,13 @@ def install(form: Format, *, level: int = logging.INFO, stream: TextIO | None = 
     if ours.level == logging.NOTSET:
         ours.setLevel(level)
     return handler
+
+
+def _handler(stream: TextIO) -> logging.Handler:
+    try:
+        return PipeHandler(stream.fileno())
+    except (AttributeError, OSError, ValueError):  # no descriptor: it is in memory, and nobody has to read it
+        return logging.StreamHandler(stream)
 
 
 def remove(handler: logging.Handler) -> None:

@@ -1,0 +1,475 @@
+"""What may happen to the process itself: it dies, forks, ends; threads, descriptors and readers of its output run out.
+
+Each case asserts exit code, message, an upper bound of time, and what is left.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LONG_S = 60.0
+STRATEGIES = """
+import ctypes
+import logging
+import os
+import signal
+
+import tickrail
+
+
+class Fate(tickrail.Strategy):
+    how: str = ""
+
+    def on_start(self):
+        self.count = 0
+        self.open = []
+
+    def on_tick(self, tick):
+        self.count += 1
+        if self.how == "logs":
+            for number in range(100):
+                logging.getLogger("tickrail.mine").info("x" * 200)
+        if self.count != 30:
+            return
+        if self.how == "exits":
+            os._exit(3)
+        elif self.how == "segfaults":
+            ctypes.string_at(0)
+        elif self.how == "is killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif self.how == "opens":
+            try:
+                while True:
+                    self.open.append(os.open("/dev/null", os.O_RDONLY))
+            except OSError as error:
+                self.said = error.errno
+
+    def on_stop(self):
+        for one in self.open:
+            os.close(one)
+
+
+class Other(tickrail.Strategy):
+    def on_start(self):
+        self.count = 0
+
+    def on_tick(self, tick):
+        self.count += 1
+"""
+CONFIG = """
+[feeds.sim]
+adapter = "ticks"
+path = "sim.ticks"
+[venues.SIM]
+adapter = "simulated"
+[strategies.fate]
+class = "fate:Fate"
+[strategies.other]
+class = "fate:Other"
+"""
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "fate.py").write_text(STRATEGIES)
+    for env, more in {"backtest": "", "paper": "speed = 1000.0\n[venues"}.items():
+        text = CONFIG if not more else CONFIG.replace("[venues", more, 1)
+        (tmp_path / "config" / env).mkdir(parents=True)
+        (tmp_path / "config" / env / "runtime.toml").write_text(text)
+    command = [sys.executable, "-m", "tickrail", "data", "generate", "sim.ticks", "--instrument", "EURUSD.SIM"]
+    subprocess.run([*command, "--ticks", "500"], cwd=tmp_path, check=True, capture_output=True, timeout=LONG_S)
+    return tmp_path
+
+
+def started(project: Path, env: str, how: str, *settings: str, **more: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tickrail", "run", "--env", env, "--json"]
+    for one in (f"strategies.fate.params.how={how}", *settings):
+        command += ["--set", one]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
+    return subprocess.Popen(command, cwd=project, text=True, **pipes)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    try:
+        out, err = process.communicate(timeout=LONG_S)
+    finally:
+        process.kill()
+        process.wait()
+    return process.returncode, out, err
+
+
+def script(body: str, *, timeout_s: float = LONG_S) -> subprocess.CompletedProcess[str]:
+    """Runs Python text, with the live runs of the other tests at hand."""
+    head = f"import sys; sys.path.insert(0, {str(Path(__file__).parent.parent / 'integration')!r})\n"
+    text = head + textwrap.dedent(body)
+    return subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=timeout_s, check=False)
+
+
+@pytest.mark.parametrize(("how", "code"), [("exits", 3), ("segfaults", -11), ("is killed", -9)])
+def test_f7_a_process_that_dies_in_a_handler_leaves_nothing_that_keeps_the_next(
+    project: Path, how: str, code: int
+) -> None:
+    settings = (f"runtime.state_dir={project / 'states'}", "runtime.exclusive=true")
+    assert ended(started(project, "paper", how, *settings))[0] == code
+    ctl = [sys.executable, "-m", "tickrail", "ctl", "status"]
+    asked = subprocess.run(ctl, cwd=project, capture_output=True, text=True, timeout=LONG_S)
+    assert (asked.returncode, asked.stderr) == (3, "error: no run goes on in runs/control\n")
+    left = list(project.glob("runs/control/*.sock"))
+    assert len(left) == 1, "the dead one's, which nobody serves"
+    named = subprocess.run([*ctl[:4], "--run", left[0].stem, "status"], cwd=project, capture_output=True, text=True)
+    assert (named.returncode, named.stderr) == (3, f"error: {left[0].stem} has ended and left its socket behind\n")
+    assert not list(project.glob("runs/paper-2*")), "no half of a result"
+    ending, out, err = ended(started(project, "paper", "", *settings))
+    assert (ending, err) == (0, "")
+    assert [one["delivered"] for one in json.loads(out)["strategies"]] == [500, 500]
+    assert not list(project.glob("runs/control/*.sock")), "the next run has cleared it away"
+
+
+def test_f35_every_call_of_a_forked_child_is_told_and_the_parent_misses_nothing() -> None:
+    done = script(
+        """
+        import os, signal, threading, warnings
+        warnings.simplefilter("ignore")
+        from tickrail import errors
+        from tickrail.domain.commands import Command
+        from live_runs import *
+
+        class Count(Command):
+            number: int
+
+        handled = []
+        run, keeper = opened()
+        feed = run.feed("f")
+        publisher = feed.publisher()
+        bus = run._dispatcher.commands
+        bus.register(Count, lambda command: handled.append(command.number))
+        thread = threading.Thread(target=run.run)
+        thread.start()
+        while bus._standing() == 0:
+            pass
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(30)  # rather than to hang
+            calls = (
+                lambda: bus.execute(Count(2), timeout_s=5), lambda: bus.post(Count(2)), lambda: bus.submit(Count(2)),
+                lambda: bus.schedule_after(5, Count(2)), lambda: run._dispatcher.lives.pause("Keeper"), run.stats,
+                run.accounts, lambda: run.feed("g"), feed.publisher, run.seal, run.request_stop, run.run,
+                lambda: publisher.publish_quote(A, 1.0, 1.1),
+            )
+            told = 0
+            for call in calls:
+                try:
+                    call()
+                except errors.ForkedProcess as error:
+                    told += str(error).startswith("this run belongs to the parent process")
+            os._exit(told if told == len(calls) else 100 + told)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        bus.execute(Count(3), timeout_s=30)
+        publisher.publish(quotes([7]))
+        publisher.close()
+        run.seal()
+        thread.join(30)
+        print(code, handled, keeper.sequences(), run.stats().strategies[0].account.state)
+        """
+    )
+    assert (done.returncode, done.stdout) == (0, "13 [3] [7] STOPPED\n"), done.stdout + done.stderr
+
+
+def test_f35_a_child_that_comes_back_from_its_handler_does_not_trade_a_second_time() -> None:
+    done = script(
+        """
+        import os
+        import tickrail
+        from tickrail import errors
+        from tickrail.data import generate_ticks
+
+        class Forks(tickrail.Strategy):
+            pid = None
+            def on_tick(self, tick):
+                if self.pid is None:
+                    self.pid = os.fork()
+
+        strategy = Forks()
+        try:
+            result = tickrail.backtest(strategy, generate_ticks(50_000))
+        except errors.ForkedProcess:
+            os._exit(0 if strategy.pid == 0 else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(strategy.pid, 0)[1]) == 0, "the child was told"
+        print(result.ticks, result.ok)
+        """
+    )
+    assert (done.returncode, done.stdout) == (0, "50000 True\n"), done.stdout + done.stderr
+
+
+NO_THREADS = """
+import os, resource
+def no_more_threads():
+    if os.getuid() == 0:
+        os.setresuid(54_321, 54_321, 54_321)  # root may have as many as it wants
+    resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+"""
+
+
+def test_f36_without_threads_a_run_is_refused_by_name_and_leaves_none() -> None:
+    done = script(
+        NO_THREADS
+        + textwrap.dedent(
+            """
+        import threading
+        import tickrail
+        from tickrail.data import generate_ticks
+
+        class Quiet(tickrail.Strategy):
+            def on_tick(self, tick): pass
+
+        ticks = generate_ticks(10)
+        tickrail.backtest(Quiet(), ticks).digest
+        import time; time.sleep(0.5)  # the thread that watches handlers stays for a tenth of a second
+        no_more_threads()
+        try:
+            tickrail.backtest(Quiet(), ticks)
+        except (OSError, RuntimeError) as error:
+            print(type(error).__name__, error)
+        print([one.name for one in threading.enumerate()])
+        """
+        )
+    )
+    assert done.returncode == 0, done.stderr
+    said, threads = done.stdout.splitlines()
+    assert "Resource temporarily unavailable" in said or "can't start new thread" in said
+    assert threads == "['MainThread']"
+
+
+def test_f36_publishers_are_bounded_and_one_too_many_is_refused_by_name() -> None:
+    done = script(
+        """
+        from tickrail import errors
+        from live_runs import *
+        run, keeper = opened()
+        feed = run.feed("f", capacity=2)
+        publishers = []
+        try:
+            for _ in range(5_000):
+                publishers.append(feed.publisher())
+        except errors.TickrailError as error:
+            print(len(publishers), type(error).__name__, error)
+        for publisher in publishers:
+            publisher.close()
+        run.seal()
+        print(run.run().status)
+        """
+    )
+    print(done.stdout, done.stderr)
+    assert done.returncode == 0, done.stderr
+
+
+def limited(soft: int) -> Callable[[], None]:
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, soft))
+
+
+def test_f58_without_descriptors_a_start_is_refused_in_words(project: Path) -> None:
+    began = time.monotonic()
+    code, out, err = ended(started(project, "paper", "", preexec_fn=limited(7)))
+    assert code == 1
+    assert out == ""
+    assert "Too many open files" in err
+    assert "Traceback" not in err
+    assert time.monotonic() - began < 30
+    assert not list(project.glob("runs/**/*.sock"))
+
+
+def test_f58_a_loop_goes_on_while_a_strategy_has_every_descriptor(project: Path) -> None:
+    code, out, err = ended(started(project, "paper", "opens", preexec_fn=limited(64)))
+    assert (code, err) == (0, "")
+    assert [one["delivered"] for one in json.loads(out)["strategies"]] == [500, 500]
+    assert not list(project.glob("runs/control/*.sock"))
+
+
+def test_f59_a_subinterpreter_is_refused_and_harms_no_other() -> None:
+    done = script(
+        """
+        try:
+            import _interpreters as interpreters
+        except ImportError:
+            try:
+                import _xxsubinterpreters as interpreters
+            except ImportError:
+                print("none"); raise SystemExit
+
+        def attempt():
+            number = interpreters.create()
+            try:
+                found = interpreters.run_string(number, "import tickrail")
+                print("refused" if found and "subinterpreter" in str(found) else "imported")
+            except Exception as error:
+                print("refused" if "subinterpreter" in str(error) else error)
+            interpreters.destroy(number)
+
+        attempt()
+        import tickrail
+        from tickrail.data import generate_ticks
+        attempt()
+        class Quiet(tickrail.Strategy):
+            def on_tick(self, tick): pass
+        print(tickrail.backtest(Quiet(), generate_ticks(1_000)).ok)
+        """
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout in ("none\n", "refused\nrefused\nTrue\n"), done.stdout + done.stderr
+
+
+def test_f60_runs_beside_and_after_one_another_and_a_stop_twice() -> None:
+    done = script(
+        """
+        import threading
+        import tickrail
+        from tickrail.data import generate_ticks
+        from tickrail.orchestration.tick_dispatcher import TickDispatcher
+
+        class Counts(tickrail.Strategy):
+            def on_start(self): self.count = 0
+            def on_tick(self, tick): self.count += 1
+
+        def made():
+            run = TickDispatcher(ticks.instrument_table)
+            run.feed("ticks", ticks)
+            run.register(Counts(), "counts")
+            return run
+
+        ticks = generate_ticks(50_000)
+        runs = [made() for _ in range(4)]
+        threads = [threading.Thread(target=run.run) for run in runs]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+        print(len({run.result().digest for run in runs}), [run.strategies["counts"].count for run in runs])
+        runs[0].request_stop(); runs[0].request_stop()
+        stopped = made()
+        stopped.request_stop(); stopped.request_stop()
+        stopped.run()
+        print(stopped.result().status, stopped.result().ticks)
+        """
+    )
+    assert (done.returncode, done.stdout) == (0, "1 [50000, 50000, 50000, 50000]\nstopped 0\n"), done.stderr
+
+
+EXIT = """
+import sys, threading, time
+import tickrail
+from tickrail.data import generate_ticks
+from live_runs import *
+
+class Busy(tickrail.Strategy):
+    def on_tick(self, tick):
+        began.set()
+        time.sleep(0.0001)
+
+began = threading.Event()
+def backtest():
+    tickrail.backtest(Busy(), generate_ticks(1_000_000))
+def live():
+    run = tickrail.open_live(Busy(), [A, B])
+    feed = run.feed("f")
+    def publish():
+        with feed.publisher() as publisher:
+            while True:
+                publisher.publish(quotes(range(100)))
+    threading.Thread(target=publish, daemon=True).start()
+    run.run()
+threading.Thread(target=globals()[sys.argv[1]], daemon=True).start()
+assert began.wait(30)
+"""
+
+
+@pytest.mark.parametrize("how", ["backtest", "live"])
+def test_f62_the_interpreter_ends_while_a_daemon_thread_runs(tmp_path: Path, how: str) -> None:
+    (tmp_path / "ends.py").write_text(EXIT)
+    integration = str(Path(__file__).parent.parent / "integration")
+    path = os.pathsep.join([integration, os.environ.get("PYTHONPATH", "")])
+    for _ in range(5):
+        began = time.monotonic()
+        command = [sys.executable, "ends.py", how]
+        environ = {**os.environ, "PYTHONPATH": path}
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=LONG_S, env=environ)
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+        assert "FATAL" not in done.stderr
+        assert time.monotonic() - began < 30
+
+
+def test_f64_a_log_that_nobody_reads_keeps_no_tick_and_what_is_dropped_is_counted(project: Path) -> None:
+    process = started(project, "paper", "logs", "runtime.log=text")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    out = process.stdout.read()  # the end of the run, while nobody reads the log
+    assert [one["delivered"] for one in json.loads(out)["strategies"]] == [500, 500]
+    process.wait(LONG_S)
+    err = process.stderr.read()
+    process.communicate()
+    assert process.returncode == 0
+    assert len(err) < 1 << 20
+
+
+def test_f64_a_log_is_whole_where_somebody_reads_it(project: Path) -> None:
+    code, _, err = ended(started(project, "paper", "logs", "runtime.log=json"))
+    assert code == 0
+    rows = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+    mine = [row for row in rows if row["logger"] == "tickrail.mine"]
+    dropped = sum(int(line.split()[1].replace(",", "")) for line in err.splitlines() if line.startswith("tickrail: "))
+    assert len(mine) + dropped == 50_000
+    assert {row["strategy"] for row in mine} == {"fate"}
+
+
+def test_f64_a_reader_of_the_result_that_has_gone_is_no_failure_of_the_run(project: Path) -> None:
+    process = started(project, "paper", "")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    err = process.stderr.read()
+    process.wait(LONG_S)
+    process.stderr.close()
+    assert "Traceback" not in err
+    (folder,) = project.glob("runs/paper-2*")
+    assert json.loads((folder / "result.json").read_text())["ok"]
+    assert process.returncode == 1
+
+
+def test_f37_a_storm_of_signals_costs_no_tick(project: Path) -> None:
+    process = started(project, "paper", "")
+    for _ in range(2_000):
+        if process.poll() is None:
+            process.send_signal(signal.SIGCHLD)
+    code, out, err = ended(process)
+    assert (code, err) == (0, "")
+    assert [one["delivered"] for one in json.loads(out)["strategies"]] == [500, 500]
+
+
+def test_f63_a_defect_of_the_native_module_fails_its_strategy_alone_and_the_process_lives(project: Path) -> None:
+    text = STRATEGIES.replace('elif self.how == "segfaults":\n            ctypes.string_at(0)', PANICS)
+    (project / "fate.py").write_text(text)
+    code, out, err = ended(started(project, "paper", "panics"))
+    result = json.loads(out)
+    assert code == 1
+    (error,) = result["errors"]
+    assert (error["strategy"], error["type"]) == ("fate", "RuntimeFault")
+    assert error["message"].startswith("the native core broke one of its own rules: on purpose; please report this")
+    fate, other = result["strategies"]
+    assert (fate["state"], other["state"], other["delivered"]) == ("FAILED", "STOPPED", 500)
+    assert "on purpose" in err, "where it was"
+    assert not list(project.glob("runs/control/*.sock"))
+
+
+PANICS = """elif self.how == "panics":
+            tickrail._native._break_a_rule("on purpose")"""
