@@ -105,9 +105,10 @@ fuzz: $(BUILT) ## Fuzz the reader of tick files and the Arrow import, a minute e
 	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$$(date +%s)000000 cargo test --release --locked --package tickrail-core --test fuzz_tick_files -- --nocapture
 	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(PY) -m pytest -q tests/property/test_fuzz_arrow.py
 
-soak: $(BUILT) ## A minute of overload under every policy: memory flat, accounts exact (SOAK_SECONDS)
+soak: $(BUILT) ## Overload under every policy, and a live run under commands, a minute each (SOAK_SECONDS): memory flat, accounts exact
 	SOAK_SECONDS=$(SOAK_SECONDS) cargo test --release --locked --package tickrail-core --test overload -- --nocapture
 	SOAK_SECONDS=$(SOAK_SECONDS) $(VENV)/bin/python -m pytest -q tests/faults/test_live_soak.py
+	SOAK_SECONDS=$(SOAK_SECONDS) $(VENV)/bin/python -m pytest -q -s tests/faults/test_command_soak.py
 
 wheel: $(BUILT) ## Build the wheel into dist/
 	$(VENV)/bin/maturin build --release --locked --interpreter "$(VENV_FULL)/bin/python" --out dist

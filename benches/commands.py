@@ -1,20 +1,28 @@
 """``python -m benches.commands``: what commands cost, each against what one would write without a bus.
 
-Yardsticks in the same process: a dict of handlers, a worker thread with futures, ``asyncio.Queue`` with futures.
+Yardsticks in the same process: a dict of handlers, a worker thread with futures, ``asyncio.Queue`` with futures. Each
+row has its goal and whether it is met; ``--quick`` looks less long, ``--json`` is for a program.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import queue
+import signal
 import statistics
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,11 +31,34 @@ import tickrail
 from benches.yardstick import Work, interleave
 from tickrail.domain.commands import Command, Event, Lane
 from tickrail.domain.ticks import QUOTE_DTYPE
-from tickrail.errors import LaneFull
+from tickrail.errors import FeedClosed, LaneFull
 from tickrail.orchestration.command_bus import CommandBus
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
 
 EURUSD = "EURUSD.SIM"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; ``at_least`` says on which side of the goal is good."""
+
+    what: str
+    measured: float
+    goal: float
+    unit: str
+    yardstick: str = ""
+    at_least: bool = False
+
+    @property
+    def verdict(self) -> str:
+        met = self.measured >= self.goal if self.at_least else self.measured <= self.goal
+        return "met" if met else "missed"
+
+    def line(self) -> str:
+        sign = "at least" if self.at_least else "at most"
+        measured = f"{self.measured:,.0f}" if self.measured >= 1_000 else f"{self.measured:.3g}"
+        cells = (self.what, f"{measured} {self.unit}".strip(), f"{sign} {self.goal:,g}", self.verdict, self.yardstick)
+        return f"| {' | '.join(cells)} |"
 
 
 class Add(Command):
@@ -83,7 +114,7 @@ def live(wait: str) -> TickDispatcher:
     return dispatcher
 
 
-def same_thread(rounds: int) -> list[str]:
+def same_thread(rounds: int) -> list[Row]:
     """Inline ``execute`` and ``publish`` within a step, beside a dict of handlers."""
     bus, count, command, event = CommandBus(), 20_000, Add(1), Happened(1)
     bus.register(Add, add)
@@ -108,12 +139,13 @@ def same_thread(rounds: int) -> list[str]:
     rows = []
     for name, run, one, goal in (("execute", executes, command, 250), ("publish", publishes, event, 150)):
         found = interleave(Work(run, count), Work(by_dict(one), count), rounds=rounds)
-        over = found.case_ns - found.yardstick_ns
-        rows.append(f"{name}, same thread: {found.case_ns:.0f} ns, {over:.0f} over a dict's call (goal {goal})")
+        over = (found.case_ns - found.yardstick_ns) / 1e3
+        beside = f"{found.yardstick_ns:.0f} ns by a dict"
+        rows.append(Row(f"{name}, same thread, over a direct call", over, goal / 1e3, "us", beside))
     return rows
 
 
-def posts(rounds: int) -> list[str]:
+def posts(rounds: int) -> list[Row]:
     """``post`` from another thread while the loop takes; the lane's room is waited for."""
     with running(live("park")) as bus:
         command, count = Add(1), 20_000
@@ -130,11 +162,11 @@ def posts(rounds: int) -> list[str]:
             return 2_000 / _seconds(lambda: [bus.post(command) for _ in range(2_000)])
 
         bursts = [burst() for _ in range(rounds)]
-    best = f"{statistics.median(bursts):,.0f}/s in bursts of 2,000, {statistics.median(rates):,.0f}/s with the handlers"
-    return [f"post: {best} (goal 1,000,000/s)"]
+    with_handlers = f"{statistics.median(rates):,.0f}/s where the loop's handlers take turns with the sender"
+    return [Row("post, in bursts of 2,000", statistics.median(bursts), 1_000_000, "/s", with_handlers, at_least=True)]
 
 
-def round_trips(rounds: int) -> list[str]:
+def round_trips(rounds: int) -> list[Row]:
     """``execute`` from another thread, beside a worker thread that answers by futures."""
     rows = []
     for wait, goal in (("spin", 10), ("park", 60)):
@@ -142,11 +174,12 @@ def round_trips(rounds: int) -> list[str]:
             case = Work(partial(_times, bus.execute, Add(1)), 500)
             found = interleave(case, Work(partial(_times, ask, 1), 500), rounds=rounds)
         us, theirs = found.case_ns / 1e3, found.yardstick_ns / 1e3
-        rows.append(f"execute, other thread, {wait}: {us:.1f} us, worker thread {theirs:.1f} us (goal {goal} us)")
+        beside = f"{theirs:.1f} us by a worker thread"
+        rows.append(Row(f"execute, other thread, the loop {wait}s", us, goal, "us", beside))
     return rows
 
 
-def asyncs(rounds: int) -> list[str]:
+def asyncs(rounds: int) -> list[Row]:
     """``execute_async`` of an async handler on the bus's own loop, beside a queue with futures."""
     bus, count = CommandBus(), 2_000
 
@@ -179,10 +212,11 @@ def asyncs(rounds: int) -> list[str]:
     case = Work(lambda: bus._io.call(ours(), 60), count)
     found = interleave(case, Work(lambda: bus._io.call(theirs(), 60), count), rounds=rounds)
     bus.close()
-    return [f"execute_async: {1e9 / found.case_ns:,.0f}/s, {1 / found.ratio:.1f} times asyncio.Queue (goal 3)"]
+    rates = f"{1e9 / found.case_ns:,.0f}/s against {1e9 / found.yardstick_ns:,.0f}/s"
+    return [Row("execute_async, times asyncio.Queue", 1 / found.ratio, 3, "", rates, at_least=True)]
 
 
-def control(rounds: int) -> list[str]:
+def control(rounds: int) -> list[Row]:
     """A CONTROL command while NORMAL is full and ticks flow."""
     dispatcher = TickDispatcher([{"id": EURUSD}])
     data = quotes(250_000)
@@ -203,10 +237,10 @@ def control(rounds: int) -> list[str]:
             sent = time.perf_counter_ns()
             bus.execute(Urgent(), timeout_s=60)
             found.append((times[-1] - sent) / 1e3)
-    return [f"CONTROL with NORMAL full: {statistics.median(found):.0f} us to its handler (goal 100 us)"]
+    return [Row("CONTROL to its handler, NORMAL full, ticks flowing", statistics.median(found), 100, "us")]
 
 
-def empty_lanes(rounds: int) -> list[str]:
+def empty_lanes(rounds: int) -> list[Row]:
     """A run with lanes that nobody uses, beside one without."""
     data = quotes(1_000_000)
 
@@ -222,7 +256,8 @@ def empty_lanes(rounds: int) -> list[str]:
         return go
 
     found = interleave(Work(run(with_lanes=True), len(data)), Work(run(with_lanes=False), len(data)), rounds=rounds)
-    return [f"empty lanes: {found.case_ns - found.yardstick_ns:+.2f} ns a tick of {found.yardstick_ns:.1f} (goal 0.3)"]
+    over = found.case_ns - found.yardstick_ns
+    return [Row("empty lanes, a tick", over, 0.3, "ns", f"{found.yardstick_ns:.1f} ns a tick without")]
 
 
 @contextmanager
@@ -258,11 +293,69 @@ def _seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
+def intake(rounds: int) -> list[Row]:
+    """From a stop to the first record that a feed refuses."""
+    found = []
+    for _ in range(rounds * 3):
+        dispatcher = live("park")
+        feed = dispatcher.live_feed("feed")
+        with running(dispatcher), feed.publisher() as publisher:
+            publisher.publish_quote(EURUSD, 1.0, 1.1)
+            asked = time.perf_counter_ns()
+            dispatcher.request_stop()
+            try:
+                while True:
+                    publisher.publish_quote(EURUSD, 1.0, 1.1)
+            except FeedClosed:
+                found.append((time.perf_counter_ns() - asked) / 1e6)
+    return [Row("intake closed after a stop", statistics.median(found), 1, "ms")]
+
+
+IDLE_CONFIG = """
+[feeds.sim]
+adapter = "published"
+options = { instruments = ["EURUSD.SIM"] }
+[venues.SIM]
+[strategies.idle]
+class = "idle:Idle"
+"""
+
+
+def idle_to_exit(rounds: int) -> list[Row]:
+    """From SIGTERM to the end of an idle ``tickrail run``, its result written."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        project = Path(folder)
+        (project / "config" / "live").mkdir(parents=True)
+        (project / "config" / "live" / "runtime.toml").write_text(IDLE_CONFIG)
+        (project / "idle.py").write_text(
+            "import tickrail\nclass Idle(tickrail.Strategy):\n    def on_start(self): open('on', 'w').close()\n"
+        )
+        command = [sys.executable, "-m", "tickrail", "run", "--env", "live"]
+        for _ in range(rounds):
+            (project / "on").unlink(missing_ok=True)
+            with subprocess.Popen(command, cwd=project, stdout=subprocess.DEVNULL, env=dict(os.environ)) as process:
+                while not (project / "on").exists():
+                    time.sleep(0.001)
+                time.sleep(0.1)
+                asked = time.perf_counter_ns()
+                process.send_signal(signal.SIGTERM)
+                process.wait()
+            found.append((time.perf_counter_ns() - asked) / 1e6)
+    return [Row("idle to exit after SIGTERM", statistics.median(found), 100, "ms")]
+
+
+TABLES = (same_thread, posts, round_trips, asyncs, control, empty_lanes, intake, idle_to_exit)
+
+
 def main() -> None:
     rounds = 3 if "--quick" in sys.argv else 11
-    for rows in (same_thread, posts, round_trips, asyncs, control, empty_lanes):
+    as_json = "--json" in sys.argv
+    if not as_json:
+        print("| what | measured | goal | verdict | beside it |\n|---|---|---|---|---|")
+    for rows in TABLES:
         for row in rows(rounds):
-            print(row, flush=True)
+            print(json.dumps({**asdict(row), "verdict": row.verdict}) if as_json else row.line(), flush=True)
 
 
 if __name__ == "__main__":
