@@ -45,8 +45,8 @@ from tickrail.domain.supervision import BY_DEFAULT, HANDLER_LIMITS, HandlerLimit
 from tickrail.domain.time import TimeLike, parse_ns
 from tickrail.domain.venue_terms import VenueTerms
 from tickrail.errors import ParameterError
-from tickrail.orchestration.at_exit import stopped_at_exit
 from tickrail.orchestration.admission import admit, compile_into
+from tickrail.orchestration.at_exit import stopped_at_exit
 from tickrail.orchestration.feeds import DeliverySettings, Feed, FeedSettings, feed_settings
 from tickrail.orchestration.funding import Funding
 from tickrail.orchestration.io_thread import IoThread
