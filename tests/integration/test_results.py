@@ -157,7 +157,8 @@ def test_days_end_at_midnight_and_a_day_without_a_look_changes_nothing() -> None
 
 
 def test_statistics_agree_with_empyrical(result: tickrail.Result) -> None:
-    empyrical = pytest.importorskip("empyrical", reason="empyrical-reloaded is not installed")
+    import empyrical
+
     for name in (None, "slow", "fast"):
         found = result.statistics(name)
         curve = result.curve(name)
@@ -211,7 +212,7 @@ def test_the_page_opens_offline_and_escapes_what_users_write(result: tickrail.Re
     assert not re.search(r"(?:src|href)=|<script|@import|url\(", page), "it needs something from elsewhere"
     for told in ("Equity", "Below the peak", "X.SIM", "sharpe", "profit factor", result.digest):
         assert told in page
-    assert page.count("<svg") == 3
+    assert page.count("<svg") == 4
     assert len(page) < 400_000
 
     class Bad(Strategy):
@@ -225,14 +226,49 @@ def test_the_page_opens_offline_and_escapes_what_users_write(result: tickrail.Re
     assert "<b>.on_quote" not in text
 
 
+def test_with_its_data_the_page_has_the_price_around_the_fills_and_what_they_cost(tmp_path: Path) -> None:
+    data = quotes(400, step_ns=S)
+    result = tickrail.backtest({"walks": Walks()}, data, venue=VenueTerms(), account=AccountTerms(capital=100.0))
+    without = result.report(tmp_path / "report.html").read_text()
+    page = result.report(tmp_path / "report.html", ticks=data).read_text()
+    assert "price of fills" in without
+    assert "markout" not in without
+    assert "price of fills" not in page
+    lines = re.findall(r'<polyline fill="none"[^>]* points="([^"]*)"', page)
+    assert max(len(line.split()) for line in lines) == 400, "every quote is a point of the line"
+    row = re.search(r"<tr><td>walks</td><td>(\d+)</td><td>([^<]*)</td>", page[page.index("mean of fills") :])
+    assert row is not None
+    assert int(row[1]) == len(result.fills)
+    assert float(row[2]) == pytest.approx(result.quality(data)["slippage"].mean(), rel=1e-5)
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"], "nothing half-written stays"
+    with pytest.raises(FileNotFoundError):
+        result.report(tmp_path / "nowhere" / "report.html")
+
+
 def test_a_long_curve_keeps_its_spikes_and_its_page_small(tmp_path: Path) -> None:
     from tickrail.report.curves import chart
 
     values = np.zeros(100_000)
     values[54_321] = 1e6
     svg = chart("long", [("line", np.arange(100_000), values)])
+    levels = re.findall(r'text-anchor="end">([^<]*)<', svg)[:-1]
+    assert levels == ["0", "200,000", "400,000", "600,000", "800,000", "1,000,000"], "round numbers"
     assert "1,000,000" in svg
     assert len(svg) < 60_000
+
+
+@given(low=st.floats(-1e9, 1e9), size=st.floats(1e-6, 1e9))
+def test_levels_are_few_and_within_the_frame(low: float, size: float) -> None:
+    from tickrail.report.curves import _round_levels
+
+    high = low + size
+    if high - low < 1e-9 * max(abs(low), abs(high)):
+        return
+    levels = _round_levels(low, high)
+    assert 3 <= len(levels) <= 8
+    slack = 1e-6 * (high - low) + 1e-12 * abs(low)
+    assert low - slack <= levels[0]
+    assert levels[-1] <= high + slack
 
 
 def test_the_record_names_what_made_the_result(result: tickrail.Result, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ class _Frame:
         return 6 + (self.high - values) / (self.high - self.low) * (HEIGHT - BOTTOM - 12)
 
     def axes(self) -> str:
-        levels = np.linspace(self.low, self.high, 5)
+        levels = _round_levels(self.low, self.high)
         rows = "".join(
             f'<line class="grid" x1="{LEFT}" x2="{WIDTH - 6}" y1="{y:.1f}" y2="{y:.1f}"/>'
             f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_shown(level)}</text>'
@@ -110,6 +110,15 @@ def _points(frame: _Frame, ts: npt.NDArray[np.int64], values: npt.NDArray[np.flo
     chosen = np.unique(np.linspace(0, len(ts) - 1, min(len(ts), 2 * STEPS)).astype(np.int64))
     pairs = zip(frame.x(ts[chosen]), frame.y(values[chosen]), strict=True)
     return "".join(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2.2" fill="{colour}"/>' for a, b in pairs)
+
+
+def _round_levels(low: float, high: float) -> npt.NDArray[np.float64]:
+    """Three to eight round numbers from ``low`` to ``high``."""
+    least = (high - low) / 6
+    decade = 10.0 ** np.floor(np.log10(least))
+    step = next(step for step in (1.0, 2.0, 2.5, 5.0, 10.0) if step * decade >= least) * decade
+    levels: npt.NDArray[np.float64] = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
+    return levels
 
 
 def _shown(value: float) -> str:

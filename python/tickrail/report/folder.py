@@ -1,4 +1,4 @@
-"""A result folder that appears whole or not at all."""
+"""Result folders and files that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["write_folder"]
+__all__ = ["write_file", "write_folder"]
 
 
 def write_folder(
@@ -40,6 +40,21 @@ def write_folder(
         work.rename(target)  # onto an empty folder as well; onto one that was filled meanwhile it fails
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
+        raise
+    return target
+
+
+def write_file(path: Path, text: str) -> Path:
+    """Write ``text`` beside ``path`` and rename; returns ``path``, absolute. What was there before stays until then."""
+    target = path.absolute()
+    handle, work = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(work).chmod(0o666 & ~_umask())
+        Path(work).replace(target)
+    except BaseException:
+        Path(work).unlink(missing_ok=True)
         raise
     return target
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from tickrail.report.curves import Line, Marks, chart
+from tickrail.report.quality import prices_of
 
 __all__ = ["page_of"]
 
@@ -26,8 +27,8 @@ code{font-size:12px;word-break:break-all}.bad{color:#cf222e}
 """
 
 
-def page_of(result: Any, *, days_per_year: float = 252.0) -> str:
-    """The page of a result; every text of the user's is escaped."""
+def page_of(result: Any, *, ticks: Any = None, days_per_year: float = 252.0) -> str:
+    """The page of a result; every text of the user's is escaped. ``ticks``: the run's data, for prices and markouts."""
     title = f"tickrail: {result.status}, {result.ticks:,} ticks"
     parts = [
         f"<h1>{html.escape(title)}</h1>",
@@ -36,7 +37,8 @@ def page_of(result: Any, *, days_per_year: float = 252.0) -> str:
         "<h2>Equity</h2>",
         _curves(result),
         "<h2>Fills</h2>",
-        *_fills(result),
+        *_fills(result, ticks),
+        _quality(result, ticks),
         "<h2>Orders</h2>",
         _gate(result),
         "<h2>Handlers</h2>",
@@ -69,30 +71,52 @@ def _statistics(result: Any, days_per_year: float) -> str:
 
 
 def _curves(result: Any) -> str:
-    lines: list[Line] = []
-    for name in [None, *(one.name for one in result.strategies)] if len(result.strategies) > 1 else [None]:
-        curve = result.curve(name)
-        lines.append((name or "equity", curve["ts_ns"], curve["equity"]))
-    whole = lines[0]
-    falls = whole[2] - np.maximum.accumulate(whole[2]) if len(whole[2]) else whole[2]
-    return chart("Equity", lines) + chart("Below the peak", [("drawdown", whole[1], falls)], fill=True)
+    whole = result.curve()
+    ts, equity = whole["ts_ns"], whole["equity"]
+    falls = equity - np.maximum.accumulate(equity) if len(equity) else equity
+    charts = chart("Equity", [("equity", ts, equity)]) + chart("Below the peak", [("drawdown", ts, falls)], fill=True)
+    if len(result.strategies) < 2:
+        return charts
+    # By what they made: what they were given would keep their lines apart, and flat.
+    curves = [(one.name, result.curve(one.name)) for one in result.strategies]
+    lines = [(name, curve["ts_ns"], curve["equity"] - curve["equity"][:1]) for name, curve in curves]
+    return charts + chart("Profit by strategy", lines)
 
 
-def _fills(result: Any) -> Iterable[str]:
+def _fills(result: Any, ticks: Any) -> Iterable[str]:
     counts = np.bincount(result.fills["instrument"], minlength=len(result.instruments))
     most = [int(index) for index in np.argsort(-counts, kind="stable")[:MOST_CHARTS] if counts[index]]
     if not most:
         return ["<p>none</p>"]
-    return [_fill_chart(result, index) for index in most]
+    return [_fill_chart(result, index, ticks) for index in most]
 
 
-def _fill_chart(result: Any, index: int) -> str:
+def _fill_chart(result: Any, index: int, ticks: Any) -> str:
     fills = result.fills[result.fills["instrument"] == index]
+    name = result.instruments[index]
     marks: list[Marks] = []
-    for name, side, colour in (("bought", 1, "#2da44e"), ("sold", 2, "#cf222e")):
+    for told, side, colour in (("bought", 1, "#2da44e"), ("sold", 2, "#cf222e")):
         chosen = fills[fills["side"] == side]
-        marks.append((name, chosen["ts_ns"], chosen["price"], colour))
-    return chart(result.instruments[index], [("price of fills", fills["ts_ns"], fills["price"])], marks)
+        marks.append((told, chosen["ts_ns"], chosen["price"], colour))
+    line: Line = ("price of fills", fills["ts_ns"], fills["price"])
+    if ticks is not None and len((market := prices_of(ticks, name))[0]):
+        line = ("price", *market)
+    return chart(name, [line], marks)
+
+
+def _quality(result: Any, ticks: Any) -> str:
+    """What fills cost against the market at their decision, and where it went: means by strategy, in its price."""
+    if ticks is None or not len(result.fills):
+        return ""
+    rows = result.quality(ticks)
+    names = [name for name in rows.dtype.names if name != "arrival"]
+    shown = []
+    for number, one in enumerate(result.strategies):
+        mine = rows[result.fills["strategy"] == number]
+        means = [float(np.nanmean(mine[name])) if np.isfinite(mine[name]).any() else math.nan for name in names]
+        shown.append([one.name, f"{len(mine):,}", *(_figure(mean) for mean in means)])
+    heads = [name.replace("_", " ") for name in names]
+    return _table(["mean of fills, in price", "fills", *heads], shown)
 
 
 def _gate(result: Any) -> str:

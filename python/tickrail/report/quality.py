@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["HORIZONS_NS", "quality_of"]
+__all__ = ["HORIZONS_NS", "prices_of", "quality_of"]
 
 HORIZONS_NS: Final = (1_000_000_000, 10_000_000_000, 60_000_000_000)
 """One, ten and sixty seconds."""
@@ -39,14 +39,9 @@ def quality_of(
     """
     names = [f"markout_{horizon / 1e9:g}_s" for horizon in horizons_ns]
     rows = np.full(len(fills), np.nan, [(name, "<f8") for name in ("arrival", "slippage", *names)])
-    records = ticks.numpy()
-    known = {str(one): place for place, one in enumerate(ticks.instruments)}
     for number in np.unique(fills["instrument"]):
-        place = known.get(instruments[number])
-        if place is None:
-            continue
         chosen = fills["instrument"] == number
-        ts, mids = _marks(records[records["instrument"] == place])
+        ts, mids = prices_of(ticks, instruments[number])
         prices = fills["price"][chosen]
         signs = np.where(fills["side"][chosen] == 1, 1.0, -1.0)
         arrival = _at(ts, mids, made_ns[chosen])
@@ -56,8 +51,11 @@ def quality_of(
     return rows
 
 
-def _marks(records: npt.NDArray[np.void]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Times and prices of what says one."""
+def prices_of(ticks: Any, instrument: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Times, and mids of quotes, prices of trades, closes of bars; empty where ``ticks`` lacks the instrument."""
+    records = ticks.numpy()
+    known = {str(one): place for place, one in enumerate(ticks.instruments)}
+    records = records[records["instrument"] == known.get(instrument, len(known))]
     kind = records["kind"]
     first, second, last = records["value_0"], records["value_1"], records["value_3"]
     marks = np.where(kind == QUOTE, (first + second) * 0.5, np.where(kind == BAR, last, first))

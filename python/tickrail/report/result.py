@@ -16,7 +16,7 @@ from tickrail._native import GATE_VERDICTS as GATE_NAMES
 from tickrail.domain.changes import StateChange
 from tickrail.domain.positions import Money, Position, by_currency
 from tickrail.report.equity import ALL_STRATEGIES, WORTH_DTYPE, equity_by_currency, positions_of
-from tickrail.report.folder import write_folder
+from tickrail.report.folder import write_file, write_folder
 from tickrail.report.page import page_of
 from tickrail.report.quality import HORIZONS_NS, quality_of
 from tickrail.report.record import record_of
@@ -328,11 +328,19 @@ class Result:
         }
         return table_of(getattr(self, name), names)
 
-    def report(self, path: str | Path = "report.html", *, days_per_year: float = 252.0) -> Path:
-        """Write one HTML file that opens offline: statistics, equity, drawdown, fills, refusals, times of handlers."""
-        target = Path(path)
-        target.write_text(page_of(self, days_per_year=days_per_year), encoding="utf-8")
-        return target
+    def report(self, path: str | Path = "report.html", *, ticks: Any = None, days_per_year: float = 252.0) -> Path:
+        """Write one HTML file that opens offline: statistics, equity, drawdown, fills, refusals, times of handlers.
+
+        Args:
+            path: Where; it appears whole, or not at all.
+            ticks: The data that the run was over, a ``TickArray``, of which a result keeps none: with it the page has
+                prices around the fills, slippage and markouts.
+            days_per_year: 252 for exchanges, 365 for markets that never close.
+
+        Returns:
+            The path, absolute.
+        """
+        return write_file(Path(path), page_of(self, ticks=ticks, days_per_year=days_per_year))
 
     @property
     def _multipliers(self) -> list[float]:

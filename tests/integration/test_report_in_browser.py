@@ -1,0 +1,97 @@
+"""The report as a browser shows it: everything is drawn, nothing is cut off, nothing is fetched."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tickrail
+from tickrail import AccountTerms, Strategy, Tick
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed (Debian: apt install chromium)")
+
+NAME = "A&<b>.SIM"
+
+#: Asks the page, once it is laid out, where everything is. What it finds becomes the page's text.
+PROBE = """
+<script>addEventListener('load', () => {
+  const box = (one) => { const b = one.getBoundingClientRect(); return [b.left, b.top, b.width, b.height]; };
+  const charts = [...document.querySelectorAll('figure')].map((figure) => {
+    const svg = figure.querySelector('svg');
+    return {title: figure.querySelector('figcaption').firstChild.textContent.trim(), box: box(svg),
+            shapes: [...svg.querySelectorAll('polyline,polygon')].map(box),
+            points: svg.querySelectorAll('circle').length, texts: [...svg.querySelectorAll('text')].map(box)};
+  });
+  const found = {charts, width: document.documentElement.scrollWidth, window: innerWidth,
+                 tables: [...document.querySelectorAll('table')].map((one) => one.rows.length),
+                 fetched: performance.getEntriesByType('resource').length};
+  document.body.textContent = JSON.stringify(found);
+});</script>
+"""
+
+
+class Turns(Strategy):
+    """Long, flat, short, flat."""
+
+    def on_start(self) -> None:
+        self.count = 0
+
+    def on_quote(self, tick: Tick) -> None:
+        self.count += 1
+        if self.count % 40 == 0:
+            self.target(tick.instrument, (1.0, 0.0, -1.0, 0.0)[self.count // 40 % 4])
+
+
+def seen(page: Path, folder: Path) -> dict[str, Any]:
+    """What the browser has made of the page."""
+    probed = folder / "probed.html"
+    probed.write_text(page.read_text() + PROBE)
+    command = [
+        *(str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
+        *(f"--user-data-dir={folder / 'profile'}", "--window-size=1100,900", "--virtual-time-budget=5000"),
+        *("--dump-dom", probed.as_uri()),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    body = re.search(r"<body>(\{.*\})</body>", done.stdout, re.DOTALL)
+    assert body, f"exit {done.returncode}: {done.stdout[-500:]} {done.stderr[-500:]}"
+    found: dict[str, Any] = json.loads(html.unescape(body[1]))
+    return found
+
+
+def test_everything_is_drawn_within_its_frame_and_nothing_is_fetched(tmp_path: Path) -> None:
+    count = 4_000
+    records = np.zeros(count, tickrail.TICK_DTYPE)
+    records["kind"] = 1
+    records["ts_event"] = records["ts_init"] = (1 + np.arange(count)) * 60_000_000_000
+    mids = 100.0 + np.cumsum(np.random.default_rng(11).normal(scale=0.1, size=count))
+    records["value_0"], records["value_1"] = mids - 0.01, mids + 0.01
+    records["value_2"] = records["value_3"] = 1e6
+    data = tickrail.TickArray.from_records(records, instruments=[{"id": NAME, "currency": "USD"}])
+    result = tickrail.backtest({"<i>one</i>": Turns(), "two": Turns()}, data, account=AccountTerms(capital=1_000.0))
+    found = seen(result.report(tmp_path / "report.html", ticks=data), tmp_path)
+
+    assert [chart["title"] for chart in found["charts"]] == ["Equity", "Below the peak", "Profit by strategy", NAME]
+    for chart in found["charts"]:
+        left, top, width, height = chart["box"]
+        assert width > 600, "as wide as the page"
+        assert height > 100
+        assert chart["shapes"], "a line, at least"
+        for x, y, wide, high in [*chart["shapes"], *chart["texts"]]:
+            assert left - 1 <= x, "nothing is cut off"
+            assert x + wide <= left + width + 1
+            assert top - 1 <= y
+            assert y + high <= top + height + 1
+        assert max(wide for _, _, wide, _ in chart["shapes"]) > 0.8 * width, "the line fills its frame"
+    assert found["charts"][3]["points"] == len(result.fills)
+    assert found["width"] <= found["window"], "nobody has to scroll sideways"
+    assert len(found["tables"]) == 4, "statistics, markouts, orders, the run"
+    assert found["fetched"] == 0
