@@ -218,6 +218,21 @@ fn busy() -> PyErr {
 }
 
 impl Dispatcher {
+    /// As [`Self::pull_quiet`], where the object of the tick before the last one can be written as it is.
+    #[inline(always)]
+    pub fn pull_bare(&self, py: Python<'_>) -> Option<*mut ffi::PyObject> {
+        let inside = self.inside.get(py);
+        if inside.thread.get() != thread_mark() {
+            return None;
+        }
+        let mut phase = inside.phase.try_borrow_mut().ok()?;
+        let Phase::Loop(core) = &mut *phase else { return None };
+        let next = core.bare()?;
+        let shown = next.host.pulled_again(next.tick)?;
+        next.take();
+        Some(shown)
+    }
+
     /// The next tick of the pull strategy, as a new reference, where nobody else has anything to do with it; `None`: only
     /// [`Self::pull`] can tell.
     #[inline(always)]

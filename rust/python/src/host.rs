@@ -239,6 +239,12 @@ impl PyHost {
         Ok(object)
     }
 
+    /// The same where nothing has to be made for it; `None`: nothing was done.
+    #[inline(always)]
+    pub fn pulled_again(&mut self, tick: &Tick) -> Option<*mut ffi::PyObject> {
+        self.pulled.write_other(tick)
+    }
+
     /// The GIL, which whoever drives the loop holds.
     #[inline(always)]
     fn py<'py>() -> Python<'py> {

@@ -38,9 +38,26 @@ impl Pulls {
 
 /// What a `for` loop calls: as `__next__`, but where nobody else has anything to do with the tick, nothing is set up.
 ///
+/// Three ways, each for what the one before declines: a tick written into the object before the last; one that needs a new
+/// object or float, or a look at the market; and whatever the loop itself has to look after.
+///
 /// # Safety
 /// `iterator` is a live `Pulls`, and the GIL is held, as the interpreter does it.
 unsafe extern "C" fn next(iterator: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: contract of this function.
+    let pulls = unsafe { Bound::ref_from_ptr(Python::assume_attached(), &iterator).cast_unchecked::<Pulls>() };
+    // Not guarded: there is nothing in it that panics, not even an index or a sum.
+    match pulls.get().run.get().pull_bare(pulls.py()) {
+        Some(tick) => tick,
+        // SAFETY: as above.
+        None => unsafe { next_quietly(iterator) },
+    }
+}
+
+/// # Safety
+/// As for [`next`].
+#[inline(never)]
+unsafe fn next_quietly(iterator: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: contract of this function.
     let pulls = unsafe { Bound::ref_from_ptr(Python::assume_attached(), &iterator).cast_unchecked::<Pulls>() };
     match guard(|| pulls.get().run.get().pull_quiet(pulls.py())) {

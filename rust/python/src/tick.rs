@@ -30,7 +30,10 @@ pub struct Tick {
     instrument: Py<InstrumentId>,
 }
 
+// The classes of kinds are `repr(C)` so that their slots follow one another: `write_floats` relies on it.
+
 /// A best bid and ask: ``bid``, ``ask``, ``bid_size``, ``ask_size`` (NaN where the source has no sizes).
+#[repr(C)]
 #[pyclass(frozen, extends = Tick, module = "tickrail")]
 pub struct Quote {
     #[pyo3(get)]
@@ -44,6 +47,7 @@ pub struct Quote {
 }
 
 /// One trade: ``price``, ``size``, ``side`` of the aggressor.
+#[repr(C)]
 #[pyclass(frozen, extends = Tick, module = "tickrail")]
 pub struct Trade {
     #[pyo3(get)]
@@ -53,6 +57,7 @@ pub struct Trade {
 }
 
 /// ``open``, ``high``, ``low``, ``close`` and ``volume`` of an interval that ends at ``ts_event``.
+#[repr(C)]
 #[pyclass(frozen, extends = Tick, module = "tickrail")]
 pub struct Bar {
     #[pyo3(get)]
@@ -375,7 +380,18 @@ unsafe fn write_float(slot: *mut *mut ffi::PyObject, value: f64) {
     }
 }
 
-/// Where the parts of the tick classes lie behind the object pointer, bytes; read off live objects once.
+/// The floats in the slots from `first` on, if nobody else holds one.
+///
+/// # Safety
+/// As many slots from `first` on hold owned references to exact floats; the GIL is held.
+#[inline(always)]
+unsafe fn own_floats<const N: usize>(first: *mut *mut ffi::PyObject) -> Option<[*mut ffi::PyFloatObject; N]> {
+    // SAFETY: contract of this function.
+    let floats: [*mut ffi::PyObject; N] = std::array::from_fn(|index| unsafe { *first.add(index) });
+    floats.iter().all(|&float| is_sole_owner(float)).then(|| floats.map(<*mut ffi::PyObject>::cast))
+}
+
+/// Where the parts of the tick classes lie behind the object pointer, bytes; read off live objects once. All 0: not yet.
 #[derive(Clone, Copy)]
 struct Offsets {
     record: usize,
@@ -385,6 +401,8 @@ struct Offsets {
 }
 
 impl Offsets {
+    const UNKNOWN: Self = Self { record: 0, instrument: 0, slots: [0; 4], count: 0 };
+
     fn of(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         let start = object.as_ptr() as usize;
         let base = object.cast::<Tick>()?.get();
@@ -418,12 +436,12 @@ impl Offsets {
 struct Reused {
     object: Option<Py<PyAny>>,
     other: Option<Py<PyAny>>,
-    offsets: Option<Offsets>,
+    offsets: Offsets,
 }
 
 impl Reused {
     const fn new() -> Self {
-        Self { object: None, other: None, offsets: None }
+        Self { object: None, other: None, offsets: Offsets::UNKNOWN }
     }
 
     #[inline(always)]
@@ -452,12 +470,53 @@ impl Reused {
     /// The object with `record` in it, if nobody else holds it.
     #[inline(always)]
     fn rewritten(&mut self, record: &Record, instrument: &Py<InstrumentId>) -> Option<*mut ffi::PyObject> {
-        let (object, offsets) = (self.object.as_ref()?.as_ptr(), self.offsets.as_ref()?);
+        let (object, offsets) = (self.object.as_ref()?.as_ptr(), &self.offsets);
         if !is_sole_owner(object) {
             return None;
         }
         // SAFETY: sole owner, GIL held, and `offsets` were read off an object of this class.
         unsafe { rewrite(object, offsets, record, instrument) };
+        Some(object)
+    }
+
+    /// A new reference to the object before the last one, with `record` in it, if nobody else holds it or any of its floats,
+    /// and it was of the same instrument: `None`, and nothing is written, where anything would have to be made.
+    #[inline(always)]
+    fn write_other(&mut self, record: &Record) -> Option<*mut ffi::PyObject> {
+        let (object, offsets) = (self.other.as_ref()?.as_ptr(), &self.offsets);
+        if !is_sole_owner(object) {
+            return None;
+        }
+        let [a, b, c, d] = record.values;
+        // SAFETY: sole owner, GIL held; the offsets are those of its class, as there is an object of it. The floats that are
+        // written can be seen by nobody else. The reference is counted before anything is written, while the compiler knows
+        // the count.
+        unsafe {
+            let inside = object.byte_add(offsets.record).cast::<Record>();
+            if (*inside).instrument != record.instrument {
+                return None;
+            }
+            let first = object.byte_add(offsets.slots[0]).cast::<*mut ffi::PyObject>();
+            match offsets.count {
+                4 => {
+                    let [first, second, third, fourth] = own_floats(first)?;
+                    ffi::Py_INCREF(object);
+                    (*first).ob_fval = a;
+                    (*second).ob_fval = b;
+                    (*third).ob_fval = c;
+                    (*fourth).ob_fval = d;
+                }
+                2 => {
+                    let [first, second] = own_floats(first)?;
+                    ffi::Py_INCREF(object);
+                    (*first).ob_fval = a;
+                    (*second).ob_fval = c;
+                }
+                _ => return None,
+            }
+            inside.write(*record);
+        }
+        std::mem::swap(&mut self.object, &mut self.other);
         Some(object)
     }
 
@@ -469,8 +528,8 @@ impl Reused {
         instrument: &Py<InstrumentId>,
     ) -> PyResult<*mut ffi::PyObject> {
         let object = make(py, record, instrument.bind(py))?;
-        if self.offsets.is_none() {
-            self.offsets = Some(Offsets::of(object.bind(py))?);
+        if self.offsets.record == 0 {
+            self.offsets = Offsets::of(object.bind(py))?;
         }
         let pointer = object.as_ptr();
         if let Some(before) = self.object.replace(object) {
@@ -538,6 +597,12 @@ impl TickObjects {
     ) -> PyResult<*mut ffi::PyObject> {
         let reused = &mut self.reused[place_of(record)];
         if self.always_fresh { reused.fresh(py, record, instrument) } else { reused.fill(py, record, instrument) }
+    }
+
+    /// A new reference to an object that holds `record`, where none has to be made; with `always_fresh` there is none.
+    #[inline(always)]
+    pub fn write_other(&mut self, record: &Record) -> Option<*mut ffi::PyObject> {
+        self.reused[place_of(record)].write_other(record)
     }
 
     /// The same, for whoever holds the last one while the next is made.

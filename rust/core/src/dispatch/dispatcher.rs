@@ -9,6 +9,7 @@ use super::desk::Desk;
 use super::external::{Externals, after_externals};
 use super::host::Host;
 use super::lag::LagRule;
+use super::pull::Bare;
 use super::snapshot::{Snapshot, Snapshots};
 use super::step::{ErrorRecord, Fill, Pass, RunError, Steps};
 use super::subscriber::Subscription;
@@ -17,6 +18,7 @@ use crate::digest::{DigestMode, RunFacts};
 use crate::handler::Handler;
 use crate::lane::LaneMeter;
 use crate::lifecycle::{Ask, Cause, ChangeLog, Inbox, Transition};
+use crate::prefetch::prefetch;
 use crate::source::{Advance, Source};
 use crate::stop::StopFlag;
 use crate::tick::{OrderBy, Tick};
@@ -315,6 +317,21 @@ impl<H: Host> Dispatcher<H> {
                 pass => return pass,
             }
         }
+    }
+
+    /// The next tick where [`Self::pull_quiet`] would show it, and besides the records lie in memory that is written once and
+    /// nobody looks at the market. It is not taken yet.
+    #[inline(always)]
+    pub fn bare(&mut self) -> Option<Bare<'_, H>> {
+        let next = self.index.wrapping_add(1);
+        if next >= self.ahead.until || self.steps.is_disturbed() || self.steps.desk.market().is_watched() {
+            return None;
+        }
+        let tick = self.ahead.block.as_ref()?.as_slice().get(next)?;
+        // What is looked at next, while the handler works on this one.
+        prefetch(std::ptr::from_ref(tick).wrapping_add(LONGEST_REACH));
+        let Steps { host, desk, keys, .. } = &mut self.steps;
+        Some(Bare { host, tick, desk, keys: *keys, index: &mut self.index })
     }
 
     /// Shows the next tick of the pull subscriber where it was looked at before, and nothing happened since: no handler

@@ -77,6 +77,12 @@ impl Market {
         self.watched.set(true);
     }
 
+    /// Whether records are kept.
+    #[inline(always)]
+    pub(super) fn is_watched(&self) -> bool {
+        self.watched.get()
+    }
+
     /// How many records of an instrument are kept.
     pub fn kept(&self) -> usize {
         self.kept.get()

@@ -53,6 +53,7 @@ pub use lag::{LagRule, MaxLag, WhenLagging};
 pub use live::{LiveWait, run_live};
 pub use market::{DEFAULT_KEPT, MAX_KEPT, Market};
 pub use meter::{Meters, SAMPLE_EVERY, StrategyMeter};
+pub use pull::Bare;
 pub use pulse::{Doing, Look, Pulse, described};
 pub use request::{MAX_ORDERS, MAX_QUANTITY, MAX_SPAWNS, Refusal, Request, SpawnKey, TimerKey};
 pub use sampler::{ALL_STRATEGIES, WORTH_EVERY_NS, WorthPoint};

@@ -463,7 +463,7 @@ impl<H: Host> Steps<H> {
 
     #[inline(always)]
     pub(super) fn has_requests(&self) -> bool {
-        !self.desk.requests.borrow().is_empty()
+        self.desk.requests.try_borrow().map_or(true, |requests| !requests.is_empty())
     }
 
     // ---- batches -----------------------------------------------------------------------------------------------
