@@ -29,7 +29,7 @@ impl<H: Host> Steps<H> {
 
     #[inline(never)]
     pub(super) fn match_tick(&mut self, slice: &Slice<'_>, tick: &Tick, key: i64) {
-        if !self.venue.is_waiting(tick.instrument) {
+        if self.venue.leaves(tick) {
             return self.show(tick, key);
         }
         let mut reports = std::mem::take(&mut self.reports);

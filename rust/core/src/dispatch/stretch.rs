@@ -47,6 +47,14 @@ pub(super) struct Quiet {
     pub is_uniform: bool,
 }
 
+/// What the prices of an instrument matter to.
+struct Concern {
+    /// A position is open, or an order waits.
+    marked: bool,
+    /// An order waits.
+    waits: bool,
+}
+
 impl<H: Host> Steps<H> {
     /// Takes records from `index` on as long as they are for the same strategy alone and nothing is due between them;
     /// says how many. 0: the next record needs the general step.
@@ -177,7 +185,7 @@ impl<H: Host> Steps<H> {
         // What instrument and kind mean is looked up when they change.
         let mut seen = NOTHING;
         let ticks = &slice.ticks[range];
-        let (mut count, mut is_steady) = (0, false);
+        let (mut count, mut is_steady, mut waits) = (0, false, false);
         while count < ticks.len() {
             if is_steady
                 && let Some(some) = ticks[count..].first_chunk::<AT_ONCE>()
@@ -194,30 +202,33 @@ impl<H: Host> Steps<H> {
                     seen = (tick.instrument, tick.kind);
                     changes = changes.saturating_add(1);
                     match self.concerns(tick, strategy) {
-                        Some(marked) => marks |= marked,
+                        Some(concern) => {
+                            marks |= concern.marked;
+                            waits = concern.waits;
+                        }
                         None => return Quiet { count, marks, is_uniform: changes <= 1 },
                     }
                 }
-                if key > gate || key < last_key {
+                if key > gate || key < last_key || (waits && !self.venue.leaves(tick)) {
                     return Quiet { count, marks, is_uniform: changes <= 1 };
                 }
                 last_key = key;
                 count += 1;
             }
-            is_steady = changes - before <= 1;
+            is_steady = changes - before <= 1 && !waits;
         }
         Quiet { count, marks, is_uniform: changes <= 1 }
     }
 
-    /// Whether the price of a tick matters to an open position; `None`: not only `strategy` is concerned, or an order waits.
+    /// What the price of such a tick matters to; `None`: not only `strategy` is concerned.
     #[cold]
-    fn concerns(&self, tick: &Tick, strategy: u32) -> Option<bool> {
+    fn concerns(&self, tick: &Tick, strategy: u32) -> Option<Concern> {
         let kinds = self.subscribers[strategy as usize].kinds;
         if self.routes.sole(tick.instrument) != Some(strategy) || !kinds.wants(tick.kind) {
             return None;
         }
         let marked = self.watched[tick.instrument as usize];
-        (!marked || !self.venue.is_waiting(tick.instrument)).then_some(marked)
+        Some(Concern { marked, waits: marked && self.venue.is_waiting(tick.instrument) })
     }
 
     /// Takes `count` records of a quiet stretch: position and clock are those of the last, prices of open positions are noted.

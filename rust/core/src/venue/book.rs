@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::order::{Order, OrderKey};
 use super::terms::{OrderKind, Terms};
-use crate::tick::Side;
+use crate::tick::{Kind, Side, Tick};
 
 /// Index of a side in pairs: buys first.
 pub(super) const fn index(side: Side) -> usize {
@@ -147,6 +147,25 @@ impl Book {
     #[inline(always)]
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
+    }
+
+    /// Whether no price of a quote or trade reaches any order here; of other records that is not known while there is one.
+    #[inline(always)]
+    pub fn is_beyond(&self, tick: &Tick) -> bool {
+        if self.is_empty() {
+            return true;
+        }
+        let [first, second, ..] = tick.values;
+        let (low, high) = match tick.kind {
+            kind if kind == Kind::Quote as u8 => (first.min(second), first.max(second)),
+            kind if kind == Kind::Trade as u8 => (first, first),
+            _ => return false,
+        };
+        // NaN, where nobody waits or the tick has no price, is reached by nothing.
+        let ([buys, sells], [buy_stops, sell_stops]) = (&self.limits, &self.stops);
+        let is_reached =
+            (low <= buys.best) | (high >= sells.best) | (high >= buy_stops.best) | (low <= sell_stops.best);
+        self.fresh.is_empty() && !is_reached
     }
 
     /// Takes a new order: a stop waits for its price, the rest for the next tick.

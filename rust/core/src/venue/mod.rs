@@ -59,6 +59,11 @@ pub trait Venue: Send {
     /// Whether an order waits for ticks of `instrument`.
     fn is_waiting(&self, instrument: u32) -> bool;
 
+    /// Whether matching against `tick` would change nothing; may say no where it would not.
+    fn leaves(&self, tick: &Tick) -> bool {
+        !self.is_waiting(tick.instrument)
+    }
+
     /// Matches open orders against `tick`.
     fn match_tick(&mut self, tick: &Tick, now_ns: i64, out: &mut Vec<VenueReport>);
 

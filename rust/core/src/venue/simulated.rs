@@ -410,6 +410,11 @@ impl Venue for SimulatedVenue {
         !self.books[instrument as usize].is_empty()
     }
 
+    #[inline]
+    fn leaves(&self, tick: &Tick) -> bool {
+        self.books[tick.instrument as usize].is_beyond(tick)
+    }
+
     fn match_tick(&mut self, tick: &Tick, now_ns: i64, out: &mut Vec<VenueReport>) {
         let terms = &self.instruments[tick.instrument as usize];
         let settings = &self.venues[terms.venue];

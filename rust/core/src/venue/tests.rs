@@ -59,7 +59,9 @@ impl Sim {
         self.now_ns = tick.ts_event;
         while self.venue.take_due(self.now_ns - 1, &mut self.reports).is_some() {}
         if self.venue.is_waiting(0) {
+            let (leaves, before) = (self.venue.leaves(&tick), self.reports.len());
             self.venue.match_tick(&tick, self.now_ns, &mut self.reports);
+            assert!(!leaves || self.reports.len() == before, "nobody would have asked: {:?}", self.reports);
         }
         let told = std::mem::take(&mut self.reports);
         told.into_iter().filter(|report| !matches!(report, VenueReport::Accepted(_))).collect()
