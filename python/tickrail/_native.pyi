@@ -31,6 +31,7 @@ __all__ = [
     "MarketData",
     "Operations",
     "OrderUpdate",
+    "Outbox",
     "PortfolioCore",
     "Probes",
     "PublisherCore",
@@ -58,9 +59,11 @@ __all__ = [
     "ending_report",
     "give_lane",
     "handler_overruns",
+    "hold_at_start",
     "layout",
     "meters",
     "open_lanes",
+    "open_outbox",
     "operations",
     "processors",
     "pull_until",
@@ -564,6 +567,8 @@ class OrderUpdate:
     @property
     def order(self) -> int: ...
     @property
+    def client_id(self) -> str: ...
+    @property
     def instrument(self) -> InstrumentId: ...
     @property
     def side(self) -> str: ...
@@ -795,6 +800,7 @@ class Dispatcher:
         sample_every: int = 0,
         live: str | None = None,
         clock: str = "live",
+        run_id: str = "run",
         venues: dict[str, dict[str, Any]] | None = None,
         equity_every_ns: int = 60_000_000_000,
         spawner: object | None = None,
@@ -1007,6 +1013,14 @@ class PublisherCore:
     def _give_up(self) -> None: ...
 
 @final
+class Outbox:
+    def fileno(self) -> int: ...
+    def take(self, most: int) -> list[tuple[Any, ...]]: ...
+    def answer(
+        self, kind: str, strategy: int, number: int, first: float, second: float, third: float, reason: str
+    ) -> int: ...
+
+@final
 class Recorder:
     def finish(self, timeout_s: float = 10.0) -> Recording: ...
 
@@ -1022,6 +1036,8 @@ class Recording:
     def instrument_table(self) -> list[dict[str, Any]]: ...
     def __len__(self) -> int: ...
 
+def open_outbox(dispatcher: Dispatcher, venues: Sequence[str], *, sends: bool = True) -> Outbox | None: ...
+def hold_at_start(dispatcher: Dispatcher, held: Sequence[tuple[int, int, float, float]]) -> None: ...
 def run_until(dispatcher: Dispatcher, until_ns: int) -> bool: ...
 def step(dispatcher: Dispatcher) -> str | None: ...
 def pull_until(dispatcher: Dispatcher, until_ns: int) -> Tick | None: ...

@@ -15,7 +15,7 @@ from tickrail.config.models import DELIVERY_KEYS, RuntimeConfig
 __all__ = ["decision_digest", "decision_part"]
 
 SETTINGS_WITHOUT_EFFECT: Final = {
-    *("clock", "run_dir", "exclusive", "slice_ticks", "always_fresh", "sample_every", "state_dir", "log"),
+    *("clock", "run_id", "run_dir", "exclusive", "slice_ticks", "always_fresh", "sample_every", "state_dir", "log"),
     *("http", "account_dir"),
     *("checks", "adapter_prefixes", "phase_deadline_ns", "hook_deadline_ns", "spawn_timeout_s"),
     *("slow_handler_ns", "handler_deadline_ns", "drain_deadline_ns", "orders_deadline_ns"),

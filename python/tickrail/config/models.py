@@ -91,6 +91,7 @@ class RuntimeSettings(_Table):
             or one over that (``1/USDJPY.SIM``).
         equity_every_ns: How often it is looked at what strategies are worth, beside each fill; a whole part of a day.
         account_dir: Where it is noted which run trades on which account; ``None``: in ``~/.local/state/tickrail``.
+        run_id: Enters the names of orders at venues; ``None`` makes one.
         exclusive: Refuse to start while another run, of whatever build or configuration, holds ``run_dir``.
     """
 
@@ -119,6 +120,7 @@ class RuntimeSettings(_Table):
     rates: Annotated[Rates, Table] = Field(default_factory=FrozenTable)
     equity_every_ns: EquityEvery = EQUITY_EVERY_NS
     account_dir: PathText | None = None
+    run_id: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9]{1,16}$")] = None
     exclusive: bool = False
 
 

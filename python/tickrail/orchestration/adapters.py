@@ -17,7 +17,7 @@ from typing import Any, Final, Literal, TypeAlias
 from tickrail.domain.near import did_you_mean
 from tickrail.errors import WiringError
 from tickrail.orchestration.guarded_import import IMPORT_TIMEOUT_S, guarded_import, require_allowed
-from tickrail.orchestration.port_check import check_port
+from tickrail.orchestration.port_check import check_port, port_of_execution
 from tickrail.ports.execution import Venue
 from tickrail.ports.market_data import FeedPort, LiveFeedPort
 
@@ -32,9 +32,11 @@ OURS: Final[dict[Kind, dict[str, str]]] = {
         "published": "tickrail.adapters.live.published:PublishedFeed",
         "ticks": "tickrail.adapters.backtest.ticks:TickFileFeed",
     },
-    "venue": {"simulated": "tickrail.adapters.backtest.simulated:SimulatedVenue"},
+    "venue": {
+        "loopback": "tickrail.adapters.live.loopback:LoopbackExecution",
+        "simulated": "tickrail.adapters.backtest.simulated:SimulatedVenue",
+    },
 }
-PORTS: Final[dict[Kind, Any]] = {"feed": FeedPort, "venue": Venue}
 
 logger = logging.getLogger(__name__)
 
@@ -73,15 +75,24 @@ def make_adapter(
     """
     factory = _find(kind, adapter, prefixes, timeout_s)
     takes = inspect.signature(factory).parameters
+    if kind == "venue" and settings.get("fee_rate") == 0.0 and "fee_rate" not in takes:
+        settings = {key: value for key, value in settings.items() if key != "fee_rate"}  # nobody has set it
     given = {key: value for key, value in (offered or {}).items() if key in takes} | {"name": name, **settings}
     _check_settings(factory, adapter, given)
     made = factory(**given)
-    # A feed that is started publishes by itself; one that is opened has all there is.
-    port = LiveFeedPort if kind == "feed" and hasattr(made, "start") else PORTS[kind]
+    port = _port_of(kind, made)
     problems = check_port(made, port)
     if problems:
         raise WiringError(f"adapter '{adapter}' is no {port.__name__}: {'; '.join(problems)}", problems=problems)
     return made
+
+
+def _port_of(kind: Kind, made: object) -> Any:
+    if kind == "feed":
+        # A feed that is started publishes by itself; one that is opened has all there is.
+        return LiveFeedPort if hasattr(made, "start") else FeedPort
+    # A venue with terms is simulated by the loop; one that takes orders is outside.
+    return port_of_execution(made) if hasattr(made, "submit") and not hasattr(made, "fee_rate") else Venue
 
 
 def _find(kind: Kind, adapter: str, prefixes: Sequence[str], timeout_s: float) -> Any:

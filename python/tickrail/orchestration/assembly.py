@@ -34,7 +34,6 @@ from tickrail.errors import (
     ParameterError,
     Problem,
     StrategyImportError,
-    TickrailError,
     WiringError,
 )
 from tickrail.orchestration.adapters import adapter_names, make_adapter
@@ -46,6 +45,7 @@ from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.lane_check import check_lane, processor_problem
 from tickrail.orchestration.live import SAMPLE_EVERY, SLICE_TICKS
 from tickrail.orchestration.live_feeds import LiveFeeds
+from tickrail.orchestration.named_parts import attribute_at, provider_at
 from tickrail.orchestration.phases import Phase, Phases, attribute
 from tickrail.orchestration.port_check import check_capabilities
 from tickrail.orchestration.probes import open_probes
@@ -126,6 +126,7 @@ class Assembly:
         self._absent: set[str] = set()
         self._opened: frozenset[str] = frozenset()
         self._live: dict[str, LiveFeedPort] = {}
+        self._outside: dict[str, Any] = {}
 
     def build(self, modules: Sequence[Provider | str], checks: Sequence[Check | str] = ()) -> Runtime:
         """The runtime, with services in its strategies."""
@@ -167,6 +168,7 @@ class Assembly:
             arrays = self._open_feeds()
             table = self._table(arrays)
             self._check_account(table)
+            self._check_outside()
             self._place_of_problem = (Rank.STRATEGIES, Phase.VALIDATION)
             for name in strategies:
                 self._check_instruments(name, self.config.strategies[name], table)
@@ -259,7 +261,8 @@ class Assembly:
         for name, row in rows.items():
             if (said := self.config.instruments.get(name)) is not None:
                 row.update(said.row())
-            row.update(costs_at(venues.get(InstrumentId(name).venue), InstrumentId(name)))
+            venue = venues.get(InstrumentId(name).venue)
+            row.update(costs_at(venue if isinstance(venue, Venue) else None, InstrumentId(name)))
         return rows
 
     @property
@@ -283,7 +286,16 @@ class Assembly:
             made = self._try(_place("venues", name, venue.options), partial(make, prefixes=self._prefixes))
             venues.update({} if made is None else {name: made})
         self._venues_made = venues
+        self._outside = {name: made for name, made in venues.items() if not isinstance(made, Venue)}
+        for made in self._outside.values():
+            self.undo.callback(made.close)
         return venues
+
+    def _check_outside(self) -> None:
+        """Orders leave the process in a live run alone."""
+        for name in () if self._live else self._outside:
+            message = f"adapter '{self.config.venues[name].adapter}' sends orders out of the process"
+            self._say(("venues", name, "adapter"), message, "live feeds with it, or a simulated venue")
 
     @property
     def _prefixes(self) -> tuple[str, ...]:
@@ -349,7 +361,7 @@ class Assembly:
         start = PreStart(self.config, parts.container, parts.strategies, parts.table)
         for given in (*self.config.runtime.checks, *checks):
             shown = given if isinstance(given, str) else getattr(given, "__qualname__", repr(given))
-            check = self._try(("runtime", "checks"), partial(_attribute, given)) if isinstance(given, str) else given
+            check = self._try(("runtime", "checks"), partial(attribute_at, given)) if isinstance(given, str) else given
             for said in findings(check, start) if check is not None else ():
                 self._say(("runtime", "checks"), f"{shown}: {said}")
         self._refuse()
@@ -383,7 +395,7 @@ class Assembly:
 
     def _container(self, modules: Sequence[Provider | str]) -> Container | None:
         try:
-            given = [_provider(module) for module in (*self.config.runtime.modules, *modules)]
+            given = [provider_at(module) for module in (*self.config.runtime.modules, *modules)]
             container = Container.build(*given, default_services(given, self.config.runtime), io=self.io)
         except WiringError as error:
             self._wiring = error
@@ -417,6 +429,7 @@ class Assembly:
             always_fresh=runtime.always_fresh,
             sample_every=_sample_every(runtime.sample_every, is_live=bool(parts.live)),
             venues=terms_of(self._venues_made),
+            run_id=runtime.run_id,
             account=self._account,
             io=self.io,
             spawn_timeout_s=runtime.spawn_timeout_s,
@@ -451,6 +464,8 @@ class Assembly:
                 lane=settings.lane,
             )
             self._try(("strategies", name, "class"), register)
+        if self._outside:
+            dispatcher.send_away(self._outside)
         for name, limits in self.config.limits.items():
             self._try(("limits", name), partial(dispatcher.limit, name, self._bound(limits)))
         self._refuse()
@@ -568,27 +583,3 @@ def _sample_every(said: int | None, *, is_live: bool) -> int:
 def _place(section: str, name: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     """Where an adapter that cannot be made was most likely set wrong."""
     return (section, name, "options") if options else (section, name)
-
-
-def _attribute(path: str) -> Any:
-    name, _, attribute_name = path.partition(":")
-    try:
-        return getattr(importlib.import_module(name), attribute_name)
-    except (ImportError, AttributeError) as error:
-        raise WiringError(f"'{path}' cannot be had: {error}", hint="module:function") from None
-
-
-def _provider(module: Provider | str) -> Provider:
-    if isinstance(module, Provider):
-        return module
-    name, _, attribute = module.partition(":")
-    try:
-        found = getattr(importlib.import_module(name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise WiringError(f"module '{module}' cannot be had: {error}", hint="module:attribute of a Provider") from None
-    except (Exception, SystemExit) as error:  # whatever a module of the user's does when it is imported
-        said = error.message if isinstance(error, TickrailError) else str(error)
-        raise WiringError(f"module '{module}' cannot be had: {type(error).__name__}: {said}") from error
-    if not isinstance(found, Provider):
-        raise WiringError(f"'{module}' is a {type(found).__name__}; expected a Provider")
-    return found

@@ -77,6 +77,7 @@ def backtest(
     always_fresh: bool = False,
     lanes: Mapping[str, Lane] | None = None,
     commands: bytes | None = None,
+    execution: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Result:
     """Run strategies over recorded ticks, on this thread, and return what came of it.
@@ -101,6 +102,7 @@ def backtest(
         always_fresh: Hand out a new object for each tick, kept or not; never changes a result.
         lanes: Those of the live run of a ``Recording``; a backtest has none, and its result says so.
         commands: What came from other threads in the live run of a ``Recording``, from ``LiveRun.record_commands``.
+        execution: Names of the venues outside of the process in that run: nothing is sent again.
         progress: Called with ticks done and ticks in all, at most 20 times a second.
 
     Returns:
@@ -126,6 +128,8 @@ def backtest(
     for name, strategy in named.items():
         dispatcher.register(strategy, name, instruments=instruments, lane=(lanes or {}).get(name), **edges)
     trading.bind(dispatcher)
+    if execution:
+        dispatcher.send_nothing(execution)
     if commands is not None:
         dispatcher.replay_commands(commands)
     return run_to_result(dispatcher, progress, settings)

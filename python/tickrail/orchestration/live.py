@@ -29,6 +29,7 @@ from tickrail.orchestration.lane_check import check_names
 from tickrail.orchestration.replay import PacedReplay, Speed
 from tickrail.orchestration.tick_dispatcher import PATIENCE_S, DigestMode, Progress, TickDispatcher, WhenLagging
 from tickrail.orchestration.trading import Limits, Trading
+from tickrail.ports.execution import AsyncExecutionPort, ExecutionPort
 from tickrail.report.accounts import Accounts
 from tickrail.report.result import Result
 from tickrail.report.stats import RuntimeStats
@@ -60,6 +61,8 @@ def open_live(
     terms: Mapping[str, InstrumentTerms] | None = None,
     account: AccountTerms | None = None,
     limits: Limits = None,
+    execution: Mapping[str, ExecutionPort | AsyncExecutionPort] | None = None,
+    run_id: str | None = None,
     seed: int = 0,
     digest: DigestMode = "events",
     wait: Wait = "spin_then_park",
@@ -85,6 +88,8 @@ def open_live(
         terms: What orders of an instrument are held to, by instrument.
         account: Capital, leverage, and the currency in which amounts are added.
         limits: What orders may not go beyond, or several of them by name; refused orders are REJECTED with the reason.
+        execution: Venues outside of the process, by name: adapters that orders of their instruments go to.
+        run_id: Enters the names that orders have there; ``None`` makes one of the time.
         seed: Enters the run digest.
         digest: ``events`` covers the order taken, ``full`` every record.
         wait: How the loop waits for records. ``spin_then_park`` looks for 20 us and then sleeps (waking it takes
@@ -123,6 +128,7 @@ def open_live(
         live=wait,
         venues=trading.venues,
         account=trading.account,
+        run_id=run_id,
     )
     for name, strategy in named.items():
         dispatcher.register(
@@ -137,6 +143,8 @@ def open_live(
             lane=(lanes or {}).get(name),
         )
     trading.bind(dispatcher)
+    if execution:
+        dispatcher.send_away(execution)
     return LiveRun(dispatcher, settings, switch_interval_s)
 
 

@@ -41,6 +41,8 @@ class Outcome:
         changes: Every step of every life.
         ending: The steps of its end, and what was abandoned.
         data: Rows of the instrument table, the seed, fingerprints of recorded data by feed, capital by strategy.
+        run_id: Of its orders' names at venues.
+        unknown_orders: Names of orders that venues told of and the run has not made.
     """
 
     native: Dispatcher
@@ -55,6 +57,8 @@ class Outcome:
     changes: tuple[StateChange, ...]
     ending: tuple[Sequence[Mapping[str, Any]], Sequence[str]]
     data: tuple[Sequence[Mapping[str, Any]], int, Mapping[str, str], Mapping[str, float]]
+    run_id: str
+    unknown_orders: Sequence[str]
 
     def result(
         self,
@@ -96,6 +100,7 @@ class Outcome:
             sources=dict(self.data[2]),
             capital=dict(self.data[3]),
             configuration_digest=configuration_digest,
+            run_id=self.run_id,
         )
 
     def _more_stats(self, status: Status) -> dict[str, Any]:
@@ -110,6 +115,7 @@ class Outcome:
             "compiled": compiled,
             "overruns": [one.to_dict() for one in self.stats.overruns],
             "ending": {} if status == "complete" else self._ending(),
+            "unknown_orders": list(self.unknown_orders),
             "restarts": {name: count for name, count in self.restarts.items() if count},
         }
         return {name: value for name, value in more.items() if value}

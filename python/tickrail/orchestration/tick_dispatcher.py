@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import weakref
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -25,6 +26,7 @@ from tickrail._native import (
     handler_overruns,
     meters,
     open_lanes,
+    open_outbox,
     operations,
     pull_until,
     record_commands,
@@ -54,6 +56,7 @@ from tickrail.orchestration.keeper import Keeper
 from tickrail.orchestration.lane_check import check_lane
 from tickrail.orchestration.lives import Lives
 from tickrail.orchestration.outcome import Outcome
+from tickrail.orchestration.run_id import run_id_of
 from tickrail.orchestration.spawner import SPAWN_TIMEOUT_S, Spawner
 from tickrail.orchestration.supervisor import stuck
 from tickrail.ports.state_store import StateStorePort
@@ -65,6 +68,7 @@ from tickrail.strategy.mentions import mentions
 from tickrail.strategy.strategy import Strategy
 
 if TYPE_CHECKING:
+    from tickrail.orchestration.away import Away
     from tickrail.orchestration.command_bus import CommandBus
     from tickrail.orchestration.control import Control
     from tickrail.strategy.compiled.code import Compiled
@@ -105,6 +109,7 @@ class TickDispatcher:
         spawn_timeout_s: How long a simulation waits for one such coroutine before its strategy is FAILED.
         handler_limits: How long handlers may take while it runs.
         end_limits: How long the end of a live run may take that is to stop.
+        run_id: Enters the names that orders have at venues. ``None``: of a simulation what decides it, else the time.
 
     Attributes:
         instruments: Ids of the run's instruments, in the order of the table.
@@ -133,6 +138,7 @@ class TickDispatcher:
         spawn_timeout_s: float = SPAWN_TIMEOUT_S,
         handler_limits: HandlerLimits = HANDLER_LIMITS,
         end_limits: EndLimits = END_LIMITS,
+        run_id: str | None = None,
     ) -> None:
         rows = [dict(row) for row in instruments]
         self.instruments: tuple[str, ...] = tuple(str(row["id"]) for row in rows)
@@ -144,6 +150,9 @@ class TickDispatcher:
         self._compiled: dict[str, Compiled] = {}
         self._compile_s: dict[str, float] = {}
         self._is_live = live is not None
+        self.run_id = run_id or run_id_of(config_digest, seed, is_live=self._is_live and clock == "live")
+        self._away: Away | None = None
+        self._received: dict[str, list[str]] = defaultdict(list)
         self._is_replay = False
         self._laned: list[str] = []
         self.io = io or IoThread()
@@ -160,6 +169,7 @@ class TickDispatcher:
             sample_every=sample_every,
             live=live,
             clock=clock,
+            run_id=self.run_id,
             venues={name: terms.native() for name, terms in (venues or {}).items()},
             equity_every_ns=(account or AccountTerms()).equity_every_ns,
             spawner=spawner,
@@ -298,9 +308,24 @@ class TickDispatcher:
         leave, close = ending.orders == "leave", ending.positions == "close"
         end_by(self._native, number, leave_orders=leave, close_positions=close)
         self.strategies[name] = strategy
+        self._received[name] = [str(one) for one in instruments or ()]
         if renew is not None:
             self.lives.watcher.renewable.add(name)
         return number
+
+    def send_away(self, venues: Mapping[str, Any]) -> Away:
+        """Let orders of these venues' instruments go to adapters, by name, instead of simulated venues; before the run.
+
+        The adapters fulfil ``ExecutionPort`` or ``AsyncExecutionPort``, and close with the run.
+        """
+        from tickrail.orchestration.away import Away  # late: asyncio is a fifth of what a run imports
+
+        self._away = Away(self._native, venues, self.io, self.run_id)
+        return self._away
+
+    def send_nothing(self, venues: Sequence[str]) -> None:
+        """The same in a replay: nothing is sent again, and the recorded commands have the answers."""
+        open_outbox(self._native, list(venues), sends=False)
 
     def limit(self, name: str, limits: OrderLimits) -> None:
         """Bind orders by ``limits``, known to commands as ``name``: once strategies are registered, before the run."""
@@ -327,6 +352,9 @@ class TickDispatcher:
             RunFailed: The run could not go on.
         """
         try:
+            if self._away is not None:
+                received = [(name, self._received[name] or self.instruments) for name in self.strategies]
+                self._away.begin(received, self.instruments)
             with self._timed(), self.lives.dispatching(), stopped_at_exit(self.request_stop):
                 return ENDS[self._native.run(progress, started)]
         finally:
@@ -513,6 +541,8 @@ class TickDispatcher:
             changes=self.lives.changes,
             ending=ending_report(self._native),
             data=(self._facts, self._seed, self._sources, self._funding.capital),
+            run_id=self.run_id,
+            unknown_orders=() if self._away is None else tuple(self._away.unknown),
         )
         return outcome.result(
             status=status or ENDS.get(self._native.end, "failed"),
@@ -524,6 +554,8 @@ class TickDispatcher:
 
     def _leave_io(self) -> None:
         """The I/O thread ends with the run that made it; what does not end in time is left behind, as it says."""
+        if self._away is not None:
+            self._away.close()
         if self._owns_io:
             self._abandoned = self.io.close()
 

@@ -5,7 +5,7 @@ suites of ``tickrail.testing.conformance`` hold adapters to that.
 """
 
 from tickrail.ports.clock import Clock
-from tickrail.ports.execution import AsyncExecutionPort, Execution, ExecutionPort, Venue
+from tickrail.ports.execution import AsyncExecutionPort, Execution, ExecutionPort, StatementPort, Venue
 from tickrail.ports.market_data import FeedPort, LiveFeed, LiveFeedPort, MarketDataPort
 from tickrail.ports.portfolio import Portfolio, PortfolioPort
 from tickrail.ports.state_store import StateStorePort
@@ -26,6 +26,7 @@ __all__ = [
     "Portfolio",
     "PortfolioPort",
     "StateStorePort",
+    "StatementPort",
     "TelemetryPort",
     "Venue",
 ]

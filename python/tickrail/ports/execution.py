@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from tickrail._native import InstrumentId
-from tickrail.domain.orders import Acknowledgement, OrderReport, OrderRequest
+from tickrail.domain.orders import Acknowledgement, OrderReport, OrderRequest, Statement
 from tickrail.domain.venue_terms import VenueTerms
 
-__all__ = ["AsyncExecutionPort", "Execution", "ExecutionPort", "OnReport", "TermedVenue", "Venue"]
+__all__ = ["AsyncExecutionPort", "Execution", "ExecutionPort", "OnReport", "StatementPort", "TermedVenue", "Venue"]
 
 OnReport: TypeAlias = Callable[[OrderReport], object]
 """What is called with each report, in the order in which the venue sent them."""
@@ -130,6 +130,23 @@ class AsyncExecutionPort(Protocol):
 
     def close(self) -> None:
         """See ``ExecutionPort``."""
+        ...
+
+
+@runtime_checkable
+class StatementPort(Protocol):
+    """An execution adapter that can say what its account holds: a run begins with that, and not as if with nothing.
+
+    ``statement`` may be a plain function, where the adapter's other calls are.
+    """
+
+    @property
+    def unknown_orders(self) -> str:
+        """What becomes of open orders that a run has not made: ``report``, or ``cancel`` before its first order."""
+        ...
+
+    async def statement(self) -> Statement:
+        """What is held and open now. Raises ``ConnectivityError``, ``Throttled``."""
         ...
 
 

@@ -40,6 +40,7 @@ def record_of(result: Any) -> dict[str, Any]:
         "digest": result.digest,
         "configuration_digest": result.configuration_digest,
         "seed": result.seed,
+        "run_id": result.run_id,
         "sources": dict(result.sources),
         "status": result.status,
         "build": dict(build_info()),

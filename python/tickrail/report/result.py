@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from tickrail._native import GATE_VERDICTS as GATE_NAMES
 from tickrail.domain.changes import StateChange
+from tickrail.domain.orders import client_order_id
 from tickrail.domain.positions import Money, Position, by_currency
 from tickrail.report.equity import ALL_STRATEGIES, WORTH_DTYPE, equity_by_currency, positions_of
 from tickrail.report.folder import write_file, write_folder
@@ -156,6 +157,7 @@ class Result:
         sources: Fingerprints of the recorded data, by feed.
         capital: What each strategy was given, by name.
         facts: Rows of the instrument table: ``id``, ``currency``, ``multiplier``, ...
+        run_id: Of its orders' names at venues; see ``client_ids``.
         configuration_digest: SHA-256 over what of it decides results, in hexadecimal.
         stop_reason: What ended it before its data did: ``KeyboardInterrupt``, ``SystemExit: 3``, ``stop asked for``, or
             the exception of the block of a pulled run; ``None`` otherwise.
@@ -182,6 +184,7 @@ class Result:
     capital: Mapping[str, float] = field(default_factory=dict)
     facts: tuple[Mapping[str, Any], ...] = ()
     configuration_digest: str = ""
+    run_id: str = ""
     stop_reason: str | None = None
 
     @property
@@ -223,6 +226,12 @@ class Result:
     def trades(self) -> npt.NDArray[np.void]:
         """Positions that were opened and closed again, from the fills: see ``tickrail.report.trades.TRADE_DTYPE``."""
         return trades_of(self.fills, self._multipliers)
+
+    @cached_property
+    def client_ids(self) -> tuple[str, ...]:
+        """The names of ``orders`` at venues, one an order: the run's id, the strategy's place, the order's number."""
+        pairs = zip(self.orders["strategy"].tolist(), self.orders["order"].tolist(), strict=True)
+        return tuple(client_order_id(self.run_id, strategy, number) for strategy, number in pairs)
 
     @cached_property
     def positions(self) -> npt.NDArray[np.void]:

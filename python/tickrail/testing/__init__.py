@@ -18,6 +18,7 @@ if typing.TYPE_CHECKING:
     from tickrail.testing.clock import FakeClock
     from tickrail.testing.execution import FakeAsyncExecution, FakeExecution, FakeVenue
     from tickrail.testing.fakes import Call, Fake, Faults
+    from tickrail.testing.loopback_venue import LoopbackVenue
     from tickrail.testing.market_data import FakeLiveFeed, FakeMarketData
     from tickrail.testing.portfolio import FakePortfolio
     from tickrail.testing.state import FakeStateStore
@@ -38,6 +39,7 @@ __all__ = [
     "FakeTelemetry",
     "FakeVenue",
     "Faults",
+    "LoopbackVenue",
     "StreamServer",
     "bars",
     "boot",
@@ -57,6 +59,7 @@ _WHERE = {
     **dict.fromkeys(("StreamServer", "messages_of", "recorded_messages"), "stream_server"),
     **dict.fromkeys(("FakeLiveFeed", "FakeMarketData"), "market_data"),
     "FakeClock": "clock",
+    "LoopbackVenue": "loopback_venue",
     "FakePortfolio": "portfolio",
     "FakeStateStore": "state",
     "FakeTelemetry": "telemetry",

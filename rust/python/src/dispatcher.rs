@@ -16,6 +16,7 @@ use tickrail_core::lane::LaneMeter;
 use tickrail_core::order::MergeInput;
 use tickrail_core::stop::{StopFlag, Waker};
 use tickrail_core::tick::OrderBy;
+use tickrail_core::venue::{RoutedVenue, Venue};
 
 use crate::array::TickArray;
 use crate::detached;
@@ -178,7 +179,10 @@ impl Inside {
         let Phase::Plan(plan) = std::mem::replace(phase, Phase::Spent) else { return Ok(Phase::Spent) };
         let is_replay = plan.recording.is_some();
         let source = source(run.live.as_ref(), plan.recording, plan.inputs, plan.settings.order)?;
-        let venue = Box::new(plan.venue);
+        let (venue, held): (Box<dyn Venue>, _) = match plan.away {
+            None => (Box::new(plan.venue), Vec::new()),
+            Some(away) => (Box::new(RoutedVenue::new(plan.venue, away.is_away, away.outbox)), away.held),
+        };
         self.desk.inbox().wake_by(Arc::clone(&run.waker));
         let (table, receivers, ears) = (Rc::clone(&self.table), Rc::clone(&self.receivers), Rc::clone(&self.ears));
         let warden = Arc::clone(&run.warden);
@@ -207,6 +211,7 @@ impl Inside {
         plan.supervision.into_iter().for_each(|(strategy, rule)| core.supervise(strategy, rule));
         plan.funds.into_iter().for_each(|(strategy, capital, leverage)| self.desk.fund(strategy, capital, leverage));
         plan.commands.equip(&mut core);
+        core.hold(held);
         Ok(Phase::Loop(Box::new(core)))
     }
 }
@@ -251,7 +256,7 @@ impl Dispatcher {
 impl Dispatcher {
     #[new]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of one call from the Python face")]
-    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, sample_every=0, live=None, clock="live", venues=None, equity_every_ns=60_000_000_000, spawner=None))]
+    #[pyo3(signature = (*, instruments, order_by="ts_event", digest="events", seed=0, config_digest=None, slice_ticks=4096, always_fresh=false, sample_every=0, live=None, clock="live", run_id="run", venues=None, equity_every_ns=60_000_000_000, spawner=None))]
     fn new(
         py: Python<'_>,
         instruments: Vec<Bound<'_, PyDict>>,
@@ -264,6 +269,7 @@ impl Dispatcher {
         sample_every: u32,
         live: Option<&str>,
         clock: &str,
+        run_id: &str,
         venues: Option<&Bound<'_, PyDict>>,
         equity_every_ns: i64,
         spawner: Option<Py<PyAny>>,
@@ -304,6 +310,7 @@ impl Dispatcher {
         let plan = Plan {
             settings,
             venue,
+            away: None,
             inputs: Vec::new(),
             recording: None,
             strategies: Vec::new(),
@@ -326,7 +333,7 @@ impl Dispatcher {
             live,
             lanes: Mutex::default(),
             inside: GilBound::new(Inside {
-                table: Rc::new(RunTable::new(py, &table)?),
+                table: Rc::new(RunTable::new(py, &table, run_id)?),
                 desk: Desk::specified(table, rules),
                 phase: RefCell::new(Phase::Plan(Box::new(plan))),
                 thread: Rc::new(Cell::new(0)),

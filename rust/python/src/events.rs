@@ -1,5 +1,7 @@
 //! What handlers other than those of ticks receive.
 
+use std::sync::Arc;
+
 use pyo3::prelude::*;
 use tickrail_core::tick::Side;
 use tickrail_core::venue::OrderUpdate as CoreUpdate;
@@ -22,12 +24,13 @@ pub struct OrderUpdate {
     #[pyo3(get)]
     instrument: Py<InstrumentId>,
     ts_ns: i64,
+    run_id: Arc<str>,
 }
 
 impl OrderUpdate {
     /// The update as told at `ts_ns`.
-    pub const fn new(update: CoreUpdate, instrument: Py<InstrumentId>, ts_ns: i64) -> Self {
-        Self { update, instrument, ts_ns }
+    pub const fn new(update: CoreUpdate, instrument: Py<InstrumentId>, ts_ns: i64, run_id: Arc<str>) -> Self {
+        Self { update, instrument, ts_ns, run_id }
     }
 }
 
@@ -37,6 +40,12 @@ impl OrderUpdate {
     #[getter]
     fn order(&self) -> u32 {
         self.update.order.key.number
+    }
+    /// The order's name at venues: the run's id, the strategy's place and the order's number.
+    #[getter]
+    fn client_id(&self) -> String {
+        let key = self.update.order.key;
+        format!("{}-{}-{}", self.run_id, key.strategy, key.number)
     }
     /// ``"BUY"`` or ``"SELL"``.
     #[getter]

@@ -331,7 +331,12 @@ impl Host for PyHost {
         let registered = &self.strategies[strategy as usize];
         let Some(method) = &registered.handlers.order_update else { return Ok(()) };
         let instrument = self.table.id(update.order.instrument).clone_ref(py);
-        let object = OrderUpdate::new(*update, instrument, registered.face.desk.now_ns());
+        let object = OrderUpdate::new(
+            *update,
+            instrument,
+            registered.face.desk.now_ns(),
+            Arc::clone(&registered.face.table.run_id),
+        );
         let object = Py::new(py, object).map_err(fault)?;
         // SAFETY: `object` lives until the end of this function.
         let result = unsafe { method.call(py, object.as_ptr()) };

@@ -33,6 +33,7 @@ mod market;
 mod meters;
 mod method;
 mod order_terms;
+mod outbox;
 mod own_lanes;
 mod ownership;
 mod pace;
@@ -94,6 +95,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     forms::compiled::register(m)?;
     pulls::register(m)?;
     lanes::register(m)?;
+    outbox::register(m)?;
     own_lanes::register(m)?;
     meters::register(m)?;
     by_hand::register(m)?;

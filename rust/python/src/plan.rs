@@ -15,6 +15,7 @@ use tickrail_core::venue::SimulatedVenue;
 use crate::feed::LiveFeeds;
 use crate::host::{Handlers, Registered};
 use crate::lanes::Commands;
+use crate::outbox::Away;
 
 /// Most ticks of one batch: a batch is held in memory.
 const MAX_BATCH_TICKS: usize = 1 << 24;
@@ -25,6 +26,8 @@ pub struct Plan {
     pub settings: RunSettings,
     /// Where orders go.
     pub venue: SimulatedVenue,
+    /// Of them those that are outside of the process.
+    pub away: Option<Away>,
     /// In feed order.
     pub inputs: Vec<MergeInput>,
     /// Of a live run that is run again.

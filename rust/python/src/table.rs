@@ -1,6 +1,7 @@
 //! The instruments of one run, both ways: index to object, object or text to index.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -14,13 +15,15 @@ use crate::instrument::{InstrumentId, ids};
 pub struct RunTable {
     ids: Vec<Py<InstrumentId>>,
     indexes: HashMap<String, u32>,
+    /// Of the run, in the names of its orders.
+    pub run_id: Arc<str>,
 }
 
 impl RunTable {
     /// Objects for `table`.
-    pub fn new(py: Python<'_>, table: &[InstrumentInfo]) -> PyResult<Self> {
+    pub fn new(py: Python<'_>, table: &[InstrumentInfo], run_id: &str) -> PyResult<Self> {
         let indexes = table.iter().enumerate().map(|(index, info)| (info.id.clone(), index as u32)).collect();
-        Ok(Self { ids: ids(py, table)?, indexes })
+        Ok(Self { ids: ids(py, table)?, indexes, run_id: run_id.into() })
     }
 
     /// Names, by row.

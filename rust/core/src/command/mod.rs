@@ -59,6 +59,9 @@ impl CommandKind {
     /// What another thread asks of a strategy's life.
     pub const LIFE: Self = Self(21);
 
+    /// What a venue outside of the process says of an order, or of what is held there.
+    pub const VENUE: Self = Self(23);
+
     /// The operation that the loop itself carries out, where it is one.
     pub const fn operation(self) -> Option<Operation> {
         match self {

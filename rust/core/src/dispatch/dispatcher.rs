@@ -14,6 +14,7 @@ use super::snapshot::{Snapshot, Snapshots};
 use super::step::{ErrorRecord, Fill, Pass, RunError, Steps};
 use super::subscriber::Subscription;
 use crate::block::TickBlock;
+use crate::command::Command;
 use crate::digest::{DigestMode, RunFacts};
 use crate::handler::Handler;
 use crate::lane::LaneMeter;
@@ -97,6 +98,8 @@ pub struct Dispatcher<H: Host> {
     finished: bool,
     pub(super) ended: bool,
     is_first_known: bool,
+    /// What is held at venues outside when the run begins.
+    pub(super) held: Vec<Command>,
     snapshots: Arc<Snapshots>,
     /// Up to which question for a snapshot was answered.
     answered: u64,
@@ -152,6 +155,7 @@ impl<H: Host> Dispatcher<H> {
             finished: false,
             ended: false,
             is_first_known: false,
+            held: Vec::new(),
             snapshots: Arc::default(),
             answered: 0,
         }
@@ -204,6 +208,7 @@ impl<H: Host> Dispatcher<H> {
             self.finds_first();
         }
         self.serve_lives();
+        self.take_held();
         self.steps.start();
         self.steps.desk.pulse().rest();
         // From now on whoever looks finds something.

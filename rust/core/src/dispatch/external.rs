@@ -274,6 +274,10 @@ impl<H: Host> Steps<H> {
             self.wind_all(slice);
             return self.apply_requests();
         }
+        if is_known && kind == CommandKind::VENUE {
+            self.venue_answer(&command, slice);
+            return self.apply_requests();
+        }
         if is_known && (kind == CommandKind::RESULT || kind.is_of_lane()) {
             match kind {
                 CommandKind::RESULT => self.live_result(&command),

@@ -9,6 +9,7 @@ mod account;
 mod arrival;
 mod aside;
 mod asked;
+mod away;
 mod batcher;
 mod between;
 mod desk;

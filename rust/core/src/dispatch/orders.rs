@@ -67,7 +67,13 @@ impl<H: Host> Steps<H> {
 
     /// Books what the venue reports and tells the owners. Whoever is told has its batch first, at the clock, the prices and the
     /// positions of its last tick: neither `tick` nor a fill may be seen in it.
-    fn tell_all(&mut self, slice: &Slice<'_>, reports: &mut Vec<VenueReport>, now_ns: i64, tick: Option<&Tick>) {
+    pub(super) fn tell_all(
+        &mut self,
+        slice: &Slice<'_>,
+        reports: &mut Vec<VenueReport>,
+        now_ns: i64,
+        tick: Option<&Tick>,
+    ) {
         self.is_reporting = true;
         for report in reports.iter() {
             self.flush_before_report(slice, report);

@@ -3,12 +3,14 @@
 //! Reading order: [`Terms`] and [`OrderStatus`], [`Order`], [`Venue`] (the slot), [`SimulatedVenue`] with its settings,
 //! `matching` (what fills when), `book` (the orders that stand), [`Portfolio`], `worth` (what it is all worth).
 
+mod answer;
 mod book;
 mod costs;
 mod latency;
 mod matching;
 mod offer;
 mod order;
+mod outbox;
 mod portfolio;
 mod random;
 mod sessions;
@@ -18,9 +20,12 @@ mod status;
 mod terms;
 mod worth;
 
+pub(crate) use answer::kept;
+pub use answer::{Answer, AnswerKind, LONGEST_REASON};
 pub use costs::{Fees, Slippage};
 pub use latency::{Latency, LatencyError};
 pub use order::{Amendment, Order, OrderKey, OrderUpdate};
+pub use outbox::{Leaving, Outbox, RoutedVenue};
 pub use portfolio::{Mark, Portfolio, Position};
 pub(crate) use random::Random;
 pub use sessions::{DAY_NS, Session, SessionError, Sessions};

@@ -236,7 +236,7 @@ impl Portfolio {
         let multiplier = self.books.multiplier(instrument);
         let place = self.place(strategy, instrument);
         let row = &mut self.rows[place];
-        if row.fills == 0 {
+        if row.fills == 0 && !self.traded[strategy as usize].contains(&instrument) {
             self.traded[strategy as usize].push(instrument);
         }
         row.land(signed, is_done);
@@ -244,6 +244,19 @@ impl Portfolio {
         let currency = self.books.currency_of(instrument);
         self.cash[strategy as usize * self.books.currencies().len() + currency] -= signed * price * multiplier + fee;
         *row
+    }
+
+    /// Enters `net` units that are held already, as if they were bought at `price` before anything else happened.
+    pub(crate) fn hold(&mut self, strategy: u32, instrument: u32, net: f64, price: f64) {
+        let place = self.place(strategy, instrument);
+        let row = &mut self.rows[place];
+        (row.net, row.average_price) = (net, if net == 0.0 { 0.0 } else { price });
+        let currency = self.books.currency_of(instrument);
+        let cost = net * price * self.books.multiplier(instrument);
+        self.cash[strategy as usize * self.books.currencies().len() + currency] -= cost;
+        if !self.traded[strategy as usize].contains(&instrument) {
+            self.traded[strategy as usize].push(instrument);
+        }
     }
 
     /// Everything that `strategy` has, by instrument index.

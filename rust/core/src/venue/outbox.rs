@@ -1,0 +1,190 @@
+//! Venues outside of the process: what leaves to them waits in an outbox for whoever sends it.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use super::Venue;
+use super::order::{Amendment, Order, OrderKey};
+use super::simulated::{SimulatedVenue, VenueReport};
+use crate::risk::Pass;
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use crate::tick::Tick;
+
+/// What the loop has let leave.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Leaving {
+    /// An order.
+    Order(Order),
+    /// An order that is to be taken back.
+    Cancel(OrderKey),
+    /// An order that is to stand on other terms.
+    Amend(OrderKey, Amendment),
+}
+
+/// What has left the loop and was not sent yet, in the order in which it left.
+///
+/// It holds each order once, and of each order at most one cancel and one amendment, the latest: so it needs no bound of its
+/// own, which would let the speed of another thread decide what becomes of an order.
+pub struct Outbox {
+    waiting: Mutex<Waiting>,
+    bell: Box<dyn Fn() + Send + Sync>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    queue: VecDeque<Leaving>,
+    canceled: HashSet<OrderKey>,
+    amended: HashMap<OrderKey, Amendment>,
+}
+
+impl Outbox {
+    /// An empty one; `bell` is called after something was put in, on the dispatch thread: it must not wait.
+    pub fn new(bell: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { waiting: Mutex::default(), bell: Box::new(bell) })
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, leaving: Leaving) {
+        let is_new = {
+            let mut waiting = self.waiting();
+            let is_new = match leaving {
+                Leaving::Order(_) => true,
+                Leaving::Cancel(key) => waiting.canceled.insert(key),
+                Leaving::Amend(key, change) => waiting.amended.insert(key, change).is_none(),
+            };
+            if is_new {
+                waiting.queue.push_back(leaving);
+            }
+            is_new
+        };
+        if is_new {
+            (self.bell)();
+        }
+    }
+
+    /// Takes what waits, the first first, at most `most`. Any thread.
+    pub fn take(&self, most: usize) -> Vec<Leaving> {
+        let mut waiting = self.waiting();
+        let count = most.min(waiting.queue.len());
+        let taken: Vec<Leaving> = waiting.queue.drain(..count).collect();
+        let latest = |leaving| match leaving {
+            Leaving::Order(_) => leaving,
+            Leaving::Cancel(key) => {
+                waiting.canceled.remove(&key);
+                leaving
+            }
+            Leaving::Amend(key, change) => Leaving::Amend(key, waiting.amended.remove(&key).unwrap_or(change)),
+        };
+        taken.into_iter().map(latest).collect()
+    }
+}
+
+impl std::fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Outbox({} waiting)", self.waiting().queue.len())
+    }
+}
+
+/// The venues of a run of which some are outside of the process: their orders go into the outbox, and what becomes of them
+/// comes back as external inputs.
+#[derive(Debug)]
+pub struct RoutedVenue {
+    near: SimulatedVenue,
+    /// By instrument: whether its venue is outside.
+    is_away: Vec<bool>,
+    /// `None`: a replay, in which nothing is sent again.
+    outbox: Option<Arc<Outbox>>,
+}
+
+impl RoutedVenue {
+    /// Orders of instruments that are not `is_away` go to `near`.
+    pub const fn new(near: SimulatedVenue, is_away: Vec<bool>, outbox: Option<Arc<Outbox>>) -> Self {
+        Self { near, is_away, outbox }
+    }
+
+    fn send(&self, leaving: Leaving) {
+        if let Some(outbox) = &self.outbox {
+            outbox.put(leaving);
+        }
+    }
+}
+
+impl Venue for RoutedVenue {
+    fn submit(&mut self, order: &Order, pass: Pass, now_ns: i64, out: &mut Vec<VenueReport>) {
+        if !self.is_away[order.instrument as usize] {
+            return self.near.submit(order, pass, now_ns, out);
+        }
+        out.push(VenueReport::Submitted(order.key));
+        self.send(Leaving::Order(*order));
+    }
+
+    fn cancel(&mut self, order: OrderKey, instrument: u32, now_ns: i64, out: &mut Vec<VenueReport>) {
+        if !self.is_away[instrument as usize] {
+            return self.near.cancel(order, instrument, now_ns, out);
+        }
+        self.send(Leaving::Cancel(order));
+    }
+
+    fn amend(
+        &mut self,
+        order: OrderKey,
+        instrument: u32,
+        change: Amendment,
+        pass: Pass,
+        now_ns: i64,
+        out: &mut Vec<VenueReport>,
+    ) {
+        if !self.is_away[instrument as usize] {
+            return self.near.amend(order, instrument, change, pass, now_ns, out);
+        }
+        self.send(Leaving::Amend(order, change));
+    }
+
+    fn is_waiting(&self, instrument: u32) -> bool {
+        !self.is_away[instrument as usize] && self.near.is_waiting(instrument)
+    }
+
+    fn match_tick(&mut self, tick: &Tick, now_ns: i64, out: &mut Vec<VenueReport>) {
+        self.near.match_tick(tick, now_ns, out);
+    }
+
+    fn next_due_ns(&self) -> i64 {
+        self.near.next_due_ns()
+    }
+
+    fn take_due(&mut self, until_ns: i64, out: &mut Vec<VenueReport>) -> Option<i64> {
+        self.near.take_due(until_ns, out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::{AtomicU64, Ordering};
+
+    #[test]
+    fn it_holds_what_has_left_in_order_and_the_latest_change_of_each_order() {
+        let calls = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&calls);
+        let outbox = Outbox::new(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+        let key = |number| OrderKey { strategy: 0, number };
+        let change = |quantity| Amendment { quantity, limit: 1.0, stop: f64::INFINITY };
+        for leaving in [
+            Leaving::Amend(key(1), change(1.0)),
+            Leaving::Cancel(key(2)),
+            Leaving::Amend(key(1), change(2.0)),
+            Leaving::Cancel(key(2)),
+            Leaving::Cancel(key(1)),
+        ] {
+            outbox.put(leaving);
+        }
+        assert_eq!(calls.load(Ordering::Relaxed), 3, "nothing new, no call");
+        assert_eq!(outbox.take(2), [Leaving::Amend(key(1), change(2.0)), Leaving::Cancel(key(2))]);
+        outbox.put(Leaving::Cancel(key(2)));
+        assert_eq!(outbox.take(9), [Leaving::Cancel(key(1)), Leaving::Cancel(key(2))]);
+    }
+}
