@@ -52,6 +52,51 @@ QUIET = """
 """
 
 
+VENUE = """
+    import sys
+    from collections.abc import Iterator
+    from tickrail import Provider
+    from tickrail.errors import ConnectivityError
+    from tickrail.ports import ExecutionPort
+    from tickrail.testing import FakeExecution
+
+    def venue() -> Iterator[ExecutionPort]:
+        venue = FakeExecution()
+        venue.faults.on("submit:answer", ConnectivityError("the connection broke before order s-1 was acknowledged"))
+        yield venue
+        held = sum(report.filled for report in venue.reports.values())
+        sent = len(venue.called("submit"))
+        sys.stderr.write(f"at the venue: {sent} requests, {len(venue.orders)} order, {held} held\\n")
+
+    provider = Provider().singleton(ExecutionPort, venue)
+"""
+BUYER = """
+    import sys
+    from tickrail import Inject, Strategy
+    from tickrail.domain.orders import OrderRequest
+    from tickrail.ports import ExecutionPort
+
+    class Buyer(Strategy):
+        venue: Inject[ExecutionPort]
+
+        def on_start(self):
+            self.heard, self.filled = 0, {}
+            self.venue.subscribe(self.hear)
+
+        def hear(self, report):
+            self.heard += report.state == "FILLED"
+            self.filled[report.client_id] = report.filled  # of the whole order: what comes again changes nothing
+
+        def on_quote(self, tick):
+            if not self.filled:
+                self.venue.submit(OrderRequest("s-1", tick.instrument, "BUY", 2.0))
+                self.venue.deliver(times=2)
+
+        def on_stop(self):
+            sys.stderr.write(f"in the strategy: filled {self.heard} times, {sum(self.filled.values())} held\\n")
+"""
+
+
 @dataclass
 class Case:
     """What is done to a project, and what a user is told then.
@@ -322,6 +367,27 @@ adapters.make_adapter.__kwdefaults__["timeout_s"] = 0.3
 """
 
 
+def test_f52_an_acknowledgement_is_lost_and_a_fill_comes_twice(project: Path) -> None:
+    """The order is sent again after a restart, under its name: one order at the venue, and the position is exact."""
+    (project / "services.py").write_text(dedent(VENUE))
+    (project / "buyer.py").write_text(dedent(BUYER))
+    (project / "config" / "live" / "b.toml").write_text(
+        '[runtime]\nmodules = ["services:provider"]\n'
+        '[strategies.s]\nclass = "buyer:Buyer"\non_error = "restart"\nrestart_backoff_ns = 0\n'
+        '[strategies.other]\nclass = "quiet:Quiet"\n'
+    )
+    tree = files(project)
+    code, out, said = in_a_process(project, "run", "--env", "live", "--no-control")
+    assert code == 1, said
+    (run,) = (project / "runs").iterdir()
+    assert [path for path in files(project) if path not in tree and run not in (path, path.parent)] == [
+        project / "runs"
+    ]
+    for pattern, name in ((r"in [\d.]+ s \([^)]*\)", "in TIME"), (r"\b[0-9a-f]{64}\b", "DIGEST"), (run.name, "RUN")):
+        out = re.sub(pattern, name, out)
+    compare("f52_acknowledgement_lost", said + out)
+
+
 def test_f53_an_import_that_hangs_ends_with_the_process(project: Path) -> None:
     feed("import threading\nthreading.Event().wait()\n")(project)
     tree = files(project)
@@ -360,5 +426,11 @@ def test_f57_a_run_directory_that_another_build_or_configuration_holds(project: 
 
 
 def test_every_golden_file_has_its_case() -> None:
-    in_processes = {"f46_no_permission", "f53_import_hangs", "f53_import_starts_a_thread", "f57_run_directory_in_use"}
+    in_processes = {
+        "f52_acknowledgement_lost",
+        "f46_no_permission",
+        "f53_import_hangs",
+        "f53_import_starts_a_thread",
+        "f57_run_directory_in_use",
+    }
     assert {file.stem for file in GOLDEN.glob("f*.txt")} == {case.name for case in CASES} | in_processes

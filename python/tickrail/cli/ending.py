@@ -10,11 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tickrail.report.result import Result
-from tickrail.report.shutdown import EndStep, ShutdownReport
-
 if TYPE_CHECKING:
     from tickrail.orchestration.shutdown import Shutdown
+    from tickrail.report.result import Result
+    from tickrail.report.shutdown import EndStep, ShutdownReport
 
 __all__ = ["FILE", "End"]
 
@@ -57,12 +56,16 @@ class End:
         try:
             yield
         finally:
+            from tickrail.report.shutdown import EndStep  # late: it is made once the run is over
+
             self._steps.append(EndStep(name=name, took_s=time.perf_counter() - began))
 
     def report(self, result: Result, commands: dict[str, int]) -> ShutdownReport | None:
         """How it went; ``None`` where the run came to its end by itself."""
         if result.status == "complete":
             return None
+        from tickrail.report.shutdown import ShutdownReport
+
         report = ShutdownReport.of(
             result, signals=self._shutdown.signals, deadline_s=self._shutdown.deadline_s, commands=commands
         )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
-from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,11 +20,11 @@ from tickrail.cli.failures import FAILED, INTERRUPTED, OK
 from tickrail.cli.options import configuration_options, json_option, traceback_option
 from tickrail.cli.progress import progress_bar
 from tickrail.errors import RunFailed
-from tickrail.report.result import Result, left_by_exit
 
 if TYPE_CHECKING:
     from tickrail.orchestration.runtime import Runtime
     from tickrail.orchestration.shutdown import Shutdown
+    from tickrail.report.result import Result
 
 __all__ = ["run"]
 
@@ -64,7 +66,8 @@ def run(**options: Any) -> int:
     configuration. Ctrl-C and SIGTERM stop the run between two steps, and its
     partial result is kept; a second one leaves it a few seconds, a third none.
     """
-    from tickrail.orchestration.shutdown import Shutdown
+    with _uncollected():
+        from tickrail.orchestration.shutdown import Shutdown
 
     deadline_s = options.pop("shutdown_s")
     socket, watchdog_us = os.environ.get("NOTIFY_SOCKET"), os.environ.get("WATCHDOG_USEC")
@@ -87,14 +90,16 @@ def _run(
     as_json: bool,
 ) -> tuple[int, bool]:
     """The exit code that the run means, and whether something had to be abandoned."""
-    from tickrail.config import load_config
+    with _uncollected():
+        from tickrail.config import load_config
 
-    if http is not None:
-        overrides += (f"runtime.http={http}",)
-    loaded = load_config(env, root=config_root, secrets_dir=secrets_dir, overrides=overrides)
-    run_dir = loaded.config.runtime.run_dir
-    _require_writable(out if out is not None else run_dir, empty=out is not None)
-    from tickrail.orchestration.bootstrapper import RuntimeBootstrapper  # late: a wrong configuration is said sooner
+        if http is not None:
+            overrides += (f"runtime.http={http}",)
+        loaded = load_config(env, root=config_root, secrets_dir=secrets_dir, overrides=overrides)
+        run_dir = loaded.config.runtime.run_dir
+        _require_writable(out if out is not None else run_dir, empty=out is not None)
+        # Late: a wrong configuration is said sooner.
+        from tickrail.orchestration.bootstrapper import RuntimeBootstrapper
 
     home = out.parent if out is not None else run_dir
     end = End(shutdown, home / f"{env}-{os.getpid()}.{FILE}", as_json=as_json)
@@ -118,10 +123,28 @@ def _run(
         # Said even where finalisers raise, and once they are done.
         closed.callback(lambda: _say(end, result, commands, folder, as_json=as_json))
         closed.enter_context(end.step("services", "services are closed", into=folder))
+    from tickrail.report.result import left_by_exit  # late: what writes results is loaded once there is one
+
     abandoned = bool(result.stats.get("ending", {}).get("abandoned"))
     if result.status == "interrupted" and not left_by_exit(result):
         return INTERRUPTED, abandoned
     return OK if result.ok else FAILED, abandoned
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the collector: modules and models make a hundred thousand objects, and nearly all of them stay.
+
+    They are kept out of later collections too, which otherwise go through all of them while ticks wait.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
 
 
 def _say(end: End, result: Result, commands: dict[str, int], folder: Path, *, as_json: bool) -> None:
@@ -164,6 +187,8 @@ def _write(result: Result, out: Path | None, run_dir: Path, env: str) -> Path:
 
 def _kept(error: RunFailed, out: Path | None, run_dir: Path, env: str) -> RunFailed:
     """The error, which now says where the partial result lies."""
+    from tickrail.report.result import Result
+
     if isinstance(error.result, Result):
         place = f"the partial result lies in {_shown(_write(error.result, out, run_dir, env))}"
         error.hint = place if error.hint is None else f"{error.hint}; {place}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import date, datetime, time
+from functools import cache
 from pathlib import PurePath
 from typing import Any, Final
 
@@ -83,12 +84,15 @@ def decision_digest(config: RuntimeConfig) -> bytes:
 
 
 def _said(values: dict[str, Any], model: BaseModel, always: set[str]) -> dict[str, Any]:
-    fields = {field.alias or name: field for name, field in type(model).model_fields.items()}
-    return {
-        key: value
-        for key, value in values.items()
-        if key in always or value != fields[key].get_default(call_default_factory=True)
-    }
+    defaults = _defaults(type(model))
+    return {key: value for key, value in values.items() if key in always or value != defaults[key]}
+
+
+@cache
+def _defaults(model: type[BaseModel]) -> dict[str, Any]:
+    """By the names that files use. None of them is ever changed: tables are frozen."""
+    fields = model.model_fields.items()
+    return {field.alias or name: field.get_default(call_default_factory=True) for name, field in fields}
 
 
 def _tagged(value: object) -> dict[str, str]:

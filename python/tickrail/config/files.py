@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import stat
@@ -42,8 +43,10 @@ CONFIGURATION: Final = FileKind("a TOML file", "the configuration root", 1 << 20
 
 def environments(root: Path) -> list[str]:
     """The names of the environments under ``root``, sorted."""
-    names = (entry.name for entry in root.iterdir() if entry.is_dir())
-    return sorted(name for name in names if name != BASE and ENVIRONMENT.fullmatch(name))
+    with os.scandir(root) as entries:
+        return sorted(
+            one.name for one in entries if one.name != BASE and ENVIRONMENT.fullmatch(one.name) and one.is_dir()
+        )
 
 
 def find_environment(root: Path, env: str) -> Path:
@@ -80,14 +83,16 @@ def read_folder(root: Path, folder: Path, tree: Tree) -> list[Problem]:
     try:
         with os.scandir(folder) as entries:
             found = sorted((e.name, e.is_symlink()) for e in entries if e.name[-5:] == ".toml" and e.name[0] != ".")
-        resolved, home = os.path.realpath(root), os.path.realpath(folder)
+        # Most folders hold no links, and then nothing can lead out: to resolve two paths is a tenth of a load.
+        is_link = folder.is_symlink()
+        resolved = os.path.realpath(root) if is_link or any(link for _, link in found) else ""
+        within = not is_link or is_within(os.path.realpath(folder), resolved)
     except OSError as error:
         return [Problem("", str(folder), reason(error))]
     if not found and folder.name != BASE:
         return [Problem("", str(folder), "holds no configuration", "at least one *.toml file")]
     if len(found) > MAX_FILES:
         return [Problem("", str(folder), f"holds more than {MAX_FILES} files", "fewer: a file may hold many tables")]
-    within = is_within(home, resolved)
     shown = f"{folder}{os.sep}"
     return [
         problem
@@ -106,7 +111,7 @@ def _read_file(file: str, tree: Tree, root: str | None) -> list[Problem]:
     if isinstance(content, Problem):
         return [content]
     try:
-        text = content.decode("utf-8-sig")
+        text = content.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         return [Problem("", f"{file}:{line}", f"byte {error.start} is not UTF-8", "a text file in UTF-8")]

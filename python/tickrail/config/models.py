@@ -307,7 +307,7 @@ class LimitConfig(OrderLimits, _Table):
 class RuntimeConfig(_Table):
     """A whole configuration: ``[runtime]`` and five tables keyed by id."""
 
-    runtime: RuntimeSettings = RuntimeSettings()
+    runtime: RuntimeSettings = Field(default_factory=RuntimeSettings)
     instruments: Annotated[dict[InstrumentKey, InstrumentConfig], Table] = Field(default_factory=FrozenTable)
     feeds: Annotated[dict[Id, FeedConfig], Table] = Field(default_factory=FrozenTable)
     venues: Annotated[dict[Id, VenueConfig], Table] = Field(default_factory=FrozenTable)

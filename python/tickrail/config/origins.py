@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from tickrail.config.toml_lines import KeyLines
 
@@ -82,21 +81,35 @@ class _Mark:
 Marks: TypeAlias = dict[Path, _Mark]
 
 
+class _Layer(NamedTuple):
+    """One value as it was laid over the others; never changed afterwards."""
+
+    path: Path
+    value: Any
+    origin: Origin
+    lines: KeyLines | None
+
+
 class Tree:
-    """Merged layers: tables merge, everything else is replaced; each value knows its origin."""
+    """Merged layers: tables merge, everything else is replaced; each value knows its origin.
+
+    Who set what is worked out from the layers when it is first asked for: a load in which all is well never asks, and
+    to note it for each value took a fifth of its time.
+    """
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
-        self._marks: Marks = {}
+        self._layers: list[_Layer] = []
+        self._marked = _Marked()
 
     @property
     def origins(self) -> dict[Path, Origin]:
         """Of every value and table that a layer set."""
-        return {path: mark.resolve() for path, mark in self._marks.items()}
+        return {path: mark.resolve() for path, mark in self.marks().items()}
 
     def named_origins(self) -> Origins:
         """The same by the paths as TOML writes them, worked out when they are asked for."""
-        return Origins(self._marks)
+        return Origins(self)
 
     def get(self, path: Path) -> Any:
         """The value at ``path``, or ``None``."""
@@ -107,17 +120,55 @@ class Tree:
 
     def set(self, path: Path, value: Any, origin: Origin, lines: KeyLines | None = None) -> None:
         """Lay ``value`` over what stands at ``path``; ``lines`` gives keys inside a table their own lines."""
+        self._layers.append(_Layer(path, value, origin, lines))
         node = self.values
-        for depth in range(1, len(path)):
-            node = self._table(node, path[:depth], origin, lines)
-        self._lay(node, path, value, origin, lines)
+        for part in path[:-1]:
+            table = node.get(part)
+            if not isinstance(table, dict):
+                table = node[part] = {}
+            node = table
+        _merge(node, path[-1], value)
 
     def origin(self, path: Path) -> Origin:
         """The origin of the value at ``path``, or of the innermost table around it that has one."""
+        marks = self.marks()
         for depth in range(len(path), 0, -1):
-            if path[:depth] in self._marks:
-                return self._marks[path[:depth]].resolve()
+            if path[:depth] in marks:
+                return marks[path[:depth]].resolve()
         return DEFAULT
+
+    def marks(self) -> Marks:
+        """Who set each value and table, with all layers so far."""
+        for layer in self._layers:
+            self._marked.set(*layer)
+        self._layers.clear()
+        return self._marked.marks
+
+
+def _merge(node: dict[str, Any], key: str, value: Any) -> None:
+    """Lay ``value`` over ``node[key]``, without keeping any of its tables: they are not ours to change."""
+    if not isinstance(value, dict):
+        node[key] = value
+        return
+    table = node.get(key)
+    if not isinstance(table, dict):
+        table = node[key] = {}
+    for name, item in value.items():
+        _merge(table, name, item)
+
+
+class _Marked:
+    """The same layers with the marks of every value in them."""
+
+    def __init__(self) -> None:
+        self.marks: Marks = {}
+        self._values: dict[str, Any] = {}
+
+    def set(self, path: Path, value: Any, origin: Origin, lines: KeyLines | None) -> None:
+        node = self._values
+        for depth in range(1, len(path)):
+            node = self._table(node, path[:depth], origin, lines)
+        self._lay(node, path, value, origin, lines)
 
     def _lay(self, node: dict[str, Any], path: Path, value: Any, origin: Origin, lines: KeyLines | None) -> None:
         if isinstance(value, dict):
@@ -137,25 +188,25 @@ class Tree:
         return table
 
     def _mark(self, path: Path, origin: Origin, lines: KeyLines | None) -> None:
-        self._marks[path] = _Mark(path, origin, lines, self._marks.get(path))
+        self.marks[path] = _Mark(path, origin, lines, self.marks.get(path))
 
     def _forget_below(self, path: Path, old: object) -> None:
         if isinstance(old, dict):
             for key, item in old.items():
                 self._forget_below((*path, key), item)
-                self._marks.pop((*path, key), None)
+                self.marks.pop((*path, key), None)
 
 
 class Origins(Mapping[str, Origin]):
     """Path as TOML writes it -> who set it."""
 
-    def __init__(self, marks: Marks) -> None:
-        self._marks = marks
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
         self._known: dict[str, Origin] | None = None
 
     def _all(self) -> dict[str, Origin]:
         if self._known is None:
-            self._known = {format_path(path): mark.resolve() for path, mark in self._marks.items()}
+            self._known = {format_path(path): mark.resolve() for path, mark in self._tree.marks().items()}
         return self._known
 
     def __getitem__(self, path: str) -> Origin:
@@ -165,7 +216,7 @@ class Origins(Mapping[str, Origin]):
         return iter(self._all())
 
     def __len__(self) -> int:
-        return len(self._marks)
+        return len(self._all())
 
 
 def format_path(path: Iterable[object]) -> str:
@@ -185,6 +236,8 @@ def fold(name: str) -> str:
 
 def near_miss(name: str, known: Iterable[str]) -> str | None:
     """The known name that was probably meant."""
+    import difflib  # late: only mistakes need it
+
     by_fold = {fold(candidate): candidate for candidate in known}
     found = difflib.get_close_matches(fold(name), by_fold, n=1, cutoff=NEAR_MISS_CUTOFF)
     return by_fold[found[0]] if found else None

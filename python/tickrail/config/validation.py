@@ -48,10 +48,15 @@ def validate(tree: Tree) -> tuple[RuntimeConfig | None, list[Problem]]:
     """The models, without what is wrong where something is, and every problem; no models if nothing is left."""
     problems = [Problem(format_path(path), str(tree.origin(path)), text) for path, text in _collisions(tree)]
     try:
-        return RuntimeConfig.model_validate(tree.values), problems
+        return _made(tree.values), problems
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=True)
     return _left_of(tree.values, details), [*problems, *_translate(tree, details)]
+
+
+def _made(values: Mapping[str, Any]) -> RuntimeConfig:
+    """The models. The settings are always given: a default would be made by a second copy of their checks."""
+    return RuntimeConfig.model_validate({"runtime": {}, **values})
 
 
 def _left_of(values: Mapping[str, Any], details: Sequence[ErrorDetails]) -> RuntimeConfig | None:
@@ -61,7 +66,7 @@ def _left_of(values: Mapping[str, Any], details: Sequence[ErrorDetails]) -> Runt
         for detail in details:
             _remove(left, _path(detail)[:-1] if detail["type"] == "missing" else _path(detail))
         try:
-            return RuntimeConfig.model_validate(left)
+            return _made(left)
         except ValidationError as error:
             details = error.errors(include_url=False, include_context=True)
     return None

@@ -67,7 +67,9 @@ class AccountTerms(BaseModel):
             a whole part of a day.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True, defer_build=True
+    )
 
     capital: float | dict[str, float] = 0.0
     leverage: Annotated[float, Field(gt=0.0)] = 1.0

@@ -30,7 +30,9 @@ class Lane(BaseModel):
         timeout_s: How long the loop waits for it, for room and before hooks of the strategy; then that is FAILED.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True, defer_build=True
+    )
 
     policy: Literal["gating", "lossy"] = "gating"
     capacity: Annotated[int, Field(ge=2, le=2**24), AfterValidator(_power_of_two)] = 8_192

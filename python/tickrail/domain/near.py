@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Final
 
@@ -17,6 +16,8 @@ def near_miss(name: str, known: Iterable[str], *, cutoff: float = CUTOFF) -> str
     >>> near_miss("fats", ["fast", "slow"])
     'fast'
     """
+    import difflib  # late: only mistakes need it
+
     by_fold = {candidate.casefold(): candidate for candidate in known}
     found = difflib.get_close_matches(name.casefold(), by_fold, n=1, cutoff=cutoff)
     return by_fold[found[0]] if found else None

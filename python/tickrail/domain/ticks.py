@@ -9,10 +9,11 @@ so ``records.view(QUOTE_DTYPE)["bid"]`` copies nothing; they hold where ``record
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
 from typing import Any, Final
 
 import numpy as np
+
+from tickrail.domain.kinds import Flag, Kind, SideCode
 
 __all__ = ["BAR_DTYPE", "QUOTE_DTYPE", "TICK_DTYPE", "TRADE_DTYPE", "Flag", "Kind", "SideCode", "dtype_of"]
 
@@ -26,33 +27,6 @@ _HEAD: Final = (
     ("side", 29, "|u1"),
     ("flags", 30, "<u2"),
 )
-
-
-class Kind(IntEnum):
-    """What a record is; stored in files, never renumbered."""
-
-    QUOTE = 1
-    TRADE = 2
-    BAR = 3
-    GAP = 4
-    STALE = 5
-    CUSTOM = 6
-
-
-class SideCode(IntEnum):
-    """The aggressor of a trade as its code in a record."""
-
-    NONE = 0
-    BUY = 1
-    SELL = 2
-
-
-class Flag(IntFlag):
-    """Bits of ``flags``."""
-
-    NO_SIZE = 1
-    SNAPSHOT = 2
-    LAST_IN_GROUP = 4
 
 
 def _dtype(*fields: tuple[str, int, str]) -> np.dtype[np.void]:

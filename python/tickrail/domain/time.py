@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["TimeLike", "format_ns", "parse_ns"]
 
@@ -49,9 +51,7 @@ def format_ns(ts_ns: int) -> str:
 
 
 def _parse(value: Any) -> int:
-    if isinstance(value, np.datetime64):
-        return _from_numpy(value)
-    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool):
         return int(value)
     if isinstance(value, str):
         return _from_text(value)
@@ -59,10 +59,21 @@ def _parse(value: Any) -> int:
         return _from_datetime(value) + int(getattr(value, "nanosecond", 0))  # a pandas Timestamp has three more digits
     if isinstance(value, date):
         return _from_datetime(datetime.combine(value, time(), UTC))
+    if (found := _from_numpy(value)) is not None:
+        return found
     raise TypeError(f"a time is int nanoseconds, ISO text, a date or a datetime, not {type(value).__name__}")
 
 
-def _from_numpy(value: np.datetime64) -> int:
+def _from_numpy(value: Any) -> int | None:
+    """``None`` where it is no time of numpy's, which it can only be once somebody has loaded that."""
+    if "numpy" not in sys.modules:
+        return None
+    import numpy as np
+
+    if isinstance(value, np.integer):
+        return int(value)
+    if not isinstance(value, np.datetime64):
+        return None
     if np.isnat(value):
         raise ValueError("NaT is no time")
     return int(value.astype("datetime64[ns]").astype(np.int64))

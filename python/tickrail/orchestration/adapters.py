@@ -10,9 +10,8 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
-from collections.abc import Mapping, Sequence
-from importlib.metadata import entry_points
-from typing import Any, Final, Literal, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from tickrail.domain.near import did_you_mean
 from tickrail.errors import WiringError
@@ -20,6 +19,9 @@ from tickrail.orchestration.guarded_import import IMPORT_TIMEOUT_S, guarded_impo
 from tickrail.orchestration.port_check import check_port, port_of_execution
 from tickrail.ports.execution import Venue
 from tickrail.ports.market_data import FeedPort, LiveFeedPort
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = ["GROUP", "Kind", "adapter_names", "make_adapter"]
 
@@ -41,11 +43,26 @@ OURS: Final[dict[Kind, dict[str, str]]] = {
 logger = logging.getLogger(__name__)
 
 
-def adapter_names(kind: Kind) -> tuple[str, ...]:
-    """Names of the adapters of this installation, sorted."""
+def adapter_names(kind: Kind, wanted: Iterable[str] | None = None) -> tuple[str, ...]:
+    """Names of the adapters of this installation, sorted.
+
+    Args:
+        kind: ``feed`` or ``venue``.
+        wanted: What is looked for: where all of that is ours, no package is asked for more. A look at what they
+            announce reads a file of each that is installed.
+    """
+    if wanted is not None and all(name in OURS[kind] for name in wanted):
+        return tuple(sorted(OURS[kind]))
     prefix = f"{kind}."
-    announced = (found.name for found in entry_points(group=GROUP) if found.name.startswith(prefix))
-    return tuple(sorted({*OURS[kind], *(name.removeprefix(prefix) for name in announced)}))
+    announced = (found.name.removeprefix(prefix) for found in _announced() if found.name.startswith(prefix))
+    return tuple(sorted({*OURS[kind], *announced}))
+
+
+def _announced() -> Iterator[EntryPoint]:
+    """What installed packages announce."""
+    from importlib.metadata import entry_points  # late: it brings the parser of mails with it
+
+    yield from entry_points(group=GROUP)
 
 
 def make_adapter(
@@ -102,7 +119,7 @@ def _find(kind: Kind, adapter: str, prefixes: Sequence[str], timeout_s: float) -
         return _load(adapter, adapter, timeout_s)
     if adapter in OURS[kind]:
         return _load(adapter, OURS[kind][adapter], timeout_s)
-    for found in entry_points(group=GROUP, name=f"{kind}.{adapter}"):
+    for found in (one for one in _announced() if one.name == f"{kind}.{adapter}"):
         return _load(adapter, found.value, timeout_s)
     known = adapter_names(kind)
     raise WiringError(f"no adapter '{adapter}' in this installation{did_you_mean(adapter, known)}; there are {known}")

@@ -152,8 +152,8 @@ class Assembly:
         """
         for problem in presence_problems(
             self.loaded,
-            feed_adapters=adapter_names("feed"),
-            venue_adapters=adapter_names("venue"),
+            feed_adapters=adapter_names("feed", (feed.adapter for feed in self.config.feeds.values())),
+            venue_adapters=adapter_names("venue", (venue.adapter for venue in self.config.venues.values())),
             enforced=LIMIT_KEYS,
         ):
             self._told.append((Rank.PRESENCE, problem, Phase.VALIDATION))
@@ -268,8 +268,9 @@ class Assembly:
     @property
     def _account(self) -> AccountTerms:
         runtime = self.config.runtime
-        rates = dict(runtime.rates)
-        return AccountTerms(currency=runtime.currency, rates=rates, equity_every_ns=runtime.equity_every_ns)
+        # Unchecked: the settings have the same types, and to build the checks once more is a part of a start.
+        terms = {"rates": dict(runtime.rates), "equity_every_ns": runtime.equity_every_ns}
+        return AccountTerms.model_construct(currency=runtime.currency, **terms)
 
     def _check_account(self, table: Mapping[str, Mapping[str, Any]]) -> None:
         if all(feed in self._opened for feed in self.config.feeds):

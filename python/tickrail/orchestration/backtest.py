@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeAlias, TypedDict
 
 from tickrail._native import InstrumentId, MarketData, OrderUpdate, Recording, SpawnResult, Tick, TickArray, TimerEvent
 from tickrail.domain.account_terms import AccountTerms
@@ -22,9 +22,11 @@ from tickrail.orchestration.lane_check import check_names
 from tickrail.orchestration.sources import Data, named_arrays, order_key
 from tickrail.orchestration.tick_dispatcher import DigestMode, Progress, TickDispatcher
 from tickrail.orchestration.trading import Limits, Trading
-from tickrail.report.result import Result, Status
-from tickrail.report.stats import RuntimeStats
 from tickrail.strategy.strategy import Strategy
+
+if TYPE_CHECKING:
+    from tickrail.report.result import Result, Status
+    from tickrail.report.stats import RuntimeStats
 
 __all__ = [
     "Instruments",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import logging
 import os
@@ -10,7 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from tickrail.config import LoadedConfig, load_config
 from tickrail.config.loader import try_config
@@ -24,7 +23,9 @@ from tickrail.orchestration.run_claim import build_name, claimed
 from tickrail.orchestration.runtime import Runtime
 from tickrail.orchestration.tracing import span
 from tickrail.orchestration.wiring import Wiring, wiring_of
-from tickrail.report.result import left_by_exit
+
+if TYPE_CHECKING:
+    import argparse
 
 __all__ = ["RuntimeBootstrapper", "main"]
 
@@ -178,12 +179,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         sys.stderr.write(f"error: unexpected {type(error).__name__}: {error}\n")
         return 1
+    from tickrail.report.result import left_by_exit
+
     sys.stdout.write(result.summary() + "\n")
     interrupted = result.status == "interrupted" and not left_by_exit(result)
     return INTERRUPTED if interrupted else 0 if result.ok else 1
 
 
 def _parser() -> argparse.ArgumentParser:
+    import argparse  # late: the command line has a parser of its own
+
     parser = argparse.ArgumentParser(prog="python -m tickrail.orchestration.bootstrapper", description=main.__doc__)
     default = os.environ.get("TICKRAIL_ENV")
     parser.add_argument("--env", default=default, required=default is None, help="environment (default: TICKRAIL_ENV)")

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
 from tickrail._native import FeedEvent, InstrumentId, Recorder, TickArray
 from tickrail.domain.account_terms import AccountTerms
@@ -30,9 +30,11 @@ from tickrail.orchestration.replay import PacedReplay, Speed
 from tickrail.orchestration.tick_dispatcher import PATIENCE_S, DigestMode, Progress, TickDispatcher, WhenLagging
 from tickrail.orchestration.trading import Limits, Trading
 from tickrail.ports.execution import AsyncExecutionPort, ExecutionPort
-from tickrail.report.accounts import Accounts
-from tickrail.report.result import Result
-from tickrail.report.stats import RuntimeStats
+
+if TYPE_CHECKING:
+    from tickrail.report.accounts import Accounts
+    from tickrail.report.result import Result
+    from tickrail.report.stats import RuntimeStats
 
 __all__ = ["LiveRun", "Wait", "open_live", "switch_interval"]
 

@@ -13,7 +13,6 @@ from tickrail.config import LoadedConfig, RuntimeConfig
 from tickrail.domain.time import TimeLike
 from tickrail.errors import IllegalTransition, RunFailed
 from tickrail.orchestration.backtest import run_to_result
-from tickrail.orchestration.command_bus import CommandBus
 from tickrail.orchestration.container import Container
 from tickrail.orchestration.feeds import Feed, FeedSettings
 from tickrail.orchestration.hook_watch import watched_hooks
@@ -23,11 +22,13 @@ from tickrail.orchestration.lives import Lives, PauseMode, Receipt
 from tickrail.orchestration.phases import Phase, Phases
 from tickrail.orchestration.tick_dispatcher import Progress, Step, TickDispatcher
 from tickrail.orchestration.tracing import span
-from tickrail.report.result import Result
-from tickrail.report.stats import RuntimeStats
 
 if TYPE_CHECKING:
     import asyncio
+
+    from tickrail.orchestration.command_bus import CommandBus
+    from tickrail.report.result import Result
+    from tickrail.report.stats import RuntimeStats
 
 __all__ = ["Runtime"]
 

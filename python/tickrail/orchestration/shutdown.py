@@ -15,10 +15,12 @@ import sys
 import threading
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from tickrail._native import Watchdog
-from tickrail.orchestration.tick_dispatcher import TickDispatcher
+
+if TYPE_CHECKING:  # with it comes nearly everything, and until then no signal is heeded
+    from tickrail.orchestration.tick_dispatcher import TickDispatcher
 
 __all__ = ["DEADLINE_S", "HURRY_S", "Shutdown"]
 

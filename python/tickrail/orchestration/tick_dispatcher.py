@@ -55,14 +55,11 @@ from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.keeper import Keeper
 from tickrail.orchestration.lane_check import check_lane
 from tickrail.orchestration.lives import Lives
-from tickrail.orchestration.outcome import Outcome
+from tickrail.orchestration.loading import load_arrays, load_results
 from tickrail.orchestration.run_id import run_id_of
 from tickrail.orchestration.spawner import SPAWN_TIMEOUT_S, Spawner
 from tickrail.orchestration.supervisor import stuck
 from tickrail.ports.state_store import StateStorePort
-from tickrail.report.accounts import Accounts
-from tickrail.report.result import Result, Status
-from tickrail.report.stats import Overrun, RuntimeStats
 from tickrail.strategy.compiled.form import is_compiled
 from tickrail.strategy.mentions import mentions
 from tickrail.strategy.strategy import Strategy
@@ -71,6 +68,9 @@ if TYPE_CHECKING:
     from tickrail.orchestration.away import Away
     from tickrail.orchestration.command_bus import CommandBus
     from tickrail.orchestration.control import Control
+    from tickrail.report.accounts import Accounts
+    from tickrail.report.result import Result, Status
+    from tickrail.report.stats import RuntimeStats
     from tickrail.strategy.compiled.code import Compiled
 
 __all__ = ["DigestMode", "Progress", "Step", "TickDispatcher", "WhenLagging"]
@@ -81,7 +81,6 @@ Step: TypeAlias = Literal["tick", "timer", "order_update", "venue", "result", "c
 DigestMode: TypeAlias = Literal["events", "full"]
 MARKET: Final = "market_data"  # a class that names it wants the market noted from the first tick on
 ENDS: dict[str | None, Status] = {"end": "complete", "stopped": "stopped", "interrupted": "interrupted"}
-TICK_HANDLERS: Final = ("on_tick", "on_quote", "on_trade", "on_bar", "on_gap", "on_stale", "ticks")
 logger = logging.getLogger(__name__)
 #: How long a look at the accounts waits for the loop to come to the end of its slice.
 PATIENCE_S: Final = 0.1
@@ -180,6 +179,8 @@ class TickDispatcher:
         self._funding = Funding(native, rows, account or AccountTerms())
         self.lives = Lives(native.lives, self.strategies)
         native.watch(self.lives.watcher)
+        if live is not None:
+            load_results()
         if live is not None and clock == "live":
             spawner.deliver_by(open_lanes(native))
 
@@ -486,17 +487,11 @@ class TickDispatcher:
 
     def stats(self, patience_s: float = PATIENCE_S) -> RuntimeStats:
         """Accounts and measured times of every strategy and feed. Any thread, at any time, as ``accounts``."""
-        return RuntimeStats.of(self.accounts(patience_s), meters(self._native), self._overruns())
+        from tickrail.orchestration.overruns import overruns_of
+        from tickrail.report.stats import RuntimeStats
 
-    def _overruns(self) -> tuple[Overrun, ...]:
-        def named(strategy: str | None, handler: str) -> str:
-            if strategy is None or handler != "on_tick":
-                return handler
-            cls = type(self.strategies[strategy])
-            return "/".join(name for name in TICK_HANDLERS if hasattr(cls, name)) or handler
-
-        rows = handler_overruns(self._native)
-        return tuple(Overrun(**{**row, "handler": named(row["strategy"], row["handler"])}) for row in rows)
+        overruns = overruns_of(handler_overruns(self._native), self.strategies)
+        return RuntimeStats.of(self.accounts(patience_s), meters(self._native), overruns)
 
     def accounts(self, patience_s: float = PATIENCE_S) -> Accounts:
         """The accounts of all feeds and strategies at one moment, the end of a step. Any thread, at any time.
@@ -505,6 +500,8 @@ class TickDispatcher:
         within ``patience_s`` (a handler keeps it, or is the caller), these are the last ones taken; ``position`` tells.
         Empty before the run has begun.
         """
+        from tickrail.report.accounts import Accounts
+
         return Accounts.of(self._native.accounts(patience_s), tuple(self.strategies))
 
     @property
@@ -526,6 +523,8 @@ class TickDispatcher:
         cause: BaseException | None = None,
     ) -> Result:
         """What the run leaves behind; ``status`` and ``cause`` where the caller knows better than the loop."""
+        from tickrail.orchestration.outcome import Outcome  # late: with it comes numpy, which a start need not wait for
+
         restarts, stopped_by = supervised(self._native)
         names = tuple(self.strategies)
         outcome = Outcome(
@@ -575,7 +574,10 @@ class TickDispatcher:
 
     def _admit(self, strategy: Strategy, name: str, instruments: Sequence[InstrumentId | str] | None) -> None:
         admit(strategy, name, instruments, strategies=self.strategies, instruments=self.instruments)
+        if hasattr(strategy, "on_batch"):
+            load_arrays()
         if mentions(type(strategy), MARKET, below=Strategy):
+            load_arrays()
             self._native.watch_market()
 
 

@@ -1,5 +1,4 @@
-"""What a run leaves behind."""
+"""What a run leaves behind: accounts and measures while it goes on, results after it.
 
-from tickrail.report.result import Result, StrategyError, StrategyResult
-
-__all__ = ["Result", "StrategyError", "StrategyResult"]
+Empty on purpose: who reads accounts of a run need not load what writes results, numpy among it.
+"""

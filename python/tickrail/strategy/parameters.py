@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from pydantic import (
     ConfigDict,
     PydanticSchemaGenerationError,
@@ -66,7 +66,7 @@ class Parameter:
         Raises:
             ValidationError: It is none of this type.
         """
-        plain = value.item() if isinstance(value, np.generic) else value  # steps of a sweep over numpy ranges
+        plain = _plain(value)
         try:
             return self.adapter.validate_python(plain)
         except ValidationError:
@@ -81,6 +81,15 @@ class Parameter:
             return self.adapter.validate_json(text)
         except ValidationError:
             return self.adapter.validate_python(value)  # the error in the words of the value itself
+
+
+def _plain(value: object) -> object:
+    """A step of a sweep over a range of numpy's as the number that it is; there is none before that is loaded."""
+    if "numpy" not in sys.modules:
+        return value
+    import numpy as np
+
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _as_json(value: object) -> str | None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-import numpy as np
 from typing_extensions import dataclass_transform
 
 from tickrail._native import StrategyCore
@@ -19,6 +18,9 @@ from tickrail.strategy.handlers import HANDLERS, check_handlers
 from tickrail.strategy.parameters import Parameter, Schema, schema_of
 from tickrail.strategy.portfolio import KeptPortfolio
 from tickrail.strategy.silent import SILENT
+
+if TYPE_CHECKING:
+    import numpy as np
 
 REPLACEABLE: Final = ("telemetry",)
 """Members that a class may have as a service of its own."""
@@ -109,6 +111,8 @@ class Strategy(StrategyCore):
             raise HandlerError(
                 f"{type(self).__name__} has no compiled state; a run makes it, for classes with state_dtype"
             )
+        import numpy as np
+
         record: np.void = np.frombuffer(compiled.code.snapshot(), compiled.state.dtype)[0].copy()
         return record
 

@@ -21,7 +21,7 @@ class FakeExecution(Fake):
     """Orders fill whole.
 
     Reports wait until ``deliver`` is called, so that a test decides when they come; ``fill`` and ``reject`` decide
-    what.
+    what. ``faults.on("submit:answer", ConnectivityError("..."))`` loses an acknowledgement: the order was taken.
 
     Args:
         name: Id of the table that names it.
@@ -68,6 +68,8 @@ class FakeExecution(Fake):
             self._report(OrderReport(order.client_id, "ACCEPTED", venue_id=self._venue_id(order.client_id)))
             if self._fills == "at_once":
                 self.fill(order.client_id)
+        with self._lock:
+            self.faults.strike("submit:answer")
         return self._acknowledged(order.client_id)
 
     def amend(self, client_id: str, *, quantity: float | None = None, limit: float | None = None) -> Acknowledgement:
@@ -122,11 +124,11 @@ class FakeExecution(Fake):
         self._open(client_id)
         self._report(replace(self.reports[client_id], state="REJECTED", reason=reason))
 
-    def deliver(self) -> int:
-        """Hand out the reports that wait; says how many."""
+    def deliver(self, *, times: int = 1) -> int:
+        """Hand out the reports that wait, each ``times``, as a venue does after a reconnection; says how many wait."""
         with self._lock:
             waiting, self._waiting = self._waiting, []
-        for report in waiting:
+        for report in (one for one in waiting for _ in range(times)):
             for hears in list(self._heard_by):
                 hears(report)
         return len(waiting)

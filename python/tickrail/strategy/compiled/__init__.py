@@ -15,11 +15,18 @@ A class with a ``state_dtype`` is one. Its handlers are plain functions of a rec
 
 Fields of the state that are named as a parameter hold its value when the run begins; the others are zero. ``on_start``
 and ``on_stop`` are ordinary methods, which reach the state as ``self.state``.
+
+The dtypes are made when they are first asked for: who has no compiled strategy pays nothing for numpy.
 """
 
+import importlib
+import typing
+
 from tickrail.strategy.compiled.form import UnsafeAddress, is_compiled, unsafe_address
-from tickrail.strategy.compiled.layouts import ANY_DTYPE, TIMER_DTYPE, UPDATE_DTYPE, StatusCode
-from tickrail.strategy.compiled.wishes import Out
+
+if typing.TYPE_CHECKING:
+    from tickrail.strategy.compiled.layouts import ANY_DTYPE, TIMER_DTYPE, UPDATE_DTYPE, StatusCode
+    from tickrail.strategy.compiled.wishes import Out
 
 __all__ = [
     "ANY_DTYPE",
@@ -31,3 +38,13 @@ __all__ = [
     "is_compiled",
     "unsafe_address",
 ]
+
+_WHERE = {**dict.fromkeys(("ANY_DTYPE", "TIMER_DTYPE", "UPDATE_DTYPE", "StatusCode"), "layouts"), "Out": "wishes"}
+
+
+def __getattr__(name: str) -> typing.Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'", name=name, obj=__name__)
+    value = getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
+    globals()[name] = value
+    return value

@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Final
 
 from tickrail._native import ABI_VERSION
-from tickrail.domain.ticks import Kind
+from tickrail.domain.kinds import Kind
 from tickrail.errors import HandlerError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["HANDLERS", "UnsafeAddress", "check_form", "handlers_of", "is_compiled", "kinds_of", "unsafe_address"]
 
@@ -78,6 +79,8 @@ def check_form(cls: type) -> None:
     Raises:
         HandlerError: Says what was found and what was expected.
     """
+    import numpy as np  # late: a class with a dtype has loaded it, and most runs have no such class
+
     dtype = getattr(cls, STATE)
     owner = cls.__name__
     if not isinstance(dtype, np.dtype) or not dtype.names or dtype.hasobject:

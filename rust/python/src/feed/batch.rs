@@ -67,7 +67,7 @@ impl<'py> Batch<'py> {
             return Self::of_arrow(data, table, how);
         }
         if let Ok(columns) = data.cast::<PyDict>() {
-            let helper = data.py().import("tickrail.orchestration.feeds")?.getattr("records_of_columns")?;
+            let helper = data.py().import("tickrail.orchestration.feed_columns")?.getattr("records_of_columns")?;
             let array = helper.call1((columns, how.kind, how.instrument, table.names()))?;
             return Ok(Self::of_array(array.cast_into::<PyUntypedArray>()?));
         }
