@@ -269,7 +269,7 @@ class Assembly:
     def _account(self) -> AccountTerms:
         runtime = self.config.runtime
         # Unchecked: the settings have the same types, and to build the checks once more is a part of a start.
-        terms = {"rates": dict(runtime.rates), "equity_every_ns": runtime.equity_every_ns}
+        terms: dict[str, Any] = {"rates": dict(runtime.rates), "equity_every_ns": runtime.equity_every_ns}
         return AccountTerms.model_construct(currency=runtime.currency, **terms)
 
     def _check_account(self, table: Mapping[str, Mapping[str, Any]]) -> None:
