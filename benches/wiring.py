@@ -13,7 +13,7 @@ from pathlib import Path
 
 import dishka
 
-from benches.yardstick import Comparison, Work, interleave
+from benches.yardstick import ROUNDS, Comparison, Work, interleave
 from tickrail import Container, Provider, RuntimeBootstrapper
 from tickrail.config import load_config
 from tickrail.data import generate_file
@@ -175,3 +175,23 @@ def _first_tick_ms(folder: Path) -> float:
     start = time.monotonic_ns()
     subprocess.run(command, cwd=folder, env={"FIRST_TICK": str(mark)}, capture_output=True, check=True)
     return (int(mark.read_text()) - start) / 1e6
+
+
+def main() -> None:
+    """Every figure that the wiring promises, one a line: ``python -m benches.wiring``."""
+    loads, asks = configuration(ROUNDS), get(ROUNDS)
+    lines = (
+        ("configuration, 20 files", loads.case_ns / 1e6, 2.0, "ms"),
+        ("  of these the standard parser", loads.yardstick_ns / 1e6, None, "ms"),
+        ("check, 100 strategies", check_s(ROUNDS), 1.0, "s"),
+        ("boot, 100 strategies", boot_s(ROUNDS), 1.0, "s"),
+        ("singleton get over dishka's", asks.ratio, 1.5, "times"),
+        ("container, 100 registrations", build_ms(ROUNDS), 25.0, "ms"),
+        ("tickrail run to its first tick", first_tick_ms(ROUNDS), 400.0, "ms"),
+    )
+    for name, value, promised, unit in lines:
+        print(f"{name:32}{value:10.2f} {unit:6}" + ("" if promised is None else f"(promised: below {promised:g})"))
+
+
+if __name__ == "__main__":
+    main()

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from tickrail.orchestration.run_claim import CLAIM, claimed
 GOLDEN = Path(__file__).parent / "golden"
 CONFIG = 78
 MIB = 1 << 20
+PATIENCE_S = 5.0
 
 RUNTIME = """\
 [runtime]
@@ -306,6 +308,9 @@ def nothing_left(project: Path) -> Iterator[None]:
 
     before = everything()
     yield
+    end = time.monotonic() + PATIENCE_S  # a timer that was called off ends by itself, a moment later
+    while everything() != before and time.monotonic() < end:
+        time.sleep(0.01)
     assert everything() == before
 
 
