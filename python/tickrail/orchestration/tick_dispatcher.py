@@ -181,8 +181,8 @@ class TickDispatcher:
         native.watch(self.lives.watcher)
         if live is not None:
             load_results()
-        if live is not None and clock == "live":
-            spawner.deliver_by(open_lanes(native))
+            if clock == "live":
+                spawner.deliver_by(open_lanes(native))
 
     def feed(self, name: str, ticks: TickArray) -> int:
         """Add a feed; at equal times, earlier feeds come first. Returns its number."""
@@ -366,10 +366,7 @@ class TickDispatcher:
 
         For tests and notebooks. The first call starts the strategies. Beyond the end of the data timers go on, and the
         run is not ended: ``run`` or ``finish`` does that. Wherever a run is cut, it does the same as in one go; what a
-        batch subscriber has collected stays collected.
-
-        Returns:
-            Whether the run goes on; false where it was stopped.
+        batch subscriber has collected stays collected. Returns whether the run goes on; false where it was stopped.
 
         Raises:
             ValueError: ``until`` lies before the clock.

@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tickrail_core::digest::DigestMode;
@@ -40,7 +39,7 @@ use crate::timers::Callbacks;
 use crate::turn;
 use crate::venue_plan::{self, InstrumentRow, instrument_row};
 
-enum Phase {
+pub(crate) enum Phase {
     Plan(Box<Plan>),
     Loop(Box<Core<PyHost>>),
     /// Left behind when building the loop failed.
@@ -75,7 +74,7 @@ pub struct Dispatcher {
 
 /// What a run consists of.
 pub struct Inside {
-    phase: RefCell<Phase>,
+    pub(crate) phase: RefCell<Phase>,
     /// What handlers reach.
     pub desk: Rc<Desk>,
     /// The run's instruments.
@@ -222,35 +221,7 @@ fn busy() -> PyErr {
     )
 }
 
-impl Dispatcher {
-    /// As [`Self::pull_quiet`], where the object of the tick before the last one can be written as it is.
-    #[inline(always)]
-    pub fn pull_bare(&self, py: Python<'_>) -> Option<*mut ffi::PyObject> {
-        let inside = self.inside.get(py);
-        if inside.thread.get() != thread_mark() {
-            return None;
-        }
-        let mut phase = inside.phase.try_borrow_mut().ok()?;
-        let Phase::Loop(core) = &mut *phase else { return None };
-        let next = core.bare()?;
-        let shown = next.host.pulled_again(next.tick)?;
-        next.take();
-        Some(shown)
-    }
-
-    /// The next tick of the pull strategy, as a new reference, where nobody else has anything to do with it; `None`: only
-    /// [`Self::pull`] can tell.
-    #[inline(always)]
-    pub fn pull_quiet(&self, py: Python<'_>) -> PyResult<Option<*mut ffi::PyObject>> {
-        let inside = self.inside.get(py);
-        if inside.thread.get() != thread_mark() {
-            return Ok(None);
-        }
-        let Ok(mut phase) = inside.phase.try_borrow_mut() else { return Ok(None) };
-        let Phase::Loop(core) = &mut *phase else { return Ok(None) };
-        core.pull_quiet(|host, tick| host.pulled(py, tick)).transpose()
-    }
-}
+impl Dispatcher {}
 
 #[pymethods]
 impl Dispatcher {

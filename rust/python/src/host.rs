@@ -31,7 +31,7 @@ use crate::spawns;
 use crate::strategy::{Face, StrategyCore};
 use crate::stuck::Warden;
 use crate::table::RunTable;
-use crate::tick::TickObjects;
+use crate::tick_objects::TickObjects;
 use crate::timers;
 
 /// Hooks that take longer are told of; whoever watches has deadlines of its own.

@@ -52,6 +52,7 @@ mod stuck;
 mod supervise;
 mod table;
 mod tick;
+mod tick_objects;
 mod timers;
 mod turn;
 mod venue_plan;

@@ -18,7 +18,7 @@ use crate::gil::GilBound;
 use crate::infos::info_to;
 use crate::records::tick_dtype;
 use crate::strategy::{Face, StrategyCore};
-use crate::tick::TickObjects;
+use crate::tick_objects::TickObjects;
 
 /// The market as it is known in the present step: ``self.market_data`` of a strategy.
 ///

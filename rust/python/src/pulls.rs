@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use tickrail_core::Tick;
 use tickrail_core::dispatch::Dispatcher as Core;
 
-use crate::dispatcher::Dispatcher;
+use crate::dispatcher::{Dispatcher, Phase};
 use crate::gil::{guard, thread_mark};
 use crate::host::PyHost;
 use crate::report;
@@ -123,6 +123,34 @@ impl Dispatcher {
 }
 
 impl Dispatcher {
+    /// As [`Self::pull_quiet`], where the object of the tick before the last one can be written as it is.
+    #[inline(always)]
+    pub fn pull_bare(&self, py: Python<'_>) -> Option<*mut ffi::PyObject> {
+        let inside = self.inside.get(py);
+        if inside.thread.get() != thread_mark() {
+            return None;
+        }
+        let mut phase = inside.phase.try_borrow_mut().ok()?;
+        let Phase::Loop(core) = &mut *phase else { return None };
+        let next = core.bare()?;
+        let shown = next.host.pulled_again(next.tick)?;
+        next.take();
+        Some(shown)
+    }
+
+    /// The next tick of the pull strategy, as a new reference, where nobody else has anything to do with it; `None`: only
+    /// [`Self::pull`] can tell.
+    #[inline(always)]
+    pub fn pull_quiet(&self, py: Python<'_>) -> PyResult<Option<*mut ffi::PyObject>> {
+        let inside = self.inside.get(py);
+        if inside.thread.get() != thread_mark() {
+            return Ok(None);
+        }
+        let Ok(mut phase) = inside.phase.try_borrow_mut() else { return Ok(None) };
+        let Phase::Loop(core) = &mut *phase else { return Ok(None) };
+        core.pull_quiet(|host, tick| host.pulled(py, tick)).transpose()
+    }
+
     fn pull_next(&self, py: Python<'_>, core: &mut Core<PyHost>) -> PyResult<Pulled> {
         let inside = self.inside.get(py);
         let shown = |core: &mut Core<PyHost>, tick: Tick| -> PyResult<Pulled> {
