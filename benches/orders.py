@@ -22,7 +22,7 @@ INSTRUMENT = "EURUSD.SIM"
 TICKS = 500_000
 RESTING = 1_000
 SUBMISSIONS = 20_000
-MANY_ORDERS = 500_000
+MANY_ORDERS = 80_000  # of more at one moment the loop takes the strategy to go round in circles
 POINTS = 100_000
 ROUNDS = 5
 

@@ -383,7 +383,7 @@ def test_f52_an_acknowledgement_is_lost_and_a_fill_comes_twice(project: Path) ->
     )
     tree = files(project)
     code, out, said = in_a_process(project, "run", "--env", "live", "--no-control")
-    assert code == 1, said
+    assert code == 0, said  # what the restart made good is no failure of the run
     (run,) = (project / "runs").iterdir()
     assert [path for path in files(project) if path not in tree and run not in (path, path.parent)] == [
         project / "runs"

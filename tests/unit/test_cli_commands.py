@@ -97,6 +97,7 @@ def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
             return cls(loaded.env, loaded=loaded)
 
         dispatcher = FakeDispatcher()
+        http_port = None
 
         def bootstrap(self) -> RuntimeBootstrapper:
             if plan["raises"] is not None:

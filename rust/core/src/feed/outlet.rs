@@ -40,12 +40,11 @@ impl Outlet {
     }
 
     /// Slots of the ring itself, at most `wanted`, for records that can be looked at there; then [`Self::publish_filled`].
-    /// `None`: this policy has to see the records first.
+    /// `None`: none is free, or this policy has to see the records first.
     #[inline]
     pub fn slots(&mut self, wanted: usize) -> Option<&mut [Tick]> {
         match self {
-            Self::Gated(ring) => Some(ring.slots(wanted)),
-            Self::DropNewest(ring) => Some(ring.slots(wanted)).filter(|slots| !slots.is_empty()),
+            Self::Gated(ring) | Self::DropNewest(ring) => Some(ring.slots(wanted)).filter(|slots| !slots.is_empty()),
             Self::DropOldest(_) | Self::Conflate { .. } => None,
         }
     }

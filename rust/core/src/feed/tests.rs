@@ -106,6 +106,19 @@ fn a_full_ring_is_waited_for_and_then_given_up_by_block() {
 }
 
 #[test]
+fn one_record_finds_a_full_ring_or_a_run_that_is_over() {
+    for policy in [Policy::Block, Policy::Reject] {
+        let (mut publisher, mut arrivals) = open(settings(policy, 2));
+        let given = |publisher: &mut Publisher, number| publisher.offer_one(&quote(number), publisher.now_ns());
+        assert_eq!([0, 1, 2].map(|number| given(&mut publisher, number)), [true, true, false]);
+        assert_eq!(numbers(&drain(&mut arrivals)), [0, 1]);
+        assert!(given(&mut publisher, 4));
+        drop(arrivals);
+        assert!(!given(&mut publisher, 5));
+    }
+}
+
+#[test]
 fn a_wait_ends_when_the_caller_or_the_run_does() {
     let (mut publisher, arrivals) =
         open(FeedSettings { block_timeout: Duration::from_secs(60), ..settings(Policy::Block, 2) });

@@ -111,8 +111,8 @@ impl Ladder {
 /// Where an order stands.
 #[derive(Clone, Copy, Debug)]
 enum Place {
-    /// It was not looked at yet, or waits for any price at all.
-    Fresh,
+    /// It was not looked at yet, or waits for any price at all; its arrival.
+    Fresh(u64),
     Limit(usize, (i64, u64)),
     Stop(usize, (i64, u64)),
 }
@@ -120,8 +120,9 @@ enum Place {
 /// All orders of one instrument.
 #[derive(Debug)]
 pub(super) struct Book {
-    /// In order of arrival.
-    pub fresh: Vec<Resting>,
+    /// In order of arrival, with it; what was taken out leaves its place empty until the next tick looks: who takes back
+    /// many orders at once would move all the others each time.
+    pub fresh: Vec<(u64, Option<Resting>)>,
     /// Buys, the highest first; sells, the lowest first.
     pub limits: [Ladder; 2],
     /// Buys, the lowest first; sells, the highest first.
@@ -178,8 +179,13 @@ impl Book {
 
     /// Puts an order where the next tick looks first.
     pub fn freshen(&mut self, entry: Resting) {
-        self.places.insert(entry.key, Place::Fresh);
-        self.fresh.push(entry);
+        let number = self.number();
+        self.places.insert(entry.key, Place::Fresh(number));
+        self.fresh.push((number, Some(entry)));
+    }
+
+    fn fresh_place(&self, number: u64) -> Option<usize> {
+        self.fresh.binary_search_by_key(&number, |&(arrival, _)| arrival).ok()
     }
 
     const fn number(&mut self) -> u64 {
@@ -191,22 +197,15 @@ impl Book {
     pub fn shelve_limit(&mut self, entry: Resting) {
         let (side, number) = (index(entry.side), self.number());
         let place = self.limits[side].place(entry.terms.limit, number);
-        self.shelve(Place::Limit(side, place), entry);
+        self.places.insert(entry.key, Place::Limit(side, place));
+        self.limits[side].insert(place, entry);
     }
 
     fn shelve_stop(&mut self, entry: Resting) {
         let (side, number) = (index(entry.side), self.number());
         let place = self.stops[side].place(entry.terms.stop, number);
-        self.shelve(Place::Stop(side, place), entry);
-    }
-
-    fn shelve(&mut self, place: Place, entry: Resting) {
-        self.places.insert(entry.key, place);
-        match place {
-            Place::Fresh => self.fresh.push(entry),
-            Place::Limit(side, at) => self.limits[side].insert(at, entry),
-            Place::Stop(side, at) => self.stops[side].insert(at, entry),
-        }
+        self.places.insert(entry.key, Place::Stop(side, place));
+        self.stops[side].insert(place, entry);
     }
 
     /// The first of a ladder of limits, taken out; `change` says whether it stays, in its place.
@@ -240,9 +239,9 @@ impl Book {
     /// Takes an order out.
     pub fn remove(&mut self, key: OrderKey) -> Option<Resting> {
         match self.places.remove(&key)? {
-            Place::Fresh => {
-                let place = self.fresh.iter().position(|entry| entry.key == key)?;
-                Some(self.fresh.remove(place))
+            Place::Fresh(number) => {
+                let place = self.fresh_place(number)?;
+                self.fresh[place].1.take()
             }
             Place::Limit(side, place) => self.limits[side].remove(place),
             Place::Stop(side, place) => self.stops[side].remove(place),
@@ -252,7 +251,7 @@ impl Book {
     /// Changes an order in its place: it keeps its turn.
     pub fn change(&mut self, key: OrderKey, change: impl FnOnce(&mut Resting)) {
         let entry = match self.places.get(&key) {
-            Some(Place::Fresh) => self.fresh.iter_mut().find(|entry| entry.key == key),
+            Some(&Place::Fresh(number)) => self.fresh_place(number).and_then(|place| self.fresh[place].1.as_mut()),
             Some(Place::Limit(side, place)) => self.limits[*side].entries.get_mut(place),
             Some(Place::Stop(side, place)) => self.stops[*side].entries.get_mut(place),
             None => None,
@@ -265,7 +264,7 @@ impl Book {
     /// The order, if it stands here.
     pub fn get(&self, key: OrderKey) -> Option<&Resting> {
         match self.places.get(&key)? {
-            Place::Fresh => self.fresh.iter().find(|entry| entry.key == key),
+            &Place::Fresh(number) => self.fresh_place(number).and_then(|place| self.fresh[place].1.as_ref()),
             Place::Limit(side, place) => self.limits[*side].entries.get(place),
             Place::Stop(side, place) => self.stops[*side].entries.get(place),
         }

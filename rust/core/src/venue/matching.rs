@@ -46,7 +46,7 @@ impl Matching<'_> {
             return;
         }
         let mut fresh = std::mem::take(&mut self.book.fresh);
-        fresh.retain_mut(|entry| self.attempt(entry, offer));
+        fresh.retain_mut(|(_, entry)| entry.as_mut().is_some_and(|entry| self.attempt(entry, offer)));
         // What stops put there comes behind; the memory is kept.
         fresh.append(&mut self.book.fresh);
         self.book.fresh = fresh;

@@ -453,6 +453,18 @@ fn model(steps: &[Step]) -> Vec<(u32, f64, f64)> {
     done
 }
 
+#[test]
+fn many_orders_are_taken_back_without_moving_the_others() {
+    let mut sim = Sim::new(VenueSettings::default());
+    // A failed strategy's orders are all taken back, and 200,000 that each moved those behind would take minutes.
+    let numbers: Vec<u32> = (0..200_000).map(|_| sim.buy(1.0, Terms::limit(5.0))).collect();
+    for &number in &numbers[..numbers.len() - 1] {
+        sim.venue.cancel(OrderKey { strategy: 0, number }, 0, sim.now_ns, &mut sim.reports);
+    }
+    assert_eq!(fills(&sim.quote(3.0, 4.0)).iter().map(|fill| fill.0).collect::<Vec<_>>(), [*numbers.last().unwrap()]);
+    assert!(!sim.venue.is_waiting(0));
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Order { is_buy: bool, price: u8, kind: u8 },
