@@ -454,6 +454,17 @@ fn model(steps: &[Step]) -> Vec<(u32, f64, f64)> {
 }
 
 #[test]
+fn a_trade_at_the_very_price_reaches_who_waits_there() {
+    let mut sim = Sim::new(VenueSettings::default());
+    let (low, high) = (sim.buy(1.0, Terms::limit(10.0)), sim.sell(1.0, Terms::limit(12.0)));
+    assert_eq!(sim.quote(10.5, 11.5), [], "both wait");
+    assert!(!sim.venue.leaves(&Tick::trade(9, 0, 10.0, 1.0, Side::Sell)));
+    assert!(sim.venue.leaves(&Tick::trade(9, 0, 11.0, 1.0, Side::Sell)));
+    assert_eq!(fills(&sim.trade(10.0, 1.0, Side::Sell))[0].0, low);
+    assert_eq!(fills(&sim.trade(12.0, 1.0, Side::Buy))[0].0, high);
+}
+
+#[test]
 fn many_orders_are_taken_back_without_moving_the_others() {
     let mut sim = Sim::new(VenueSettings::default());
     // A failed strategy's orders are all taken back, and 200,000 that each moved those behind would take minutes.
