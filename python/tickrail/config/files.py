@@ -6,9 +6,10 @@ import codecs
 import os
 import re
 import stat
-import tomllib
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+
+import tomli
 
 from tickrail.config.limits import is_plain, offences, too_deep
 from tickrail.config.origins import Origin, Tree, format_path, near_miss
@@ -22,7 +23,7 @@ MAX_FILES: Final = 1_024  # of a folder: ten times the strategies of a large ins
 ENVIRONMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-# The standard reader takes quadratic time for a key of very many parts: 1 MiB of `a.a.a` holds it for minutes. Twice
+# The reader takes quadratic time for a key of very many parts: 1 MiB of `a.a.a` holds it for minutes. Twice
 # the depth that is allowed, so that hardly any text looks so; possessive, and begun anew in no key, hence linear.
 LONG_KEY: Final = re.compile(
     r"""(?<![\w.-])(?<!\.[ \t])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""", re.ASCII
@@ -176,7 +177,7 @@ def _parse(file: str, text: str) -> dict[str, Any] | Problem:
     if LONG_KEY.search(text) is not None:
         return Problem("", file, too_deep())
     try:
-        values = tomllib.loads(text)
+        values = tomli.loads(text)
     except RecursionError:
         return Problem("", file, too_deep())
     except ValueError as error:

@@ -30,20 +30,26 @@ def is_plain(value: Any, depth: int = 0) -> bool:
     What is not, ``offences`` looks at again.
     """
     kind = type(value)
-    if kind is str:
-        return bool(value.isascii())
     if kind is dict:
         return depth < MAX_DEPTH and _is_plain_table(value, depth + 1)
-    if kind is float:
-        return math.isfinite(value)
+    if kind is int:
+        return value in INT64
+    if kind is str:
+        return bool(value.isascii())
     if kind is list:
         return depth < MAX_DEPTH and all(is_plain(one, depth + 1) for one in value)
-    return kind is bool or (kind is int and value in INT64)
+    return kind is bool or (kind is float and math.isfinite(value))
 
 
 def _is_plain_table(table: dict[Any, Any], depth: int) -> bool:
-    for key, one in table.items():  # noqa: SIM110  (a generator for all() takes twice the time)
-        if type(key) is not str or not is_plain(one, depth):
+    for key, one in table.items():
+        kind = type(one)
+        if type(key) is not str:
+            return False
+        if kind is str:  # most values are text, and a call for each would take more than the look at it
+            if not one.isascii():
+                return False
+        elif not is_plain(one, depth):
             return False
     return True
 

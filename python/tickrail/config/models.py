@@ -4,8 +4,6 @@ Types are strict: ``"15"`` is no number. What a table is keyed by is its id; the
 ``strategies`` is the order in which feeds merge at equal times and strategies are called.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any, Literal
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+import msgspec
 
 from tickrail.config.toml_lines import KeyLines
 
@@ -18,8 +19,7 @@ BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 NEAR_MISS_CUTOFF: Final = 0.6
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """Who set a value.
 
     Attributes:
@@ -154,7 +154,10 @@ def _merge(node: dict[str, Any], key: str, value: Any) -> None:
     if not isinstance(table, dict):
         table = node[key] = {}
     for name, item in value.items():
-        _merge(table, name, item)
+        if isinstance(item, dict):
+            _merge(table, name, item)
+        else:
+            table[name] = item
 
 
 class _Marked:

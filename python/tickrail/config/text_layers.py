@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import date, time
 from typing import Any, Final
 
+import tomli
 from pydantic import SecretStr
 
 from tickrail.config.limits import offences, too_deep
@@ -209,7 +209,7 @@ def _item(text: str) -> Any:
 
 def _toml_value(text: str) -> tuple[bool, Any]:
     try:
-        table = tomllib.loads(f"value = {text}")
+        table = tomli.loads(f"value = {text}")
     except ValueError:
         return False, None
     return set(table) == {"value"} and "\n[" not in text, table["value"]

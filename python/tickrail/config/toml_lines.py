@@ -1,14 +1,15 @@
 """On which line of a TOML text each key stands.
 
-The standard reader gives no places. This scan runs over text that the standard reader has already accepted, so it
+The reader gives no places. This scan runs over text that the reader has already accepted, so it
 only has to find the ends of keys and values, never to judge them; a property test holds that both find the same keys.
 """
 
 from __future__ import annotations
 
 import re
-import tomllib
 from typing import Final
+
+import tomli
 
 __all__ = ["KeyLines", "key_lines", "parse_key"]
 
@@ -34,7 +35,7 @@ def parse_key(text: str) -> Key:
     """
     if "\n" in text or "=" in KEY_PART.sub("", text):
         raise ValueError("not a key")
-    node: object = tomllib.loads(f"{text} = 0")
+    node: object = tomli.loads(f"{text} = 0")
     parts: list[str] = []
     while isinstance(node, dict):
         ((part, node),) = node.items()

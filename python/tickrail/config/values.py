@@ -1,7 +1,5 @@
 """Types of single configuration values: frozen tables, points in time, instrument lists, class paths, ids."""
 
-from __future__ import annotations
-
 import math
 import re
 from datetime import UTC, date, datetime, time

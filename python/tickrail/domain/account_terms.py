@@ -1,7 +1,5 @@
 """``AccountTerms``: what strategies are given to trade with, and in which currency it is counted."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Any, Final
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
+
+import msgspec
 
 __all__ = ["BY_DEFAULT", "END_LIMITS", "EndLimits", "Ending", "Orders", "Positions"]
 
@@ -11,8 +12,7 @@ Orders: TypeAlias = Literal["cancel", "leave"]
 Positions: TypeAlias = Literal["keep", "close"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of a strategy's orders and positions when a live run stops, before its ``on_stop``.
 
     Attributes:
@@ -24,8 +24,7 @@ class Ending:
     positions: Positions = "keep"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndLimits:
+class EndLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How long the steps of the end may take, wall time; what is not done by then is told as abandoned.
 
     Attributes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
+
+import msgspec
 
 __all__ = ["Difference", "Holding", "Holdings"]
 
@@ -12,8 +13,7 @@ TOLERANCE = 1e-9
 """Fraction of the larger of two numbers below which their difference is rounding."""
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
+class Holding(msgspec.Struct, frozen=True):
     """Units of one instrument.
 
     Attributes:
@@ -25,8 +25,7 @@ class Holding:
     average_price: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(msgspec.Struct, frozen=True):
     """One figure that two holdings do not have in common.
 
     Attributes:
@@ -47,8 +46,7 @@ class Difference:
         return self.after - self.before
 
 
-@dataclass(frozen=True, slots=True)
-class Holdings:
+class Holdings(msgspec.Struct, frozen=True):
     """Positions by instrument and cash by currency, as of ``ts_ns``; never changes.
 
     >>> before, after = Holdings(1, {"A.X": Holding(1.0)}), Holdings(2, {"A.X": Holding(3.0)})
@@ -57,12 +55,12 @@ class Holdings:
     """
 
     ts_ns: int
-    positions: Mapping[str, Holding] = field(default_factory=dict)
-    cash: Mapping[str, float] = field(default_factory=dict)
+    positions: Mapping[str, Holding] = msgspec.field(default_factory=dict)
+    cash: Mapping[str, float] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "positions", MappingProxyType(dict(self.positions)))
-        object.__setattr__(self, "cash", MappingProxyType(dict(self.cash)))
+        msgspec.structs.force_setattr(self, "positions", MappingProxyType(dict(self.positions)))
+        msgspec.structs.force_setattr(self, "cash", MappingProxyType(dict(self.cash)))
 
     def diff(self, later: Holdings) -> tuple[Difference, ...]:
         """What differs in ``later``, positions first, each by name; what is not named is zero."""

@@ -1,7 +1,5 @@
 """``Lane``: a compiled strategy on a thread of its own, in paper and live."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field

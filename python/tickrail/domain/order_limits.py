@@ -1,7 +1,5 @@
 """``OrderLimits``: what the orders of a strategy may not go beyond."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
+
+import msgspec
 
 from tickrail._native import InstrumentId
 
@@ -40,8 +41,7 @@ def client_order_id(run_id: str, strategy: int, number: int) -> str:
     return f"{run_id}-{strategy}-{number}"
 
 
-@dataclass(frozen=True, slots=True)
-class OrderRequest:
+class OrderRequest(msgspec.Struct, frozen=True):
     """An order on its way to a venue.
 
     Attributes:
@@ -70,8 +70,7 @@ class OrderRequest:
     post_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledgement:
+class Acknowledgement(msgspec.Struct, frozen=True):
     """The venue's first answer.
 
     Attributes:
@@ -85,8 +84,7 @@ class Acknowledgement:
     venue_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OrderReport:
+class OrderReport(msgspec.Struct, frozen=True):
     """Where an order stands.
 
     Attributes:
@@ -107,7 +105,7 @@ class OrderReport:
     fee: float = 0.0
     ts_ns: int = 0
     reason: str = ""
-    venue_id: str | None = field(default=None)
+    venue_id: str | None = None
 
     @property
     def is_final(self) -> bool:
@@ -115,8 +113,7 @@ class OrderReport:
         return self.state in ("FILLED", "CANCELED", "REJECTED", "EXPIRED")
 
 
-@dataclass(frozen=True, slots=True)
-class HeldPosition:
+class HeldPosition(msgspec.Struct, frozen=True):
     """What an account holds of one instrument.
 
     Attributes:
@@ -128,8 +125,7 @@ class HeldPosition:
     average_price: float
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(msgspec.Struct, frozen=True):
     """An account as its venue sees it.
 
     Attributes:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
+
+import msgspec
 
 __all__ = ["BY_DEFAULT", "HANDLER_LIMITS", "HandlerLimits", "OnError", "Supervision"]
 
 OnError: TypeAlias = Literal["stop", "restart", "stop_runtime"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Supervision:
+class Supervision(msgspec.Struct, frozen=True, kw_only=True):
     """A strategy's rule for its failures; by the clock of the loop, so that a rerun does the same.
 
     Attributes:
@@ -33,8 +33,7 @@ class Supervision:
     max_backoff_ns: int = 60_000_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandlerLimits:
+class HandlerLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How long handlers may take, wall time.
 
     Attributes:

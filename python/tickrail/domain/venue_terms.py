@@ -1,7 +1,5 @@
 """``VenueTerms``: how a simulated venue behaves, for a backtest from a notebook and for one from files alike."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from itertools import pairwise

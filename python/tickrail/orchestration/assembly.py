@@ -10,10 +10,11 @@ import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
 from typing import Any, TypeVar
+
+import msgspec
 
 from tickrail._native import InstrumentId, Probes, TickArray
 from tickrail.config import LimitConfig, LoadedConfig, StrategyConfig
@@ -70,8 +71,7 @@ T = TypeVar("T")
 DATA_HINT = "'tickrail data generate' and 'tickrail data import' make tick files"
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(msgspec.Struct, frozen=True):
     """What a runtime is put together from; nothing of it runs.
 
     Attributes:

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Final
 
 __all__ = ["stopped_at_exit"]
@@ -20,11 +19,11 @@ PATIENCE_S: Final = 5.0
 """How long the interpreter waits for all of them; a handler that sleeps longer does not wake before the end."""
 
 
-@dataclass(eq=False)
 class _Going:
-    stop: Callable[[], object]
-    process: int = field(default_factory=os.getpid)
-    over: threading.Event = field(default_factory=threading.Event)
+    def __init__(self, stop: Callable[[], object]) -> None:
+        self.stop = stop
+        self.process = os.getpid()
+        self.over = threading.Event()
 
 
 _going: set[_Going] = set()

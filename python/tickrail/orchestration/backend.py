@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from threading import RLock
 from typing import Any, Protocol, TypeAlias
+
+import msgspec
 
 from tickrail.orchestration.finalising import FinaliserWatch
 from tickrail.orchestration.graph import Graph
@@ -14,8 +15,7 @@ from tickrail.orchestration.provider import Scope
 __all__ = ["Assemble", "Backend", "Tools"]
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
+class Tools(msgspec.Struct, frozen=True):
     """What a backend is given.
 
     Attributes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+import msgspec
 
 from tickrail.config import RuntimeConfig
 from tickrail.orchestration.container import Container
@@ -13,8 +14,7 @@ from tickrail.strategy.strategy import Strategy
 __all__ = ["Check", "PreStart", "findings"]
 
 
-@dataclass(frozen=True, slots=True)
-class PreStart:
+class PreStart(msgspec.Struct, frozen=True):
     """What a check may look at; nothing of it runs.
 
     Attributes:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Self, TypeVar
 
+from msgspec.structs import replace
 from typing_extensions import TypeForm
 
 from tickrail.domain.near import did_you_mean

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -19,7 +19,9 @@ from tickrail._native import CommandLanes, ControlSocket, Operations
 from tickrail.domain import commands as c
 from tickrail.errors import CommandError, CommandRefused, TickrailError
 from tickrail.orchestration.command_bus import CommandBus
-from tickrail.report.stats import RuntimeStats
+
+if TYPE_CHECKING:
+    from tickrail.report.stats import RuntimeStats
 
 __all__ = ["OPERATOR_KIND", "REQUESTS", "Control", "is_served", "socket_folder", "socket_of"]
 

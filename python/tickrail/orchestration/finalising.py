@@ -9,8 +9,9 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+import msgspec
 
 __all__ = ["FINALISER_DEADLINE_S", "FinaliserLate", "FinaliserWatch", "OnLate", "log_late"]
 
@@ -19,8 +20,7 @@ LOG: Final = logging.getLogger("tickrail.container")
 FINALISER_DEADLINE_S: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class FinaliserLate:
+class FinaliserLate(msgspec.Struct, frozen=True):
     """A finaliser has run for longer than it may, and still does.
 
     Attributes:

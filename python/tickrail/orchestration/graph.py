@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from types import GenericAlias
 from typing import Any, Final, TypeAlias
+
+from msgspec.structs import replace
 
 from tickrail.domain.near import did_you_mean
 from tickrail.errors import WiringError
@@ -18,8 +19,7 @@ Graph: TypeAlias = dict[Any, Registration]
 MOST_DRAWN: Final = 12  # links of a drawn path; what lies further up says no more
 
 
-@dataclass(frozen=True, slots=True)
-class _Member(Mark):
+class _Member(Mark, frozen=True):
     """One of a collection."""
 
     number: int
@@ -28,8 +28,7 @@ class _Member(Mark):
         return f"#{self.number}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Inner(Mark):
+class _Inner(Mark, frozen=True):
     """What a decorator wraps."""
 
     depth: int

@@ -10,9 +10,10 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+import msgspec
 
 from tickrail.errors import IllegalTransition, WrongThread
 
@@ -31,8 +32,7 @@ CLOSE_TIMEOUT_S: Final = 5.0
 MAX_KEPT_FAILURES: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
-class IoFailure:
+class IoFailure(msgspec.Struct, frozen=True):
     """Something on the I/O thread failed, and nobody waits for it.
 
     Attributes:

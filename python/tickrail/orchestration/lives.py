@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
 
 from tickrail._native import Lives as NativeLives
 from tickrail.domain.changes import StateChange
@@ -28,8 +29,7 @@ HOOK_DEADLINE_NS: Final = 5_000_000_000
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """Where a strategy stands.
 
     Attributes:
@@ -43,8 +43,7 @@ class Standing:
     stopping: bool
 
 
-@dataclass(frozen=True, slots=True)
-class HookOverrun:
+class HookOverrun(msgspec.Struct, frozen=True):
     """A hook that took longer than its deadline.
 
     Attributes:

@@ -10,12 +10,14 @@ import importlib
 import os
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tickrail._native import Probes
 from tickrail.config import LoadedConfig
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
-from tickrail.report.stats import RuntimeStats
+
+if TYPE_CHECKING:
+    from tickrail.report.stats import RuntimeStats
 
 __all__ = ["open_probes"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Annotated, Any, Final, Self, TypeVar, get_args, get_origin, get_type_hints
 
+import msgspec
 from typing_extensions import TypeForm
 
 from tickrail.errors import WiringError
@@ -49,14 +49,11 @@ class Kind(Enum):
     DECORATOR = "decorator"
 
 
-class Mark:
+class Mark(msgspec.Struct, frozen=True):
     """What tells keys of one type apart, in ``Annotated[T, mark]``."""
 
-    __slots__ = ()
 
-
-@dataclass(frozen=True, slots=True)
-class Named(Mark):
+class Named(Mark, frozen=True):
     """One of several of a type: ``fast: Annotated[Feed, Named("fast")]`` is what ``name="fast"`` registered."""
 
     name: str
@@ -65,8 +62,7 @@ class Named(Mark):
         return f"'{self.name}'"
 
 
-@dataclass(frozen=True, slots=True)
-class Registration:
+class Registration(msgspec.Struct, frozen=True):
     """One way to make one thing.
 
     Attributes:
@@ -85,7 +81,7 @@ class Registration:
     source: Any
     scope: Scope
     cached: bool
-    needs: Mapping[str, Any] = field(default_factory=dict)
+    needs: Mapping[str, Any] = msgspec.field(default_factory=dict)
     optional: frozenset[str] = frozenset()
     place: str = ""
     kind: Kind = Kind.SOURCE

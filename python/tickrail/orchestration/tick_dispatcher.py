@@ -7,10 +7,11 @@ import time
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, Unpack, cast
+
+from msgspec.structs import asdict
 
 from tickrail._native import (
     Dispatcher,
@@ -306,8 +307,7 @@ class TickDispatcher:
             self._laned.append(name)
         self._native.limit_lag(number, max_records=max_lag_records, max_ns=max_lag_ns, when_lagging=when_lagging)
         supervise(self._native, number, **asdict(supervision))
-        leave, close = ending.orders == "leave", ending.positions == "close"
-        end_by(self._native, number, leave_orders=leave, close_positions=close)
+        end_by(self._native, number, leave_orders=ending.orders == "leave", close_positions=ending.positions == "close")
         self.strategies[name] = strategy
         self._received[name] = [str(one) for one in instruments or ()]
         if renew is not None:

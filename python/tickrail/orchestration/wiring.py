@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
+from msgspec.structs import asdict
 
 from tickrail.config import LoadedConfig
 from tickrail.orchestration.assembly import Parts
@@ -17,8 +19,7 @@ from tickrail.strategy.strategy import schema
 __all__ = ["Part", "Wiring", "wiring_of"]
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """One part of a runtime.
 
     Attributes:
@@ -38,8 +39,7 @@ class Part:
     needs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Wiring:
+class Wiring(msgspec.Struct, frozen=True):
     """All parts of a runtime in the order in which they are made and started; they are stopped in reverse.
 
     Attributes:

@@ -6,9 +6,10 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Annotated, Any, ClassVar, Final, NoReturn, TypeAlias, get_args, get_origin, get_type_hints
+
+import msgspec
 
 from tickrail.errors import ParameterError, Problem
 from tickrail.strategy.inject import InjectedField, InjectMarker
@@ -28,8 +29,7 @@ MISSING: Final = _Missing()
 """Default of a field that has none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(msgspec.Struct, frozen=True):
     """One annotated field as its class wrote it.
 
     Attributes:

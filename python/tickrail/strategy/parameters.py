@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from pydantic import (
     ConfigDict,
     PydanticSchemaGenerationError,
@@ -101,8 +102,7 @@ def _as_json(value: object) -> str | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Schema:
+class Schema(msgspec.Struct, frozen=True):
     """What a strategy's class can be given.
 
     Attributes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final, Literal, TypeAlias
+
+from msgspec.structs import replace
 
 from tickrail._native import InstrumentId
 from tickrail.domain.orders import CAPABILITIES, Acknowledgement, OrderReport, OrderRequest

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
+
+import msgspec
 
 from tickrail.orchestration.bus.receipt import Receipt
 
@@ -14,8 +15,7 @@ __all__ = ["Answered", "DeadLetter", "DeadLetters", "Reason"]
 Reason: TypeAlias = Literal["failed", "expired", "cancelled", "shutting_down", "lane_full", "refused"]
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetter(msgspec.Struct, frozen=True):
     """A command that nobody handled, or whose handler failed with nobody waiting for the answer.
 
     Attributes:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from tickrail._native import ABI_VERSION
 from tickrail.domain.kinds import Kind
@@ -31,8 +32,7 @@ _LARGEST: Final = 8  # bytes of a number; numpy's long double is more, and unkno
 KINDS: Final[Mapping[str, Kind]] = {"on_quote": Kind.QUOTE, "on_trade": Kind.TRADE, "on_bar": Kind.BAR}
 
 
-@dataclass(frozen=True, slots=True)
-class UnsafeAddress:
+class UnsafeAddress(msgspec.Struct, frozen=True):
     """A function of the C interface by its address; see ``unsafe_address``."""
 
     address: int
