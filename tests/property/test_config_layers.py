@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
@@ -141,8 +141,15 @@ def documents(draw: st.DrawFn) -> tuple[str, dict[str, Any], dict[tuple[str, ...
 @given(documents())
 def test_each_key_is_found_on_its_line(document: tuple[str, dict[str, Any], dict[tuple[str, ...], int]]) -> None:
     text, table, expected = document
-    assert tomllib.loads(text) == table, "the test writes TOML"
+    assert tomli.loads(text) == table, "the test writes TOML"
     assert key_lines(text) == expected
+
+
+def test_a_table_within_a_line_may_take_several() -> None:
+    text = 'a = { # as TOML 1.1 has it\n  x = 1,\n  "y z" = { w = "\\e}", }, # }\n}\nb = 1\n'
+    table = tomli.loads(text)
+    assert table == {"a": {"x": 1, "y z": {"w": "\x1b}"}}, "b": 1}
+    assert key_lines(text) == {("a",): 1, ("a", "x"): 2, ("a", "y z"): 3, ("a", "y z", "w"): 3, ("b",): 5}
 
 
 @given(st.lists(NAMES, min_size=1, max_size=4))
