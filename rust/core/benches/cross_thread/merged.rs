@@ -25,13 +25,14 @@ fn input(feed: u32, ticks: u32) -> MergeInput {
     MergeInput { block, feed, instruments: (feed > 0).then(|| vec![feed]) }
 }
 
-/// So many feeds; a single one is handed out without a copy.
+/// So many feeds; a single one is handed out without a copy. Each tick is looked at, as a handler would.
 pub fn rate(feeds: u32) -> f64 {
     let inputs: Vec<MergeInput> = (0..feeds).map(|number| input(number, TICKS / feeds)).collect();
     let mut merge = Merge::new(inputs, OrderBy::TsEvent).expect("the feeds have numbers of their own");
-    let start = Instant::now();
+    let (start, mut sum) = (Instant::now(), 0_i64);
     while merge.advance(4096) == Advance::Ready {
-        black_box(merge.current().ticks);
+        sum = merge.current().ticks.iter().fold(sum, |sum, tick| sum.wrapping_add(tick.ts_event));
     }
+    black_box(sum);
     f64::from(TICKS) / start.elapsed().as_secs_f64()
 }

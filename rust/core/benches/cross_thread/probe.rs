@@ -4,6 +4,7 @@
 //! So each sample lies between two probes, and counts only where both agree.
 
 use std::hint::spin_loop;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -119,18 +120,31 @@ pub fn median(figures: &mut [f64]) -> f64 {
 /// Keeps this thread on the process's first (0) or second (1) processor; where there is only one, nothing changes.
 #[cfg(target_os = "linux")]
 pub fn pin(which: usize) {
-    // SAFETY: an all-zero set is a valid empty one; the calls read and write no more than its size.
+    let all = processors();
+    let Some(&processor) = all.get(which % all.len().max(1)) else { return };
+    // SAFETY: an all-zero set is a valid empty one; the call reads no more than its size.
     unsafe {
-        let mut allowed: libc::cpu_set_t = std::mem::zeroed();
-        let size = size_of::<libc::cpu_set_t>();
-        if libc::sched_getaffinity(libc::getpid(), size, &raw mut allowed) != 0 {
-            return;
-        }
-        let all: Vec<usize> = (0..libc::CPU_SETSIZE as usize).filter(|&cpu| libc::CPU_ISSET(cpu, &allowed)).collect();
         let mut one: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(all[which % all.len()], &mut one);
-        libc::sched_setaffinity(0, size, &raw const one);
+        libc::CPU_SET(processor, &mut one);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const one);
     }
+}
+
+/// Those that the process was given. Looked at once, before the first thread is kept on one of them: the kernel answers
+/// for a thread, and the main one would then have a single processor to share with all the others.
+#[cfg(target_os = "linux")]
+fn processors() -> &'static [usize] {
+    static ALL: OnceLock<Vec<usize>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        // SAFETY: an all-zero set is a valid empty one; the call writes no more than its size.
+        unsafe {
+            let mut allowed: libc::cpu_set_t = std::mem::zeroed();
+            if libc::sched_getaffinity(libc::getpid(), size_of::<libc::cpu_set_t>(), &raw mut allowed) != 0 {
+                return Vec::new();
+            }
+            (0..libc::CPU_SETSIZE as usize).filter(|&cpu| libc::CPU_ISSET(cpu, &allowed)).collect()
+        }
+    })
 }
 
 /// Elsewhere threads stay where they are put.

@@ -82,12 +82,20 @@ impl Producer {
     /// # Ok::<(), ring::CapacityError>(())
     /// ```
     pub fn try_push(&mut self, tick: Tick) -> Result<(), Refused> {
-        match self.try_publish(std::slice::from_ref(&tick)) {
-            1 => Ok(()),
-            _ if self.is_closed => Err(Refused::Closed(tick)),
-            _ if self.is_abandoned() => Err(Refused::Abandoned(tick)),
-            _ => Err(Refused::Full(tick)),
+        if self.is_closed {
+            return Err(Refused::Closed(tick));
         }
+        if self.is_abandoned() {
+            return Err(Refused::Abandoned(tick));
+        }
+        if self.claim(1) == 0 {
+            return Err(Refused::Full(tick));
+        }
+        // SAFETY: `claim` saw that the consumer has released the slot, and only this half writes.
+        unsafe { self.shared.slots.write_one(self.tail, tick) };
+        self.tail = after(self.tail, 1);
+        self.shared.publish_release(self.tail);
+        Ok(())
     }
 
     /// The free slots that come next, in one piece and at most `wanted`, to be filled in place; then

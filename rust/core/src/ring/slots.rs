@@ -45,6 +45,17 @@ impl Slots {
         }
     }
 
+    /// Copies one record to the slot of `sequence`; a run of one would take two copies of a length found out at run time.
+    ///
+    /// # Safety
+    /// Until this returns nobody else reads or writes the slot.
+    pub(super) unsafe fn write_one(&self, sequence: u64, tick: Tick) {
+        let slot = self.index(sequence);
+        self.watch.writes(slot);
+        // SAFETY: the slot exists, as the index is below the capacity, and is ours alone; a slot is exactly one Tick.
+        unsafe { self.start().add(slot).write(tick) };
+    }
+
     /// # Safety
     /// As `write`, and `ticks` do not reach beyond the last slot.
     unsafe fn write_run(&self, first: usize, ticks: &[Tick]) {
