@@ -144,4 +144,18 @@ mod tests {
             assert_eq!(clock.jumps(), jumps);
         }
     }
+
+    #[test]
+    fn a_second_that_the_system_says_twice_is_one_step_and_no_time_twice() {
+        let clock = LiveClock::with_wall(unsteady);
+        let mut readings = vec![clock.now_ns()];
+        for (by_ns, jumps) in [(0, 0), (-SECOND_NS, 1), (-SECOND_NS, 1)] {
+            SET_BY_NS.set(by_ns);
+            clock.look();
+            readings.extend((0..100).map(|_| clock.now_ns()));
+            assert!((clock.drift_ns() - by_ns).abs() < JUMP_NS, "that many seconds behind this clock");
+            assert_eq!(clock.jumps(), jumps);
+        }
+        assert!(readings.is_sorted(), "timers are due by this clock: none fires again, none a second late");
+    }
 }
