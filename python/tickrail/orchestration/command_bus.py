@@ -347,6 +347,9 @@ class CommandBus(CommandBusCore):
             raise self._dead(envelope, "lane_full", _full(envelope.route, wait_s))
         raise self._dead(envelope, "shutting_down", _over(envelope.route))
 
+    def _late(self, route: Route, timeout_s: float) -> NoReturn:
+        raise _late(route, timeout_s)
+
     def _wait(self, route: Route, receipt: Receipt, timeout_s: float) -> Any:
         if not receipt.done():
             if route.is_async and self._lanes is not None and self._standing() == ON_IT:

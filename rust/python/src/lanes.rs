@@ -20,7 +20,7 @@ use tickrail_core::timer::{Fired, Schedule};
 use crate::bus::{CommandBusCore, Envelope};
 use crate::dispatcher::Dispatcher;
 use crate::errors::refused;
-use crate::feed::{Birthplace, check_fork};
+use crate::feed::{Birthplace, Handover, check_fork};
 use crate::gil::{GilBound, thread_mark};
 use crate::host::{PyHost, fault};
 
@@ -201,6 +201,8 @@ fn attachment(command: &Command) -> Option<&Py<PyAny>> {
 pub struct CommandLanes {
     pub sender: Sender<Command>,
     here: GilBound<Here>,
+    /// By which the loop of a live run is let have the GIL.
+    pub handover: Option<Arc<Handover>>,
     /// In which process the run was made.
     born: Birthplace,
 }
@@ -387,7 +389,8 @@ fn open_lanes(
     let inside = dispatcher.inside.get(py);
     let (thread, desk) = (Rc::clone(&inside.thread), Rc::clone(&inside.desk));
     let here = Here { thread, desk, receivers: Rc::clone(&inside.receivers) };
-    Ok(CommandLanes { sender, here: GilBound::new(here), born: dispatcher.born })
+    let handover = dispatcher.live.as_ref().map(|feeds| Arc::clone(&feeds.handover));
+    Ok(CommandLanes { sender, here: GilBound::new(here), handover, born: dispatcher.born })
 }
 
 /// What a recording of external inputs begins with.

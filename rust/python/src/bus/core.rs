@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use pyo3::exceptions::PyException;
+use pyo3::exceptions::{PyException, PyTimeoutError};
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -19,6 +19,8 @@ use crate::lanes::{CommandLanes, FULL, SENT};
 
 /// Where a caller stands, as `standing` says it: on the dispatch thread, or where there are no lanes.
 const ON_IT: u8 = 1;
+/// On another thread than the one on which the run goes on.
+const ELSEWHERE: u8 = 2;
 
 /// The hot half of ``CommandBus``, which derives from it: what is not plain goes to the methods with an underscore.
 #[pyclass(frozen, subclass, module = "tickrail._native")]
@@ -179,9 +181,15 @@ impl CommandBusCore {
         let (py, this) = (slf.py(), slf.get());
         if key.is_none()
             && let Some(plan) = this.plan(&command)?
-            && this.standing(py)? == ON_IT
         {
-            return Self::inline(slf, plan.get(), &command);
+            let is_plain = expires_s.is_none() && !this.inside.get(py).is_closed.get();
+            match (this.standing(py)?, &this.way) {
+                (ON_IT, _) => return Self::inline(slf, plan.get(), &command),
+                (ELSEWHERE, Way::Lanes(lanes)) if is_plain && !Self::is_on_io(slf)? => {
+                    return Self::ask(slf, plan.get(), lanes.get(), command, timeout_s);
+                }
+                _ => {}
+            }
         }
         slf.call_method1(pyo3::intern!(py, "_execute"), (command, timeout_s, key, expires_s))
     }
@@ -208,17 +216,7 @@ impl CommandBusCore {
         if lanes.standing(py)? == ON_IT {
             return Self::post_slowly(slf, &command, expires_s, wait_s);
         }
-        let plan = plan.get();
-        let payload = plan.payload(py, &command)?;
-        let strategy = plan.strategy(py, &command)?;
-        let (route, origin) = (plan.route.clone_ref(py), this.next_origin(py)?);
-        let envelope =
-            Py::new(py, Envelope { route, command: command.unbind(), receipt: None, origin, expires_ns: 0 })?;
-        let attachment = envelope.clone_ref(py).into_any();
-        match lanes.send(py, plan.lane, strategy, payload.as_bytes(), attachment, wait_s, CommandKind::HOST)? {
-            SENT => Ok(()),
-            refusal => slf.call_method1(pyo3::intern!(py, "_not_sent"), (envelope, refusal == FULL, wait_s)).map(drop),
-        }
+        Self::push(slf, plan.get(), lanes, command, None, wait_s)
     }
 
     /// Tell all subscribers: at once on the dispatch thread, else in the loop's order, by the NORMAL lane.
@@ -283,6 +281,65 @@ impl CommandBusCore {
 }
 
 impl CommandBusCore {
+    /// A place in the lane for `command`.
+    fn push(
+        slf: &Bound<'_, Self>,
+        plan: &CommandPlan,
+        lanes: &CommandLanes,
+        command: Bound<'_, PyAny>,
+        receipt: Option<Py<Receipt>>,
+        wait_s: f64,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let payload = plan.payload(py, &command)?;
+        let strategy = plan.strategy(py, &command)?;
+        let (route, origin) = (plan.route.clone_ref(py), slf.get().next_origin(py)?);
+        let is_asked = receipt.is_some();
+        let envelope = Py::new(py, Envelope { route, command: command.unbind(), receipt, origin, expires_ns: 0 })?;
+        let attachment = envelope.clone_ref(py).into_any();
+        if let Some(handover) = lanes.handover.as_ref().filter(|_| is_asked) {
+            handover.announce();
+        }
+        match lanes.send(py, plan.lane, strategy, payload.as_bytes(), attachment, wait_s, CommandKind::HOST)? {
+            SENT => Ok(()),
+            refusal => slf.call_method1(pyo3::intern!(py, "_not_sent"), (envelope, refusal == FULL, wait_s)).map(drop),
+        }
+    }
+
+    /// Sends `command` to the loop and waits for the answer.
+    fn ask<'py>(
+        slf: &Bound<'py, Self>,
+        plan: &CommandPlan,
+        lanes: &CommandLanes,
+        command: Bound<'py, PyAny>,
+        timeout_s: f64,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let receipt = Bound::new(py, Receipt::pending(None))?;
+        let sent = Self::push(slf, plan, lanes, command, Some(receipt.clone().unbind()), 0.0);
+        if let (Err(_), Some(handover)) = (&sent, &lanes.handover) {
+            handover.keep();
+        }
+        sent?;
+        match receipt.get().answer(py, timeout_s, lanes.handover.as_deref()) {
+            // Late, or interrupted by Ctrl-C: whatever it is, the command is taken back.
+            Err(error) if !receipt.get().is_settled(py) => {
+                Receipt::cancel(&receipt)?;
+                if !error.is_instance_of::<PyTimeoutError>(py) {
+                    return Err(error);
+                }
+                slf.call_method1(pyo3::intern!(py, "_late"), (plan.route.bind(py), timeout_s))
+            }
+            answer => answer.map(|answer| answer.into_bound(py)),
+        }
+    }
+
+    /// Whether this is the thread on which coroutines run, which must not wait.
+    fn is_on_io(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let io = slf.getattr(pyo3::intern!(slf.py(), "_io"))?;
+        io.getattr(pyo3::intern!(slf.py(), "is_current"))?.is_truthy()
+    }
+
     fn post_slowly(
         slf: &Bound<'_, Self>,
         command: &Bound<'_, PyAny>,

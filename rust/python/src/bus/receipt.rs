@@ -13,6 +13,7 @@ use pyo3::types::PyDict;
 use tickrail_core::stop::{WaitStrategy, Waker};
 
 use crate::errors::hinted;
+use crate::feed::Handover;
 use crate::gil::GilBound;
 
 const PENDING: u8 = 0;
@@ -23,6 +24,14 @@ pub const DONE: u8 = 3;
 
 /// Longest wait that is one: ten years.
 const MAX_WAIT: Duration = Duration::from_secs(315_360_000);
+
+/// How whoever waits looks before it sleeps: for as long as a loop that has to be woken takes to answer.
+const LOOKS: WaitStrategy = WaitStrategy {
+    spin: Duration::from_micros(10),
+    pause: Duration::from_micros(40),
+    r#yield: Duration::ZERO,
+    parks: true,
+};
 
 /// What ``submit`` returns: the command's result, once there is one.
 ///
@@ -66,6 +75,25 @@ impl Receipt {
         self.inside.get(py).borrow().value.as_ref().map_or_else(|| py.None(), |value| value.clone_ref(py))
     }
 
+    /// What `result` returns; the loop has been told by `handover` that something comes.
+    pub fn answer(&self, py: Python<'_>, timeout: f64, handover: Option<&Handover>) -> PyResult<Py<PyAny>> {
+        self.sleep_until_settled(py, Some(timeout), handover)?;
+        self.outcome(py)
+    }
+
+    /// Whether there is an answer.
+    pub fn is_settled(&self, py: Python<'_>) -> bool {
+        self.state(py) != PENDING
+    }
+
+    fn outcome(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match self.state(py) {
+            FAILED => Err(PyErr::from_value(self.value(py).into_bound(py))),
+            CANCELLED => Err(cancelled(py)),
+            _ => Ok(self.value(py)),
+        }
+    }
+
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
         if self.state(py) != PENDING {
             return Ok(());
@@ -81,22 +109,35 @@ impl Receipt {
                 "add_done_callback(...), or execute(...), which runs the handler at once",
             ));
         }
+        self.sleep_until_settled(py, timeout, None)
+    }
+
+    fn sleep_until_settled(&self, py: Python<'_>, timeout: Option<f64>, handover: Option<&Handover>) -> PyResult<()> {
         let waker = Arc::new(Waker::new());
         self.inside.get(py).borrow_mut().waiting.push(Arc::clone(&waker));
-        let result = self.sleep(py, &waker, timeout);
+        let result = self.sleep(py, &waker, timeout, handover);
         if result.is_err() {
             self.inside.get(py).borrow_mut().waiting.retain(|other| !Arc::ptr_eq(other, &waker));
         }
         result
     }
 
-    fn sleep(&self, py: Python<'_>, waker: &Waker, timeout: Option<f64>) -> PyResult<()> {
+    fn sleep(&self, py: Python<'_>, waker: &Waker, timeout: Option<f64>, handover: Option<&Handover>) -> PyResult<()> {
         let limit =
-            timeout.map_or(MAX_WAIT, |s| Duration::try_from_secs_f64(s.max(0.0)).map_or(MAX_WAIT, |s| s.min(MAX_WAIT)));
-        let (started, mut looks) = (now(), WaitStrategy::default().fitted());
+            timeout.map_or(MAX_WAIT, |s| Duration::try_from_secs_f64(s.max(0.0)).unwrap_or(MAX_WAIT).min(MAX_WAIT));
+        let (started, mut looks) = (now(), LOOKS.fitted());
         loop {
             let left = limit.saturating_sub(started.elapsed());
-            py.detach(|| looks.wait(waker, left));
+            py.detach(|| {
+                if let Some(handover) = handover {
+                    handover.keep();
+                }
+                looks.wait(waker, left);
+                // Who asks for a GIL that is held sleeps at once, and to be woken takes longer than the rest of the step.
+                if let Some(handover) = handover {
+                    handover.await_wait();
+                }
+            });
             // Acquire; partner: the store in `settle`.
             if self.is_settled.load(Ordering::Acquire) {
                 return Ok(());
@@ -128,11 +169,7 @@ impl Receipt {
     #[pyo3(signature = (timeout=None))]
     fn result(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
         self.wait(py, timeout)?;
-        match self.state(py) {
-            FAILED => Err(PyErr::from_value(self.value(py).into_bound(py))),
-            CANCELLED => Err(cancelled(py)),
-            _ => Ok(self.value(py)),
-        }
+        self.outcome(py)
     }
 
     /// What the handler raised, if it did; waits as ``result`` does.
@@ -148,7 +185,7 @@ impl Receipt {
 
     /// Whether there is an answer.
     fn done(&self, py: Python<'_>) -> bool {
-        self.state(py) != PENDING
+        self.is_settled(py)
     }
 
     /// Whether it was cancelled before its turn.
@@ -157,7 +194,7 @@ impl Receipt {
     }
 
     /// Take the command back if its handler was not called yet; whether it is cancelled now.
-    fn cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
+    pub fn cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let py = slf.py();
         Ok(Self::settle(slf, CANCELLED, py.None())? || slf.get().is_cancelled(py))
     }

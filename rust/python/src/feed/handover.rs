@@ -75,6 +75,15 @@ impl Handover {
         self.turns.load(Ordering::Relaxed) % 2 == 1 && brought_ns.wrapping_sub(before_ns) >= INTERVAL_NS
     }
 
+    /// Looks for a moment whether the loop has let the GIL go: for whoever has its answer, without the GIL, and wants it now.
+    pub fn await_wait(&self) {
+        let mut looks = 0;
+        while self.turns.load(Ordering::Relaxed) % 2 == 0 && looks < LOOKS {
+            looks += 1;
+            spin_loop();
+        }
+    }
+
     /// Lets go of the GIL until the loop has had it, or has not come for it in time.
     #[cold]
     pub fn give(&self, py: Python<'_>) {
