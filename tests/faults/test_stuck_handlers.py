@@ -113,7 +113,7 @@ def test_a_python_loop_is_broken_off_and_the_others_miss_nothing(project: Path) 
 
 
 def test_f3_slow_handlers_are_counted_with_the_longest_and_nobody_misses_anything(project: Path) -> None:
-    """Of 50 ms twice and of 2 s, where 20 ms are slow; under the deadline for handlers, so nothing is broken off."""
+    """Two of 50 ms and one of 2 s, as a watch sees them that looks now and then; 20 ms are slow."""
     limits = ["--set", "runtime.slow_handler_ns=20_000_000", "--set", "runtime.handler_deadline_ns=20_000_000_000"]
     code, out, err = ended(started(project, "slow", *limits))
     result = json.loads(out)
@@ -121,7 +121,7 @@ def test_f3_slow_handlers_are_counted_with_the_longest_and_nobody_misses_anythin
     assert [one["delivered"] for one in result["strategies"]] == [1_000, 1_000]
     (overrun,) = (one for one in result["stats"]["overruns"] if one["strategy"] == "first")
     assert (overrun["handler"], overrun["slow"], overrun["stuck"]) == ("on_tick", 3, 0)
-    assert 2_000_000_000 <= overrun["slowest_ns"] < 30_000_000_000
+    assert 1_900_000_000 <= overrun["slowest_ns"] < 30_000_000_000
     assert (project / "log").read_text() == "second 1000\nfirst 1000\n"
 
 
