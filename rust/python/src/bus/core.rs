@@ -1,6 +1,7 @@
 //! The hot half of `CommandBus`.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use pyo3::exceptions::{PyException, PyTimeoutError};
 use pyo3::ffi;
@@ -14,6 +15,7 @@ use super::envelope::Envelope;
 use super::plan::CommandPlan;
 use super::receipt::{DONE, Receipt};
 use super::trace::{Origin, Trace, within};
+use crate::feed::Handover;
 use crate::gil::GilBound;
 use crate::lanes::{CommandLanes, FULL, SENT};
 
@@ -294,12 +296,8 @@ impl CommandBusCore {
         let payload = plan.payload(py, &command)?;
         let strategy = plan.strategy(py, &command)?;
         let (route, origin) = (plan.route.clone_ref(py), slf.get().next_origin(py)?);
-        let is_asked = receipt.is_some();
         let envelope = Py::new(py, Envelope { route, command: command.unbind(), receipt, origin, expires_ns: 0 })?;
         let attachment = envelope.clone_ref(py).into_any();
-        if let Some(handover) = lanes.handover.as_ref().filter(|_| is_asked) {
-            handover.announce();
-        }
         match lanes.send(py, plan.lane, strategy, payload.as_bytes(), attachment, wait_s, CommandKind::HOST)? {
             SENT => Ok(()),
             refusal => slf.call_method1(pyo3::intern!(py, "_not_sent"), (envelope, refusal == FULL, wait_s)).map(drop),
@@ -316,12 +314,18 @@ impl CommandBusCore {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let receipt = Bound::new(py, Receipt::pending(None))?;
+        // Whoever looks keeps its processor, on which the system mostly wakes others: only where nobody has to be woken.
+        let is_awake = |handover: &&Arc<Handover>| handover.is_waiting() && !lanes.sender.finds_it_asleep();
+        let handover = lanes.handover.as_ref().filter(is_awake).map(AsRef::as_ref);
+        if let Some(handover) = handover {
+            handover.announce();
+        }
         let sent = Self::push(slf, plan, lanes, command, Some(receipt.clone().unbind()), 0.0);
-        if let (Err(_), Some(handover)) = (&sent, &lanes.handover) {
+        if let (Err(_), Some(handover)) = (&sent, handover) {
             handover.keep();
         }
         sent?;
-        match receipt.get().answer(py, timeout_s, lanes.handover.as_deref()) {
+        match receipt.get().answer(py, timeout_s, handover) {
             // Late, or interrupted by Ctrl-C: whatever it is, the command is taken back.
             Err(error) if !receipt.get().is_settled(py) => {
                 Receipt::cancel(&receipt)?;

@@ -24,7 +24,6 @@ pub struct CommandPlan {
 #[pymethods]
 impl CommandPlan {
     #[new]
-    #[expect(clippy::too_many_arguments, reason = "the parts of a route")]
     fn new(
         route: Py<PyAny>,
         call: Py<PyAny>,

@@ -67,7 +67,7 @@ impl Receipt {
         self.inside.get(py).borrow().value.as_ref().map_or_else(|| py.None(), |value| value.clone_ref(py))
     }
 
-    /// What `result` returns; the loop has been told by `handover` that something comes.
+    /// What `result` returns; `handover`: of a loop that waits, is awake and was told that something comes.
     pub fn answer(&self, py: Python<'_>, timeout: f64, handover: Option<&Handover>) -> PyResult<Py<PyAny>> {
         self.sleep_until_settled(py, Some(timeout), handover)?;
         self.outcome(py)
@@ -117,7 +117,7 @@ impl Receipt {
     fn sleep(&self, py: Python<'_>, waker: &Waker, timeout: Option<f64>, handover: Option<&Handover>) -> PyResult<()> {
         let limit =
             timeout.map_or(MAX_WAIT, |s| Duration::try_from_secs_f64(s.max(0.0)).unwrap_or(MAX_WAIT).min(MAX_WAIT));
-        let (started, mut looks) = (now(), WaitStrategy::default().fitted());
+        let (started, mut looks) = (now(), handover.map_or(WaitStrategy::PARK, |_| WaitStrategy::default().fitted()));
         loop {
             let left = limit.saturating_sub(started.elapsed());
             py.detach(|| {

@@ -47,7 +47,7 @@ impl Origin {
 ///     id: Its number within the run; 0 outside of any.
 ///     correlation: What the whole story is called: given by who began it, or the number of its first command.
 ///     causation: The number of the command whose handler sent it; 0 where it came from outside.
-#[pyclass(frozen, module = "tickrail._native")]
+#[pyclass(frozen, freelist = 16, module = "tickrail._native")]
 pub struct Trace(Origin);
 
 #[pymethods]
