@@ -1,8 +1,8 @@
 //! The answer to a command, to be had once.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyException;
@@ -117,7 +117,7 @@ impl Receipt {
     fn sleep(&self, py: Python<'_>, waker: &Waker, timeout: Option<f64>, handover: Option<&Handover>) -> PyResult<()> {
         let limit =
             timeout.map_or(MAX_WAIT, |s| Duration::try_from_secs_f64(s.max(0.0)).unwrap_or(MAX_WAIT).min(MAX_WAIT));
-        let (started, mut looks) = (now(), handover.map_or(WaitStrategy::PARK, |_| WaitStrategy::default().fitted()));
+        let (started, mut looks) = (now(), handover.map_or(WaitStrategy::PARK, |_| looks_of_this_process()));
         loop {
             let left = limit.saturating_sub(started.elapsed());
             py.detach(|| {
@@ -256,6 +256,12 @@ impl Receipt {
 #[expect(clippy::disallowed_methods, reason = "measures how long a sender waited; no decision sees it")]
 fn now() -> Instant {
     Instant::now()
+}
+
+/// Asked once: to count the processors of a process takes 50 us, in which whoever waits would have its answer.
+fn looks_of_this_process() -> WaitStrategy {
+    static LOOKS: OnceLock<WaitStrategy> = OnceLock::new();
+    *LOOKS.get_or_init(|| WaitStrategy::default().fitted())
 }
 
 fn cancelled(py: Python<'_>) -> PyErr {
