@@ -1,7 +1,9 @@
 """``python -m benches.commands``: what commands cost, each against what one would write without a bus.
 
 Yardsticks in the same process: a dict of handlers, a worker thread with futures, ``asyncio.Queue`` with futures. Each
-row has its goal and whether it is met; ``--quick`` looks less long, ``--json`` is for a program.
+row has its goal and whether it is met; ``--quick`` looks less long, ``--only WORD`` measures one table, ``--json`` is
+for a program. Goals of what is mostly calls of Python grow with the time that an empty one takes here and now, as those
+of ``benches.rings_table`` do.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from typing import Any
 import numpy as np
 
 import tickrail
+from benches.live import empty_call
+from benches.rings_python import BASE_CALL_NS
 from benches.yardstick import Work, interleave
 from tickrail.domain.commands import Command, Event, Lane
 from tickrail.domain.ticks import QUOTE_DTYPE
@@ -114,8 +118,13 @@ def live(wait: str) -> TickDispatcher:
     return dispatcher
 
 
+def scale(rounds: int) -> float:
+    """How many times as long an empty call takes as where the goals were set."""
+    return statistics.median(empty_call(100_000) for _ in range(rounds)) / BASE_CALL_NS
+
+
 def same_thread(rounds: int) -> list[Row]:
-    """Inline ``execute`` and ``publish`` within a step, beside a dict of handlers."""
+    """Inline ``execute`` and ``publish``, beside a dict of handlers."""
     bus, count, command, event = CommandBus(), 20_000, Add(1), Happened(1)
     bus.register(Add, add)
     bus.subscribe(Happened, lambda _: None)
@@ -139,31 +148,41 @@ def same_thread(rounds: int) -> list[Row]:
     rows = []
     for name, run, one, goal in (("execute", executes, command, 250), ("publish", publishes, event, 150)):
         found = interleave(Work(run, count), Work(by_dict(one), count), rounds=rounds)
+        slower = scale(rounds)
         over = (found.case_ns - found.yardstick_ns) / 1e3
-        beside = f"{found.yardstick_ns:.0f} ns by a dict"
-        rows.append(Row(f"{name}, same thread, over a direct call", over, goal / 1e3, "us", beside))
+        beside = f"{found.yardstick_ns:.0f} ns by a dict; empty call {slower * BASE_CALL_NS:.0f} ns"
+        rows.append(Row(f"{name}, same thread, over a direct call", over, goal / 1e3 * slower, "us", beside))
     return rows
 
 
 def posts(rounds: int) -> list[Row]:
-    """``post`` from another thread while the loop takes; the lane's room is waited for."""
+    """``post`` from another thread: as many as the lane has room for, and as many as the loop handles meanwhile."""
     with running(live("park")) as bus:
-        command, count = Add(1), 20_000
+        command, count, burst = Add(1), 50_000, 2_000
 
         def run() -> None:
             for _ in range(count):
                 bus.post(command, wait_s=60)
 
-        rates = [count / _seconds(run) for _ in range(rounds)]
-
-        def burst() -> float:
+        def one_burst() -> float:
             while any(pending for _, _, pending in bus._lanes.stats()):  # type: ignore[union-attr]
                 time.sleep(0.001)
-            return 2_000 / _seconds(lambda: [bus.post(command) for _ in range(2_000)])
+            started = time.perf_counter()
+            for _ in range(burst):
+                bus.post(command)
+            return burst / (time.perf_counter() - started)
 
-        bursts = [burst() for _ in range(rounds)]
-    with_handlers = f"{statistics.median(rates):,.0f}/s where the loop's handlers take turns with the sender"
-    return [Row("post, in bursts of 2,000", statistics.median(bursts), 1_000_000, "/s", with_handlers, at_least=True)]
+        bursts = [one_burst() for _ in range(rounds * 5)]
+        rates = [count / _seconds(run) for _ in range(rounds)]
+        slower = scale(rounds)
+    line: queue.SimpleQueue[object] = queue.SimpleQueue()
+    puts = [count / _seconds(lambda: [line.put(Add(1)) for _ in range(count)]) for _ in range(3)]
+    beside = (
+        f"{statistics.median(rates):,.0f}/s posted and handled, without end; a SimpleQueue takes {max(puts):,.0f}/s; "
+        f"empty call {slower * BASE_CALL_NS:.0f} ns"
+    )
+    goal = 1_000_000 / slower
+    return [Row("post, in bursts of 2,000", statistics.median(bursts), goal, "/s", beside, at_least=True)]
 
 
 def round_trips(rounds: int) -> list[Row]:
@@ -229,35 +248,69 @@ def control(rounds: int) -> list[Row]:
     found: list[float] = []
     with running(dispatcher) as bus:
         for _ in range(rounds * 20):
-            try:
-                while True:
-                    bus.post(Add(1))
-            except LaneFull:
-                pass
+            if not _fill(bus):
+                continue
             sent = time.perf_counter_ns()
             bus.execute(Urgent(), timeout_s=60)
             found.append((times[-1] - sent) / 1e3)
-    return [Row("CONTROL to its handler, NORMAL full, ticks flowing", statistics.median(found), 100, "us")]
+    beside = (
+        f"{len(found)} times full; the slowest {max(found):,.0f} us; {_wake_us(rounds * 10):.0f} us to wake a thread"
+    )
+    return [Row("CONTROL to its handler, NORMAL full, ticks flowing", statistics.median(found), 100, "us", beside)]
+
+
+def _wake_us(rounds: int) -> float:
+    """From a put to the thread that waits for it, after some ms in which only the other one ran."""
+    line: queue.SimpleQueue[bool] = queue.SimpleQueue()
+    times: list[int] = []
+
+    def serve() -> None:
+        while line.get():
+            times.append(time.perf_counter_ns())
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    found = []
+    for number in range(rounds):
+        until = time.perf_counter() + 0.004
+        while time.perf_counter() < until:
+            pass
+        sent = time.perf_counter_ns()
+        line.put(True)
+        while len(times) <= number:
+            time.sleep(0.001)
+        found.append((times[-1] - sent) / 1e3)
+    line.put(False)
+    thread.join()
+    return statistics.median(found)
+
+
+def _fill(bus: CommandBus) -> bool:
+    """Whether NORMAL is full now; the loop takes from it meanwhile."""
+    try:
+        for _ in range(20_000):
+            bus.post(Add(1))
+    except LaneFull:
+        return True
+    return False
 
 
 def empty_lanes(rounds: int) -> list[Row]:
-    """A run with lanes that nobody uses, beside one without."""
-    data = quotes(1_000_000)
+    """A run with lanes that nobody uses, beside one without; the median of the differences of pairs."""
+    data = quotes(2_000_000)
 
-    def run(*, with_lanes: bool) -> Callable[[], None]:
-        def go() -> None:
-            dispatcher = TickDispatcher([{"id": EURUSD}])
-            dispatcher.feed("feed", data)
-            dispatcher.register(Idle(), "idle")
-            if with_lanes:
-                _ = dispatcher.commands
-            dispatcher.run()
+    def run_ns(*, with_lanes: bool) -> float:
+        dispatcher = TickDispatcher([{"id": EURUSD}])
+        dispatcher.feed("feed", data)
+        dispatcher.register(Idle(), "idle")
+        if with_lanes:
+            _ = dispatcher.commands
+        return _seconds(dispatcher.run) * 1e9 / len(data)
 
-        return go
-
-    found = interleave(Work(run(with_lanes=True), len(data)), Work(run(with_lanes=False), len(data)), rounds=rounds)
-    over = found.case_ns - found.yardstick_ns
-    return [Row("empty lanes, a tick", over, 0.3, "ns", f"{found.yardstick_ns:.1f} ns a tick without")]
+    pairs = [(run_ns(with_lanes=True), run_ns(with_lanes=False)) for _ in range(rounds * 2 + 1)]
+    over = statistics.median(with_lanes - without for with_lanes, without in pairs)
+    beside = f"{statistics.median(without for _, without in pairs):.1f} ns a tick without"
+    return [Row("empty lanes, a tick", over, 0.3, "ns", beside)]
 
 
 @contextmanager
@@ -353,7 +406,10 @@ def main() -> None:
     as_json = "--json" in sys.argv
     if not as_json:
         print("| what | measured | goal | verdict | beside it |\n|---|---|---|---|---|")
+    only = sys.argv[sys.argv.index("--only") + 1] if "--only" in sys.argv else ""
     for rows in TABLES:
+        if only not in rows.__name__:
+            continue
         for row in rows(rounds):
             print(json.dumps({**asdict(row), "verdict": row.verdict}) if as_json else row.line(), flush=True)
 

@@ -28,6 +28,8 @@ class Stuck(tickrail.Strategy):
 
     def on_tick(self, tick):
         self.count += 1
+        if self.how == "slow" and self.count in (10, 20, 30):
+            time.sleep(0.05 if self.count < 30 else 2.0)
         if self.count != 10:
             return
         if self.how == "loop":
@@ -108,6 +110,19 @@ def test_a_python_loop_is_broken_off_and_the_others_miss_nothing(project: Path) 
     assert "in on_tick" in err, "the stacks say where"
     (overrun,) = result["stats"]["overruns"]
     assert (overrun["strategy"], overrun["handler"], overrun["stuck"]) == ("first", "on_tick", 1)
+
+
+def test_f3_slow_handlers_are_counted_with_the_longest_and_nobody_misses_anything(project: Path) -> None:
+    """Two of 50 ms and one of 2 s, as a watch sees them that looks now and then; 20 ms are slow."""
+    limits = ["--set", "runtime.slow_handler_ns=20_000_000", "--set", "runtime.handler_deadline_ns=20_000_000_000"]
+    code, out, err = ended(started(project, "slow", *limits))
+    result = json.loads(out)
+    assert (code, result["status"], err) == (0, "complete", "")
+    assert [one["delivered"] for one in result["strategies"]] == [1_000, 1_000]
+    (overrun,) = (one for one in result["stats"]["overruns"] if one["strategy"] == "first")
+    assert (overrun["handler"], overrun["slow"], overrun["stuck"]) == ("on_tick", 3, 0)
+    assert 1_900_000_000 <= overrun["slowest_ns"] < 30_000_000_000
+    assert (project / "log").read_text() == "second 1000\nfirst 1000\n"
 
 
 def test_a_stuck_handler_can_be_restarted_by_its_rule(project: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import tickrail
-from tickrail.domain.commands import Command, Event, Lane
+from tickrail.domain.commands import Command, Event, Lane, PauseStrategy
 from tickrail.domain.ticks import QUOTE_DTYPE
 from tickrail.errors import CommandInvalid, IllegalTransition, LaneFull, NotRunning, ShuttingDown, WouldDeadlock
 from tickrail.orchestration.command_bus import CommandBus
@@ -179,6 +179,26 @@ def test_a_rerun_of_a_finished_run_has_the_same_digest() -> None:
     again.dispatcher.run()
     assert again.dispatcher.result().digest == rig.dispatcher.result().digest
     assert Rig().dispatcher.run() == "complete"
+
+
+def test_what_the_last_command_asks_of_a_life_is_done_in_the_run_and_in_its_rerun() -> None:
+    rig = Rig(100)
+    rig.record()
+
+    def outside(trader: Trader) -> None:
+        if trader.seen == 100:
+            worker = threading.Thread(target=lambda: rig.bus.post(PauseStrategy("trader")))
+            worker.start()
+            worker.join()
+
+    rig.trader.at_tick = outside
+    assert rig.dispatcher.run() == "complete"
+    first, again = rig.dispatcher.result(), Rig(100)
+    assert [change.operation for change in first.changes] == ["initialise", "start", "pause", "stop"]
+    assert again.dispatcher.replay_commands(bytes(rig.recording)) == 1
+    assert again.dispatcher.run() == "complete"
+    assert again.dispatcher.result().changes == first.changes
+    assert again.dispatcher.result().digest == first.digest
 
 
 class Sender(tickrail.Strategy):

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
+import signal
 import threading
+import time
+import weakref
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError
 from typing import Any
@@ -484,3 +489,45 @@ def test_many_threads_wait_for_one_receipt() -> None:
     for thread in threads:
         thread.join()
     assert answers == ["x"] * 8
+
+
+def test_ctrl_c_ends_the_wait_for_a_receipt_which_can_still_be_settled() -> None:
+    receipt, began = Receipt(), time.monotonic()
+    kill = threading.Thread(target=lambda: (time.sleep(0.1), os.kill(os.getpid(), signal.SIGINT)))
+    kill.start()
+    with pytest.raises(KeyboardInterrupt):
+        receipt.result(60)
+    kill.join()
+    assert time.monotonic() - began < 30
+    assert receipt.settle(DONE, 1)
+    assert receipt.result(0) == 1
+
+
+def test_a_circle_through_a_receipt_is_collected() -> None:
+    class Kept:
+        pass
+
+    kept = Kept()
+    gone = weakref.ref(kept)
+    receipt = Receipt()
+    kept.receipt = receipt  # type: ignore[attr-defined]
+    receipt.add_done_callback([kept].append)
+    kept.other = other = Receipt()  # type: ignore[attr-defined]
+    other.settle(FAILED, LookupError(kept))
+    del kept, receipt, other
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_story_without_a_name_is_called_by_its_first_command() -> None:
+    assert repr(TRACE.get()) == "Trace(id=0, correlation=0, causation=0)"
+    bus, seen = CommandBus(), []
+    bus.register(Double, lambda _: seen.append(repr(TRACE.get())))
+    for name in ("", "tale", 7):
+        with correlated(name):
+            bus.execute(Double(1))
+    assert seen == [
+        "Trace(id=1, correlation=1, causation=0)",
+        "Trace(id=2, correlation='tale', causation=0)",
+        "Trace(id=3, correlation=7, causation=0)",
+    ]

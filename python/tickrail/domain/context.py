@@ -8,31 +8,14 @@ from __future__ import annotations
 
 import sys
 from contextvars import ContextVar
-from typing import Final, NamedTuple
+from typing import Final
 
-from tickrail._native import StrategyCore
+from tickrail._native import StrategyCore, Trace
 
-__all__ = ["NOTHING", "TRACE", "Trace", "correlated", "current_correlation", "current_strategy", "new_trace"]
+__all__ = ["NOTHING", "TRACE", "Trace", "correlated", "current_correlation", "current_strategy"]
 
 DEEPEST: Final = 50  # frames between a handler and the line that logs; a deeper one is none of a strategy's doing
 
-
-class Trace(NamedTuple):
-    """The command that is being handled.
-
-    Attributes:
-        id: Its number within the run; 0 outside of any.
-        correlation: What the whole story is called: given by who began it, or the number of its first command.
-        causation: The number of the command whose handler sent it; 0 where it came from outside.
-    """
-
-    id: int
-    correlation: int | str
-    causation: int
-
-
-new_trace: Final = tuple.__new__
-"""Makes a ``Trace`` of a tuple in a third of the time that calling the class takes."""
 
 NOTHING: Final = Trace(0, 0, 0)
 TRACE: ContextVar[Trace] = ContextVar("tickrail_command", default=NOTHING)

@@ -8,16 +8,17 @@ loop position there and is recorded; one that a handler sends takes effect at th
 from __future__ import annotations
 
 import contextlib
-import itertools
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextvars import copy_context
-from typing import Any, Final, Protocol
+from functools import partial
+from typing import Any, Final, NoReturn, Protocol
 
+from tickrail._native import CommandBusCore, CommandPlan, Envelope
 from tickrail.domain.commands import CancelScheduled, Command, Event, ScheduleCommand
-from tickrail.domain.context import TRACE, Trace, new_trace
+from tickrail.domain.context import TRACE
 from tickrail.errors import (
     CommandError,
     CommandExpired,
@@ -29,11 +30,10 @@ from tickrail.errors import (
     ShuttingDown,
     WouldDeadlock,
 )
-from tickrail.orchestration.bus.envelope import Envelope
 from tickrail.orchestration.bus.events import Subscribers, Unsubscribe
 from tickrail.orchestration.bus.letters import Answered, DeadLetter, DeadLetters, Reason
 from tickrail.orchestration.bus.receipt import CANCELLED, DONE, FAILED, Receipt
-from tickrail.orchestration.bus.routes import Handler, Middleware, Route, Routes, compiled, place_of_caller
+from tickrail.orchestration.bus.routes import Handler, Middleware, Route, Routes, compiled, encode, place_of_caller
 from tickrail.orchestration.bus.schedule import Schedule, Scheduled, Timers
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.tracing import is_traced, span
@@ -66,7 +66,7 @@ class Lanes(Protocol):
         ...
 
 
-class CommandBus:
+class CommandBus(CommandBusCore):
     """Where commands are sent, and where their handlers are registered.
 
     Without lanes there is no loop to wait for: handlers run at once, on the caller's thread, as in a unit test.
@@ -96,12 +96,10 @@ class CommandBus:
         self._strategy_number = strategy_number
         self._routes = Routes()
         self._middleware: list[Middleware] = []
-        self._subscribers = Subscribers()
+        self._subscribers = Subscribers(self._hearers)
         self._letters = DeadLetters(dead_letters)
         self._answered = Answered(keys)
-        self._ids = itertools.count(1)
         self._awaiting = threading.BoundedSemaphore(MAX_AWAITED)
-        self._closed = False
         self._standing: Callable[[], int] = _here if lanes is None else lanes.standing
         self._schedule: Schedule | None = None
 
@@ -118,8 +116,8 @@ class CommandBus:
             DuplicateHandler: There is one already; the message names both places.
         """
         route = Route(command, handler, place_of_caller())
-        route.call = compiled(handler, self._middleware)
         self._routes.add(route)
+        self._prepare(route)
 
     def use(self, middleware: Middleware) -> None:
         """Let ``middleware(command, call_next)`` run around every handler, the first one used outermost.
@@ -128,7 +126,18 @@ class CommandBus:
         """
         self._middleware.append(middleware)
         for route in self._routes.by_type.values():
-            route.call = compiled(route.handler, self._middleware)
+            self._prepare(route)
+
+    def _prepare(self, route: Route) -> None:
+        """Put together what each command of the type needs, and nothing that it does not."""
+        route.call = call = compiled(route.handler, self._middleware)
+        if not route.is_async and issubclass(route.type, Command):
+            check = None if route.check is None else partial(_checked, route)
+            number = self._number_of if route.takes_strategy else None
+            self._plans[route.type] = CommandPlan(route, call, route.lane, check, encode, route.decode, number)
+
+    def _number_of(self, command: Any) -> int | None:
+        return self._strategy_number(command.strategy or "")
 
     def subscribe(self, event: type[Event], subscriber: Callable[[Any], object]) -> Unsubscribe:
         """Let ``subscriber`` hear of each event of exactly this class, after those who subscribed before."""
@@ -137,32 +146,9 @@ class CommandBus:
 
     # ---- sending -----------------------------------------------------------------------------------------------
 
-    def execute(
-        self, command: Command, *, timeout_s: float = TIMEOUT_S, key: str | None = None, expires_s: float | None = None
-    ) -> Any:
-        """Send ``command`` and wait for what its handler returns.
-
-        On the dispatch thread the handler runs at once, within the present step; where what it asks for comes after the
-        step (a pause, say), its answer is a future.
-
-        Args:
-            command: What to do.
-            timeout_s: How long to wait; a command that had no turn by then is taken back.
-            key: Of the same key, only the first command is handled; others get its answer.
-            expires_s: How long the command is worth handling; ``None``: as long as the run goes on.
-
-        Raises:
-            WouldDeadlock: This thread is the one that would have to handle it.
-            CommandTimeout: There was no answer in time.
-            CommandExpired: Its turn came too late.
-            NotRunning: No run goes on that could handle it.
-            ShuttingDown: The run ended before its turn.
-            LaneFull: Too many commands wait.
-            Exception: Whatever the handler raises.
-        """
-        route = self._routes.by_type.get(type(command)) or self._routes.of(command)
-        if not route.is_async and key is None and self._standing() == ON_IT:
-            return self._inline(route, command)
+    def _execute(self, command: Command, timeout_s: float, key: str | None, expires_s: float | None) -> Any:
+        """What ``execute`` does where the handler is not called within the present step."""
+        route = self._routes.of(command)
         return self._wait(route, self._send(route, command, key, expires_s), timeout_s)
 
     async def execute_async(
@@ -174,11 +160,21 @@ class CommandBus:
         expires_s: float | None = None,
     ) -> Any:
         """The same for asyncio code, on any loop; cancelling the wait takes the command back if it had no turn yet."""
-        route = self._routes.by_type.get(type(command)) or self._routes.of(command)
+        route = self._routes.of(command)
         if route.is_async and key is None and timeout_s is None and self._io.is_current:
-            return await self._coroutine(route, self._envelope(route, command, None, None))
+            if route.check is not None:
+                _checked(route, command)
+            # Not by `_coroutine`: a coroutine more is a quarter of the way.
+            token = TRACE.set(self._trace())
+            try:
+                if is_traced():
+                    with span(_span_name(route)):
+                        return await route.call(command)
+                return await route.call(command)
+            finally:
+                TRACE.reset(token)
         if not route.is_async and key is None and self._standing() == ON_IT:
-            return self._inline(route, command)
+            return self.execute(command)
         from tickrail.orchestration.bus.bridge import awaited  # late, as asyncio is: most runs need neither
 
         receipt = self._send(route, command, key, expires_s)
@@ -209,13 +205,11 @@ class CommandBus:
             ShuttingDown: The run is over.
             CommandInvalid: A field is wrong.
         """
-        route = self._routes.by_type.get(type(command)) or self._routes.of(command)
-        return self._send(route, command, key, expires_s, wait_s=wait_s)
+        return self._send(self._routes.of(command), command, key, expires_s, wait_s=wait_s)
 
-    def post(self, command: Command, *, expires_s: float | None = None, wait_s: float = 0.0) -> None:
-        """Send ``command`` and want no answer: what goes wrong afterwards becomes a dead letter."""
-        route = self._routes.by_type.get(type(command)) or self._routes.of(command)
-        self._send(route, command, None, expires_s, wanted=False, wait_s=wait_s)
+    def _post(self, command: Command, expires_s: float | None, wait_s: float) -> None:
+        """What ``post`` does where there is more to it than a place in a lane."""
+        self._send(self._routes.of(command), command, None, expires_s, wanted=False, wait_s=wait_s)
 
     def schedule_by(self, timers: Timers) -> None:
         """Let commands be scheduled on ``timers``, the loop's clock. Before the run begins."""
@@ -276,12 +270,12 @@ class CommandBus:
         with contextlib.suppress(CommandError):  # which is a dead letter
             self._await(route, envelope)
 
-    def publish(self, event: Event) -> None:
-        """Tell all subscribers: at once on the dispatch thread, else in the loop's order, by the NORMAL lane."""
-        if self._standing() == ON_IT:
-            self._subscribers.tell(event)
-            return
+    def _publish(self, event: Event) -> None:
+        """What ``publish`` does on other threads."""
         self._send(self._route_of(type(event)), event, None, None, wanted=False)
+
+    def _not_heard(self, subscriber: Callable[[Any], object], event: Event, error: Exception) -> None:
+        self._subscribers.not_heard(subscriber, event, error)
 
     def _route_of(self, event: type[Event]) -> Route:
         route = self._routes.by_type.get(event)
@@ -309,12 +303,6 @@ class CommandBus:
             self._io.close()
 
     # ---- the way there -----------------------------------------------------------------------------------------
-
-    def _envelope(self, route: Route, command: Any, receipt: Receipt | None, expires_s: float | None) -> Envelope:
-        number, parent = next(self._ids), TRACE.get()
-        trace = new_trace(Trace, (number, parent[1] or number, parent[0]))
-        expires_ns = 0 if expires_s is None else time.monotonic_ns() + int(expires_s * 1e9)
-        return Envelope(route, command, receipt, trace, expires_ns)
 
     def _send(
         self,
@@ -350,22 +338,17 @@ class CommandBus:
         elif self._standing() == ON_IT:
             self._lanes.later(envelope)
         else:
-            number = self._strategy_number(envelope.command.strategy or "") if route.takes_strategy else None
-            sent = self._lanes.push(route.lane, number, payload, envelope, wait_s)
-            if sent == 1:
-                raise self._dead(envelope, "lane_full", _full(route, wait_s))
-            if sent == 2:
-                raise self._dead(envelope, "shutting_down", _over(route))
+            number = self._number_of(envelope.command) if route.takes_strategy else None
+            if (sent := self._lanes.push(route.lane, number, payload, envelope, wait_s)) != 0:
+                self._not_sent(envelope, sent == 1, wait_s)
 
-    def _inline(self, route: Route, command: Any) -> Any:
-        if route.check is not None:
-            _checked(route, command)
-        number, parent = next(self._ids), TRACE.get()
-        token = TRACE.set(new_trace(Trace, (number, parent[1] or number, parent[0])))
-        try:
-            return _call(route, command)
-        finally:
-            TRACE.reset(token)
+    def _not_sent(self, envelope: Envelope, is_full: bool, wait_s: float) -> NoReturn:
+        if is_full:
+            raise self._dead(envelope, "lane_full", _full(envelope.route, wait_s))
+        raise self._dead(envelope, "shutting_down", _over(envelope.route))
+
+    def _late(self, route: Route, timeout_s: float) -> NoReturn:
+        raise _late(route, timeout_s)
 
     def _wait(self, route: Route, receipt: Receipt, timeout_s: float) -> Any:
         if not receipt.done():
@@ -398,8 +381,7 @@ class CommandBus:
 
     # ---- their turn --------------------------------------------------------------------------------------------
 
-    def admits(self, envelope: Envelope) -> bool:
-        """Whether a command that has its turn is still wanted; one that is not becomes no input of the loop."""
+    def _still_wanted(self, envelope: Envelope) -> bool:
         if envelope.receipt is not None and envelope.receipt.cancelled():
             self._dead(envelope, "cancelled", None)
             return False
@@ -409,22 +391,13 @@ class CommandBus:
             return False
         return True
 
-    def handle(self, envelope: Envelope) -> None:
-        """Call the handler. Ctrl-C and ``sys.exit`` go on to the loop; all else is the sender's."""
-        receipt, token = envelope.receipt, TRACE.set(envelope.trace)
-        try:
-            result = _call(envelope.route, envelope.command)
-        except BaseException as error:
-            self._failed(envelope, error)
-            if not isinstance(error, Exception):
-                raise
-        else:
-            if isinstance(result, Future):  # what the handler asked for comes after this step
-                result.add_done_callback(lambda done: self._settled(envelope, done))
-            elif receipt is not None:
-                receipt.settle(DONE, result)
-        finally:
-            TRACE.reset(token)
+    def _settle_later(self, envelope: Envelope, result: Future[Any]) -> None:
+        """What the handler asked for comes after this step."""
+        result.add_done_callback(lambda done: self._settled(envelope, done))
+
+    def _call_traced(self, route: Route, command: Any) -> Any:
+        with span(_span_name(route)):
+            return route.call(command)
 
     def replay(self, payload: bytes) -> None:
         """Call the handler of a recorded command."""
@@ -490,14 +463,6 @@ class CommandBus:
 
 def _here() -> int:
     return ON_IT
-
-
-def _call(route: Route, command: Any) -> Any:
-    """What the handler returns; within a span where the process is traced, which costs others a look into a dict."""
-    if not is_traced():
-        return route.call(command)
-    with span(_span_name(route)):
-        return route.call(command)
 
 
 def _span_name(route: Route) -> str:

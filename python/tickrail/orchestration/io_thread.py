@@ -64,6 +64,7 @@ class IoThread:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._ident: int | None = None
         self._closing = False
 
     @property
@@ -79,7 +80,7 @@ class IoThread:
     @property
     def is_current(self) -> bool:
         """Whether the caller is on the I/O thread."""
-        return self._thread is threading.current_thread()
+        return self._ident == threading.get_ident()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Begin ``coroutine`` on the I/O thread and return at once; cancelling the future cancels it.
@@ -161,6 +162,7 @@ class IoThread:
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         import asyncio
 
+        self._ident = threading.get_ident()
         asyncio.set_event_loop(loop)
         try:
             while not self._closing:
@@ -170,6 +172,7 @@ class IoThread:
         finally:
             asyncio.set_event_loop(None)
             loop.close()
+            self._ident = None  # another thread may get it
 
     def _turn(self, act: Callable[[], object]) -> None:
         try:

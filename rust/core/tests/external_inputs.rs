@@ -11,7 +11,7 @@ use tickrail_core::dispatch::{
     BatchEdges, Delivery, Desk, Dispatcher, Fault, Hook, Host, Kinds, Outcome, RunError, RunSettings, Subscription,
 };
 use tickrail_core::handler::HandlerError;
-use tickrail_core::lifecycle::{State, Transition};
+use tickrail_core::lifecycle::{Ask, Cause, Operation, PauseMode, State, Transition};
 use tickrail_core::order::{Merge, MergeInput};
 use tickrail_core::ring::NotTaken;
 use tickrail_core::stop::{StopFlag, Waker};
@@ -47,6 +47,12 @@ impl Logged {
         self.log.borrow_mut().push((self.desk.position(), seen));
         Ok(())
     }
+
+    /// As the handler of a command does: within a step, of the loop's own thread.
+    fn ask(&self, strategy: u32, ask: Ask) -> Answer {
+        let _ = self.desk.inbox().ask_from(strategy, ask, Cause::Borrowed("a command"), true);
+        Ok(())
+    }
 }
 
 impl Host for Logged {
@@ -71,6 +77,13 @@ impl Host for Logged {
 
     fn batch(&mut self, strategy: u32, batch: TickBlock) -> Answer {
         self.desk.order(strategy, 0, Side::Sell, batch.len() as f64).expect("a valid order");
+        if strategy == 0 {
+            batch.as_slice().iter().for_each(|tick| (self.outside)(tick.ts_event));
+        }
+        if self.desk.now_ns() % 3 == 0 {
+            let other = if self.desk.state(strategy) == State::Running { Operation::Pause } else { Operation::Resume };
+            self.ask(strategy, Ask::new(other))?;
+        }
         self.note(Seen::Batch(strategy, batch.len()))
     }
 
@@ -90,6 +103,8 @@ impl Host for Logged {
                 self.desk.order(command.strategy, 0, Side::Buy, 5.0).expect("a valid order");
                 Ok(())
             }
+            Some(b'p') => self.ask(command.strategy, Ask::pause(PauseMode::NoTicks)),
+            Some(b'r') => self.ask(command.strategy, Ask::new(Operation::Resume)),
             _ => Ok(()),
         }
     }
@@ -295,8 +310,15 @@ fn commands_that_came_before_the_end_of_the_data_count() {
 fn script() -> impl Strategy<Value = Vec<(i64, usize, u16, u32, Vec<u8>)>> {
     let kind = prop_oneof![Just(1_u16), Just(2), Just(3), Just(16), Just(16), Just(17)];
     let strategy = prop_oneof![0..4_u32, Just(NO_STRATEGY)];
-    let payload = prop_oneof![Just(b"".to_vec()), Just(b"b".to_vec()), Just(b"other".to_vec())];
-    prop::collection::vec((1..200_i64, 0..3_usize, kind, strategy, payload), 0..60)
+    let payload = prop_oneof![
+        Just(b"".to_vec()),
+        Just(b"b".to_vec()),
+        Just(b"p".to_vec()),
+        Just(b"r".to_vec()),
+        Just(b"other".to_vec())
+    ];
+    // Most of them anywhere, some about the end of the data.
+    prop::collection::vec((prop_oneof![1..200_i64, 195..=200_i64], 0..3_usize, kind, strategy, payload), 0..60)
 }
 
 fn forms() -> [Delivery; 4] {
@@ -307,9 +329,9 @@ fn forms() -> [Delivery; 4] {
 proptest! {
     /// What a run took from its lanes, fed again, makes the same calls and the same digest, however it is sliced.
     #[test]
-    fn a_replay_makes_the_same_run(script in script(), first in 1..70_usize, second in 1..70_usize, sole in any::<bool>()) {
+    fn a_replay_makes_the_same_run(script in script(), first in 1..70_usize, second in 1..70_usize, sole in 0..8_usize) {
         let forms = forms();
-        let forms = if sole { &forms[..1] } else { &forms[..] };
+        let forms = forms.get(sole..=sole).unwrap_or(&forms);
         let mut run = run_of(200, first, forms);
         let sender = run.lanes();
         run.outside(move |time| {
@@ -328,7 +350,10 @@ proptest! {
         let mut again = run_of(200, second, forms);
         again.dispatcher.replay(records);
         prop_assert_eq!(again.complete(), outcome);
-        prop_assert_eq!(again.seen(), run.seen());
+        // What a last batch has sent comes too late in the run, and not at all in a replay.
+        let mut seen = run.seen();
+        seen.retain(|(_, seen)| !matches!(seen, Seen::Abandoned(_)));
+        prop_assert_eq!(again.seen(), seen);
         prop_assert_eq!(again.dispatcher.digest(), run.dispatcher.digest());
         prop_assert_eq!(&*again.records.borrow(), &*run.records.borrow());
     }

@@ -18,6 +18,7 @@ use tickrail_core::dispatch::{
 };
 use tickrail_core::feed::{FeedHub, FeedSettings, Publisher};
 use tickrail_core::handler::HandlerError;
+use tickrail_core::lifecycle::{Ask, Cause, Operation, State};
 use tickrail_core::replay::{Entry, Mark, Recorder, Recording, Replay};
 use tickrail_core::source::Source;
 use tickrail_core::stop::{StopFlag, WaitStrategy, Waker};
@@ -402,10 +403,21 @@ fn trade(call: &Call, desk: &Desk) {
     }
 }
 
+/// The same where each command, within its step, asks of its strategy's life.
+fn trade_and_pause(call: &Call, desk: &Desk) {
+    trade(call, desk);
+    if matches!(call, Call::Command(_)) {
+        let operation = if desk.state(0) == State::Running { Operation::Pause } else { Operation::Resume };
+        desk.inbox().ask_from(0, Ask::new(operation), Cause::Borrowed("a command"), true).unwrap();
+    }
+}
+
 #[test]
 fn commands_are_taken_while_nothing_arrives_and_among_ticks_and_run_again() {
-    for delivery in [Delivery::Ticks, Delivery::Batches(BatchEdges { max_ticks: 7, window_ns: 0 })] {
-        let mut live = live(delivery, trade);
+    type Acts = fn(&Call, &Desk);
+    let forms = [Delivery::Ticks, Delivery::Batches(BatchEdges { max_ticks: 7, window_ns: 0 })];
+    for (delivery, act) in forms.into_iter().flat_map(|form| [(form, trade as Acts), (form, trade_and_pause)]) {
+        let mut live = live(delivery, act);
         let sender = live.run.open_lanes(LaneSettings::default(), Arc::clone(live.hub.waker())).unwrap();
         let records: Rc<RefCell<Vec<ExternalRecord>>> = Rc::default();
         let kept = Rc::clone(&records);
@@ -434,7 +446,7 @@ fn commands_are_taken_while_nothing_arrives_and_among_ticks_and_run_again() {
         let recording = Arc::new(recorder.finish().unwrap());
         assert_eq!(records.borrow().len(), 100);
 
-        let (mut again, _, log) = build(Box::new(Replay::new(recording)), DigestMode::Events, delivery, trade);
+        let (mut again, _, log) = build(Box::new(Replay::new(recording)), DigestMode::Events, delivery, act);
         again.replay(records.borrow().iter().cloned());
         let mut outcome = again.start();
         while matches!(outcome, Outcome::Slice | Outcome::Idle) {

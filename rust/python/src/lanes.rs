@@ -17,14 +17,31 @@ use tickrail_core::dispatch::{Desk, Dispatcher as Loop, Fault, TimerKey};
 use tickrail_core::ring::NotTaken;
 use tickrail_core::timer::{Fired, Schedule};
 
+use crate::bus::{CommandBusCore, Envelope};
 use crate::dispatcher::Dispatcher;
 use crate::errors::refused;
-use crate::feed::{Birthplace, check_fork};
+use crate::feed::{Birthplace, Handover, check_fork};
 use crate::gil::{GilBound, thread_mark};
 use crate::host::{PyHost, fault};
 
 /// Longest wait for room in a lane: a day, which no sender means.
 const MAX_WAIT_S: f64 = 86_400.0;
+
+/// The command is in its lane.
+pub const SENT: u8 = 0;
+/// There was no room for it.
+pub const FULL: u8 = 1;
+/// The run takes no more.
+const OVER: u8 = 2;
+
+/// The lane of that number.
+///
+/// # Errors
+/// There is none.
+pub fn lane_of(number: u8) -> PyResult<Lane> {
+    let lane = Lane::ALL.get(usize::from(number)).copied();
+    lane.ok_or_else(|| PyValueError::new_err(format!("lane is {number}: expected 0 (control), 1 or 2")))
+}
 
 /// How commands come to a run that has not begun.
 #[derive(Default)]
@@ -81,6 +98,9 @@ impl Receivers {
         let Some(attachment) = attachment(command) else { return Ok(true) };
         Python::attach(|py| {
             let Some(receiver) = self.of(py, command.kind) else { return Ok(true) };
+            if let Some((bus, envelope)) = on_bus(py, &receiver, attachment) {
+                return CommandBusCore::admits_one(bus, envelope).map_err(fault);
+            }
             let answer = receiver.call_method1(py, pyo3::intern!(py, "admits"), (attachment,));
             answer.and_then(|answer| answer.is_truthy(py)).map_err(fault)
         })
@@ -92,6 +112,11 @@ impl Receivers {
             let Some(receiver) = self.of(py, command.kind) else { return Ok(()) };
             if let Some(call) = command.attachment.as_ref().and_then(|attached| attached.downcast_ref::<Call>()) {
                 return answer_call(py, &receiver, command, call);
+            }
+            if let Some(attachment) = attachment(command)
+                && let Some((bus, envelope)) = on_bus(py, &receiver, attachment)
+            {
+                return CommandBusCore::handle_one(bus, envelope).map_err(fault);
             }
             let answer = match attachment(command) {
                 Some(envelope) => receiver.call_method1(py, pyo3::intern!(py, "handle"), (envelope,)),
@@ -158,6 +183,15 @@ impl Reply {
     }
 }
 
+/// A command of the bus and the bus, which are called without a way through Python.
+fn on_bus<'a, 'py>(
+    py: Python<'py>,
+    receiver: &'a Py<PyAny>,
+    attachment: &'a Py<PyAny>,
+) -> Option<(&'a Bound<'py, CommandBusCore>, &'a Bound<'py, Envelope>)> {
+    Some((receiver.bind(py).cast().ok()?, attachment.bind(py).cast().ok()?))
+}
+
 fn attachment(command: &Command) -> Option<&Py<PyAny>> {
     command.attachment.as_ref()?.downcast_ref::<Py<PyAny>>()
 }
@@ -167,6 +201,8 @@ fn attachment(command: &Command) -> Option<&Py<PyAny>> {
 pub struct CommandLanes {
     pub sender: Sender<Command>,
     here: GilBound<Here>,
+    /// By which the loop of a live run is let have the GIL.
+    pub handover: Option<Arc<Handover>>,
     /// In which process the run was made.
     born: Birthplace,
 }
@@ -187,34 +223,27 @@ impl CommandLanes {
         Ok(here)
     }
 
-    fn lane(number: u8) -> PyResult<Lane> {
-        let lane = Lane::ALL.get(usize::from(number)).copied();
-        lane.ok_or_else(|| PyValueError::new_err(format!("lane is {number}: expected 0 (control), 1 or 2")))
-    }
-}
-
-#[pymethods]
-impl CommandLanes {
-    /// Send: ``payload`` decides, ``attachment`` is what the receiver is called with. 0: sent, 1: full, 2: the run is over.
-    #[pyo3(signature = (lane, strategy, payload, attachment, wait_s=0.0, kind=16))]
+    /// Sends a command, with what the receiver of its kind is called with: `SENT`, `FULL`, or the run is over.
+    ///
+    /// # Errors
+    /// This process is a child of the run's, or whoever waits for room was interrupted.
     #[expect(clippy::too_many_arguments, reason = "the parts of one command")]
-    fn push(
+    pub fn send(
         &self,
         py: Python<'_>,
-        lane: u8,
+        lane: Lane,
         strategy: Option<u32>,
         payload: &[u8],
         attachment: Py<PyAny>,
         wait_s: f64,
-        kind: u16,
+        kind: CommandKind,
     ) -> PyResult<u8> {
         check_fork(py, self.born)?;
-        let lane = Self::lane(lane)?;
         if payload.len() > tickrail_core::command::MAX_PAYLOAD {
             let most = tickrail_core::command::MAX_PAYLOAD;
             return Err(PyValueError::new_err(format!("the command takes {} bytes; at most {most}", payload.len())));
         }
-        let command = Command::new(CommandKind(kind), strategy.unwrap_or(NO_STRATEGY), payload).with(attachment);
+        let command = Command::new(kind, strategy.unwrap_or(NO_STRATEGY), payload).with(attachment);
         let sent = match self.sender.push(lane, command) {
             Err(NotTaken::Full(command)) if wait_s > 0.0 => {
                 let timeout = Duration::from_secs_f64(wait_s.min(MAX_WAIT_S));
@@ -233,10 +262,29 @@ impl CommandLanes {
             sent => sent,
         };
         Ok(match sent {
-            Ok(()) => 0,
-            Err(NotTaken::Full(_)) => 1,
-            Err(NotTaken::Closed(_)) => 2,
+            Ok(()) => SENT,
+            Err(NotTaken::Full(_)) => FULL,
+            Err(NotTaken::Closed(_)) => OVER,
         })
+    }
+}
+
+#[pymethods]
+impl CommandLanes {
+    /// Send: ``payload`` decides, ``attachment`` is what the receiver is called with. 0: sent, 1: full, 2: the run is over.
+    #[pyo3(signature = (lane, strategy, payload, attachment, wait_s=0.0, kind=16))]
+    #[expect(clippy::too_many_arguments, reason = "the parts of one command")]
+    fn push(
+        &self,
+        py: Python<'_>,
+        lane: u8,
+        strategy: Option<u32>,
+        payload: &[u8],
+        attachment: Py<PyAny>,
+        wait_s: f64,
+        kind: u16,
+    ) -> PyResult<u8> {
+        self.send(py, lane_of(lane)?, strategy, payload, attachment, wait_s, CommandKind(kind))
     }
 
     /// Call the receiver with ``attachment`` at the end of the present step. Dispatch thread only.
@@ -281,7 +329,7 @@ impl CommandLanes {
     }
 
     /// Where the caller stands: 0 no run goes on, 1 on the dispatch thread, 2 on another.
-    fn standing(&self, py: Python<'_>) -> PyResult<u8> {
+    pub fn standing(&self, py: Python<'_>) -> PyResult<u8> {
         check_fork(py, self.born)?;
         Ok(match self.here.get(py).thread.get() {
             0 => 0,
@@ -341,7 +389,8 @@ fn open_lanes(
     let inside = dispatcher.inside.get(py);
     let (thread, desk) = (Rc::clone(&inside.thread), Rc::clone(&inside.desk));
     let here = Here { thread, desk, receivers: Rc::clone(&inside.receivers) };
-    Ok(CommandLanes { sender, here: GilBound::new(here), born: dispatcher.born })
+    let handover = dispatcher.live.as_ref().map(|feeds| Arc::clone(&feeds.handover));
+    Ok(CommandLanes { sender, here: GilBound::new(here), handover, born: dispatcher.born })
 }
 
 /// What a recording of external inputs begins with.

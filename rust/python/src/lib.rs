@@ -6,6 +6,7 @@ mod accounts;
 mod array;
 mod arrow;
 mod batch;
+mod bus;
 mod by_hand;
 mod column_batch;
 mod columns;
@@ -96,6 +97,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     forms::compiled::register(m)?;
     pulls::register(m)?;
     lanes::register(m)?;
+    bus::register(m)?;
     outbox::register(m)?;
     own_lanes::register(m)?;
     meters::register(m)?;

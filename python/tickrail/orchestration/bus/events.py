@@ -20,10 +20,13 @@ class Subscribers:
 
     Thread safety: ``add`` from any thread; ``tell`` where the bus publishes. Lists are replaced, never changed: an
     event goes to those who were there when it was published.
+
+    Args:
+        by_type: Where they stand; who publishes natively has the same dict.
     """
 
-    def __init__(self) -> None:
-        self._by_type: dict[type, tuple[Subscriber, ...]] = {}
+    def __init__(self, by_type: dict[type, tuple[Subscriber, ...]]) -> None:
+        self._by_type = by_type
         self.failures = 0
 
     def add(self, cls: type[Event], subscriber: Subscriber) -> Unsubscribe:
@@ -43,6 +46,10 @@ class Subscribers:
         for subscriber in self._by_type.get(type(event), ()):
             try:
                 subscriber(event)
-            except Exception:
-                self.failures += 1
-                logger.exception("a subscriber of %s failed: %r", type(event).__name__, subscriber)
+            except Exception as error:
+                self.not_heard(subscriber, event, error)
+
+    def not_heard(self, subscriber: Subscriber, event: object, error: Exception) -> None:
+        """A subscriber has failed."""
+        self.failures += 1
+        logger.error("a subscriber of %s failed: %r", type(event).__name__, subscriber, exc_info=error)

@@ -160,6 +160,11 @@ impl<T: Send> Sender<T> {
         }
     }
 
+    /// Whether the loop sleeps, and has to be woken for what is sent now. A hint.
+    pub fn finds_it_asleep(&self) -> bool {
+        self.waker.is_asleep()
+    }
+
     /// Takes no more commands; what was sent still arrives. Idempotent.
     pub fn close(&self) {
         self.lanes.iter().for_each(CommandProducer::close);

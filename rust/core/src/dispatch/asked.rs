@@ -36,7 +36,7 @@ impl Externals {
 }
 
 /// A record whose place this is goes before what handlers have asked, which follows it in the list.
-fn serve_replayed<H: Host>(records: &mut VecDeque<ExternalRecord>, steps: &mut Steps<H>, slice: &Slice<'_>) {
+pub(super) fn serve_replayed<H: Host>(records: &mut VecDeque<ExternalRecord>, steps: &mut Steps<H>, slice: &Slice<'_>) {
     steps.stop.answer(LIVES);
     while steps.halted().is_none() {
         if !take_one(records, steps, slice) {

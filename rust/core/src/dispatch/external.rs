@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::asked::serve_replayed;
 use super::dispatcher::{Dispatcher, Outcome};
 use super::host::{Fault, Host};
 use super::pulse::Doing;
@@ -13,7 +14,7 @@ use crate::digest::{EventKind, fingerprint_bytes};
 use crate::lifecycle::{Ask, Cause};
 use crate::ring::CapacityError;
 use crate::source::Slice;
-use crate::stop::{CONTROL, STOP, Waker};
+use crate::stop::{CONTROL, LIVES, STOP, Waker};
 use crate::sync::Arc;
 
 /// Where external inputs come from.
@@ -166,6 +167,8 @@ impl Externals {
         }
     }
 
+    /// Takes what may be taken now, and then what its handlers ask of lives: whatever comes next, the end of the data or
+    /// another turn, finds nothing asked, in a run as in its replay.
     #[inline(always)]
     pub(super) fn take<H: Host>(&mut self, steps: &mut Steps<H>, slice: &Slice<'_>, idle: bool) {
         match self {
@@ -173,11 +176,13 @@ impl Externals {
             Self::Lanes(inbox) => {
                 if inbox.is_called() {
                     take_sent(inbox, steps, slice, idle);
+                    steps.serve_inbox(slice);
                 }
             }
             Self::Replay(records) => {
                 if records.front().is_some_and(|next| steps.has_come_to(next)) {
                     take_recorded(records, steps, slice);
+                    serve_replayed(records, steps, slice);
                 }
             }
         }
@@ -217,16 +222,14 @@ pub(super) fn take_one<H: Host>(
 
 #[cold]
 fn take_recorded<H: Host>(records: &mut VecDeque<ExternalRecord>, steps: &mut Steps<H>, slice: &Slice<'_>) {
-    while steps.halted().is_none()
-        && records.front().is_some_and(|next| steps.has_come_to(next))
-        && let Some(record) = records.pop_front()
+    while steps.halted().is_none() && take_one(records, steps, slice) {}
+    // What is asked of lives may come before the next one.
+    if steps.halted().is_none()
+        && !steps.stop.asks(LIVES)
+        && let Some(next) = records.front()
+        && steps.has_come_to(next)
     {
-        if !steps.is_at(&record) {
-            steps.run_error = Some(RunError::Diverged { position: record.position });
-            return;
-        }
-        let command = Command::new(record.kind, record.strategy, record.payload);
-        steps.external_step(slice, record.lane, command);
+        steps.run_error = Some(RunError::Diverged { position: next.position });
     }
 }
 

@@ -60,8 +60,9 @@ impl<H: Host> Steps<H> {
     /// says how many. 0: the next record needs the general step.
     #[inline]
     pub(super) fn stretch(&mut self, slice: &Slice<'_>, index: usize) -> usize {
-        // Whoever has missed ticks is told before the next one, in the general step.
-        if self.halted().is_some() || self.returning > 0 {
+        // Whoever has missed ticks is told before the next one, in the general step; and what is called for comes before
+        // it, also where a batch is collected without a look at the flag a tick.
+        if self.halted().is_some() || self.returning > 0 || self.stop.asks(self.heeds | LIVES) {
             return 0;
         }
         let Some(strategy) = self.routes.sole(slice.ticks[index].instrument) else { return 0 };

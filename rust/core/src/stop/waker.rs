@@ -84,6 +84,11 @@ impl Waker {
         self.state.load(Ordering::Relaxed) == CALLED
     }
 
+    /// Whether the waiter sleeps, and has to be woken. Relaxed: a hint.
+    pub fn is_asleep(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == ASLEEP
+    }
+
     /// Waits for a call, for `timeout` or [`MAX_SLICE`], whichever is shorter.
     ///
     /// One thread waits at a time. Of two, each call wakes one, and the other sleeps for its time.

@@ -53,10 +53,15 @@ impl Handover {
         result
     }
 
+    /// Whether the loop waits without the GIL.
+    pub fn is_waiting(&self) -> bool {
+        self.turns.load(Ordering::Relaxed) % 2 == 1
+    }
+
     /// Something comes: before it is brought, so that a loop that sees it sees this too.
     #[inline(always)]
     pub fn announce(&self) {
-        if self.turns.load(Ordering::Relaxed) % 2 == 1 {
+        if self.is_waiting() {
             self.is_brought.store(true, Ordering::Relaxed);
         }
     }
@@ -72,7 +77,16 @@ impl Handover {
     /// Whether the loop waits for what came at `brought_ns`, and it is time to let it go on: that was done at `before_ns`.
     #[inline(always)]
     pub fn is_due(&self, brought_ns: i64, before_ns: i64) -> bool {
-        self.turns.load(Ordering::Relaxed) % 2 == 1 && brought_ns.wrapping_sub(before_ns) >= INTERVAL_NS
+        self.is_waiting() && brought_ns.wrapping_sub(before_ns) >= INTERVAL_NS
+    }
+
+    /// Looks for a moment whether the loop has let the GIL go: for whoever has its answer, without the GIL, and wants it now.
+    pub fn await_wait(&self) {
+        let mut looks = 0;
+        while !self.is_waiting() && looks < LOOKS {
+            looks += 1;
+            spin_loop();
+        }
     }
 
     /// Lets go of the GIL until the loop has had it, or has not come for it in time.

@@ -17,6 +17,7 @@ use pyo3::prelude::*;
 
 pub use ears::Ears;
 pub use fork::{Birthplace, check_fork};
+pub use handover::Handover;
 pub use live::LiveFeeds;
 pub use ready::Ready;
 pub use settings::wait_from;

@@ -1,0 +1,70 @@
+//! What is prepared for a command type when its handler is registered.
+
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use tickrail_core::command::Lane;
+
+use crate::lanes::lane_of;
+
+/// A sync handler's command type, ready to be sent and called.
+#[pyclass(frozen, module = "tickrail._native")]
+pub struct CommandPlan {
+    pub route: Py<PyAny>,
+    /// The handler with the middleware around it.
+    pub call: Py<PyAny>,
+    pub lane: Lane,
+    check: Option<Py<PyAny>>,
+    encode: Py<PyAny>,
+    decode: Py<PyAny>,
+    /// Says whose it is, by the command; `None`: nobody's.
+    number: Option<Py<PyAny>>,
+}
+
+#[pymethods]
+impl CommandPlan {
+    #[new]
+    fn new(
+        route: Py<PyAny>,
+        call: Py<PyAny>,
+        lane: u8,
+        check: Option<Py<PyAny>>,
+        encode: Py<PyAny>,
+        decode: Py<PyAny>,
+        number: Option<Py<PyAny>>,
+    ) -> PyResult<Self> {
+        Ok(Self { route, call, lane: lane_of(lane)?, check, encode, decode, number })
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        [&self.route, &self.call, &self.encode, &self.decode].into_iter().try_for_each(|one| visit.call(one))?;
+        visit.call(&self.check)?;
+        visit.call(&self.number)
+    }
+}
+
+impl CommandPlan {
+    /// Refuses what the command's own `check` does.
+    pub fn check(&self, py: Python<'_>, command: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.check.as_ref().map_or(Ok(()), |check| check.call1(py, (command,)).map(drop))
+    }
+
+    /// The command as canonical bytes, once its fields have the types that they say.
+    pub fn payload<'py>(&self, py: Python<'py>, command: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+        let encoded = self.encode.bind(py).call1((command,));
+        let valid = encoded.and_then(|payload| self.decode.bind(py).call1((&payload,)).map(|_| payload));
+        let payload = match valid {
+            Ok(payload) => {
+                self.check(py, command)?;
+                payload
+            }
+            Err(_) => self.route.bind(py).call_method1(pyo3::intern!(py, "validated"), (command,))?,
+        };
+        Ok(payload.cast_into::<PyBytes>()?)
+    }
+
+    /// The number of the strategy that the command names.
+    pub fn strategy(&self, py: Python<'_>, command: &Bound<'_, PyAny>) -> PyResult<Option<u32>> {
+        self.number.as_ref().map_or(Ok(None), |number| number.bind(py).call1((command,))?.extract())
+    }
+}
