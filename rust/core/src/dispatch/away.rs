@@ -133,27 +133,12 @@ fn fill(order: &Order, answer: &Answer, out: &mut Vec<VenueReport>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::risk::Verdict;
-    use crate::tick::Side;
     use crate::venue::Terms;
 
     fn order(status: OrderStatus, filled: f64) -> Order {
-        Order {
-            key: OrderKey { strategy: 0, number: 1 },
-            instrument: 0,
-            side: Side::Buy,
-            status,
-            terms: Terms::limit(5.0),
-            gate: Verdict::Passed,
-            quantity: 2.0,
-            filled,
-            made_position: 0,
-            made_ns: 0,
-            changed_position: 0,
-            changed_ns: 0,
-            price: if filled > 0.0 { 10.0 } else { f64::NAN },
-            fee: filled,
-        }
+        let asked = Order::asked(OrderKey { strategy: 0, number: 1 }, 0, 2.0, Terms::limit(5.0));
+        let price = if filled > 0.0 { 10.0 } else { f64::NAN };
+        Order { status, filled, price, fee: filled, ..asked }
     }
 
     fn told(order: &Order, kind: AnswerKind, figures: [f64; 3]) -> Vec<String> {

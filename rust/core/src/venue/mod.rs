@@ -47,6 +47,11 @@ pub trait Venue: Send {
     /// Takes an order that the gate has let pass. It can match from the next input tick of its instrument on.
     fn submit(&mut self, order: &Order, pass: Pass, now_ns: i64, out: &mut Vec<VenueReport>);
 
+    /// Whether orders of an instrument leave the process, so that what becomes of them does not end with it.
+    fn is_away(&self, _instrument: u32) -> bool {
+        false
+    }
+
     /// Takes an order back; one that is done already stays as it is, and nothing is reported.
     fn cancel(&mut self, order: OrderKey, instrument: u32, now_ns: i64, out: &mut Vec<VenueReport>);
 
