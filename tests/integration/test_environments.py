@@ -60,7 +60,7 @@ STRATEGIES = """
 
 @pytest.fixture
 def at_venue(tmp_path: Path) -> Iterator[list[str]]:
-    """The venue of ``config/live``, a process of its own as its head says; what ``--set`` needs for it, at a free port."""
+    """The venue of ``config/live``, a process of its own as its head says, and what ``--set`` needs for it."""
     arguments = [sys.executable, "-m", "tickrail.testing.loopback_venue", str(tmp_path / "orders.jsonl")]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as venue:
         assert venue.stdout is not None and venue.stdin is not None

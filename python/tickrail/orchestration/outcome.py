@@ -86,6 +86,7 @@ class Outcome:
             ),
             orders=orders,
             fills=fills,
+            held=native.held(),
             errors=errors,
             instruments=self.instruments,
             stats=stats,

@@ -47,8 +47,8 @@ class SubscriptionRefused(Exception):
 class _Data(msgspec.Struct, gc=False):
     """A quote's or a trade's fields: which, the stream says. Numbers come as text and are read as such.
 
-    In the order in which a quote has them, then a trade: the decoder looks from the last one on, and takes 500 ns a quote
-    where another order took 700 to 950.
+    In the order in which a quote has them, then a trade: the decoder looks from the last one on, and takes 500 ns a
+    quote where another order took 700 to 950.
     """
 
     u: int | None = None
@@ -117,8 +117,8 @@ class StreamDecoder:
     def take(self, messages: Sequence[bytes]) -> None:
         """Pack what they hold, or count why not; nothing is raised but ``SubscriptionRefused``.
 
-        What was read together is decoded together, as lines, which a message of a venue has none of within it; where that
-        does not come out even, one by one.
+        What was read together is decoded together, as lines, which a message of a venue has none of within it; where
+        that does not come out even, one by one.
         """
         read_ns = time.time_ns()
         try:

@@ -89,8 +89,8 @@ WISH_DTYPE: Final = np.dtype(
         ("tag", "<i8"),
     ]
 )
-"""What is asked for; orders on terms have the bits of their limit in ``interval_ns``, of their stop in ``tag``. (Names of the
-same bytes would do in machine code, but numpy gives such records no buffer.)"""
+"""What is asked for; orders on terms have the bits of their limit in ``interval_ns``, of their stop in ``tag``. (Names
+of the same bytes would do in machine code, but numpy gives such records no buffer.)"""
 OUT_DTYPE: Final = np.dtype([("count", "<i8"), ("records", WISH_DTYPE, (OUT_CAPACITY,))])
 
 

@@ -91,7 +91,7 @@ def _code(time_in_force: int) -> int:
 def _order(name: str, at_market: int, on_terms: int) -> Callable[..., Any]:
     """``buy`` or ``sell``: at the market where nothing else is said, which stays as cheap as it was."""
 
-    def chosen(
+    def chosen(  # noqa: PLR0917  (and so do its methods)
         out,
         instrument,
         quantity,
@@ -106,7 +106,7 @@ def _order(name: str, at_market: int, on_terms: int) -> Callable[..., Any]:
         later = (limit, stop, time_in_force, expires_ns, post_only, reduce_only)
         if all(isinstance(one, types.Omitted) for one in later):
 
-            def order(
+            def order(  # noqa: PLR0917
                 out,
                 instrument,
                 quantity,
@@ -120,7 +120,7 @@ def _order(name: str, at_market: int, on_terms: int) -> Callable[..., Any]:
                 _wish(out, at_market, instrument, quantity, 0, 0, 0)
         else:
 
-            def order(
+            def order(  # noqa: PLR0917
                 out,
                 instrument,
                 quantity,

@@ -33,7 +33,7 @@ class Out(Protocol):
     quantity or a price that is no number, an instrument that does not exist) makes the strategy FAILED.
     """
 
-    def buy(
+    def buy(  # noqa: PLR0917  (numba passes arguments by place)
         self,
         instrument: int,
         quantity: float,
@@ -46,7 +46,7 @@ class Out(Protocol):
     ) -> None:
         """Buy on the terms of ``Strategy.buy``; ``time_in_force`` is one of ``TimeInForceCode``."""
 
-    def sell(
+    def sell(  # noqa: PLR0917
         self,
         instrument: int,
         quantity: float,

@@ -6,7 +6,7 @@ use super::host::Host;
 use super::step::Steps;
 use crate::command::{Command, CommandKind, Lane};
 use crate::source::Slice;
-use crate::venue::{Amendment, Answer, AnswerKind, Order, OrderKey, OrderStatus, VenueFill, VenueReport, kept};
+use crate::venue::{Amendment, Answer, AnswerKind, Held, Order, OrderKey, OrderStatus, VenueFill, VenueReport, kept};
 
 /// Of an order's quantity: what is closer to it is all of it.
 const WHOLE: f64 = 1e-9;
@@ -55,7 +55,8 @@ impl<H: Host> Steps<H> {
     fn enter_held(&mut self, strategy: u32, answer: &Answer) {
         let [net, price, _] = answer.figures;
         if (answer.number as usize) < self.watched.len() && net.is_finite() && price.is_finite() {
-            self.desk.portfolio.borrow_mut().hold(strategy, answer.number, net, price);
+            let held = Held { strategy, instrument: answer.number, net, price, ts_ns: self.desk.now_ns() };
+            self.desk.portfolio.borrow_mut().hold(held);
             self.watched[answer.number as usize] = true;
         }
     }

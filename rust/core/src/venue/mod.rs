@@ -26,7 +26,7 @@ pub use costs::{Fees, Slippage};
 pub use latency::{Latency, LatencyError};
 pub use order::{Amendment, Order, OrderKey, OrderUpdate};
 pub use outbox::{Leaving, Outbox, RoutedVenue};
-pub use portfolio::{Mark, Portfolio, Position};
+pub use portfolio::{Held, Mark, Portfolio, Position};
 pub(crate) use random::Random;
 pub use sessions::{DAY_NS, Session, SessionError, Sessions};
 pub use simulated::{BarPath, FillModel, InstrumentTerms, SimulatedVenue, VenueFill, VenueReport, VenueSettings};

@@ -222,9 +222,25 @@ pub struct Portfolio {
     /// Instruments that a strategy has traded, in the order in which it began to: what holds anything is among them.
     traded: Vec<Vec<u32>>,
     marks: Vec<Mark>,
+    held: Vec<Held>,
     pub(super) books: Books,
     pub(super) accounts: Vec<Account>,
     pub(super) whole: Watermark,
+}
+
+/// What a strategy held before the run began.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Held {
+    /// Who.
+    pub strategy: u32,
+    /// Index of the instrument.
+    pub instrument: u32,
+    /// Units; below zero when short.
+    pub net: f64,
+    /// At which they were bought, as the venue says.
+    pub price: f64,
+    /// When the run heard of it, ns UTC.
+    pub ts_ns: i64,
 }
 
 /// What one unit was worth last, and when.
@@ -243,6 +259,7 @@ impl Portfolio {
             rows: Vec::new(),
             cash: Vec::new(),
             traded: Vec::new(),
+            held: Vec::new(),
             marks: vec![Mark { price: f64::NAN, ts_ns: i64::MIN }; instruments.len()],
             books: Books::new(instruments, rules),
             accounts: Vec::new(),
@@ -292,7 +309,9 @@ impl Portfolio {
     }
 
     /// Enters `net` units that are held already, as if they were bought at `price` before anything else happened.
-    pub(crate) fn hold(&mut self, strategy: u32, instrument: u32, net: f64, price: f64) {
+    pub(crate) fn hold(&mut self, held: Held) {
+        let Held { strategy, instrument, net, price, .. } = held;
+        self.held.push(held);
         let place = self.place(strategy, instrument);
         let row = &mut self.rows[place];
         (row.net, row.average_price) = (net, if net == 0.0 { 0.0 } else { price });
@@ -302,6 +321,11 @@ impl Portfolio {
         if !self.traded[strategy as usize].contains(&instrument) {
             self.traded[strategy as usize].push(instrument);
         }
+    }
+
+    /// What was held before the run began.
+    pub fn held(&self) -> &[Held] {
+        &self.held
     }
 
     /// Everything that `strategy` has, by instrument index.
