@@ -12,9 +12,7 @@ import tickrail
 from tickrail import Strategy, Tick, VenueTerms, testing
 
 Act = tuple[Literal["limit", "stop", "market", "target", "cancel", "amend", "close"], int]
-ACTS = st.tuples(
-    st.sampled_from(["limit", "stop", "market", "target", "cancel", "amend", "close"]), st.integers(-9, 9)
-)
+ACTS = st.tuples(st.sampled_from(["limit", "stop", "market", "target", "cancel", "amend", "close"]), st.integers(-9, 9))
 A = "A.SIM"
 TICKS = testing.quotes(80, instrument=A)
 
