@@ -1,5 +1,7 @@
-"""``target`` counts market orders on their way and nothing that waits for a price: whatever else a strategy orders, it has
-what it asked for once its market orders are done."""
+"""``target`` counts market orders on their way and nothing that waits for a price.
+
+Whatever else a strategy orders, it has what it asked for once its market orders are done.
+"""
 
 from __future__ import annotations
 

@@ -291,8 +291,8 @@ mod tests {
                 .unwrap_err()
                 .to_string()
         };
-        assert_eq!(attempt(2, abi_layout()), "compiled for ABI version 2; this tickrail has 1");
-        let refused = attempt(1, "Tick[128]");
+        assert_eq!(attempt(1, abi_layout()), "compiled for ABI version 1; this tickrail has 2");
+        let refused = attempt(ABI_VERSION, "Tick[128]");
         assert!(refused.contains("'Tick[128]'") && refused.contains(abi_layout()), "{refused}");
     }
 }
