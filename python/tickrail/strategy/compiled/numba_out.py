@@ -78,7 +78,8 @@ def _flags(limit: Any, stop: Any, expires_ns: Any = None) -> int:
 def _on_terms(  # noqa: PLR0917
     out: Any, kind: int, instrument: int, quantity: float, ts_ns: int, limit: float, stop: float
 ) -> None:
-    _wish(out, kind, instrument, quantity, ts_ns, np.float64(limit).view(np.int64), np.float64(stop).view(np.int64))
+    bits = int(np.float64(limit).view(np.int64)), int(np.float64(stop).view(np.int64))
+    _wish(out, kind, instrument, quantity, ts_ns, bits[0], bits[1])
 
 
 @numba.njit(error_model="python")
