@@ -1,8 +1,11 @@
 """``python -m benches.websocket``: what the websocket feed carries, from the socket to a strategy in one process.
 
 The other side is a process of its own that sends frames which are made beforehand. Throughput: as fast as it goes, from
-the first to the last record at the handler. Hand-over: 20,000 messages a second, from the moment at which a message is
-read to its handler. Both need a processor each; what else runs shows.
+the first to the last record at the handler. Hand-over: 20,000 messages a second, evenly, from the moment at which a
+message is read to its handler. What else runs shows.
+
+The other side looks at the clock all the time, so it has the last processor to itself and the process that is measured
+has the others (``--place apart``); with ``free`` the system places both, and on two processors they then share one.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -123,9 +127,21 @@ class Counted(tickrail.Strategy):
             self.last = time.perf_counter_ns()
 
 
-def taken(strategy: tickrail.Strategy, count: int, pace: int) -> None:
+def placed(how: str) -> str:
+    """Give this process its processors; the one of the source, empty where the system may choose."""
+    every = sorted(os.sched_getaffinity(0))
+    if how == "free" or len(every) == 1:
+        print(f"both sides share {len(every)} processors")
+        return ""
+    os.sched_setaffinity(0, every[:-1])
+    print(f"the source has processor {every[-1]}, the process that is measured {every[:-1]}")
+    return str(every[-1])
+
+
+def taken(strategy: tickrail.Strategy, count: int, pace: int, processor: str) -> None:
     """Let ``strategy`` have what a source of its own sends."""
     arguments = [sys.executable, "-m", "benches.websocket", "--serve", str(count), "--pace", str(pace)]
+    arguments += ["--processor", processor] if processor else []
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as source:
         assert source.stdout is not None
         url = source.stdout.readline().strip()
@@ -140,17 +156,17 @@ def taken(strategy: tickrail.Strategy, count: int, pace: int) -> None:
     assert result.ticks == count, (result.ticks, feed.counts)
 
 
-def throughput(count: int) -> float:
+def throughput(count: int, processor: str = "") -> float:
     """Messages a second."""
     strategy = Counted(expected=count)
-    taken(strategy, count, 0)
+    taken(strategy, count, 0, processor)
     return (count - 1) / (strategy.last - strategy.first) * 1e9
 
 
-def hand_over(count: int) -> np.ndarray:
+def hand_over(count: int, processor: str = "") -> np.ndarray:
     """ns from read to handler; the first tenth is left out."""
     strategy = Stamps()
-    taken(strategy, count, PACE)
+    taken(strategy, count, PACE, processor)
     return (np.array(strategy.came) - np.array(strategy.read))[count // 10 :]
 
 
@@ -160,16 +176,21 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=600_000, help="messages of a throughput case")
     parser.add_argument("--seconds", type=float, default=5.0, help="how long a hand-over case takes")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--place", choices=("apart", "free"), default="apart", help="who runs on which processors")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--processor", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--pace", type=int, default=0, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve:
+        if given.processor is not None:
+            os.sched_setaffinity(0, [given.processor])
         asyncio.run(serve(given.serve, given.pace))
         return 0
+    processor = placed(given.place)
     for _ in range(given.rounds):
-        print(f"{throughput(given.count):>12,.0f} messages/s from socket to handler", flush=True)
+        print(f"{throughput(given.count, processor):>12,.0f} messages/s from socket to handler", flush=True)
     for _ in range(given.rounds):
-        found = hand_over(int(given.seconds * PACE))
+        found = hand_over(int(given.seconds * PACE), processor)
         p50, p99, p999 = np.percentile(found, [50, 99, 99.9]) / 1_000
         print(f"hand-over at {PACE:,}/s: p50 {p50:.1f} us, p99 {p99:.1f} us, p99.9 {p999:.1f} us", flush=True)
     assert threading.active_count() == 1, "every thread has ended"

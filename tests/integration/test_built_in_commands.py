@@ -96,6 +96,22 @@ def test_restricted_only_orders_that_reduce_a_position_leave() -> None:
     assert dispatcher.result().fills["quantity"].tolist() == [3.0, 1.0, 2.0]
 
 
+def test_closing_counts_market_orders_on_their_way_and_nothing_that_waits_for_a_price() -> None:
+    def act(trader: Trader, execute: Callable[[c.Command], Any]) -> None:
+        if trader.seen == 3:
+            trader.buy(EURUSD, 3.0)
+            trader.sell(EURUSD, 3.0, limit=9.0)
+            trader.buy(EURUSD, 5.0, limit=0.1)
+        if trader.seen == 5:
+            assert execute(c.ClosePositions())["orders"] == 1
+            assert execute(c.ClosePositions())["orders"] == 0, "the one that closes is on its way"
+        if trader.seen == 10:
+            assert execute(c.ClosePositions())["orders"] == 0
+
+    dispatcher, _ = run(act)
+    assert dispatcher.result().fills["quantity"].tolist() == [3.0, 3.0]
+
+
 def test_limits_hold_for_the_next_order() -> None:
     def act(trader: Trader, execute: Callable[[c.Command], Any]) -> None:
         if trader.seen == 3:

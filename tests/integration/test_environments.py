@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from tickrail import RuntimeBootstrapper, testing
 from tickrail._native import TickFileWriter
 
 ROOT = Path(__file__).parents[2]
+SHELL = {**os.environ, "PYTHONPATH": str(ROOT)}
 ENVIRONMENTS = ("backtest", "paper", "live")
 MODULE = """
     from tickrail import Inject, Provider, Strategy
@@ -57,6 +59,22 @@ STRATEGIES = """
 
 
 @pytest.fixture
+def at_venue(tmp_path: Path) -> Iterator[list[str]]:
+    """The venue of ``config/live``, a process of its own as its head says, and what ``--set`` needs for it."""
+    arguments = [sys.executable, "-m", "tickrail.testing.loopback_venue", str(tmp_path / "orders.jsonl")]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as venue:
+        assert venue.stdout is not None and venue.stdin is not None
+        address = venue.stdout.readline().strip()
+        yield [f"venues.SIM.options.address={address}", "feeds.demo.speed=max"]
+        venue.stdin.close()
+
+
+def made(env: str, project: Path, at_venue: list[str]) -> RuntimeBootstrapper:
+    """As from the shell, in ``project``."""
+    return RuntimeBootstrapper(env, root=project / "config", environ={}, overrides=at_venue if env == "live" else ())
+
+
+@pytest.fixture
 def project(tmp_path: Path) -> Iterator[Path]:
     shutil.copytree(ROOT / "config", tmp_path / "config")
     (tmp_path / "config" / "base" / "zz_mock.toml").write_text(textwrap.dedent(STRATEGIES))
@@ -70,9 +88,9 @@ def project(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("env", ENVIRONMENTS)
-def test_it_starts_and_stops_in_order_with_its_services(project: Path, env: str) -> None:
+def test_it_starts_and_stops_in_order_with_its_services(project: Path, at_venue: list[str], env: str) -> None:
     before = set(threading.enumerate())
-    with RuntimeBootstrapper(env, root=project / "config", environ={}).bootstrap() as runtime:
+    with made(env, project, at_venue).bootstrap() as runtime:
         import mock_module
 
         assert runtime.start_order == ("main", "hedge")
@@ -85,35 +103,62 @@ def test_it_starts_and_stops_in_order_with_its_services(project: Path, env: str)
         result = runtime.run()
         assert strategies["main"].telemetry.counters["ticks"] == 2 * result.ticks  # type: ignore[attr-defined]
     assert result.ok, result.errors
-    assert result.ticks == (5_000 if env == "live" else 2_000)
+    assert result.ticks == 2_000
     assert mock_module.calls == ["start main", "start hedge", "stop hedge", "stop main"]
     assert set(threading.enumerate()) <= before, "a thread was left running"
 
 
-FEEDS = {
-    "backtest": ("feed", "demo", "ticks"),
-    "paper": ("feed", "demo", "ticks"),
-    "live": ("feed", "market", "tickrail.testing.market_data:FakeMarketData"),
-}
-VENUES = {
-    "backtest": ("venue", "SIM", "simulated"),
-    "paper": ("venue", "SIM", "simulated"),
-    "live": ("venue", "SIM", "tickrail.testing.execution:FakeVenue"),
-}
+@pytest.mark.parametrize("paper", ["paper", "paper-binance"])
+def test_what_needs_a_network_is_checked_without_one(project: Path, paper: str) -> None:
+    """``tickrail check --env paper-binance``: everything short of connecting."""
+    pytest.importorskip("picows")
+    command = [sys.executable, "-m", "tickrail", "check", "--env", paper]
+    said = subprocess.run(command, cwd=project, env=SHELL, capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+    parts = RuntimeBootstrapper(paper, root=project / "config", environ={}).check().parts
+    feeds = {(part.name, part.what) for part in parts if part.kind in ("feed", "venue")}
+    expected = {("demo", "ticks"), ("SIM", "simulated")}
+    assert feeds == (expected if paper == "paper" else {("binance", "binance"), ("BINANCE", "simulated")})
+
+
+def test_the_same_strategy_trades_at_the_venue_outside(project: Path, at_venue: list[str]) -> None:
+    """``tickrail run --env live`` with the strategy of ``config/base``: what the venue keeps is what the run says."""
+    (project / "config" / "base" / "zz_mock.toml").unlink()
+    with TickFileWriter(project / "data" / "demo.ticks") as writer:
+        writer.append_ticks(tickrail.data.generate_ticks(3_000, seed=7, instruments=["EURUSD.SIM"]))
+        writer.commit()
+    settings = [word for one in at_venue for word in ("--set", one)]
+    said = subprocess.run(
+        [sys.executable, "-m", "tickrail", "run", "--env", "live", "--json", "--no-control", *settings],
+        cwd=project,
+        env=SHELL,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert said.returncode == 0, said.stderr
+    entries = [json.loads(line) for line in (project / "orders.jsonl").read_text().splitlines()]
+    filled = [one for one in entries if "fill" in one]
+    result = json.loads(said.stdout)
+    assert result["fills"] == len(filled) > 0
+    assert {one["account"] for one in entries if "side" in one} == {"rehearsal"}
+
+
+VENUES = {"backtest": "simulated", "paper": "simulated", "live": "loopback"}
 
 
 @pytest.mark.parametrize("env", ENVIRONMENTS)
-def test_the_graph_says_what_is_started_and_what_each_part_needs(project: Path, env: str) -> None:
+def test_the_graph_says_what_is_started_and_what_each_part_needs(project: Path, at_venue: list[str], env: str) -> None:
     wiring = RuntimeBootstrapper(env, root=project / "config", environ={}).check()
     assert [(part.kind, part.name, part.what, part.scope, part.needs) for part in wiring.parts] == [
-        (*FEEDS[env], "RUNTIME", ()),
-        (*VENUES[env], "RUNTIME", ()),
+        ("feed", "demo", "ticks", "RUNTIME", ()),
+        ("venue", "SIM", VENUES[env], "RUNTIME", ()),
         ("service", "Prices", "Prices", "RUNTIME", ()),
         ("strategy", "main", "mock_module:Mock", "STRATEGY", ("Prices",)),
         ("strategy", "hedge", "mock_module:Mock", "STRATEGY", ("Prices",)),
     ]
     assert wiring.parts[2].place == "mock_module.py:8"
-    with RuntimeBootstrapper(env, root=project / "config", environ={}).bootstrap() as runtime:
+    with made(env, project, at_venue).bootstrap() as runtime:
         assert runtime.graph_hash == wiring.digest
         assert runtime.start_order == tuple(part.name for part in wiring.parts if part.kind == "strategy")
 
@@ -147,14 +192,15 @@ def test_one_parameter_changed_in_each_layer_reaches_the_strategy_and_shows_its_
         assert [one.replace(f"{project}/", "") for one in said] == history
 
 
-def test_order_and_graph_are_the_same_under_any_hash_seed(project: Path) -> None:
+def test_order_and_graph_are_the_same_under_any_hash_seed(project: Path, at_venue: list[str]) -> None:
     program = (
         "from tickrail import RuntimeBootstrapper\n"
         f"for env in {ENVIRONMENTS!r}:\n"
-        "    with RuntimeBootstrapper(env, environ={}).bootstrap() as runtime:\n"
+        f"    overrides = {at_venue!r} if env == 'live' else ()\n"
+        "    with RuntimeBootstrapper(env, environ={}, overrides=overrides).bootstrap() as runtime:\n"
         "        digest = runtime.run().digest\n"
         # What a live run took together depends on when it arrived.
-        "        print(env, runtime.start_order, runtime.graph_hash, env == 'paper' or digest)\n"
+        "        print(env, runtime.start_order, runtime.graph_hash, env != 'backtest' or digest)\n"
     )
     said = {
         subprocess.run(

@@ -124,6 +124,19 @@ def test_orders_that_are_left_stay() -> None:
     assert ShutdownReport.of(result).outcome == "drained"
 
 
+def test_a_position_is_closed_beside_orders_that_are_left() -> None:
+    class Guards(Holder):
+        def on_order_update(self, update: tickrail.OrderUpdate) -> None:
+            super().on_order_update(update)
+            if update.status == "FILLED" and len(self.heard) < 4:
+                self.sell(A, 1.0, limit=99.0)
+
+    live = Live(Guards(), Ending(orders="leave", positions="close"), limits=LONG)
+    result, _ = live.run(lambda strategy: len(getattr(strategy, "heard", ())) > 3)
+    standing = ShutdownReport.of(result).standing["holder"]
+    assert (standing["positions"], standing["open_orders"]) == ({}, 2), live.strategy.heard
+
+
 def test_positions_are_closed_while_ticks_flow_on_to_the_venue_alone() -> None:
     live = Live(Holder(), Ending(positions="close"), limits=LONG, latency_ns=20 * MS)
     result, _ = live.run(filled)

@@ -243,6 +243,23 @@ def test_a_run_begins_with_what_the_account_holds(venue: LoopbackVenue) -> None:
     assert strategy.held == 2.0
     assert strategy.net == venue.statement()[A] == 4.0
     assert [position.net for one in result.strategies for position in one.positions] == [4.0]
+    (trade,) = result.trades
+    assert (trade["quantity"], trade["entry_price"], trade["fills"], result.held["net"].tolist()) == (
+        4.0,
+        10.0,
+        1,
+        [2.0],
+    )
+
+
+def test_what_is_held_and_not_traded_is_among_the_positions(venue: LoopbackVenue) -> None:
+    traded_before(venue, Told())
+    strategy = Told()
+    strategy.act = lambda tick: None  # type: ignore[method-assign]
+    result = ran(run_of(strategy, adapter(venue)), lambda: getattr(strategy, "ticks", 0) > 2)
+    (position,) = result.strategies[0].positions
+    assert (position.net, position.average_price, position.fills) == (2.0, 10.0, 0)
+    assert result.trades["is_closed"].tolist() == [False]
 
 
 def left_open(venue: LoopbackVenue) -> None:
@@ -309,6 +326,40 @@ def test_a_replay_has_the_same_answers_and_sends_nothing(venue: LoopbackVenue) -
     assert replayed.fills.tobytes() == result.fills.tobytes()
     assert replayed.digest == result.digest
     assert venue.books.orders == sent
+
+
+class Floods(Told):
+    """More orders than the venue answers before the data ends; every fourth waits for a price that does not come."""
+
+    def act(self, tick: int) -> None:
+        self.buy(A, 1.0, limit=0.5) if tick % 4 == 0 else self.buy(A, 1.0)
+
+
+def test_where_the_data_ends_orders_that_left_are_taken_back_or_awaited(venue: LoopbackVenue) -> None:
+    strategy, again = Floods(), Floods()
+    venue.set(ack_delay_s=0.05)
+    run = run_of(strategy, adapter(venue))
+    commands = bytearray()
+    run.record_commands(commands.extend)
+    recorder, feed = run.record(), run.feed("quotes")
+
+    def publish() -> None:
+        with feed.publisher() as publisher:
+            for _ in range(20):
+                publisher.publish_quote(A, 9.9, 10.1)
+
+    publishing = in_thread(publish)
+    run.seal()
+    result = run.run()
+    run.close()
+    publishing()
+    assert result.status == "complete" and result.ok
+    filled = [position.net for one in result.strategies for position in one.positions]
+    assert venue.statement() == {A: 15.0} and filled == [15.0]
+    assert [status for _, status in strategy.told].count("CANCELED") == 5
+    assert [step["name"] for step in result.stats["ending"]["steps"]] == ["drain", "orders", "on_stop"]
+    replayed = tickrail.backtest(again, recorder.finish(), commands=bytes(commands), execution=["LOOP"])
+    assert (replayed.digest, again.told) == (result.digest, strategy.told)
 
 
 @pytest.mark.parametrize(

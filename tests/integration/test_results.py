@@ -17,7 +17,7 @@ import tickrail
 from tickrail import AccountTerms, InstrumentTerms, Strategy, Tick, VenueTerms
 from tickrail.domain.order_limits import OrderLimits
 from tickrail.report import statistics
-from tickrail.report.trades import trades_of
+from tickrail.report.trades import HELD_DTYPE, trades_of
 
 S = 1_000_000_000
 HOUR = 3_600 * S
@@ -102,6 +102,18 @@ def test_a_fill_that_turns_the_position_ends_one_trade_and_begins_the_next() -> 
     assert np.isnan(trades["profit"][2])
     assert trades["closed_ns"].tolist() == [3, 4, 0]
     assert trades["fills"].tolist() == [3, 2, 1]
+
+
+def test_what_was_held_before_a_run_opens_its_trades() -> None:
+    rows = [fill(2, 5.0, 13.0, 0.5, 3), fill(1, 1.0, 11.0, 0.1, 4)]
+    held = np.array([(0, 0, 4.0, 10.0, 1), (0, 1, -2.0, 5.0, 1), (1, 0, 0.0, 0.0, 1)], HELD_DTYPE)
+    trades = trades_of(np.array(rows, FILL_DTYPE), [10.0, 1.0], held)
+    assert trades["side"].tolist() == [1, 2, 2], "not a short of five"
+    assert trades["entry_price"].tolist() == [10.0, 13.0, 5.0] and trades["exit_price"][:2].tolist() == [13.0, 11.0]
+    assert trades["profit"][:2] == pytest.approx([4 * 3 * 10 - 0.4, 2 * 10 - 0.2])
+    assert trades["opened_ns"].tolist() == [1, 3, 1] and trades["is_closed"].tolist() == [True, True, False]
+    assert trades["fills"].tolist() == [1, 2, 0]
+    assert len(trades_of(np.empty(0, FILL_DTYPE), [10.0, 1.0], held)) == 2
 
 
 @settings(max_examples=100, deadline=None)

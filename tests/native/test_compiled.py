@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import tickrail
 from tickrail import Strategy
 from tickrail.domain.ticks import Kind
 from tickrail.errors import HandlerError
-from tickrail.strategy.compiled import unsafe_address
+from tickrail.strategy.compiled import StatusCode, TimeInForceCode, unsafe_address
 from tickrail.strategy.lifecycle import State
 
 numba = pytest.importorskip("numba")
@@ -121,6 +122,94 @@ def test_parameters_fill_the_state_and_on_start_reaches_it() -> None:
     assert state["seen"].tolist() == [20_000, int(TICKS.numpy()["ts_event"][-1])]
     state["level"] = 0.0
     assert strategy.snapshot()["level"] == 2.5, "a snapshot is a copy"
+
+
+class Priced(Strategy):
+    """Every kind of order, its terms by keyword and by place, one a tick."""
+
+    state_dtype = np.dtype([("seen", "i8"), ("fills", "f8"), ("last", "i8")])
+
+    @staticmethod
+    def on_quote(tick: Any, state: Any, out: Any) -> None:
+        state.seen += 1
+        one, mid, later = state.seen, (tick.bid + tick.ask) * 0.5, tick.ts_event + 50_000_000_000
+        if one == 1:
+            out.buy(tick.instrument, 2.0, mid - 0.0002)
+        elif one == 2:
+            out.sell(tick.instrument, 1.0, limit=mid + 0.0002, post_only=True)
+        elif one == 3:
+            out.sell(tick.instrument, 1.0, stop=mid - 0.0004)
+        elif one == 4:
+            out.buy(tick.instrument, 3.0, stop=mid + 0.0003, limit=mid + 0.0004, expires_ns=later)
+        elif one == 5:
+            out.buy(tick.instrument, 1.0, limit=mid - 0.001, time_in_force=TimeInForceCode.IOC)
+        elif one == 6:
+            out.sell(tick.instrument, 5.0, time_in_force=2, reduce_only=False)
+        elif one == 7:
+            out.buy(tick.instrument, 1.0, limit=mid - 0.002, time_in_force=TimeInForceCode.DAY)
+        elif one == 8:
+            out.amend(7, limit=mid - 0.003)
+            out.amend(1, 2.5)
+        elif one == 2_000:
+            out.buy(tick.instrument, 4.0, reduce_only=True)
+
+    @staticmethod
+    def on_order_update(update: Any, state: Any, out: Any) -> None:
+        state.last = update.order
+        if update.status in (StatusCode.FILLED, StatusCode.PARTIALLY_FILLED):
+            state.fills += update.filled
+
+
+class _Plain(Strategy):
+    """The same in Python, below under the same name."""
+
+    def on_start(self) -> None:
+        self.seen = 0
+
+    def on_quote(self, tick: tickrail.Tick) -> None:
+        self.seen += 1
+        mid, later, me = (tick.bid + tick.ask) * 0.5, tick.ts_event + 50_000_000_000, tick.instrument
+        asked: dict[int, Callable[[], object]] = {
+            1: lambda: self.buy(me, 2.0, limit=mid - 0.0002),
+            2: lambda: self.sell(me, 1.0, limit=mid + 0.0002, post_only=True),
+            3: lambda: self.sell(me, 1.0, stop=mid - 0.0004),
+            4: lambda: self.buy(me, 3.0, stop=mid + 0.0003, limit=mid + 0.0004, expires_ns=later),
+            5: lambda: self.buy(me, 1.0, limit=mid - 0.001, time_in_force="IOC"),
+            6: lambda: self.sell(me, 5.0, time_in_force="FOK"),
+            7: lambda: self.buy(me, 1.0, limit=mid - 0.002, time_in_force="DAY"),
+            8: lambda: (self.amend(7, limit=mid - 0.003), self.amend(1, quantity=2.5)),
+            2_000: lambda: self.buy(me, 4.0, reduce_only=True),
+        }
+        asked.get(self.seen, lambda: None)()
+
+    def on_order_update(self, update: tickrail.OrderUpdate) -> None: ...
+
+
+def test_orders_of_every_kind_are_those_of_the_same_strategy_in_python() -> None:
+    compiled, plain = (tickrail.backtest(one, TICKS) for one in (Priced(), type("Priced", (_Plain,), {})()))
+    assert compiled.ok and plain.ok, (compiled.summary(), plain.summary())
+    assert compiled.orders.tobytes() == plain.orders.tobytes()
+    assert compiled.fills.tobytes() == plain.fills.tobytes()
+    assert compiled.digest == plain.digest
+    assert len(compiled.fills) >= 4 and len(set(compiled.orders["kind"])) == 4
+
+
+@pytest.mark.parametrize("name", ["limit", "stop"])
+def test_a_price_that_is_no_number_never_makes_a_market_order(name: str) -> None:
+    def limit(tick: Any, state: Any, out: Any) -> None:
+        out.buy(tick.instrument, 1.0, limit=tick.bid * np.nan)
+
+    def stop(tick: Any, state: Any, out: Any) -> None:
+        out.sell(tick.instrument, 1.0, stop=tick.bid * np.nan)
+
+    class NoNumber(Strategy):
+        state_dtype = np.dtype([("n", "i8")])
+        on_quote = staticmethod(limit if name == "limit" else stop)
+
+    result = tickrail.backtest(NoNumber(), TICKS)
+    (error,) = result.errors
+    assert "price is NaN" in error.message and not len(result.orders), error.message
+    assert result.strategies[0].state == "FAILED"
 
 
 def test_timers_by_tag_and_everything_else_that_can_be_asked_for() -> None:
@@ -301,15 +390,15 @@ def test_a_raw_function_by_its_address() -> None:
 
     class Raw(Strategy):
         state_dtype = np.dtype([("seen", "i8")])
-        on_tick = unsafe_address(count.address, abi_version=1, owner=count)
+        on_tick = unsafe_address(count.address, abi_version=2, owner=count)
 
     strategy = Raw()
     assert tickrail.backtest(strategy, TICKS).ok
     assert strategy.snapshot()["seen"] == 20_000
-    with pytest.raises(HandlerError, match="made for ABI version 2; this tickrail has 1"):
-        unsafe_address(count.address, abi_version=2)
+    with pytest.raises(HandlerError, match="made for ABI version 3; this tickrail has 2"):
+        unsafe_address(count.address, abi_version=3)
     with pytest.raises(HandlerError, match="0 is no address of a function"):
-        unsafe_address(0, abi_version=1)
+        unsafe_address(0, abi_version=2)
 
 
 @pytest.mark.parametrize(
@@ -328,7 +417,7 @@ def test_the_dry_run_finds_a_function_that_writes_beyond_its_memory(offset: int,
 
     class Wild(Strategy):
         state_dtype = np.dtype([("seen", "i8")])
-        on_tick = unsafe_address(writes.address, abi_version=1, owner=writes)
+        on_tick = unsafe_address(writes.address, abi_version=2, owner=writes)
 
     result = tickrail.backtest(Wild(), TICKS)
     (error,) = result.errors
@@ -344,7 +433,7 @@ def test_a_function_that_lies_about_what_it_took_is_caught() -> None:
 
     class Lies(Strategy):
         state_dtype = np.dtype([("seen", "i8")])
-        on_tick = unsafe_address(lies.address, abi_version=1, owner=lies)
+        on_tick = unsafe_address(lies.address, abi_version=2, owner=lies)
 
     (error,) = tickrail.backtest(Lies(), TICKS).errors
     assert "says that it took 2 of 1 ticks" in error.message

@@ -32,7 +32,7 @@ def quote(number: int, **fields: Any) -> bytes:
 
 def records(one: StreamDecoder, *messages: bytes) -> npt.NDArray[np.void]:
     for message in messages:
-        one.take(message)
+        one.take([message])
     return np.frombuffer(one.take_packed(), TICK_DTYPE)
 
 
@@ -120,6 +120,21 @@ def test_what_cannot_be_read_is_counted_named_and_harms_nothing(
     assert fault in caplog.text
 
 
+def test_what_is_read_together_makes_the_records_of_each_by_itself() -> None:
+    """Whatever stands between good messages, in whichever company."""
+    odd = [trade(8)[:-9], b"", b"{}", b"\n", quote(8, b="x"), b'{"result":null,"id":1}', b"{},{}", trade(9) + b"\n"]
+    odd += [json.dumps(json.loads(trade(30)), indent=1).encode(), b'{"stream":"x",\n"data":{}}', trade(5), b"\xff\xfe"]
+    for one in [[], *([one] for one in odd), odd, odd[::-1]]:
+        messages = [trade(7), quote(9), *one, quote(10), trade(8, "ethusdt"), trade(31)]
+        apart, together = decoder(), decoder()
+        expected = records(apart, *messages)
+        together.take(messages)
+        found = np.frombuffer(together.take_packed(), TICK_DTYPE)
+        for name in set(TICK_DTYPE.names or ()) - {"ts_event"}:  # a quote without a time has that of its read
+            assert found[name].tolist() == expected[name].tolist(), (one, name)
+        assert together.counts == apart.counts, one
+
+
 def test_a_flood_of_them_makes_few_lines(caplog: pytest.LogCaptureFixture) -> None:
     one = decoder()
     records(one, *[b"{"] * 1_000)
@@ -142,5 +157,5 @@ def test_other_streams_and_answers_are_counted_apart() -> None:
 )
 def test_a_refused_subscription_is_told(answer: dict[str, Any], said: str) -> None:
     with pytest.raises(SubscriptionRefused) as caught:
-        decoder().take(json.dumps(answer).encode())
+        decoder().take([json.dumps(answer).encode()])
     assert str(caught.value) == said

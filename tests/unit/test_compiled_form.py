@@ -24,7 +24,7 @@ def test_the_layouts_are_those_of_the_native_side() -> None:
 
     assert layout_text() == ABI_LAYOUT
     assert ANY_DTYPE.itemsize == 64
-    assert [wish.value for wish in Wish] == list(range(1, 11))
+    assert [wish.value for wish in Wish] == list(range(1, 14))
 
 
 def make(**members: Any) -> type[Strategy]:
@@ -70,7 +70,7 @@ async def awaited(tick: Any, state: Any, out: Any) -> None:
         ({"state_dtype": STATE, "on_tick": awaited}, "Made.on_tick(tick, state, out) cannot be compiled"),
         ({"state_dtype": STATE, "on_tick": 5}, "Made.5 cannot be compiled"),
         ({"state_dtype": STATE, "on_tick": fine, "on_batch": fine}, "defines on_batch together with on_tick"),
-        ({"state_dtype": STATE, "on_quote": unsafe_address(8, abi_version=1)}, "expected it as on_tick"),
+        ({"state_dtype": STATE, "on_quote": unsafe_address(8, abi_version=2)}, "expected it as on_tick"),
         ({"on_tick": fine}, "on_tick(tick: 'Any', state: 'Any', out: 'Any') -> 'None' cannot be called"),
     ],
 )

@@ -86,6 +86,7 @@ class Outcome:
             ),
             orders=orders,
             fills=fills,
+            held=native.held(),
             errors=errors,
             instruments=self.instruments,
             stats=stats,
@@ -114,7 +115,7 @@ class Outcome:
             "notes": self._notes(),
             "compiled": compiled,
             "overruns": [one.to_dict() for one in self.stats.overruns],
-            "ending": {} if status == "complete" else self._ending(),
+            "ending": self._ending() if status != "complete" or self._has_wound_down else {},
             "unknown_orders": list(self.unknown_orders),
             "restarts": {name: count for name, count in self.restarts.items() if count},
         }
@@ -127,6 +128,11 @@ class Outcome:
             *(f"a backtest has no lanes: {name} was called by the loop" for name in self.without_lane),
             *(f"the lane of {name} did not come to rest in time: it was left behind within a call" for name in left),
         ]
+
+    @property
+    def _has_wound_down(self) -> bool:
+        """Whether orders were awaited that had left the process: at the end of the data too."""
+        return any(step["name"] == "orders" for step in self.ending[0])
 
     def _ending(self) -> dict[str, Any]:
         steps, abandoned = self.ending

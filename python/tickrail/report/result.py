@@ -24,7 +24,7 @@ from tickrail.report.record import record_of
 from tickrail.report.statistics import Statistics, statistics_of
 from tickrail.report.tables import TABLES, table_of
 from tickrail.report.text import html_of, plain, summary_of
-from tickrail.report.trades import trades_of
+from tickrail.report.trades import HELD_DTYPE, trades_of
 
 __all__ = [
     "GATE_VERDICTS",
@@ -144,6 +144,7 @@ class Result:
         fills: Structured array, in the order made.
         errors: What strategies raised.
         instruments: Ids by their number in ``orders`` and ``fills``.
+        held: What strategies held before the run began: see ``tickrail.report.trades.HELD_DTYPE``.
         stats: Counters of the loop.
         configuration: The resolved configuration, plain values.
         changes: Every step of every strategy's life, in the order taken (the last 65,536).
@@ -179,6 +180,7 @@ class Result:
     refusals: npt.NDArray[np.void] = field(default_factory=lambda: np.empty(0, [("gate", "<u8")]))
     limit_changes: tuple[Mapping[str, Any], ...] = ()
     worth: npt.NDArray[np.void] = field(default_factory=lambda: np.empty(0, WORTH_DTYPE))
+    held: npt.NDArray[np.void] = field(default_factory=lambda: np.empty(0, HELD_DTYPE))
     seed: int = 0
     sources: Mapping[str, str] = field(default_factory=dict)
     capital: Mapping[str, float] = field(default_factory=dict)
@@ -224,8 +226,11 @@ class Result:
 
     @cached_property
     def trades(self) -> npt.NDArray[np.void]:
-        """Positions that were opened and closed again, from the fills: see ``tickrail.report.trades.TRADE_DTYPE``."""
-        return trades_of(self.fills, self._multipliers)
+        """Positions that were opened and closed again, from the fills: see ``tickrail.report.trades.TRADE_DTYPE``.
+
+        What was held before the run opens a trade at the price and the time at which the run heard of it.
+        """
+        return trades_of(self.fills, self._multipliers, self.held)
 
     @cached_property
     def client_ids(self) -> tuple[str, ...]:

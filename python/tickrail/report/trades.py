@@ -8,7 +8,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["TRADE_DTYPE", "trades_of"]
+__all__ = ["HELD_DTYPE", "TRADE_DTYPE", "trades_of"]
+
+HELD_DTYPE: Final = np.dtype(
+    [("strategy", "<u4"), ("instrument", "<u4"), ("net", "<f8"), ("price", "<f8"), ("ts_ns", "<i8")]
+)
+"""What was held before a run: ``net`` units (below zero when short), bought at ``price``, told at ``ts_ns``."""
 
 TRADE_DTYPE: Final = np.dtype(
     [
@@ -34,7 +39,9 @@ its ``exit_price`` and ``profit`` are NaN, its ``closed_ns`` 0."""
 FLAT_FRACTION: Final = 1e-9
 
 
-def trades_of(fills: npt.NDArray[np.void], multipliers: Sequence[float]) -> npt.NDArray[np.void]:
+def trades_of(
+    fills: npt.NDArray[np.void], multipliers: Sequence[float], held: npt.NDArray[np.void] | None = None
+) -> npt.NDArray[np.void]:
     """All trades, in the order in which they were closed; those that are open come last.
 
     A fill that turns a position closes one trade and opens the next; its fee is split by quantity.
@@ -42,16 +49,31 @@ def trades_of(fills: npt.NDArray[np.void], multipliers: Sequence[float]) -> npt.
     Args:
         fills: As of ``Result.fills``.
         multipliers: What one unit at a price of 1 is worth, by number of instrument.
+        held: What was held before, as of ``HELD_DTYPE``: it opens trades, and counts among their fills as none.
     """
+    before = np.empty(0, fills.dtype) if held is None else _as_fills(held, fills.dtype)
+    fills, is_fill = np.concatenate([before, fills]), np.arange(len(before) + len(fills)) >= len(before)
     pairs = fills["strategy"].astype(np.uint64) << np.uint64(32) | fills["instrument"]
-    found = [_of_pair(fills[pairs == pair], multipliers) for pair in np.unique(pairs)]
+    found = [_of_pair(fills[mine], is_fill[mine], multipliers) for mine in (pairs == pair for pair in np.unique(pairs))]
     trades = np.concatenate(found) if found else np.empty(0, TRADE_DTYPE)
     order = np.lexsort((trades["opened_ns"], trades["closed_ns"], ~trades["is_closed"]))
     ordered: npt.NDArray[np.void] = trades[order]
     return ordered
 
 
-def _of_pair(fills: npt.NDArray[np.void], multipliers: Sequence[float]) -> npt.NDArray[np.void]:
+def _as_fills(held: npt.NDArray[np.void], dtype: np.dtype[np.void]) -> npt.NDArray[np.void]:
+    """As if it had been bought at its price when the run began, for no fee."""
+    held = held[held["net"] != 0.0]
+    rows = np.zeros(len(held), dtype)
+    for name in ("strategy", "instrument", "price", "ts_ns"):
+        rows[name] = held[name]
+    rows["side"], rows["quantity"] = np.where(held["net"] > 0.0, 1, 2), np.abs(held["net"])
+    return rows
+
+
+def _of_pair(
+    fills: npt.NDArray[np.void], is_fill: npt.NDArray[np.bool_], multipliers: Sequence[float]
+) -> npt.NDArray[np.void]:
     """The trades of one strategy in one instrument."""
     signed = np.where(fills["side"] == 1, 1.0, -1.0) * fills["quantity"]
     after = _settled(signed)
@@ -67,7 +89,9 @@ def _of_pair(fills: npt.NDArray[np.void], multipliers: Sequence[float]) -> npt.N
     net = np.where(turns[place] & ~is_second, 0.0, after[place])
     number = np.cumsum(np.concatenate([[0.0], net[:-1]]) == 0.0) - 1
     multiplier = multipliers[int(fills["instrument"][0])]
-    return _summed(fills[place], (parts, fills["fee"][place] * share, net), number, multiplier)
+    trades = _summed(fills[place], (parts, fills["fee"][place] * share, net), number, multiplier)
+    trades["fills"] = np.bincount(number, is_fill[place], minlength=len(trades))
+    return trades
 
 
 def _summed(
@@ -91,7 +115,7 @@ def _summed(
     bought, left = total(np.where(opens, np.abs(parts), 0.0)), total(np.where(opens, 0.0, np.abs(parts)))
     closed = net[ends] == 0.0
     trades["strategy"], trades["instrument"] = fills["strategy"][starts], fills["instrument"][starts]
-    trades["side"], trades["fills"] = np.where(long, 1, 2), np.bincount(number, minlength=len(starts))
+    trades["side"] = np.where(long, 1, 2)
     trades["opened_ns"], trades["closed_ns"] = fills["ts_ns"][starts], np.where(closed, fills["ts_ns"][ends], 0)
     trades["quantity"], trades["fees"], trades["is_closed"] = bought, total(fees), closed
     with np.errstate(divide="ignore", invalid="ignore"):

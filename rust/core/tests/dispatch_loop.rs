@@ -542,6 +542,7 @@ proptest! {
                 let open: f64 = run.desk().with_orders(|book| book.all().iter()
                     .filter(|order| order.instrument == instrument && !order.status.is_final()).map(tickrail_core::venue::Order::signed_left).sum());
                 prop_assert_eq!(held.in_flight, open);
+                prop_assert_eq!(held.expected(), held.net + open, "all of its orders are market orders");
             }
         }
     }

@@ -431,6 +431,7 @@ impl Dispatcher {
                 if let Some(end) = report::ended(py, core, outcome, &inside.feeds.borrow())? {
                     match outcome {
                         Outcome::Stopped | Outcome::Interrupted => self.end_gracefully(py, core)?,
+                        Outcome::End if core.has_orders_away() => self.end_gracefully(py, core)?,
                         _ => self.finish_in_time(py, core),
                     }
                     return Ok(end);
@@ -452,6 +453,9 @@ impl Dispatcher {
     fn finish(&self, py: Python<'_>) -> PyResult<()> {
         let inside = self.inside.get(py);
         inside.drive(py, self, |core| {
+            if core.has_orders_away() {
+                return self.end_gracefully(py, core);
+            }
             core.finish();
             Ok(())
         })?;

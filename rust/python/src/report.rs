@@ -38,6 +38,11 @@ impl Run {
         self.inside.get(py).look(|core| orders(py, core))
     }
 
+    /// What strategies held before the run began, as a structured array.
+    fn held<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.inside.get(py).look(|core| held(py, core))
+    }
+
     /// All fills as a structured array, in the order made.
     fn fills<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.inside.get(py).look(|core| fills(py, core))
@@ -106,6 +111,10 @@ const FILL_FIELDS: [(&str, &str); 12] = [
     ("realised", "<f8"),
 ];
 
+/// Fields of `held()`.
+const HELD_FIELDS: [(&str, &str); 5] =
+    [("strategy", "<u4"), ("instrument", "<u4"), ("net", "<f8"), ("price", "<f8"), ("ts_ns", "<i8")];
+
 /// Fields of `worth()`.
 const WORTH_FIELDS: [(&str, &str); 4] = [("ts_ns", "<i8"), ("equity", "<f8"), ("gross", "<f8"), ("strategy", "<u8")];
 
@@ -159,6 +168,21 @@ pub fn fills<'py>(py: Python<'py>, core: &Dispatcher<PyHost>) -> PyResult<Bound<
     structured(py, &bytes, &FILL_FIELDS)
 }
 
+/// What was held before the run began.
+fn held<'py>(py: Python<'py>, core: &Dispatcher<PyHost>) -> PyResult<Bound<'py, PyAny>> {
+    let mut bytes = Vec::new();
+    core.desk().with_portfolio(|portfolio| {
+        for held in portfolio.held() {
+            bytes.extend_from_slice(&held.strategy.to_le_bytes());
+            bytes.extend_from_slice(&held.instrument.to_le_bytes());
+            bytes.extend_from_slice(&held.net.to_le_bytes());
+            bytes.extend_from_slice(&held.price.to_le_bytes());
+            bytes.extend_from_slice(&held.ts_ns.to_le_bytes());
+        }
+    });
+    structured(py, &bytes, &HELD_FIELDS)
+}
+
 /// What strategies were worth; the strategy of all together is 2^32 - 1.
 fn worth<'py>(py: Python<'py>, core: &Dispatcher<PyHost>) -> PyResult<Bound<'py, PyAny>> {
     let mut bytes = Vec::with_capacity(core.worth_points().len() * 32);
@@ -192,7 +216,7 @@ fn position<'py>(
     Ok(row)
 }
 
-/// Account, state and positions (those with fills) of each strategy.
+/// Account, state and positions (those with fills, or held from before) of each strategy.
 pub fn strategies<'py>(
     py: Python<'py>,
     core: &mut Dispatcher<PyHost>,
@@ -214,7 +238,7 @@ fn positions<'py>(py: Python<'py>, core: &Dispatcher<PyHost>, strategy: u32) -> 
     let list = PyList::empty(py);
     core.desk().with_portfolio(|portfolio| {
         for (index, held) in portfolio.of_strategy(strategy).iter().enumerate() {
-            if held.fills > 0 {
+            if held.fills > 0 || held.net != 0.0 {
                 let info = &core.desk().instruments()[index];
                 let multiplier = core.desk().specification(index as u32).map_or(1.0, |rules| rules.multiplier);
                 let mark = portfolio.mark(index as u32).price;

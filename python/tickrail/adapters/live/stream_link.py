@@ -33,6 +33,10 @@ MESSAGE_BYTES: Final = 4 * 1024 * 1024
 #: How long a connection that is being closed is waited for.
 FAREWELL_S: Final = 1.0
 
+# Plain names: to look a member of an enumeration up takes longer than to copy the message.
+_TEXT: Final = WSMsgType.TEXT
+_PARTS: Final = (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION)
+
 logger = logging.getLogger("tickrail.adapters.binance")
 
 
@@ -95,6 +99,7 @@ class StreamLink:
         connected: Called once: with ``None`` when the first connection stands, or with what kept it from that.
 
     Attributes:
+        heard: Messages of the present read.
         waiting: Records of the last batch, while it finds no slots.
     """
 
@@ -113,6 +118,7 @@ class StreamLink:
         self._transport: WSTransport | None = None
         self._drain: asyncio.Task[None] | None = None
         self._refusal: SubscriptionRefused | None = None
+        self.heard: list[bytes] = []
         self.waiting = 0
 
     def end(self) -> None:
@@ -217,20 +223,24 @@ class StreamLink:
 
     # ---- what the connection brings ------------------------------------------------------------------------------
 
-    def hear(self, message: bytes) -> None:
-        """Take a message; the first one is the sign that the connection is good for something."""
+    def _take(self) -> None:
+        """Take what one read has brought; the first message is the sign that the connection is good for something."""
         try:
-            self._decoder.take(message)
+            self._decoder.take(self.heard)
         except SubscriptionRefused as refused:
             self._refusal = refused
             if self._transport is not None:
                 self._transport.disconnect(graceful=False)
             return
+        finally:
+            self.heard.clear()
         if self._connected is not None:
             self._tell(None)
 
     def flush(self) -> None:
         """Publish what has come; where there are no slots, stop reading until there are."""
+        if self.heard:
+            self._take()
         if self._drain is not None or not self._decoder.packed:
             return
         try:
@@ -282,6 +292,7 @@ class _Ears(WSListener):  # type: ignore[misc, unused-ignore]
     def __init__(self, link: StreamLink) -> None:
         super().__init__()
         self._link = link
+        self._heard = link.heard
         self._parts = bytearray()
 
     def on_ws_connected(self, transport: WSTransport) -> None:
@@ -291,9 +302,9 @@ class _Ears(WSListener):  # type: ignore[misc, unused-ignore]
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """A message, or a part of one; batches end with what was read at once."""
         kind = frame.msg_type
-        if kind is WSMsgType.TEXT and frame.fin:
-            self._link.hear(frame.get_payload_as_bytes())
-        elif kind in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
+        if kind is _TEXT and frame.fin:
+            self._heard.append(frame.get_payload_as_bytes())
+        elif kind in _PARTS:
             self._part(transport, frame)
         elif kind is WSMsgType.CLOSE:
             transport.disconnect()
@@ -307,7 +318,7 @@ class _Ears(WSListener):  # type: ignore[misc, unused-ignore]
         self._parts += frame.get_payload_as_bytes()
         if frame.fin:
             message, self._parts = bytes(self._parts), bytearray()
-            self._link.hear(message)
+            self._heard.append(message)
 
 
 def _fraction(text: str) -> float:

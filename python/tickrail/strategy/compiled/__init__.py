@@ -25,7 +25,7 @@ import typing
 from tickrail.strategy.compiled.form import UnsafeAddress, is_compiled, unsafe_address
 
 if typing.TYPE_CHECKING:
-    from tickrail.strategy.compiled.layouts import ANY_DTYPE, TIMER_DTYPE, UPDATE_DTYPE, StatusCode
+    from tickrail.strategy.compiled.layouts import ANY_DTYPE, TIMER_DTYPE, UPDATE_DTYPE, StatusCode, TimeInForceCode
     from tickrail.strategy.compiled.wishes import Out
 
 __all__ = [
@@ -34,12 +34,16 @@ __all__ = [
     "UPDATE_DTYPE",
     "Out",
     "StatusCode",
+    "TimeInForceCode",
     "UnsafeAddress",
     "is_compiled",
     "unsafe_address",
 ]
 
-_WHERE = {**dict.fromkeys(("ANY_DTYPE", "TIMER_DTYPE", "UPDATE_DTYPE", "StatusCode"), "layouts"), "Out": "wishes"}
+_WHERE = {
+    **dict.fromkeys(("ANY_DTYPE", "TIMER_DTYPE", "UPDATE_DTYPE", "StatusCode", "TimeInForceCode"), "layouts"),
+    "Out": "wishes",
+}
 
 
 def __getattr__(name: str) -> typing.Any:

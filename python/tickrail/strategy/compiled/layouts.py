@@ -10,7 +10,16 @@ import numpy as np
 from tickrail._native import ABI_VERSION, LAYOUT_VERSION, OUT_CAPACITY
 from tickrail.domain.ticks import BAR_DTYPE, QUOTE_DTYPE, TICK_DTYPE, TRADE_DTYPE
 
-__all__ = ["ANY_DTYPE", "OUT_DTYPE", "TIMER_DTYPE", "UPDATE_DTYPE", "WISH_DTYPE", "StatusCode", "layout_text"]
+__all__ = [
+    "ANY_DTYPE",
+    "OUT_DTYPE",
+    "TIMER_DTYPE",
+    "UPDATE_DTYPE",
+    "WISH_DTYPE",
+    "StatusCode",
+    "TimeInForceCode",
+    "layout_text",
+]
 
 
 class StatusCode(IntEnum):
@@ -24,6 +33,16 @@ class StatusCode(IntEnum):
     SUBMITTED = 5
     PARTIALLY_FILLED = 6
     EXPIRED = 7
+
+
+class TimeInForceCode(IntEnum):
+    """How long an order of a compiled handler stands; the numbers never change."""
+
+    GTC = 0
+    IOC = 1
+    FOK = 2
+    DAY = 3
+    GTD = 4
 
 
 def _any() -> np.dtype[np.void]:
@@ -49,6 +68,7 @@ UPDATE_DTYPE: Final = np.dtype(
     [
         ("ts_ns", "<i8"),
         ("quantity", "<f8"),
+        ("filled", "<f8"),
         ("price", "<f8"),
         ("fee", "<f8"),
         ("order", "<u4"),
@@ -69,6 +89,8 @@ WISH_DTYPE: Final = np.dtype(
         ("tag", "<i8"),
     ]
 )
+"""What is asked for; orders on terms have the bits of their limit in ``interval_ns``, of their stop in ``tag``. (Names
+of the same bytes would do in machine code, but numpy gives such records no buffer.)"""
 OUT_DTYPE: Final = np.dtype([("count", "<i8"), ("records", WISH_DTYPE, (OUT_CAPACITY,))])
 
 

@@ -21,23 +21,51 @@ class Wish(IntEnum):
     SUBSCRIBE = 8
     UNSUBSCRIBE = 9
     STOP = 10
+    BUY_ON = 11
+    SELL_ON = 12
+    AMEND = 13
 
 
 class Out(Protocol):
     """The third argument of compiled handlers; what it is asked takes effect at the end of the step, in order.
 
     ``instrument`` is a number, as ``tick.instrument`` is. At most 1,024 things a call. What is refused (a
-    quantity that is no number, an instrument that does not exist) makes the strategy FAILED.
+    quantity or a price that is no number, an instrument that does not exist) makes the strategy FAILED.
     """
 
-    def buy(self, instrument: int, quantity: float) -> None:
-        """Buy at the market."""
+    def buy(  # noqa: PLR0917  (numba passes arguments by place)
+        self,
+        instrument: int,
+        quantity: float,
+        limit: float | None = None,
+        stop: float | None = None,
+        time_in_force: int = 0,
+        expires_ns: int | None = None,
+        post_only: bool = False,
+        reduce_only: bool = False,
+    ) -> None:
+        """Buy on the terms of ``Strategy.buy``; ``time_in_force`` is one of ``TimeInForceCode``."""
 
-    def sell(self, instrument: int, quantity: float) -> None:
-        """Sell at the market."""
+    def sell(  # noqa: PLR0917
+        self,
+        instrument: int,
+        quantity: float,
+        limit: float | None = None,
+        stop: float | None = None,
+        time_in_force: int = 0,
+        expires_ns: int | None = None,
+        post_only: bool = False,
+        reduce_only: bool = False,
+    ) -> None:
+        """Sell on the terms of ``Strategy.sell``; ``time_in_force`` is one of ``TimeInForceCode``."""
+
+    def amend(
+        self, order: int, quantity: float | None = None, limit: float | None = None, stop: float | None = None
+    ) -> None:
+        """Let an order stand on other terms; what is not given stays."""
 
     def target(self, instrument: int, quantity: float) -> None:
-        """Order whatever brings the position, orders in flight counted, to ``quantity``."""
+        """Order whatever brings the position, market orders on their way counted, to ``quantity``."""
 
     def cancel(self, order: int) -> None:
         """Take back an order by its number, as updates tell it."""

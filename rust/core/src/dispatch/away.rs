@@ -6,7 +6,7 @@ use super::host::Host;
 use super::step::Steps;
 use crate::command::{Command, CommandKind, Lane};
 use crate::source::Slice;
-use crate::venue::{Amendment, Answer, AnswerKind, Order, OrderKey, OrderStatus, VenueFill, VenueReport, kept};
+use crate::venue::{Amendment, Answer, AnswerKind, Held, Order, OrderKey, OrderStatus, VenueFill, VenueReport, kept};
 
 /// Of an order's quantity: what is closer to it is all of it.
 const WHOLE: f64 = 1e-9;
@@ -55,7 +55,8 @@ impl<H: Host> Steps<H> {
     fn enter_held(&mut self, strategy: u32, answer: &Answer) {
         let [net, price, _] = answer.figures;
         if (answer.number as usize) < self.watched.len() && net.is_finite() && price.is_finite() {
-            self.desk.portfolio.borrow_mut().hold(strategy, answer.number, net, price);
+            let held = Held { strategy, instrument: answer.number, net, price, ts_ns: self.desk.now_ns() };
+            self.desk.portfolio.borrow_mut().hold(held);
             self.watched[answer.number as usize] = true;
         }
     }
@@ -133,27 +134,12 @@ fn fill(order: &Order, answer: &Answer, out: &mut Vec<VenueReport>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::risk::Verdict;
-    use crate::tick::Side;
     use crate::venue::Terms;
 
     fn order(status: OrderStatus, filled: f64) -> Order {
-        Order {
-            key: OrderKey { strategy: 0, number: 1 },
-            instrument: 0,
-            side: Side::Buy,
-            status,
-            terms: Terms::limit(5.0),
-            gate: Verdict::Passed,
-            quantity: 2.0,
-            filled,
-            made_position: 0,
-            made_ns: 0,
-            changed_position: 0,
-            changed_ns: 0,
-            price: if filled > 0.0 { 10.0 } else { f64::NAN },
-            fee: filled,
-        }
+        let asked = Order::asked(OrderKey { strategy: 0, number: 1 }, 0, 2.0, Terms::limit(5.0));
+        let price = if filled > 0.0 { 10.0 } else { f64::NAN };
+        Order { status, filled, price, fee: filled, ..asked }
     }
 
     fn told(order: &Order, kind: AnswerKind, figures: [f64; 3]) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! What comes between two ticks, and when the loop has to look for it.
 
+use super::flood::give_back_queue;
 use super::host::Host;
 use super::step::Steps;
 use crate::source::Slice;
@@ -41,6 +42,7 @@ impl<H: Host> Steps<H> {
             self.serve(asked, slice);
             Some(Between::Life)
         } else if let Some(update) = self.updates.pop_front() {
+            give_back_queue(&mut self.updates);
             self.update_step(slice, &update);
             Some(Between::OrderUpdate)
         } else if self.spawns.is_due() {

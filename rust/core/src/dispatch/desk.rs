@@ -363,7 +363,10 @@ impl Desk {
         terms: Terms,
     ) -> Result<OrderKey, Refusal> {
         let key = self.enter(strategy, instrument, side, quantity, terms)?;
-        self.portfolio.borrow_mut().position_mut(strategy, instrument).send(side.sign() * quantity);
+        self.portfolio
+            .borrow_mut()
+            .position_mut(strategy, instrument)
+            .send(side.sign() * quantity, terms.kind == OrderKind::Market);
         self.requests.borrow_mut().push(Request::Order(key));
         Ok(key)
     }
@@ -404,8 +407,9 @@ impl Desk {
         }
     }
 
-    /// Asks for the market order that brings the position, orders in flight counted, to `quantity`; `None`: it is there, as
-    /// near as the instrument's grid of quantities allows. While the strategy may only reduce, for as much as reduces.
+    /// Asks for the market order that brings the position, market orders on their way counted ([`Position::expected`]), to
+    /// `quantity`; `None`: it is there, as near as the instrument's grid of quantities allows. While the strategy may only
+    /// reduce, for as much as reduces.
     ///
     /// # Errors
     /// The refusal; nothing has changed then.
@@ -419,7 +423,7 @@ impl Desk {
         let missing = {
             let portfolio = self.portfolio.borrow();
             let position = portfolio.position(strategy, instrument);
-            let missing = quantity - (position.net + position.in_flight);
+            let missing = quantity - position.expected();
             let allowed =
                 if self.only_reduces(strategy) { reducing_part(missing, position.reducible()) } else { missing };
             rules.round_quantity(allowed)

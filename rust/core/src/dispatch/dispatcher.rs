@@ -447,10 +447,16 @@ impl<H: Host> Dispatcher<H> {
         // What lanes ask for on account of the last ticks still counts.
         self.steps.rest_lanes();
         self.take_last_externals();
+        if !self.source.goes_on_behind() {
+            self.look_for_divergence();
+        }
         if let Some(outcome) = self.steps.halted() {
             return outcome;
         }
         self.steps.end_of_data(&self.source.current());
+        if self.source.goes_on_behind() && self.is_replaying() {
+            return Outcome::Slice;
+        }
         self.ended = true;
         self.steps.halted().unwrap_or(Outcome::End)
     }

@@ -100,11 +100,21 @@ impl<H: Host> Dispatcher<H> {
         };
         let mut taken = 0;
         while taken < waiting && self.steps.halted().is_none() {
-            match self.take_externals(true) {
+            match self.take_externals_here() {
                 0 => break,
                 count => taken += count,
             }
         }
+    }
+
+    /// What may be taken where no tick waits; of a recording no more than stands at this very place.
+    fn take_externals_here(&mut self) -> u64 {
+        let Externals::Replay(records) = &mut self.externals else { return self.take_externals(true) };
+        u64::from(take_one(records, &mut self.steps, &self.source.current()))
+    }
+
+    /// A recording of which something is left at its end was not come to as it was made.
+    pub(super) fn look_for_divergence(&mut self) {
         if let Externals::Replay(records) = &self.externals
             && let Some(record) = records.front()
             && self.steps.halted().is_none()

@@ -125,6 +125,15 @@ impl<H: Host> Steps<H> {
             let granted = match wish {
                 Wish::Buy => self.desk.order(strategy, record.instrument, Side::Buy, record.quantity).map(drop),
                 Wish::Sell => self.desk.order(strategy, record.instrument, Side::Sell, record.quantity).map(drop),
+                Wish::BuyOn | Wish::SellOn => {
+                    let side = if wish == Wish::BuyOn { Side::Buy } else { Side::Sell };
+                    let terms = record.terms()?;
+                    self.desk.order_on(strategy, record.instrument, side, record.quantity, terms).map(drop)
+                }
+                Wish::Amend => {
+                    let quantity = record.amended_quantity();
+                    self.desk.amend(strategy, record.instrument, quantity, record.limit(), record.stop())
+                }
                 Wish::Target => self.desk.target(strategy, record.instrument, record.quantity).map(drop),
                 Wish::Cancel => self.desk.cancel(strategy, u32::try_from(record.tag).unwrap_or(0)),
                 Wish::TimerAt | Wish::TimerEvery => {

@@ -15,6 +15,7 @@ mod between;
 mod desk;
 mod dispatcher;
 mod external;
+mod flood;
 mod gate;
 mod host;
 mod keys;

@@ -53,7 +53,7 @@ impl Desk {
         for owner in (0..strategies).filter(|&owner| strategy.is_none_or(|one| one == owner)) {
             for index in (0..instruments).filter(|&index| instrument.is_none_or(|one| one == index)) {
                 let position = portfolio.position(owner, index);
-                let net = position.net + position.in_flight;
+                let net = position.expected();
                 if net != 0.0 {
                     missing.push((owner, index, -net));
                 }

@@ -1,5 +1,6 @@
 //! Orders within the loop: matching, booking, and what handlers asked for.
 
+use super::flood::give_back;
 use super::host::Host;
 use super::pulse::Doing;
 use super::request::Request;
@@ -10,7 +11,7 @@ use crate::lifecycle::Asked;
 use crate::risk::Verdict;
 use crate::source::Slice;
 use crate::tick::{Side, Tick};
-use crate::venue::{Amendment, Order, OrderKey, OrderStatus, OrderUpdate, Venue, VenueFill, VenueReport};
+use crate::venue::{Amendment, Order, OrderKey, OrderKind, OrderStatus, OrderUpdate, Venue, VenueFill, VenueReport};
 
 /// Times that what was asked for may ask for more within one step.
 const MAX_ROUNDS: u32 = 1_000;
@@ -91,6 +92,8 @@ impl<H: Host> Steps<H> {
         for update in told.drain(..) {
             self.tell(slice, &update);
         }
+        give_back(reports);
+        give_back(&mut told);
         self.told = told;
     }
 
@@ -146,14 +149,7 @@ impl<H: Host> Steps<H> {
             order.status = if fill.is_done { OrderStatus::Filled } else { OrderStatus::PartiallyFilled };
         });
         let signed = order.side.sign() * fill.quantity;
-        let row = self.desk.portfolio.borrow_mut().fill(
-            order.key.strategy,
-            order.instrument,
-            signed,
-            fill.price,
-            fill.fee,
-            fill.is_done,
-        );
+        let row = self.desk.portfolio.borrow_mut().fill(&order, signed, fill.price, fill.fee, fill.is_done);
         self.note_fill(order.key.strategy, now_ns);
         self.fills.push(Fill {
             order: order.key,
@@ -180,7 +176,7 @@ impl<H: Host> Steps<H> {
         let mut portfolio = self.desk.portfolio.borrow_mut();
         let row = portfolio.position_mut(key.strategy, order.instrument);
         let more = order.signed_left() - before;
-        row.change_in_flight(more, order.side);
+        row.grow_in_flight(more, order.side, order.terms.kind == OrderKind::Market);
         row.sent[usize::from(order.side == Side::Sell)] += more * order.side.sign();
         OrderUpdate::of(order, "")
     }
@@ -196,7 +192,7 @@ impl<H: Host> Steps<H> {
         let left = update.order.signed_left();
         let mut portfolio = self.desk.portfolio.borrow_mut();
         let row = portfolio.position_mut(key.strategy, update.order.instrument);
-        row.change_in_flight(-left, update.order.side);
+        row.drop_in_flight(left, update.order.terms.kind == OrderKind::Market);
         if update.order.gate == Verdict::Passed {
             row.end(left);
         }
@@ -217,6 +213,8 @@ impl<H: Host> Steps<H> {
                 self.apply(request);
             }
         }
+        give_back(&mut requests);
+        give_back(&mut self.desk.requests.borrow_mut());
         self.applying = requests;
         self.set_gate();
     }

@@ -73,6 +73,14 @@ impl<H: Host> Dispatcher<H> {
         (0..self.steps.subscribers.len() as u32).any(|strategy| self.steps.has_to_close(strategy))
     }
 
+    /// Whether an order that has left the process is not done: a run whose data has ended still has to hear of it.
+    pub fn has_orders_away(&self) -> bool {
+        let (desk, venue) = (&self.steps.desk, &self.steps.venue);
+        let is_out = |order: &Order| !order.status.is_final() && venue.is_away(order.instrument);
+        let is_busy = (0..desk.strategy_count()).any(|strategy| self.steps.open_count(strategy) > 0);
+        is_busy && desk.with_orders(|book| book.all().iter().any(is_out))
+    }
+
     /// Whether all feeds have ended and everything was taken.
     pub fn is_drained(&self) -> bool {
         self.steps.is_drained
@@ -129,7 +137,7 @@ impl<H: Host> Steps<H> {
         let portfolio = self.desk.portfolio.borrow();
         let is_held = |instrument: u32| {
             let position = portfolio.position(strategy, instrument);
-            position.net != 0.0 || position.in_flight != 0.0
+            position.net != 0.0 || position.market_orders > 0
         };
         self.subscribers[strategy as usize].ending.closes_positions
             && (0..self.desk.instruments().len() as u32).any(is_held)

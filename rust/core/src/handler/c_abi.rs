@@ -9,7 +9,7 @@ use super::{Handler, HandlerError, OUT_CAPACITY, Out, OutRecord, TimerRecord, Up
 use crate::tick::{LAYOUT_VERSION, Tick};
 
 /// Version of the C interface: of the signatures below and of every layout in [`abi_layout`].
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Ticks in order, how many, the state, the out records; returns how many ticks were taken, or `-i` where the `i`th, from
 /// 1, raised. It stops after a tick that asked for something.
@@ -43,7 +43,7 @@ fn describe() -> String {
         format!("abi {ABI_VERSION}, tick layout {LAYOUT_VERSION}"),
         layout!(Tick: ts_event, ts_init, sequence, instrument, kind, side, flags, values),
         layout!(TimerRecord: ts_ns, tag, count),
-        layout!(UpdateRecord: ts_ns, quantity, price, fee, order, instrument, side, status, spare),
+        layout!(UpdateRecord: ts_ns, quantity, filled, price, fee, order, instrument, side, status, spare),
         layout!(OutRecord: kind, instrument, quantity, ts_ns, interval_ns, tag),
         format!("Out[{}](count@0,records@8 x {OUT_CAPACITY})", size_of::<Out>()),
     ]
@@ -291,8 +291,8 @@ mod tests {
                 .unwrap_err()
                 .to_string()
         };
-        assert_eq!(attempt(2, abi_layout()), "compiled for ABI version 2; this tickrail has 1");
-        let refused = attempt(1, "Tick[128]");
+        assert_eq!(attempt(1, abi_layout()), "compiled for ABI version 1; this tickrail has 2");
+        let refused = attempt(ABI_VERSION, "Tick[128]");
         assert!(refused.contains("'Tick[128]'") && refused.contains(abi_layout()), "{refused}");
     }
 }

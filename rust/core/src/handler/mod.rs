@@ -12,7 +12,9 @@ pub use c_abi::{
     ABI_VERSION, AbiError, BatchFunction, CFunctions, CHandler, Failure, FailureSlot, REPLAYED_STATE_BYTES,
     TakeFunction, TimerFunction, UpdateFunction, abi_layout,
 };
-pub use out::{OUT_CAPACITY, Out, OutRecord, Wish, zeroed};
+pub use out::{
+    HAS_EXPIRY, HAS_LIMIT, HAS_QUANTITY, HAS_STOP, OUT_CAPACITY, Out, OutRecord, POST_ONLY, REDUCE_ONLY, Wish, zeroed,
+};
 
 use crate::dispatch::Refusal;
 use crate::tick::Tick;
@@ -38,9 +40,11 @@ pub struct UpdateRecord {
     pub ts_ns: i64,
     /// How much.
     pub quantity: f64,
-    /// Price of its fill; NaN before.
+    /// How much of it is done.
+    pub filled: f64,
+    /// Average price of its fills; NaN before.
     pub price: f64,
-    /// Fee of its fill.
+    /// Fees of its fills.
     pub fee: f64,
     /// The order's number within its strategy.
     pub order: u32,
@@ -61,6 +65,7 @@ impl UpdateRecord {
         Self {
             ts_ns: now_ns,
             quantity: order.quantity,
+            filled: order.filled,
             price: order.price,
             fee: order.fee,
             order: order.key.number,

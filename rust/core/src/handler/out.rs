@@ -3,6 +3,8 @@
 use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
 
 use super::HandlerError;
+use crate::dispatch::Refusal;
+use crate::venue::{OffGrid, Terms, TimeInForce};
 
 /// Most things that one call may ask for.
 pub const OUT_CAPACITY: usize = 1_024;
@@ -15,7 +17,7 @@ pub enum Wish {
     Buy = 1,
     /// Sell `quantity` of `instrument` at the market.
     Sell = 2,
-    /// Bring the position in `instrument`, orders in flight counted, to `quantity`.
+    /// Bring the position in `instrument`, market orders on their way counted, to `quantity`.
     Target = 3,
     /// Take back the order numbered `tag`.
     Cancel = 4,
@@ -31,10 +33,16 @@ pub enum Wish {
     Unsubscribe = 9,
     /// No more ticks: the strategy is STOPPED at the end of the step.
     Stop = 10,
+    /// Buy on terms; see [`OutRecord`].
+    BuyOn = 11,
+    /// Sell on terms.
+    SellOn = 12,
+    /// Let the order numbered `instrument` stand on other terms.
+    Amend = 13,
 }
 
 impl Wish {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 13] = [
         Self::Buy,
         Self::Sell,
         Self::Target,
@@ -45,10 +53,31 @@ impl Wish {
         Self::Subscribe,
         Self::Unsubscribe,
         Self::Stop,
+        Self::BuyOn,
+        Self::SellOn,
+        Self::Amend,
     ];
 }
 
+/// That a record of terms says its limit.
+pub const HAS_LIMIT: u32 = 1;
+/// That it says its stop.
+pub const HAS_STOP: u32 = 2;
+/// That it says when it expires.
+pub const HAS_EXPIRY: u32 = 4;
+/// That an amendment says its quantity.
+pub const HAS_QUANTITY: u32 = 8;
+/// See [`Terms::post_only`].
+pub const POST_ONLY: u32 = 16;
+/// See [`Terms::reduce_only`].
+pub const REDUCE_ONLY: u32 = 32;
+
 /// One thing that a handler asks for; which fields count depends on the [`Wish`].
+///
+/// A record of terms ([`Wish::BuyOn`], [`Wish::SellOn`], [`Wish::Amend`]) has more to say than there are fields: `kind` is the
+/// wish, and from bit 8 on a [`TimeInForce`], from bit 16 on the flags [`HAS_LIMIT`] to [`REDUCE_ONLY`]; `ts_ns` is when the order
+/// expires, `interval_ns` has the bits of the limit, `tag` those of the stop. A price that is flagged and is no number is
+/// refused: it never makes a market order.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct OutRecord {
@@ -72,7 +101,74 @@ impl OutRecord {
     /// # Errors
     /// The kind is none that we know.
     pub fn wish(&self) -> Result<Wish, HandlerError> {
-        Wish::ALL.into_iter().find(|&wish| wish as u32 == self.kind).ok_or(HandlerError::Unknown(self.kind))
+        let has_terms = self.kind & 0xff > Wish::Stop as u32;
+        let kind = if has_terms { self.kind & 0xff } else { self.kind };
+        Wish::ALL.into_iter().find(|&wish| wish as u32 == kind).ok_or(HandlerError::Unknown(self.kind))
+    }
+
+    const fn says(&self, flag: u32) -> bool {
+        self.kind >> 16 & flag != 0
+    }
+
+    /// The limit, if it says one.
+    pub fn limit(&self) -> Option<f64> {
+        self.says(HAS_LIMIT).then(|| f64::from_bits(self.interval_ns.cast_unsigned()))
+    }
+
+    /// The stop, if it says one.
+    pub fn stop(&self) -> Option<f64> {
+        self.says(HAS_STOP).then(|| f64::from_bits(self.tag.cast_unsigned()))
+    }
+
+    /// The quantity of an amendment, if it says one.
+    pub fn amended_quantity(&self) -> Option<f64> {
+        self.says(HAS_QUANTITY).then_some(self.quantity)
+    }
+
+    /// What it says of an order beside instrument and quantity.
+    ///
+    /// # Errors
+    /// A price is no number, or there is no such time in force.
+    pub fn terms(&self) -> Result<Terms, HandlerError> {
+        let prices = [self.limit(), self.stop()];
+        if let Some(price) = prices.into_iter().flatten().find(|price| price.is_nan()) {
+            return Err(HandlerError::Refused(Refusal::OffGrid(OffGrid::Price(price))));
+        }
+        let [limit, stop] = prices.map(|price| price.unwrap_or(f64::NAN));
+        let code = self.kind >> 8 & 0xff;
+        let standing = TimeInForce::ALL.into_iter().find(|&tif| tif as u32 == code);
+        let mut terms = Terms::priced(limit, stop).standing(standing.ok_or(HandlerError::Unknown(self.kind))?);
+        if self.says(HAS_EXPIRY) {
+            terms.expires_ns = self.ts_ns;
+            if terms.time_in_force == TimeInForce::Gtc {
+                terms.time_in_force = TimeInForce::Gtd;
+            }
+        }
+        Ok(Terms { post_only: self.says(POST_ONLY), reduce_only: self.says(REDUCE_ONLY), ..terms })
+    }
+
+    /// A record of terms.
+    fn of_terms(wish: Wish, terms: &Terms) -> Self {
+        let mut record = Self { kind: wish as u32 | (terms.time_in_force as u32) << 8, ..Self::default() };
+        record.price(terms.limit, terms.stop);
+        if terms.expires_ns != i64::MAX {
+            record.kind |= HAS_EXPIRY << 16;
+            record.ts_ns = terms.expires_ns;
+        }
+        record.kind |= if terms.post_only { POST_ONLY << 16 } else { 0 };
+        record.kind |= if terms.reduce_only { REDUCE_ONLY << 16 } else { 0 };
+        record
+    }
+
+    fn price(&mut self, limit: f64, stop: f64) {
+        if !limit.is_nan() {
+            self.kind |= HAS_LIMIT << 16;
+            self.interval_ns = limit.to_bits().cast_signed();
+        }
+        if !stop.is_nan() {
+            self.kind |= HAS_STOP << 16;
+            self.tag = stop.to_bits().cast_signed();
+        }
     }
 }
 
@@ -151,7 +247,28 @@ impl Out {
         self.wish(Wish::Sell, |record| (record.instrument, record.quantity) = (instrument, quantity));
     }
 
-    /// Bring the position, orders in flight counted, to `quantity`.
+    /// Buy on `terms`.
+    pub fn buy_on(&mut self, instrument: u32, quantity: f64, terms: &Terms) {
+        self.push(OutRecord { instrument, quantity, ..OutRecord::of_terms(Wish::BuyOn, terms) });
+    }
+
+    /// Sell on `terms`.
+    pub fn sell_on(&mut self, instrument: u32, quantity: f64, terms: &Terms) {
+        self.push(OutRecord { instrument, quantity, ..OutRecord::of_terms(Wish::SellOn, terms) });
+    }
+
+    /// Let an order stand on other terms; `None` leaves what it is.
+    pub fn amend(&mut self, order: u32, quantity: Option<f64>, limit: Option<f64>, stop: Option<f64>) {
+        let mut record = OutRecord { kind: Wish::Amend as u32, instrument: order, ..OutRecord::default() };
+        record.price(limit.unwrap_or(f64::NAN), stop.unwrap_or(f64::NAN));
+        if let Some(quantity) = quantity {
+            record.kind |= HAS_QUANTITY << 16;
+            record.quantity = quantity;
+        }
+        self.push(record);
+    }
+
+    /// Bring the position, market orders on their way counted, to `quantity`.
     pub fn target(&mut self, instrument: u32, quantity: f64) {
         self.wish(Wish::Target, |record| (record.instrument, record.quantity) = (instrument, quantity));
     }
@@ -223,7 +340,45 @@ mod tests {
 
     #[test]
     fn an_unknown_kind_is_refused() {
-        let record = OutRecord { kind: 99, ..OutRecord::default() };
-        assert_eq!(record.wish(), Err(HandlerError::Unknown(99)));
+        let kind_of = |kind| OutRecord { kind, ..OutRecord::default() };
+        for kind in [0, 14, 99, 1 | 1 << 8, 10 | HAS_LIMIT << 16] {
+            assert_eq!(kind_of(kind).wish(), Err(HandlerError::Unknown(kind)));
+        }
+        let no_time_in_force = kind_of(Wish::BuyOn as u32 | 5 << 8);
+        assert_eq!(no_time_in_force.terms(), Err(HandlerError::Unknown(no_time_in_force.kind)));
+    }
+
+    #[test]
+    fn terms_come_out_as_they_went_in_and_a_price_that_is_no_number_is_refused() {
+        let limit = Terms::limit(-0.25);
+        let every = [
+            Terms::MARKET,
+            limit,
+            Terms::stop(5.5),
+            Terms { reduce_only: true, ..Terms::stop_limit(5.0, 4.0) },
+            Terms { post_only: true, ..limit.until(77) },
+            limit.standing(TimeInForce::Fok),
+            Terms::stop(2.0).standing(TimeInForce::Day),
+        ];
+        for terms in every {
+            let mut out = Out::new();
+            out.buy_on(3, 2.0, &terms);
+            out.sell_on(3, 2.0, &terms);
+            let records = out.records().unwrap();
+            assert_eq!([records[0].wish(), records[1].wish()], [Ok(Wish::BuyOn), Ok(Wish::SellOn)]);
+            assert!(records.iter().all(|record| (record.instrument, record.quantity) == (3, 2.0)));
+            let found = records[1].terms().unwrap();
+            assert_eq!(found.payload(), terms.payload());
+        }
+        let bits = f64::NAN.to_bits().cast_signed();
+        for kind in [HAS_LIMIT, HAS_STOP, HAS_LIMIT | HAS_STOP] {
+            let record = OutRecord { kind: 11 | kind << 16, interval_ns: bits, tag: bits, ..OutRecord::default() };
+            assert!(matches!(record.terms(), Err(HandlerError::Refused(Refusal::OffGrid(OffGrid::Price(_))))));
+        }
+        let mut out = Out::new();
+        out.amend(7, Some(2.0), None, Some(4.0));
+        let record = out.records().unwrap()[0];
+        assert_eq!((record.wish(), record.instrument), (Ok(Wish::Amend), 7));
+        assert_eq!((record.amended_quantity(), record.limit(), record.stop()), (Some(2.0), None, Some(4.0)));
     }
 }

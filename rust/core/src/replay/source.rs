@@ -78,6 +78,10 @@ impl Source for Replay {
         Some(self.piece().entry.now_ns)
     }
 
+    fn goes_on_behind(&self) -> bool {
+        matches!(self.piece().entry.mark, Mark::Drained) && !self.is_last()
+    }
+
     fn cut_at(&self) -> Option<u64> {
         let last = self.recording.pieces.last()?;
         (!self.recording.is_complete()).then_some(last.entry.position)

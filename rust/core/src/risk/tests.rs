@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::instrument::InstrumentInfo;
-use crate::tick::Side;
-use crate::venue::{OrderKey, OrderStatus, Specification, Terms};
+use crate::venue::{OrderKey, Specification, Terms};
 
 const SECOND_NS: i64 = 1_000_000_000;
 
@@ -33,23 +32,7 @@ impl Desk {
 
     fn order(&mut self, signed: f64, terms: Terms) -> Order {
         self.made += 1;
-        let side = if signed > 0.0 { Side::Buy } else { Side::Sell };
-        Order {
-            key: OrderKey { strategy: 0, number: self.made },
-            instrument: 0,
-            side,
-            status: OrderStatus::Pending,
-            gate: Verdict::NotAsked,
-            terms,
-            quantity: signed.abs(),
-            filled: 0.0,
-            made_position: 0,
-            made_ns: 0,
-            changed_position: 0,
-            changed_ns: 0,
-            price: f64::NAN,
-            fee: 0.0,
-        }
+        Order::asked(OrderKey { strategy: 0, number: self.made }, 0, signed, terms)
     }
 
     /// Sends an order, which then stands; `None`: it has left.
@@ -58,7 +41,7 @@ impl Desk {
         let look = Look { gate: &self.gate, portfolio: &self.portfolio, position: 7, now_ns: self.now_ns };
         let result = self.risk.check(&order, &look);
         if result.is_ok() {
-            self.portfolio.position_mut(0, 0).send(signed);
+            self.portfolio.position_mut(0, 0).send(signed, terms.kind == OrderKind::Market);
             self.portfolio.position_mut(0, 0).leave(signed);
         }
         result.err()
@@ -69,7 +52,8 @@ impl Desk {
     }
 
     fn fill(&mut self, signed: f64, price: f64) {
-        self.portfolio.fill(0, 0, signed, price, 0.0, true);
+        let order = self.order(signed, Terms::limit(price));
+        self.portfolio.fill(&order, signed, price, 0.0, true);
     }
 }
 
@@ -212,7 +196,7 @@ fn a_change_is_judged_by_what_it_adds() {
         Desk::with(&[(LimitKey::OrderQuantity, 5.0), (LimitKey::PositionQuantity, 6.0), (LimitKey::OrdersPerS, 9.0)]);
     desk.mark(10.0);
     let order = desk.order(4.0, Terms::limit(9.0));
-    desk.portfolio.position_mut(0, 0).send(4.0);
+    desk.portfolio.position_mut(0, 0).send(4.0, false);
     desk.portfolio.position_mut(0, 0).leave(4.0);
     let change = |desk: &mut Desk, quantity| {
         let look = Look { gate: &desk.gate, portfolio: &desk.portfolio, position: 0, now_ns: 0 };

@@ -114,6 +114,11 @@ pub trait Source: Send {
         i64::MAX
     }
 
+    /// Whether something of a recorded run stands behind the end of its data: a live run goes on for orders that have left.
+    fn goes_on_behind(&self) -> bool {
+        false
+    }
+
     /// At which loop position the run was stopped that it brings again; `None`: its end is that of its data.
     fn cut_at(&self) -> Option<u64> {
         None

@@ -1,6 +1,7 @@
 //! The orders that stand at one instrument, by what wakes them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::order::{Order, OrderKey};
 use super::terms::{OrderKind, Terms};
@@ -15,7 +16,7 @@ pub(super) const fn index(side: Side) -> usize {
 }
 
 /// An order at the venue.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Resting {
     pub key: OrderKey,
     pub side: Side,
@@ -59,10 +60,46 @@ const fn rank(price: f64) -> i64 {
     bits ^ (((bits >> 63).cast_unsigned()) >> 1).cast_signed()
 }
 
-/// Orders by price, then by arrival; the first is the one that the market reaches first.
+/// Where an order stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shelf {
+    /// It was not looked at yet, or waits for any price at all.
+    Fresh,
+    Limit(Side),
+    Stop(Side),
+}
+
+/// Room for one order; ladders and the index know it by its number, so that what they move about is small.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    entry: Resting,
+    arrival: u64,
+    shelf: Shelf,
+}
+
+/// Names of orders are small numbers, one after the other: one multiplication spreads them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u32(u32::from(byte)));
+    }
+
+    fn write_u32(&mut self, part: u32) {
+        self.0 = self.0.rotate_left(32) ^ u64::from(part);
+    }
+
+    fn finish(&self) -> u64 {
+        let wide = u128::from(self.0) * 0x9e37_79b9_7f4a_7c15;
+        (wide >> 64) as u64 ^ wide as u64
+    }
+}
+
+/// Slots of orders by price, then by arrival; the first is the one that the market reaches first.
 #[derive(Debug, Default)]
 pub(super) struct Ladder {
-    entries: BTreeMap<(i64, u64), Resting>,
+    slots: BTreeMap<(i64, u64), u32>,
     /// Price of the first; NaN, which nothing reaches, while there is none.
     best: f64,
     highest_first: bool,
@@ -70,7 +107,7 @@ pub(super) struct Ladder {
 
 impl Ladder {
     fn new(highest_first: bool) -> Self {
-        Self { entries: BTreeMap::new(), best: f64::NAN, highest_first }
+        Self { slots: BTreeMap::new(), best: f64::NAN, highest_first }
     }
 
     /// Price of the first; NaN while there is none.
@@ -80,7 +117,11 @@ impl Ladder {
 
     /// Arrival of the first.
     pub fn first_number(&self) -> u64 {
-        self.entries.first_key_value().map_or(u64::MAX, |(&(_, number), _)| number)
+        self.slots.first_key_value().map_or(u64::MAX, |(&(_, number), _)| number)
+    }
+
+    fn first(&self) -> Option<u32> {
+        self.slots.first_key_value().map(|(_, &slot)| slot)
     }
 
     fn place(&self, price: f64, number: u64) -> (i64, u64) {
@@ -92,42 +133,40 @@ impl Ladder {
         f64::from_bits((ranked ^ (((ranked >> 63).cast_unsigned()) >> 1).cast_signed()).cast_unsigned())
     }
 
-    fn insert(&mut self, place: (i64, u64), entry: Resting) {
-        self.entries.insert(place, entry);
+    fn insert(&mut self, price: f64, number: u64, slot: u32) {
+        self.slots.insert(self.place(price, number), slot);
         self.note_best();
     }
 
-    fn remove(&mut self, place: (i64, u64)) -> Option<Resting> {
-        let entry = self.entries.remove(&place);
+    fn remove(&mut self, price: f64, number: u64) {
+        self.slots.remove(&self.place(price, number));
         self.note_best();
-        entry
     }
 
     fn note_best(&mut self) {
-        self.best = self.entries.first_key_value().map_or(f64::NAN, |(&place, _)| self.price_of(place));
+        self.best = self.slots.first_key_value().map_or(f64::NAN, |(&place, _)| self.price_of(place));
     }
 }
 
-/// Where an order stands.
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    /// It was not looked at yet, or waits for any price at all; its arrival.
-    Fresh(u64),
-    Limit(usize, (i64, u64)),
-    Stop(usize, (i64, u64)),
-}
+/// Stands among the fresh for an order that was taken out.
+const GONE: u32 = u32::MAX;
+
+/// Room among the fresh that is kept whatever comes.
+const FRESH_KEPT: usize = 1_024;
 
 /// All orders of one instrument.
 #[derive(Debug)]
 pub(super) struct Book {
-    /// In order of arrival, with it; what was taken out leaves its place empty until the next tick looks: who takes back
-    /// many orders at once would move all the others each time.
-    pub fresh: Vec<(u64, Option<Resting>)>,
+    /// Arrivals and slots, in order of arrival; what was taken out leaves its place empty until the next tick looks: who takes
+    /// back many orders at once would move all the others each time.
+    pub fresh: Vec<(u64, u32)>,
     /// Buys, the highest first; sells, the lowest first.
     pub limits: [Ladder; 2],
     /// Buys, the lowest first; sells, the highest first.
     pub stops: [Ladder; 2],
-    places: HashMap<OrderKey, Place>,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    places: HashMap<OrderKey, u32, BuildHasherDefault<Spread>>,
     arrivals: u64,
     /// What each strategy holds by the venue's own account, which no report delays.
     nets: Vec<f64>,
@@ -139,7 +178,9 @@ impl Book {
             fresh: Vec::new(),
             limits: [Ladder::new(true), Ladder::new(false)],
             stops: [Ladder::new(false), Ladder::new(true)],
-            places: HashMap::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            places: HashMap::default(),
             arrivals: 0,
             nets: Vec::new(),
         }
@@ -179,51 +220,75 @@ impl Book {
 
     /// Puts an order where the next tick looks first.
     pub fn freshen(&mut self, entry: Resting) {
-        let number = self.number();
-        self.places.insert(entry.key, Place::Fresh(number));
-        self.fresh.push((number, Some(entry)));
-    }
-
-    fn fresh_place(&self, number: u64) -> Option<usize> {
-        self.fresh.binary_search_by_key(&number, |&(arrival, _)| arrival).ok()
-    }
-
-    const fn number(&mut self) -> u64 {
-        self.arrivals += 1;
-        self.arrivals
+        let (arrival, slot) = self.put(entry, Shelf::Fresh);
+        self.fresh.push((arrival, slot));
     }
 
     /// Lets a limit order wait at its price, behind those that are there.
     pub fn shelve_limit(&mut self, entry: Resting) {
-        let (side, number) = (index(entry.side), self.number());
-        let place = self.limits[side].place(entry.terms.limit, number);
-        self.places.insert(entry.key, Place::Limit(side, place));
-        self.limits[side].insert(place, entry);
+        let (arrival, slot) = self.put(entry, Shelf::Limit(entry.side));
+        self.limits[index(entry.side)].insert(entry.terms.limit, arrival, slot);
     }
 
     fn shelve_stop(&mut self, entry: Resting) {
-        let (side, number) = (index(entry.side), self.number());
-        let place = self.stops[side].place(entry.terms.stop, number);
-        self.places.insert(entry.key, Place::Stop(side, place));
-        self.stops[side].insert(place, entry);
+        let (arrival, slot) = self.put(entry, Shelf::Stop(entry.side));
+        self.stops[index(entry.side)].insert(entry.terms.stop, arrival, slot);
     }
 
-    /// The first of a ladder of limits, taken out; `change` says whether it stays, in its place.
+    /// Gives an order a slot, or that which it has, as the latest to arrive.
+    fn put(&mut self, entry: Resting, shelf: Shelf) -> (u64, u32) {
+        self.arrivals += 1;
+        let slot = Slot { entry, arrival: self.arrivals, shelf };
+        let (slots, free) = (&mut self.slots, &mut self.free);
+        let place = *self.places.entry(entry.key).or_insert_with(|| {
+            free.pop().unwrap_or_else(|| {
+                slots.push(slot);
+                u32::try_from(slots.len() - 1).expect("bounded by MAX_ORDERS a strategy")
+            })
+        });
+        slots[place as usize] = slot;
+        (self.arrivals, place)
+    }
+
+    /// Shows each fresh order, in order of arrival, to `attempt`, which says whether it stays; what is put there meanwhile
+    /// comes behind.
+    pub fn with_fresh(&mut self, mut attempt: impl FnMut(&mut Self, &mut Resting) -> bool) {
+        let mut fresh = std::mem::take(&mut self.fresh);
+        fresh.retain(|&(_, slot)| {
+            if slot == GONE {
+                return false;
+            }
+            let mut entry = self.slots[slot as usize].entry;
+            let stays = attempt(self, &mut entry);
+            if stays {
+                self.slots[slot as usize].entry = entry;
+            }
+            stays
+        });
+        fresh.append(&mut self.fresh);
+        // After a flood its memory goes; where the same come and go it is kept.
+        if fresh.capacity() > FRESH_KEPT && fresh.len() < fresh.capacity() / 8 {
+            fresh.shrink_to(FRESH_KEPT.max(fresh.len()));
+        }
+        self.fresh = fresh;
+    }
+
+    /// Shows the first of a ladder of limits to `change`, which says whether it stays, in its place.
     pub fn with_first_limit(&mut self, side: usize, change: impl FnOnce(&mut Self, &mut Resting) -> bool) {
-        let Some((&place, _)) = self.limits[side].entries.first_key_value() else { return };
-        let Some(mut entry) = self.limits[side].remove(place) else { return };
+        let Some(slot) = self.limits[side].first() else { return };
+        let Slot { mut entry, arrival, .. } = self.slots[slot as usize];
         if change(self, &mut entry) {
-            self.limits[side].insert(place, entry);
+            self.slots[slot as usize].entry = entry;
         } else {
-            self.places.remove(&entry.key);
+            self.limits[side].remove(entry.terms.limit, arrival);
+            self.forget(entry.key);
         }
     }
 
     /// The first of a ladder of stops, for good: it is a market or a limit order from now on.
     pub fn trigger(&mut self, side: usize) -> Option<Resting> {
-        let (&place, _) = self.stops[side].entries.first_key_value()?;
-        let mut entry = self.stops[side].remove(place)?;
-        self.places.remove(&entry.key);
+        let slot = self.stops[side].first()?;
+        let mut entry = self.remove(self.slots[slot as usize].entry.key)?;
         entry.terms.kind = match entry.terms.kind {
             OrderKind::StopLimit => OrderKind::Limit,
             _ => OrderKind::Market,
@@ -231,43 +296,43 @@ impl Book {
         Some(entry)
     }
 
-    /// An order that was fresh is gone, or stands elsewhere by now.
+    /// An order that stands nowhere any more gives its slot back.
     pub fn forget(&mut self, key: OrderKey) {
-        self.places.remove(&key);
+        if let Some(slot) = self.places.remove(&key) {
+            self.free.push(slot);
+        }
     }
 
     /// Takes an order out.
     pub fn remove(&mut self, key: OrderKey) -> Option<Resting> {
-        match self.places.remove(&key)? {
-            Place::Fresh(number) => {
-                let place = self.fresh_place(number)?;
-                self.fresh[place].1.take()
+        let Slot { entry, arrival, shelf } = *self.slot(key)?;
+        match shelf {
+            Shelf::Fresh => {
+                let place = self.fresh.binary_search_by_key(&arrival, |&(number, _)| number).ok()?;
+                self.fresh[place].1 = GONE;
             }
-            Place::Limit(side, place) => self.limits[side].remove(place),
-            Place::Stop(side, place) => self.stops[side].remove(place),
+            Shelf::Limit(side) => self.limits[index(side)].remove(entry.terms.limit, arrival),
+            Shelf::Stop(side) => self.stops[index(side)].remove(entry.terms.stop, arrival),
         }
+        self.forget(key);
+        Some(entry)
     }
 
-    /// Changes an order in its place: it keeps its turn.
-    pub fn change(&mut self, key: OrderKey, change: impl FnOnce(&mut Resting)) {
-        let entry = match self.places.get(&key) {
-            Some(&Place::Fresh(number)) => self.fresh_place(number).and_then(|place| self.fresh[place].1.as_mut()),
-            Some(Place::Limit(side, place)) => self.limits[*side].entries.get_mut(place),
-            Some(Place::Stop(side, place)) => self.stops[*side].entries.get_mut(place),
-            None => None,
-        };
-        if let Some(entry) = entry {
-            change(entry);
+    fn slot(&self, key: OrderKey) -> Option<&Slot> {
+        self.places.get(&key).map(|&slot| &self.slots[slot as usize])
+    }
+
+    /// Changes what is left of an order, in its place: it keeps its turn.
+    pub fn shrink(&mut self, key: OrderKey, left: f64, quantity: f64) {
+        if let Some(&slot) = self.places.get(&key) {
+            let entry = &mut self.slots[slot as usize].entry;
+            (entry.left, entry.quantity) = (left, quantity);
         }
     }
 
     /// The order, if it stands here.
     pub fn get(&self, key: OrderKey) -> Option<&Resting> {
-        match self.places.get(&key)? {
-            &Place::Fresh(number) => self.fresh_place(number).and_then(|place| self.fresh[place].1.as_ref()),
-            Place::Limit(side, place) => self.limits[*side].entries.get(place),
-            Place::Stop(side, place) => self.stops[*side].entries.get(place),
-        }
+        self.slot(key).map(|slot| &slot.entry)
     }
 
     /// What `strategy` holds by the venue's account.

@@ -45,11 +45,9 @@ impl Matching<'_> {
         if self.book.fresh.is_empty() {
             return;
         }
-        let mut fresh = std::mem::take(&mut self.book.fresh);
-        fresh.retain_mut(|(_, entry)| entry.as_mut().is_some_and(|entry| self.attempt(entry, offer)));
-        // What stops put there comes behind; the memory is kept.
-        fresh.append(&mut self.book.fresh);
-        self.book.fresh = fresh;
+        let (terms, model) = (self.terms, self.model);
+        let out = &mut *self.out;
+        self.book.with_fresh(|book, entry| Matching { book, terms, model, out: &mut *out }.attempt(entry, offer));
     }
 
     /// Gives an order its chance to take; says whether it stays where the next tick looks first.
@@ -74,7 +72,7 @@ impl Matching<'_> {
         if entry.terms.kind == OrderKind::Market {
             return true;
         }
-        self.book.shelve_limit(entry.clone());
+        self.book.shelve_limit(*entry);
         false
     }
 

@@ -26,7 +26,7 @@ pub use costs::{Fees, Slippage};
 pub use latency::{Latency, LatencyError};
 pub use order::{Amendment, Order, OrderKey, OrderUpdate};
 pub use outbox::{Leaving, Outbox, RoutedVenue};
-pub use portfolio::{Mark, Portfolio, Position};
+pub use portfolio::{Held, Mark, Portfolio, Position};
 pub(crate) use random::Random;
 pub use sessions::{DAY_NS, Session, SessionError, Sessions};
 pub use simulated::{BarPath, FillModel, InstrumentTerms, SimulatedVenue, VenueFill, VenueReport, VenueSettings};
@@ -46,6 +46,11 @@ use crate::tick::Tick;
 pub trait Venue: Send {
     /// Takes an order that the gate has let pass. It can match from the next input tick of its instrument on.
     fn submit(&mut self, order: &Order, pass: Pass, now_ns: i64, out: &mut Vec<VenueReport>);
+
+    /// Whether orders of an instrument leave the process, so that what becomes of them does not end with it.
+    fn is_away(&self, _instrument: u32) -> bool {
+        false
+    }
 
     /// Takes an order back; one that is done already stays as it is, and nothing is reported.
     fn cancel(&mut self, order: OrderKey, instrument: u32, now_ns: i64, out: &mut Vec<VenueReport>);

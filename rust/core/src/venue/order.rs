@@ -53,6 +53,27 @@ impl Order {
         self.side.sign() * (self.quantity - self.filled)
     }
 
+    /// An order as it was asked for.
+    #[cfg(test)]
+    pub(crate) fn asked(key: OrderKey, instrument: u32, signed: f64, terms: Terms) -> Self {
+        Self {
+            key,
+            instrument,
+            side: if signed < 0.0 { Side::Sell } else { Side::Buy },
+            status: OrderStatus::Pending,
+            terms,
+            gate: Verdict::NotAsked,
+            quantity: signed.abs(),
+            filled: 0.0,
+            made_position: 0,
+            made_ns: 0,
+            changed_position: 0,
+            changed_ns: 0,
+            price: f64::NAN,
+            fee: 0.0,
+        }
+    }
+
     /// Enters a fill.
     pub(crate) fn fill(&mut self, quantity: f64, price: f64, fee: f64, is_done: bool) {
         let before = if self.filled == 0.0 { 0.0 } else { self.price * self.filled };

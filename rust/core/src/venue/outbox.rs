@@ -142,6 +142,10 @@ impl Venue for RoutedVenue {
         self.send(Leaving::Amend(order, change));
     }
 
+    fn is_away(&self, instrument: u32) -> bool {
+        self.is_away[instrument as usize]
+    }
+
     fn is_waiting(&self, instrument: u32) -> bool {
         !self.is_away[instrument as usize] && self.near.is_waiting(instrument)
     }

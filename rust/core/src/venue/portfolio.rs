@@ -1,6 +1,8 @@
 //! Positions, money made and money paid, by strategy and instrument. What it all is worth: see `worth`.
 
+use super::order::Order;
 use super::specification::Specification;
+use super::terms::OrderKind;
 use super::worth::{Account, Books, Watermark};
 use crate::instrument::InstrumentInfo;
 use crate::tick::Side;
@@ -14,6 +16,10 @@ pub struct Position {
     pub in_flight: f64,
     /// Units of those orders that sell.
     pub selling: f64,
+    /// Of `in_flight`, what is at the market and needs no price to come: see [`Position::expected`].
+    pub at_market: f64,
+    /// How many orders that is.
+    pub market_orders: u32,
     /// Units of orders that have passed the gate and are not done: of buys, of sells.
     pub sent: [f64; 2],
     /// How many orders have passed the gate and are not done.
@@ -67,10 +73,53 @@ impl Position {
         self.net = after;
     }
 
-    /// Notes an order of `signed` units that was asked for.
-    pub fn send(&mut self, signed: f64) {
+    /// Notes an order of `signed` units that was asked for, at the market or at a price of its own.
+    pub fn send(&mut self, signed: f64, is_market: bool) {
         self.in_flight += signed;
         self.selling += (-signed).max(0.0);
+        if is_market {
+            self.at_market += signed;
+            self.market_orders += 1;
+        }
+    }
+
+    /// Units held once the market orders on their way are done. What waits for a price does not count: it may never come, and
+    /// what was ordered against it would be held for good.
+    ///
+    /// ```
+    /// let mut position = tickrail_core::venue::Position { net: 1.0, ..Default::default() };
+    /// position.send(2.0, true);
+    /// position.send(-5.0, false);
+    /// assert_eq!(position.expected(), 3.0);
+    /// ```
+    pub fn expected(&self) -> f64 {
+        self.net + self.at_market
+    }
+
+    /// Of a market order `signed` units are no more to come; whether it is done.
+    fn market_lands(&mut self, signed: f64, is_done: bool) {
+        self.at_market -= signed;
+        self.market_orders -= u32::from(is_done);
+        if self.market_orders == 0 {
+            // Whatever fractions did to the sum.
+            self.at_market = 0.0;
+        }
+    }
+
+    /// An order that was in flight is done, with `signed` units of it left.
+    pub(crate) fn drop_in_flight(&mut self, signed: f64, is_market: bool) {
+        self.change_in_flight(-signed, if signed.is_sign_negative() { Side::Sell } else { Side::Buy });
+        if is_market {
+            self.market_lands(signed, true);
+        }
+    }
+
+    /// An order on its way has become `signed` units more, or less.
+    pub(crate) fn grow_in_flight(&mut self, signed: f64, side: Side, is_market: bool) {
+        self.change_in_flight(signed, side);
+        if is_market {
+            self.at_market += signed;
+        }
     }
 
     /// An order of `signed` units, which is in flight already, has passed the gate.
@@ -106,7 +155,7 @@ impl Position {
     }
 
     /// What is in flight on `side` has become `signed` units more, or less.
-    pub(crate) fn change_in_flight(&mut self, signed: f64, side: Side) {
+    fn change_in_flight(&mut self, signed: f64, side: Side) {
         self.in_flight += signed;
         if side == Side::Sell {
             self.selling -= signed;
@@ -118,7 +167,7 @@ impl Position {
     ///
     /// ```
     /// let mut position = tickrail_core::venue::Position { net: 3.0, ..Default::default() };
-    /// position.send(-1.0);
+    /// position.send(-1.0, false);
     /// assert_eq!(position.reducible(), -2.0);
     /// ```
     pub fn reducible(&self) -> f64 {
@@ -137,7 +186,10 @@ impl Position {
 
     /// Of what was in flight, `signed` units have landed; after the last fill of the only order nothing is left of it, whatever
     /// fractions did to the sum.
-    pub(crate) fn land(&mut self, signed: f64, is_done: bool) {
+    pub(crate) fn land(&mut self, signed: f64, is_market: bool, is_done: bool) {
+        if is_market {
+            self.market_lands(signed, is_done);
+        }
         let (before, selling) = (self.in_flight, self.selling);
         self.in_flight -= signed;
         if is_done && self.in_flight.abs() <= FLAT_FRACTION * before.abs().max(signed.abs()) {
@@ -170,9 +222,25 @@ pub struct Portfolio {
     /// Instruments that a strategy has traded, in the order in which it began to: what holds anything is among them.
     traded: Vec<Vec<u32>>,
     marks: Vec<Mark>,
+    held: Vec<Held>,
     pub(super) books: Books,
     pub(super) accounts: Vec<Account>,
     pub(super) whole: Watermark,
+}
+
+/// What a strategy held before the run began.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Held {
+    /// Who.
+    pub strategy: u32,
+    /// Index of the instrument.
+    pub instrument: u32,
+    /// Units; below zero when short.
+    pub net: f64,
+    /// At which they were bought, as the venue says.
+    pub price: f64,
+    /// When the run heard of it, ns UTC.
+    pub ts_ns: i64,
 }
 
 /// What one unit was worth last, and when.
@@ -191,6 +259,7 @@ impl Portfolio {
             rows: Vec::new(),
             cash: Vec::new(),
             traded: Vec::new(),
+            held: Vec::new(),
             marks: vec![Mark { price: f64::NAN, ts_ns: i64::MIN }; instruments.len()],
             books: Books::new(instruments, rules),
             accounts: Vec::new(),
@@ -223,23 +292,16 @@ impl Portfolio {
         &mut self.rows[place]
     }
 
-    /// Enters a fill of `signed` units, of an order that is done with it or not: position and cash move by the same figures.
-    pub fn fill(
-        &mut self,
-        strategy: u32,
-        instrument: u32,
-        signed: f64,
-        price: f64,
-        fee: f64,
-        is_done: bool,
-    ) -> Position {
+    /// Enters a fill of `signed` units of `order`, which is done with it or not: position and cash move by the same figures.
+    pub fn fill(&mut self, order: &Order, signed: f64, price: f64, fee: f64, is_done: bool) -> Position {
+        let (strategy, instrument) = (order.key.strategy, order.instrument);
         let multiplier = self.books.multiplier(instrument);
         let place = self.place(strategy, instrument);
         let row = &mut self.rows[place];
         if row.fills == 0 && !self.traded[strategy as usize].contains(&instrument) {
             self.traded[strategy as usize].push(instrument);
         }
-        row.land(signed, is_done);
+        row.land(signed, order.terms.kind == OrderKind::Market, is_done);
         row.fill(signed, price, fee, multiplier);
         let currency = self.books.currency_of(instrument);
         self.cash[strategy as usize * self.books.currencies().len() + currency] -= signed * price * multiplier + fee;
@@ -247,7 +309,9 @@ impl Portfolio {
     }
 
     /// Enters `net` units that are held already, as if they were bought at `price` before anything else happened.
-    pub(crate) fn hold(&mut self, strategy: u32, instrument: u32, net: f64, price: f64) {
+    pub(crate) fn hold(&mut self, held: Held) {
+        let Held { strategy, instrument, net, price, .. } = held;
+        self.held.push(held);
         let place = self.place(strategy, instrument);
         let row = &mut self.rows[place];
         (row.net, row.average_price) = (net, if net == 0.0 { 0.0 } else { price });
@@ -257,6 +321,11 @@ impl Portfolio {
         if !self.traded[strategy as usize].contains(&instrument) {
             self.traded[strategy as usize].push(instrument);
         }
+    }
+
+    /// What was held before the run began.
+    pub fn held(&self) -> &[Held] {
+        &self.held
     }
 
     /// Everything that `strategy` has, by instrument index.

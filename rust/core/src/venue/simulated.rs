@@ -360,14 +360,11 @@ impl SimulatedVenue {
         let same = |new: f64, old: f64| new.to_bits() == old.to_bits() || (new.is_nan() && old.is_nan());
         let keeps_prices = same(change.limit, entry.terms.limit) && same(change.stop, entry.terms.stop);
         let is_smaller = change.quantity <= entry.quantity;
-        let apply = |entry: &mut Resting| {
+        if keeps_prices && is_smaller {
+            book.shrink(key, left, change.quantity);
+        } else if let Some(mut entry) = book.remove(key) {
             (entry.left, entry.quantity) = (left, change.quantity);
             (entry.terms.limit, entry.terms.stop) = (change.limit, change.stop);
-        };
-        if keeps_prices && is_smaller {
-            book.change(key, apply);
-        } else if let Some(mut entry) = book.remove(key) {
-            apply(&mut entry);
             book.arrive(entry);
         }
         Ok(())

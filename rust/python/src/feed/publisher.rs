@@ -212,6 +212,7 @@ impl PublisherCore {
         let now_ns = state.core.now_ns();
         let tick = self.tick(&mut state, now_ns, instrument, stamp, values)?;
         state.staged.push(tick);
+        self.inside.get(instrument.py()).run.handover.announce();
         let is_done = offer_staged(&mut state);
         self.hand_over(instrument.py(), state);
         Ok(is_done)
@@ -457,6 +458,7 @@ impl PublisherCore {
         let how = Columns { kind, columns, instrument, time_unit };
         let batch = Batch::of(data, &self.inside.get(py).run.table, how)?;
         batch.append(0, batch.len(), &mut state.staged);
+        self.inside.get(py).run.handover.announce();
         let is_done = offer_staged(&mut state);
         self.hand_over(py, state);
         Ok(is_done)

@@ -33,6 +33,7 @@ const GUARD_LINES: usize = GUARD_WORDS / 8;
 const UPDATE: UpdateRecord = UpdateRecord {
     ts_ns: 1,
     quantity: 1.0,
+    filled: 1.0,
     price: 1.0,
     fee: 0.0,
     order: 1,

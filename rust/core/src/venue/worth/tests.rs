@@ -3,14 +3,16 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::venue::{Order, OrderKey, Terms};
 
 const HOUR_NS: i64 = DAY_NS / 24;
 
 /// An order that leaves and is filled at once.
 fn trade(portfolio: &mut Portfolio, strategy: u32, instrument: u32, signed: f64, price: f64, fee: f64) {
-    portfolio.position_mut(strategy, instrument).send(signed);
+    portfolio.position_mut(strategy, instrument).send(signed, true);
     portfolio.position_mut(strategy, instrument).leave(signed);
-    portfolio.fill(strategy, instrument, signed, price, fee, true);
+    let order = Order::asked(OrderKey { strategy, number: 1 }, instrument, signed, Terms::MARKET);
+    portfolio.fill(&order, signed, price, fee, true);
 }
 
 fn portfolio(rows: &[(&str, &str, f64)], strategies: u32) -> Portfolio {
@@ -58,12 +60,13 @@ fn orders_in_flight_take_buying_power_by_the_largest_position_they_can_make() {
     let mut one = portfolio(&[("A.X", "USD", 10.0)], 1);
     one.fund(0, 1_000.0, 2.0);
     one.set_mark(0, 5.0, 0);
-    one.position_mut(0, 0).send(3.0);
-    one.position_mut(0, 0).send(-8.0);
+    one.position_mut(0, 0).send(3.0, false);
+    one.position_mut(0, 0).send(-8.0, false);
     let worth = one.worth(Some(0));
     assert_eq!((worth.gross, worth.committed, worth.buying_power()), (0.0, 400.0, 1_600.0));
     one.position_mut(0, 0).leave(3.0);
-    one.fill(0, 0, 3.0, 5.0, 1.0, true);
+    let order = Order::asked(OrderKey { strategy: 0, number: 1 }, 0, 3.0, Terms::limit(5.0));
+    one.fill(&order, 3.0, 5.0, 1.0, true);
     let worth = one.worth(Some(0));
     assert_eq!((worth.net, worth.committed), (150.0, 250.0));
     assert_eq!(worth.buying_power(), 2.0 * 999.0 - 250.0);
