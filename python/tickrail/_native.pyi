@@ -820,6 +820,7 @@ class CommandPlan:
         number: Callable[[Any], int | None] | None,
     ) -> Self: ...
 
+@disjoint_base
 class CommandBusCore:
     _closed: bool
     def __new__(cls, lanes: object | None = None, **_others: Any) -> Self: ...

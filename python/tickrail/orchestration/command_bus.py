@@ -38,10 +38,8 @@ from tickrail.orchestration.bus.schedule import Schedule, Scheduled, Timers
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.tracing import is_traced, span
 
-__all__ = ["TIMEOUT_S", "CommandBus", "Lanes"]
+__all__ = ["CommandBus", "Lanes"]
 
-TIMEOUT_S: Final = 30.0
-"""How long ``execute`` waits where nothing else is said: longer than any step, shorter than a person's patience."""
 DEAD_LETTERS: Final = 1_024
 KEYS: Final = 10_000
 MAX_AWAITED: Final = 4_096

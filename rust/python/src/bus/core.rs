@@ -160,7 +160,8 @@ impl CommandBusCore {
     ///
     /// Args:
     ///     command: What to do.
-    ///     timeout_s: How long to wait; a command that had no turn by then is taken back.
+    ///     timeout_s: How long to wait; a command that had no turn by then is taken back. 30 s where nothing else is said:
+    ///         longer than any step, shorter than a person's patience.
     ///     key: Of the same key, only the first command is handled; others get its answer.
     ///     expires_s: How long the command is worth handling; ``None``: as long as the run goes on.
     ///
