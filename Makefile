@@ -82,7 +82,7 @@ check: ## Everything a commit has to pass: lint, then test, each once
 quick: $(BUILT) ## The tests that take under a minute together
 	$(PY) -m pytest -n auto -q -m "not slow and not real_data"
 
-coverage: $(BUILT) ## Coverage of the rooms orchestration and config; fails where statements or branches are under 95 %
+coverage: $(BUILT) ## Coverage of the rooms orchestration and config; fails where statements or branches of one are under 95 %
 	@rm -rf .coverage && mkdir .coverage
 	$(PY) -m coverage run -m pytest -n auto -q -m "not slow and not real_data"
 	$(PY) -m coverage combine --quiet

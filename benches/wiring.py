@@ -115,15 +115,24 @@ def _median_s(rounds: int, act: Callable[[], object]) -> float:
 
 
 def get(rounds: int) -> Comparison:
-    """A singleton asked for again; the yardstick is dishka's own container, with its own lock."""
+    """A singleton asked for again, in both made by dishka before; the yardstick is dishka's container as it comes.
+
+    A source that finalises is never made by the facade itself, so that both sides make and keep the object alike. What
+    ours saves when it is asked again is dishka's lock and the look-ups under it: the facade keeps what it has handed
+    out in a dict of its own.
+    """
 
     class Store: ...
 
-    ours = Container.build(Provider().singleton(Store))
+    def make() -> Iterator[Store]:
+        yield Store()
+
+    ours = Container.build(Provider().singleton(Store, make))
     provider = dishka.Provider(scope=dishka.Scope.APP)
-    provider.provide(Store)
+    provider.provide(make)
     theirs = dishka.make_container(provider)
-    assert ours.get(Store) is ours.get(Store)
+    for container in (ours, theirs):
+        assert container.get(Store) is container.get(Store)
     return interleave(Work(_asking(ours.get, Store), GETS), Work(_asking(theirs.get, Store), GETS), rounds=rounds)
 
 
@@ -136,7 +145,7 @@ def _asking(get: Callable[[type], object], key: type) -> Callable[[], None]:
 
 
 def build_ms(rounds: int) -> float:
-    """100 registrations in 20 chains of five, checked, built and asked for one object."""
+    """100 registrations in 20 chains of five, checked, built by dishka and asked for the end of a chain."""
     keys = [type(f"Key{number}", (), {}) for number in range(100)]
 
     def build() -> None:
@@ -145,7 +154,7 @@ def build_ms(rounds: int) -> float:
             below = keys[number - 1] if number % CHAIN else None
             provider.singleton(key, _maker(key, below))
         with Container.build(provider) as container:
-            container.get(keys[0])
+            container.get(keys[CHAIN - 1])
 
     return _median_s(rounds, build) * 1e3
 
@@ -185,7 +194,9 @@ def main() -> None:
         ("  of these the standard parser", loads.yardstick_ns / 1e6, None, "ms"),
         ("check, 100 strategies", check_s(ROUNDS), 1.0, "s"),
         ("boot, 100 strategies", boot_s(ROUNDS), 1.0, "s"),
-        ("singleton get over dishka's", asks.ratio, 1.5, "times"),
+        ("a singleton asked for again", asks.case_ns, None, "ns"),
+        ("  dishka's own: lock, look-ups", asks.yardstick_ns, None, "ns"),
+        ("  ours, a dict, over dishka's", asks.ratio, 1.5, "times"),
         ("container, 100 registrations", build_ms(ROUNDS), 25.0, "ms"),
         ("tickrail run to its first tick", first_tick_ms(ROUNDS), 400.0, "ms"),
     )

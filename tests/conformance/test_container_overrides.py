@@ -101,3 +101,28 @@ def test_an_override_whose_finaliser_fails_says_so_and_ends(build: Build) -> Non
     with pytest.raises(BaseExceptionGroup, match="1 finalisers failed after"), container.override(fake):
         container.get(Store)
     assert container.get(Store) is before
+
+
+def test_what_needs_the_overridden_by_two_ways_is_made_once(build: Build) -> None:
+    class Left:
+        def __init__(self, store: Store) -> None:
+            self.store = store
+
+    class Right:
+        def __init__(self, store: Store) -> None:
+            self.store = store
+
+    class Both:
+        def __init__(self, left: Left, right: Right) -> None:
+            self.left, self.right = left, right
+
+    for cls, needs in ((Left, {"store": Store}), (Right, {"store": Store}), (Both, {"left": Left, "right": Right})):
+        cls.__init__.__annotations__.update(needs)
+    container = build(Provider().singleton(Store).singleton(Left).singleton(Right).singleton(Both))
+    before, mine = container.get(Both), Store()
+    with container.override(values={Store: mine}):
+        both = container.get(Both)
+        assert both is container.get(Both)
+        assert both.left.store is both.right.store is mine
+        assert both.left is container.get(Left)
+    assert container.get(Both) is before

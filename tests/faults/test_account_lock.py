@@ -29,8 +29,6 @@ account = "U123"
 class = "quiet:Quiet"
 """
 
-pytestmark = pytest.mark.slow
-
 
 def project(folder: Path, accounts: Path, env: str = "live") -> Path:
     (folder / "config" / env).mkdir(parents=True)
@@ -62,6 +60,7 @@ def refused(folder: Path, *settings: str) -> str:
     return err
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused_and_told_who_trades_until_that_is_killed(tmp_path: Path) -> None:
     accounts = tmp_path / "accounts"
     one, other = project(tmp_path / "one", accounts), project(tmp_path / "other", accounts)

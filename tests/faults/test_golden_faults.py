@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
 
@@ -22,7 +22,7 @@ import pytest
 from click.testing import CliRunner
 
 from tickrail.cli import main
-from tickrail.config import load_config
+from tickrail.config import load_config, schema
 from tickrail.data import generate_file
 from tickrail.orchestration.run_claim import CLAIM, claimed
 
@@ -99,6 +99,34 @@ BUYER = """
 """
 
 
+TRADES = """
+    import sys
+    from collections import Counter
+    from tickrail import Strategy
+
+    class Told(Strategy):
+        def on_start(self):
+            self.told = Counter()
+
+        def on_order_update(self, update):
+            self.told[update.status, update.reason] += 1
+
+        def on_stop(self):
+            for (status, reason), count in sorted(self.told.items()):
+                sys.stderr.write(f"{count} {status} {reason}".rstrip() + "\\n")
+
+    class Other(Told):
+        def on_quote(self, tick):
+            if tick.instrument == "OTHER.SIM":
+                self.buy("EURUSD.SIM", 1.0)
+
+    class Runaway(Told):
+        def on_quote(self, tick):
+            self.buy(tick.instrument, 1.0, limit=0.01)  # stays open
+            self.buy(tick.instrument, 1e6)  # fat
+"""
+
+
 @dataclass
 class Case:
     """What is done to a project, and what a user is told then.
@@ -108,12 +136,14 @@ class Case:
         prepare: Breaks the project.
         args: Of the command.
         code: Its exit code.
+        environ: Variables of the process, beside those that it has.
     """
 
     name: str
     prepare: Callable[[Path], object]
     args: str = "run --env live"
     code: int = CONFIG
+    environ: dict[str, str] = field(default_factory=dict)
 
 
 def text(content: str | bytes, name: str = "live/b.toml") -> Callable[[Path], object]:
@@ -143,6 +173,39 @@ def services(module: str) -> Callable[[Path], object]:
     return prepare
 
 
+def several_adapters(project: Path) -> None:
+    """Two feeds and a venue, each wrong in another way: what lacks, what is called otherwise, what is async by half."""
+    (project / "plugin.py").write_text(
+        dedent(
+            """
+            class Feed:
+                def __init__(self, *, name): ...
+                def open(self, path): ...
+
+            class Live:
+                instruments = ["EURUSD.SIM"]
+                settings = {}
+                def __init__(self, *, name): ...
+                def start(self): ...
+                async def close(self): ...
+
+            class Venue:
+                capabilities = frozenset({"market", "teleport"})
+                def __init__(self, *, name): ...
+                async def submit(self, order): ...
+                async def amend(self, client_id): ...
+                async def cancel(self, client_id): ...
+                def status(self, client_id): ...
+                def close(self): ...
+            """
+        )
+    )
+    (project / "config" / "live" / "b.toml").write_text(
+        '[feeds.x]\nadapter = "plugin:Feed"\n[feeds.y]\nadapter = "plugin:Live"\n'
+        '[venues.OTHER]\nadapter = "plugin:Venue"\n'
+    )
+
+
 def at(name: str, act: Callable[[Path], object]) -> Callable[[Path], object]:
     return lambda project: act(project / "config" / name)
 
@@ -166,6 +229,7 @@ CASES = [
     Case("f47_duplicate_key", text("[runtime]\nseed = 1\nseed = 2\n")),
     Case("f47_wrong_type", text('[runtime]\nseed = "two"\n')),
     Case("f47_no_as_text", text('[runtime]\nalways_fresh = "no"\n')),
+    Case("f47_a_key_of_an_earlier_release", text("[runtime]\nlog_level = 1\n[venues.SIM]\nfees = 0.1\n")),
     Case("f47_octal", text("[runtime]\nseed = 010\n")),
     Case("f47_nan_and_1e999", text("[venues.SIM]\nfee_rate = nan\n[venues.X]\nfee_rate = 1e999\n")),
     # F48: what is meant to harm
@@ -177,6 +241,12 @@ CASES = [
     Case("f48_aliases", text("a: &a [x, x]\nb: [*a, *a]\n")),
     Case("f48_by_dots_out_of_the_root", at("live/b.toml", lambda path: path.symlink_to("../../elsewhere.toml"))),
     Case("f48_absolute_out_of_the_root", at("live/b.toml", lambda path: path.symlink_to("/etc/hostname"))),
+    Case(
+        "f48_a_variable_that_leaves_its_value",
+        lambda project: None,
+        environ={"TICKRAIL_RUNTIME__SEED": "1\n[runtime]\nexclusive = true", "TICKRAIL_RUNTIME__HTTP": "x:1 # y"},
+    ),
+    Case("f48_an_environment_out_of_the_root", lambda project: None, args="run --env ../elsewhere"),
     # F53: plugins
     Case("f53_import_fails", feed("1 / 0\n")),
     Case("f53_import_exits", feed("raise SystemExit('bye')\n")),
@@ -212,6 +282,7 @@ CASES = [
             """
         ),
     ),
+    Case("f54_everything_wrong_with_several_adapters", several_adapters),
     # F55: the graph of services
     Case("f55_missing", services(GRAPH + "    provider = Provider()\n")),
     Case(
@@ -328,12 +399,16 @@ def compare(name: str, said: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_fault_is_told_in_full_and_leaves_nothing_behind(case: Case, project: Path) -> None:
+def test_a_fault_is_told_in_full_and_leaves_nothing_behind(
+    case: Case, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(schema.RETIRED, ("runtime", "log_level"), "runtime.log")
+    monkeypatch.setitem(schema.RETIRED, ("venues", "fees"), "venues.ID.fee_rate, as a fraction")
     case.prepare(project)
     CliRunner().invoke(main, ["check", "--env", "live"])  # whatever is loaded late is loaded now
     sys.modules.pop("plugin", None)
     with nothing_left(project):
-        result = CliRunner().invoke(main, case.args.split(), prog_name="tickrail")
+        result = CliRunner(env=case.environ).invoke(main, case.args.split(), prog_name="tickrail")
     assert (result.stdout, result.exit_code) == ("", case.code), result.stderr
     assert "Traceback" not in result.stderr
     assert len(result.stderr) < 2_000, "a message, not the file"
@@ -372,6 +447,44 @@ adapters.make_adapter.__kwdefaults__["timeout_s"] = 0.3
 """
 
 
+def told_run(project: Path) -> tuple[int, str]:
+    """A run in a process of its own: its exit code and all that it says; its result is all that it leaves."""
+    tree = files(project)
+    code, out, said = in_a_process(project, "run", "--env", "live", "--no-control")
+    assert "Traceback" not in said
+    (run,) = (project / "runs").iterdir()
+    left = [path for path in files(project) if path not in tree and run not in (path, path.parent)]
+    assert left == [project / "runs"]
+    assert not [path for path in run.iterdir() if path.suffix == ".tmp" or not path.stat().st_size], "half written"
+    for pattern, name in ((r"in [\d.]+ s \([^)]*\)", "in TIME"), (r"\b[0-9a-f]{64}\b", "DIGEST"), (run.name, "RUN")):
+        out = re.sub(pattern, name, out)
+    return code, said + out
+
+
+def test_f50_an_order_at_a_stale_price_is_refused_with_its_age(project: Path) -> None:
+    """Orders for one instrument at ticks of another: whatever is older than allowed does not leave."""
+    (project / "trades.py").write_text(dedent(TRADES))
+    generate_file(project / "other.ticks", 10, seed=2, instruments=["OTHER.SIM"])
+    (project / "config" / "live" / "b.toml").write_text(
+        '[feeds.other]\npath = "other.ticks"\n[strategies.s]\nclass = "trades:Other"\n'
+        "[limits.fresh]\nmax_tick_age_ns = 1\n"
+    )
+    code, said = told_run(project)
+    assert code == 0, "a refusal is the strategy's to deal with, and no failure of the run"
+    compare("f50_stale_price", said)
+
+
+def test_f51_a_strategy_that_runs_away_is_halted(project: Path) -> None:
+    (project / "trades.py").write_text(dedent(TRADES))
+    (project / "config" / "live" / "b.toml").write_text(
+        '[strategies.s]\nclass = "trades:Runaway"\n[limits.all]\nmax_open_orders = 2\nmax_order_quantity = 5.0\n'
+        "max_refused_per_s = 4\n"
+    )
+    code, said = told_run(project)
+    assert code == 0, "it harms nobody, and is told by each of its updates"
+    compare("f51_runaway", said)
+
+
 def test_f52_an_acknowledgement_is_lost_and_a_fill_comes_twice(project: Path) -> None:
     """The order is sent again after a restart, under its name: one order at the venue, and the position is exact."""
     (project / "services.py").write_text(dedent(VENUE))
@@ -381,16 +494,9 @@ def test_f52_an_acknowledgement_is_lost_and_a_fill_comes_twice(project: Path) ->
         '[strategies.s]\nclass = "buyer:Buyer"\non_error = "restart"\nrestart_backoff_ns = 0\n'
         '[strategies.other]\nclass = "quiet:Quiet"\n'
     )
-    tree = files(project)
-    code, out, said = in_a_process(project, "run", "--env", "live", "--no-control")
+    code, said = told_run(project)
     assert code == 0, said  # what the restart made good is no failure of the run
-    (run,) = (project / "runs").iterdir()
-    assert [path for path in files(project) if path not in tree and run not in (path, path.parent)] == [
-        project / "runs"
-    ]
-    for pattern, name in ((r"in [\d.]+ s \([^)]*\)", "in TIME"), (r"\b[0-9a-f]{64}\b", "DIGEST"), (run.name, "RUN")):
-        out = re.sub(pattern, name, out)
-    compare("f52_acknowledgement_lost", said + out)
+    compare("f52_acknowledgement_lost", said)
 
 
 def test_f53_an_import_that_hangs_ends_with_the_process(project: Path) -> None:
@@ -434,6 +540,8 @@ def test_every_golden_file_has_its_case() -> None:
     in_processes = {
         "f52_acknowledgement_lost",
         "f46_no_permission",
+        "f50_stale_price",
+        "f51_runaway",
         "f53_import_hangs",
         "f53_import_starts_a_thread",
         "f57_run_directory_in_use",

@@ -320,3 +320,60 @@ def test_as_a_module(project: Path) -> None:
     )
     assert wrong.returncode == 78
     assert "Traceback" not in wrong.stderr
+
+
+def test_a_service_of_the_users_stands_in_for_the_runtimes_own(project: Path) -> None:
+    from tickrail.ports import TelemetryPort
+    from tickrail.testing import FakeTelemetry
+
+    mine = FakeTelemetry()
+    with bootstrapper(project, modules=(Provider().value(TelemetryPort, mine),)).bootstrap() as runtime:
+        assert runtime.container.get(TelemetryPort) is mine
+        runtime.run()
+    assert sum(call.method == "metric" for call in mine.calls) == 2_000
+
+
+RAISES = """
+from tickrail import Inject, Strategy
+from mock_strategies import Prices
+
+class Raises(Strategy):
+    def __init__(self, **params):
+        super().__init__(**params)
+        raise OSError("no route to the source")
+
+class Needs(Strategy):
+    prices: Inject[Prices]
+    every: int = 1
+    def on_quote(self, tick): ...
+"""
+
+
+def test_what_the_making_of_a_strategy_meets_is_said_with_its_place(project: Path) -> None:
+    (project / "raising.py").write_text(RAISES)
+    said = problems(
+        project,
+        "strategies.first.class=raising:Raises",
+        "strategies.second.class=raising:Needs",
+        "strategies.second.params.prices=1",
+        "runtime.order_by=ts_init",
+        modules=("mock_strategies:services",),
+    )
+    sys.modules.pop("raising")
+    assert said == [
+        "config/test/runtime.toml:2: feeds.eurusd: is ordered by ts_event, but runtime.order_by is ts_init",
+        "--set strategies.second.params.prices: 'prices' is a service, which the container fills",
+        "config/base/strategies.toml:6: strategies.first: making Raises raised OSError: no route to the source",
+    ]
+
+
+def test_checks_are_found_by_name_and_one_that_is_not_there_is_named(project: Path) -> None:
+    (project / "checking.py").write_text("def strict(start): return f'{len(start.strategies)} strategies are too many'")
+    checks = 'runtime.checks=["checking:strict", "checking:strikt", "no_such_module:check"]'
+    said = problems(project, checks)
+    sys.modules.pop("checking")
+    assert said == [
+        "--set runtime.checks: checking:strict: 2 strategies are too many",
+        "--set runtime.checks: 'checking:strikt' cannot be had: module 'checking' has no attribute 'strikt'",
+        "--set runtime.checks: 'no_such_module:check' cannot be had: No module named 'no_such_module'",
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,11 @@ class Trader(tickrail.Strategy):
         self.heard = (*self.heard, event)
 
 
-def run(act: Callable[[Trader, Callable[[c.Command], Any]], None], ticks: int = 20) -> tuple[TickDispatcher, Trader]:
+def run(
+    act: Callable[[Trader, Callable[[c.Command], Any]], None],
+    ticks: int = 20,
+    others: Mapping[str, tickrail.Strategy] | None = None,
+) -> tuple[TickDispatcher, Trader]:
     records = np.zeros(ticks, QUOTE_DTYPE)
     records["ts_event"] = records["ts_init"] = np.arange(1, ticks + 1)
     records["kind"] = 1
@@ -49,6 +53,8 @@ def run(act: Callable[[Trader, Callable[[c.Command], Any]], None], ticks: int = 
     execute = dispatcher.commands.execute
     trader.act = lambda self: act(self, execute)
     dispatcher.register(trader, "trader")
+    for name, other in (others or {}).items():
+        dispatcher.register(other, name)
     dispatcher.run()
     result = dispatcher.result()
     assert result.ok, result.errors
@@ -232,3 +238,65 @@ def test_lives_are_commands_with_the_state_reached() -> None:
     ]
     assert trader.seen == 7
     assert next(status for status, _ in trader.heard) == "REJECTED", "paused, no new order leaves"
+
+
+def test_a_pause_may_take_orders_back_and_one_that_is_overtaken_says_so() -> None:
+    answers: list[Any] = []
+
+    def act(trader: Trader, execute: Callable[[c.Command], Any]) -> None:
+        if trader.seen == 3:
+            trader.buy(EURUSD, 1.0, limit=0.5)
+        if trader.seen == 5:
+            paused = execute(c.PauseStrategy("trader", cancel=True))
+            execute(c.StopStrategy("trader"))
+            paused.add_done_callback(lambda done: answers.append(done.exception()))
+
+    _, trader = run(act)
+    assert [status for status, _ in trader.heard][-1] == "CANCELED"
+    (refused,) = answers
+    assert isinstance(refused, CommandRefused)
+    assert (refused.reason, refused.message) == ("overtaken", "PauseStrategy: a stop or a failure has overtaken it")
+
+
+def test_what_names_nothing_is_refused_with_the_nearest_name() -> None:
+    said: list[tuple[str, str]] = []
+
+    def act(trader: Trader, execute: Callable[[c.Command], Any]) -> None:
+        if trader.seen == 3:
+            for wrong in (c.CancelAllOrders(instrument="EURUSS.SIM"), c.ClosePositions(strategy="trade")):
+                with pytest.raises(CommandRefused) as caught:
+                    execute(wrong)
+                said.append((caught.value.reason, caught.value.message))
+
+    run(act)
+    assert said == [
+        ("unknown_instrument", "CancelAllOrders: no instrument 'EURUSS.SIM' in this run; did you mean 'EURUSD.SIM'?"),
+        ("unknown_strategy", "ClosePositions: no strategy 'trade' in this run; did you mean 'trader'?"),
+    ]
+
+
+def test_parameters_of_a_strategy_that_hears_nothing_and_of_one_that_is_code() -> None:
+    pytest.importorskip("numba")
+
+    class Deaf(tickrail.Strategy):
+        level: int = 1
+
+        def on_tick(self, tick: tickrail.Tick) -> None: ...
+
+    class Compiled(tickrail.Strategy):
+        level: int = 1
+        state_dtype = np.dtype([("ticks", "i8")])
+
+        @staticmethod
+        def on_tick(tick: Any, state: Any, out: Any) -> None:
+            state.ticks += 1
+
+    def act(trader: Trader, execute: Callable[[c.Command], Any]) -> None:
+        if trader.seen == 3:
+            assert execute(c.UpdateParameters("deaf", {"level": 2})) == {"parameters": {"level": 2}}
+            with pytest.raises(CommandRefused, match="the parameters of a compiled strategy are part of its code"):
+                execute(c.UpdateParameters("compiled", {"level": 2}))
+
+    deaf = Deaf()
+    run(act, others={"deaf": deaf, "compiled": Compiled()})
+    assert deaf.level == 2

@@ -175,3 +175,21 @@ def test_the_socket_is_private(project: Path) -> None:
             stream.sendall(b'{"v":9}\n')
             answer = json.loads(stream.makefile().readline())
         assert answer["reason"] == "invalid_request"
+
+
+def test_a_socket_that_nobody_serves_is_removed_and_one_that_is_served_stays(tmp_path: Path) -> None:
+    from tickrail.orchestration.tick_dispatcher import TickDispatcher
+
+    folder = tmp_path / "control"
+    folder.mkdir()
+    with socket.socket(socket.AF_UNIX) as served, socket.socket(socket.AF_UNIX) as left:
+        served.bind(str(folder / "served.sock"))
+        served.listen(1)
+        left.bind(str(folder / "left.sock"))
+        left.close()
+        control = TickDispatcher([{"id": "A.SIM"}]).open_control(folder / "mine.sock", "mine")
+        try:
+            assert sorted(path.name for path in folder.iterdir()) == ["mine.sock", "served.sock"]
+        finally:
+            control.close()
+    assert [path.name for path in folder.iterdir()] == ["served.sock"], "and no state of trading, which nobody wanted"

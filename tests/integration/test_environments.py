@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -17,11 +18,13 @@ import pytest
 import tickrail
 from tickrail import RuntimeBootstrapper, testing
 from tickrail._native import TickFileWriter
+from tickrail.errors import ConfigProblems
 
 ROOT = Path(__file__).parents[2]
 SHELL = {**os.environ, "PYTHONPATH": str(ROOT)}
 ENVIRONMENTS = ("backtest", "paper", "live")
 MODULE = """
+    from pydantic import SecretStr
     from tickrail import Inject, Provider, Strategy
     from tickrail.ports import TelemetryPort
 
@@ -33,6 +36,7 @@ MODULE = """
 
     class Mock(Strategy):
         size: float = 1.0
+        pin: SecretStr = SecretStr("")
         prices: Inject[Prices]
 
         def on_start(self):
@@ -157,7 +161,7 @@ def test_the_graph_says_what_is_started_and_what_each_part_needs(project: Path, 
         ("strategy", "main", "mock_module:Mock", "STRATEGY", ("Prices",)),
         ("strategy", "hedge", "mock_module:Mock", "STRATEGY", ("Prices",)),
     ]
-    assert wiring.parts[2].place == "mock_module.py:8"
+    assert wiring.parts[2].place == "mock_module.py:9"
     with made(env, project, at_venue).bootstrap() as runtime:
         assert runtime.graph_hash == wiring.digest
         assert runtime.start_order == tuple(part.name for part in wiring.parts if part.kind == "strategy")
@@ -190,6 +194,27 @@ def test_one_parameter_changed_in_each_layer_reaches_the_strategy_and_shows_its_
             assert strategies["hedge"].size == 1.0, "another strategy's stays"  # type: ignore[attr-defined]
             said = [str(one) for one in runtime.loaded.origin("strategies.main.params.size").history()]
         assert [one.replace(f"{project}/", "") for one in said] == history
+
+
+def test_the_secrets_directory_is_a_layer_too_for_parameters_that_are_secrets(project: Path) -> None:
+    """A parameter that decides results is none: its value would be missing in the digest of the configuration."""
+    folder = project / "secrets"
+    folder.mkdir()
+    (folder / "strategies__main__pin").write_text("1234\n")
+    booted = RuntimeBootstrapper("paper", root=project / "config", environ={}, secrets_dir=folder)
+    with booted.bootstrap() as runtime:
+        strategies = runtime.dispatcher.strategies
+        assert strategies["main"].pin.get_secret_value() == "1234"  # type: ignore[attr-defined]
+        assert strategies["hedge"].pin.get_secret_value() == "", "another strategy's stays"  # type: ignore[attr-defined]
+        origin = runtime.loaded.origin("strategies.main.params.pin")
+        assert str(origin) == f"secret {folder}/strategies__main__pin"
+    (folder / "strategies__main__size").write_text("4.0\n")
+    with pytest.raises(ConfigProblems) as caught:
+        RuntimeBootstrapper("paper", root=project / "config", environ={}, secrets_dir=folder).bootstrap()
+    assert [str(one).replace(f"{project}/", "") for one in caught.value.problems] == [
+        "secret secrets/strategies__main__size: strategies.main.params.size: Mock: parameter 'size' (float) is of type"
+        " SecretStr; expected the annotation SecretStr (of pydantic): the value is a secret"
+    ]
 
 
 def test_order_and_graph_are_the_same_under_any_hash_seed(project: Path, at_venue: list[str]) -> None:
@@ -236,3 +261,54 @@ def test_two_runtimes_of_one_process_share_nothing(project: Path) -> None:
         services = [one.dispatcher.strategies["main"].prices for one in (first, second)]  # type: ignore[attr-defined]
     assert services[0] is not services[1]
     assert {name: result.ticks for name, result in results.items()} == {"first": 2_000, "second": 2_000}
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_a_thread_boots_runs_and_closes_one(project: Path, at_venue: list[str], env: str) -> None:
+    before = set(threading.enumerate())
+    found: list[tuple[tuple[str, ...], tickrail.Result]] = []
+
+    def work() -> None:
+        with made(env, project, at_venue).bootstrap() as runtime:
+            found.append((runtime.start_order, runtime.run()))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(60)
+    ((order, result),) = found
+    assert (order, result.ok, result.ticks) == (("main", "hedge"), True, 2_000)
+    assert set(threading.enumerate()) <= before, "a thread was left running"
+
+
+@pytest.mark.parametrize("env", ["backtest", "paper"])
+def test_a_cell_of_a_notebook_boots_and_runs_it_within_its_running_loop(project: Path, env: str) -> None:
+    """Cells are coroutines of a loop that runs: plain calls keep it, ``run_async`` lets it go on."""
+
+    def booted() -> tickrail.Runtime:
+        return RuntimeBootstrapper(env, root=project / "config", environ={}).bootstrap()
+
+    heard: list[bool] = []
+
+    async def cells() -> tuple[tickrail.Result, tickrail.Result]:
+        loop, begun, go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+        def hold(change: object) -> None:
+            loop.call_soon_threadsafe(begun.set)
+            heard.append(go_on.wait(30))
+
+        with booted() as runtime:
+            plain = runtime.run()
+        with booted() as runtime:
+            runtime.lives.listen(hold)
+            running = asyncio.ensure_future(runtime.run_async())
+            await begun.wait()
+            go_on.set()
+            return plain, await running
+
+    plain, awaited = asyncio.run(cells())
+    assert heard, "strategies were started"
+    assert all(heard), "the loop of the notebook stood still"
+    assert plain.ok
+    assert awaited.ok
+    assert plain.digest == awaited.digest, "the same run, whoever waits for it"
+    assert plain.ticks == 2_000

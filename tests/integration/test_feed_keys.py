@@ -274,3 +274,49 @@ def test_keys_about_live_feeds_that_nobody_sets_leave_digests_as_they_were(proje
 
     assert digest("runtime.spawn_timeout_s=5.0") == digest()
     assert len({digest(), digest("feeds.main.policy=block"), digest("feeds.main.speed=1.0")}) == 3
+
+
+def published(project: Path, options: str = "", more: str = "") -> None:
+    """The feed is one that the program publishes into."""
+    (project / "config" / "base" / "runtime.toml").write_text(BASE.replace('path = "main.ticks"\n', ""))
+    (project / "config" / "paper" / "runtime.toml").write_text(
+        f'[feeds.main]\nadapter = "published"\noptions = {{ instruments = ["A.SIM"]{options} }}\n{more}'
+    )
+
+
+def test_an_option_of_another_type_is_left_to_who_opens_the_feed(project: Path) -> None:
+    published(project, ', capacity = "many"')
+    text = problems(project, "feeds.main.high_watermark=5")
+    assert "feeds.main.options" in text
+    assert "many" in text or "capacity" in text
+
+
+def test_a_clock_by_records_wants_one_feed_of_recordings(project: Path) -> None:
+    published(project, more='[feeds.other]\nadapter = "published"\noptions = { instruments = ["B.SIM"] }\n')
+    text = problems(project, "runtime.clock=sim")
+    for said in (
+        "runtime.clock: is 'sim', while 2 feeds are live; expected one of them: its times are the clock",
+        "feeds.main.adapter: does not bring the times at which its records were received",
+        "feeds.other.adapter: does not bring the times at which its records were received",
+        "runtime.order_by: is 'ts_event', while runtime.clock is 'sim'; expected 'ts_init'",
+        "runtime.digest: is 'events', while runtime.clock is 'sim'; expected 'full'",
+    ):
+        assert said in text
+
+
+def test_a_replay_that_is_given_up_says_how_far_it_came(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It waits no longer for a strategy than its feed allows: the run ends with what was taken until then."""
+    write_ticks(project / "main.ticks", 5_000)
+    said = ("feeds.main.speed=max", "feeds.main.capacity=2", "feeds.main.timeout_s=0.001")
+    with bootstrapped(project, *said) as runtime:
+        runtime.dispatcher.strategies["noter"].log = lambda: time.sleep(0.05)
+        result = runtime.run()
+    assert 0 < result.ticks < 5_000
+    (told,) = [one.getMessage() for one in caplog.records if "its replay ended after" in one.getMessage()]
+    assert told.startswith("feed 'main': its replay ended after ")
+
+
+def test_a_replay_that_never_began_is_closed_without_a_word(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with bootstrapped(project):
+        pass
+    assert [one for one in caplog.records if "replay" in one.getMessage()] == []

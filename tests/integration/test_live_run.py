@@ -375,3 +375,34 @@ def test_columns_that_are_none_are_refused() -> None:
         publisher.publish(42)
     with pytest.raises(errors.DataError):
         publisher.publish({"ts_event": [1], "bid": [1.0], "ask": [1.0]}, kind="depth")
+
+
+def test_what_has_room_is_in_at_once_and_what_has_none_waits_without_keeping_the_event_loop() -> None:
+    run, keeper = opened()
+    feed = run.feed("f", capacity=2)
+    assert repr(feed) == "Feed('f', policy='block', capacity=2)"
+
+    async def publish() -> list[bool]:
+        publisher = feed.publisher()
+        await publisher.publish_async(quotes([0, 1]))
+        asked = [publisher.offer(quotes([2, 3]))]  # no room before the run begins
+        begun.set()
+        await publisher.drained()
+        await publisher.drained()  # nothing is left of it
+        for number in range(4, 8):
+            await publisher.publish_trade_async(A, 1.0, sequence=number)
+        publisher.close()
+        return asked
+
+    begun, asked = threading.Event(), list[bool]()
+    publishing = in_thread(lambda: asked.extend(asyncio.run(publish())))
+    assert begun.wait(LONG_S)
+    run.seal()
+    result = run.run()
+    publishing()
+    assert asked == [False]
+    assert keeper.sequences() == list(range(8))
+    assert result.ticks == 8
+    assert run.instruments == (A, B)
+    feed.close()
+    assert feed.is_closed

@@ -17,12 +17,17 @@ import pytest
 
 import tickrail
 from tickrail import TickArray, errors, testing
+from tickrail._native import TickFileWriter
 from tickrail.domain import commands as c
 from tickrail.domain.commands import Command
+from tickrail.orchestration import at_exit
 from tickrail.orchestration.adapters import make_adapter
 from tickrail.orchestration.bus.bridge import awaited
 from tickrail.orchestration.command_bus import CommandBus
 from tickrail.orchestration.control import Control
+from tickrail.orchestration.live import switch_interval
+from tickrail.orchestration.sources import named_arrays
+from tickrail.orchestration.tick_dispatcher import TickDispatcher
 from tickrail.testing import boot
 
 MODULE = """
@@ -256,3 +261,77 @@ def test_data_of_one_name_twice_gets_two_names() -> None:
     several = Counts()
     assert tickrail.backtest(several, [ticks, ticks]).ticks == several.count == 6
     assert np.all(ticks.numpy()["kind"] == 1)
+
+
+def test_a_run_from_a_script_names_what_cannot_be(tmp_path: Path) -> None:
+    ticks = testing.quotes(3, instrument="A.SIM")
+    dispatcher = TickDispatcher([{"id": "A.SIM"}])
+    with pytest.raises(errors.ParameterError, match="one: 3 is no strategy"):
+        dispatcher.register(3, "one")  # type: ignore[arg-type]
+    dispatcher.register(Counts(), "one")
+    with pytest.raises(errors.ParameterError, match="two strategies have the name 'one'"):
+        dispatcher.register(Counts(), "one")
+    with pytest.raises(errors.ParameterError, match="a strategy has the name 'pull', which is that of the run itself"):
+        tickrail.open_run(ticks, strategies={"pull": Counts()})
+    with tickrail.open_run(ticks) as run:
+        assert run.instruments == ("A.SIM",)
+        assert len(list(run)) == 3
+        assert run.stats().ticks == 3
+        with pytest.raises(RuntimeError, match="a run is entered once; open another one"):
+            run.__enter__()
+    assert run.result.ok
+
+
+def test_files_and_arrays_of_one_name_get_names_of_their_own(tmp_path: Path) -> None:
+    with TickFileWriter(tmp_path / "a.ticks") as writer:
+        writer.append_ticks(testing.quotes(3, instrument="A.SIM"))
+        writer.commit()
+    counts, data = Counts(), [tmp_path / "a.ticks", str(tmp_path / "a.ticks"), tmp_path / "a.ticks"]
+    assert list(named_arrays(data)) == ["a", "a-2", "a-3"]
+    assert tickrail.backtest(counts, data).ticks == counts.count == 9
+
+
+def test_a_strategy_takes_another_instrument_from_outside_of_its_handlers() -> None:
+    arrays = {name: testing.quotes(3, instrument=name) for name in ("A.SIM", "B.SIM")}
+    dispatcher, counts = TickDispatcher([{"id": name} for name in arrays]), Counts()
+    for name, array in arrays.items():
+        dispatcher.feed(name, array)
+    dispatcher.register(counts, "counts", instruments=["A.SIM"])
+    assert dispatcher.step() == "tick"
+    dispatcher.subscribe("counts", "B.SIM")
+    dispatcher.run()
+    assert counts.count == 5, "all but the tick of the step at whose end it takes effect"
+
+
+def test_the_switch_interval_comes_back_with_the_last_run_that_wanted_one() -> None:
+    before = sys.getswitchinterval()
+    first, second = switch_interval(5e-5), switch_interval(1e-4)
+    with switch_interval(None):
+        assert sys.getswitchinterval() == before, "whoever wants none changes nothing"
+    first.__enter__()
+    second.__enter__()
+    assert sys.getswitchinterval() == pytest.approx(5e-5, abs=2e-6), "the shortest of them"
+    first.__exit__(None, None, None)
+    assert sys.getswitchinterval() == pytest.approx(5e-5, abs=2e-6), "another one goes on"
+    second.__exit__(None, None, None)
+    assert sys.getswitchinterval() == before
+
+
+def test_a_run_on_a_daemon_thread_stops_when_the_interpreter_ends() -> None:
+    """As ``atexit`` does it; runs on other threads, and those of a parent that was forked, are none of its business."""
+    run = tickrail.open_live(Counts(), ["A.SIM"])
+    run.feed("quiet")
+    begun, results = threading.Event(), list[Any]()
+    run._dispatcher.lives.listen(lambda change: begun.set())
+    thread = threading.Thread(target=lambda: results.append(run.run()), daemon=True)
+    thread.start()
+    assert begun.wait(30)
+    (going,) = at_exit._going
+    going.process += 1
+    at_exit._end()
+    assert thread.is_alive(), "it belongs to another process"
+    going.process -= 1
+    at_exit._end()
+    thread.join(30)
+    assert [result.status for result in results] == ["stopped"]
+    assert not at_exit._going

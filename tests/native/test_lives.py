@@ -346,3 +346,20 @@ def test_nothing_keeps_a_run_alive() -> None:
     del strategy, dispatcher
     gc.collect()
     assert gone() is None
+
+
+def test_what_the_end_of_the_run_leaves_undone_is_told_to_who_asked() -> None:
+    """Asked for by the last handler of all: the loop has no turn any more in which it could be done."""
+
+    class Last(Stepped):
+        def on_stop(self) -> None:
+            receipts.append(dispatcher.lives.pause("s0"))
+
+    dispatcher, receipts = run_of(Stepped(), Last()), []
+    dispatcher.run()
+    (receipt,) = receipts
+    assert not receipt.cancel(), "what the loop was asked for is not taken back"
+    if not receipt.cancelled():
+        with pytest.raises(IllegalTransition, match="strategy s0: "):
+            receipt.result(0)
+    assert dispatcher.lives.standing("s0").state is State.STOPPED

@@ -187,3 +187,17 @@ def test_a_call_that_takes_too_long_is_cancelled(io: IoThread) -> None:
     with pytest.raises(TimeoutError):
         io.call(hang(), 0.05)
     assert ended.wait(PATIENCE_S)
+
+
+def test_what_is_to_come_later_comes_on_its_thread_and_not_after_its_end(io: IoThread) -> None:
+    called, came = [], threading.Event()
+
+    def note() -> None:
+        called.append(threading.current_thread().name)
+        came.set()
+
+    io.later(0.0, note)
+    assert came.wait(PATIENCE_S)
+    io.close(PATIENCE_S)
+    io.later(0.0, note)
+    assert called == ["tickrail-io"]

@@ -52,8 +52,7 @@ class Keeper:
 
     def load(self) -> None:
         """Hand the strategy what was saved, if anything was."""
-        if self._store is None:
-            return
+        assert self._store is not None, "the loop asks where there is one"
         saved = dict(self._store.load(self.name))
         version = saved.pop(VERSION, 1)
         self._was_saved = bool(saved)
@@ -66,8 +65,7 @@ class Keeper:
 
     def save(self) -> None:
         """Keep the strategy's state; one that has none leaves nothing behind."""
-        if self._store is None:
-            return
+        assert self._store is not None, "the loop asks where there is one"
         strategy = self._strategies[self.name]
         state = dict(strategy.save_state())
         if state or self._was_saved:
@@ -76,8 +74,7 @@ class Keeper:
 
     def renew(self) -> tuple[Strategy, CompiledCode | None]:
         """Another object of the class, in the place of the one that is over."""
-        if self._make is None:
-            raise StateError(f"strategy {self.name}: there is no way to make another object")
+        assert self._make is not None, "the loop asks where there is one"
         strategy = self._make()
         check_ready(strategy)
         self._strategies[self.name] = strategy

@@ -224,7 +224,7 @@ def _reached(command: c.Command, ask: Callable[[], Future[State]]) -> Future[dic
         if receipt.cancelled():
             message = f"{name}: a stop or a failure has overtaken it"
             answer.set_exception(CommandRefused(message, reason="overtaken", command=name))
-        elif (error := receipt.exception()) is not None:
+        elif isinstance(error := receipt.exception(), IllegalTransition):
             answer.set_exception(_illegal(name, error))
         else:
             answer.set_result({"state": receipt.result().name})
@@ -236,9 +236,7 @@ def _reached(command: c.Command, ask: Callable[[], Future[State]]) -> Future[dic
     return answer
 
 
-def _illegal(name: str, error: BaseException) -> BaseException:
-    if not isinstance(error, IllegalTransition):
-        return error
+def _illegal(name: str, error: IllegalTransition) -> CommandRefused:
     return CommandRefused(f"{name}: {error.message}", reason="illegal_transition", command=name, hint=error.hint)
 
 

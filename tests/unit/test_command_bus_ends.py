@@ -1,0 +1,235 @@
+"""The bus by itself: answers that come later, handlers that are awaited, the clock, and what is refused on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from typing import Any
+
+import pytest
+
+from tickrail.domain.commands import Command
+from tickrail.errors import CommandTimeout, LaneFull, NoHandler, NotRunning, ShuttingDown
+from tickrail.orchestration import command_bus
+from tickrail.orchestration.bus.receipt import CANCELLED, DONE, FAILED, Receipt
+from tickrail.orchestration.bus.routes import encode
+from tickrail.orchestration.command_bus import CommandBus
+from tickrail.orchestration.io_thread import IoThread
+
+LONG_S = 30.0
+
+
+class Ask(Command):
+    number: int
+
+
+class Wait(Command):
+    number: int
+
+
+def double(command: Ask) -> int:
+    return 2 * command.number
+
+
+class Clock:
+    """A loop's clock that a test turns."""
+
+    def __init__(self) -> None:
+        self.set: dict[int, Callable[[], object]] = {}
+
+    def schedule(self, callback: Callable[[], object], /, **when: Any) -> int:
+        self.set[len(self.set) + 1] = callback
+        return len(self.set)
+
+    def unschedule(self, number: int, /) -> bool:
+        return self.set.pop(number, None) is not None
+
+    def now_ns(self) -> int:
+        return 100
+
+
+class Kept:
+    """Async handlers that wait until the test lets them go."""
+
+    def __init__(self) -> None:
+        self.begun: list[int] = []
+        self.go_on = threading.Event()
+        self.has_begun = threading.Event()
+
+    async def __call__(self, command: Wait) -> int:
+        self.begun.append(command.number)
+        self.has_begun.set()
+        while not self.go_on.is_set():
+            await asyncio.sleep(0.001)
+        return command.number
+
+
+def test_asyncio_on_the_dispatch_thread_has_its_answer_at_once() -> None:
+    bus = CommandBus()  # without lanes the caller is where handlers run
+    bus.register(Ask, double)
+    assert asyncio.run(bus.execute_async(Ask(4))) == 8
+
+
+def test_a_time_out_of_the_handlers_own_is_told_as_such() -> None:
+    """Whoever waits is not told that the answer is late: it is there."""
+
+    def fail(command: Ask) -> None:
+        raise CommandTimeout("the venue did not answer", timeout_s=1.0)
+
+    async def fail_later(command: Wait) -> None:
+        raise CommandTimeout("the venue did not answer", timeout_s=1.0)
+
+    bus = CommandBus()
+    bus.register(Ask, fail)
+    bus.register(Wait, fail_later)
+    with pytest.raises(CommandTimeout, match="the venue did not answer"):
+        bus.execute(Ask(1), key="one")
+    with pytest.raises(CommandTimeout, match="the venue did not answer"):
+        asyncio.run(bus.execute_async(Wait(1), timeout_s=LONG_S))
+    bus.close()
+
+
+@pytest.mark.parametrize("end", ["result", "error", "cancelled"])
+def test_what_a_handler_has_only_asked_for_is_answered_when_it_comes(end: str) -> None:
+    bus, promised = CommandBus(), [Future[int](), Future[int]()]
+    bus.register(Ask, lambda command: promised[command.number])
+    receipt = bus.submit(Ask(0))
+    bus.post(Ask(1))
+    assert not receipt.done()
+    for future in promised:
+        if end == "result":
+            future.set_result(7)
+        elif end == "error":
+            future.set_exception(LookupError("gone"))
+        else:
+            future.cancel()
+    if end == "result":
+        assert receipt.result(0) == 7
+        assert bus.dead_letters == ()
+    elif end == "error":
+        assert isinstance(receipt.exception(0), LookupError)
+        assert bus.dead_letter_counts == {"failed": 1}, "of the one that nobody waited for"
+    else:
+        assert receipt.cancelled()
+        assert bus.dead_letter_counts == {"cancelled": 2}
+
+
+def test_async_handlers_at_work_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_bus, "MAX_AWAITED", 1)
+    bus, kept = CommandBus(), Kept()
+    bus.register(Wait, kept)
+    first = bus.submit(Wait(1))
+    with pytest.raises(LaneFull, match="Wait: its lane has had no room"):
+        bus.submit(Wait(2))
+    kept.go_on.set()
+    assert first.result(LONG_S) == 1
+    assert bus.dead_letter_counts == {"lane_full": 1}
+    bus.close()
+
+
+def test_a_posted_async_command_leaves_a_dead_letter_only_where_it_fails() -> None:
+    bus, done = CommandBus(), threading.Event()
+
+    async def handle(command: Wait) -> int:
+        try:
+            return 1 // command.number
+        finally:
+            done.set()
+
+    bus.register(Wait, handle)
+    for number in (1, 0):
+        done.clear()
+        bus.post(Wait(number))
+        assert done.wait(LONG_S)
+    bus.close()
+    (letter,) = bus.dead_letters
+    assert (letter.command, letter.reason) == (Wait(0), "failed")
+    assert isinstance(letter.error, ZeroDivisionError)
+
+
+def test_what_the_end_of_the_io_thread_cuts_off_is_told() -> None:
+    io, kept = IoThread(name="io"), Kept()
+    bus = CommandBus(io=io)
+    bus.register(Wait, kept)
+    receipt = bus.submit(Wait(1))
+    assert kept.has_begun.wait(LONG_S)
+    io.close()
+    with pytest.raises(CancelledError):
+        receipt.result(LONG_S)
+    with pytest.raises(ShuttingDown, match="Wait: the run takes no more commands"):
+        bus.submit(Wait(2))
+    assert bus.dead_letter_counts == {"shutting_down": 2}
+
+
+def test_a_bus_leaves_an_io_thread_that_is_not_its_own() -> None:
+    with IoThread(name="io") as io:
+        bus = CommandBus(io=io)
+        bus.close()
+        assert not io.closed
+
+
+def test_the_clock_sends_commands_to_sync_and_async_handlers() -> None:
+    bus, clock, kept = CommandBus(), Clock(), Kept()
+    answers: list[int] = []
+    bus.register(Ask, lambda command: answers.append(command.number))
+    bus.register(Wait, kept)
+    with pytest.raises(NotRunning, match="no clock to schedule on"):
+        bus.schedule_at(5, Ask(1))
+    bus.schedule_by(clock)
+    bus.schedule_after(5, Ask(1))
+    bus.schedule_at(5, Wait(2))
+    taken_back = bus.schedule_every(5, Ask(3))
+    taken_back.cancel()
+    taken_back.cancel()
+    assert repr(taken_back) == "<Scheduled handler-3>"
+    for due in clock.set.values():
+        due()
+    assert kept.has_begun.wait(LONG_S)
+    assert (answers, kept.begun) == ([1], [2])
+    kept.go_on.set()
+    bus.close()
+
+
+def test_a_scheduled_command_for_which_there_is_no_room_is_a_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_bus, "MAX_AWAITED", 0)
+    bus, clock = CommandBus(), Clock()
+    bus.register(Wait, Kept())
+    bus.schedule_by(clock)
+    bus.schedule_at(5, Wait(2))
+    clock.set[1]()
+    (letter,) = bus.dead_letters
+    assert (letter.command, letter.reason) == (Wait(2), "lane_full")
+    bus.close()
+
+
+def test_a_recorded_command_that_nobody_handles_any_more_is_named() -> None:
+    bus = CommandBus()
+    bus.register(Ask, double)
+    with pytest.raises(NoHandler, match="nobody handles Wait"):
+        bus.replay(encode(Wait(1)))
+
+
+def test_a_process_without_tracing_calls_the_handler_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "opentelemetry.trace", raising=False)
+    bus = CommandBus()
+    bus.register(Ask, double)
+    assert bus.execute(Ask(3)) == 6
+    assert "opentelemetry.trace" not in sys.modules, "and does not load it"
+
+
+@pytest.mark.parametrize(("state", "said"), [(DONE, "done"), (FAILED, "failed"), (CANCELLED, "cancelled")])
+def test_a_receipt_says_what_was_raised_however_it_ended(state: int, said: str) -> None:
+    receipt = Receipt()
+    error = LookupError("gone")
+    with pytest.raises(CommandTimeout, match="no answer within 0 s; the command stays sent"):
+        receipt.exception(0.0)
+    threading.Timer(0.01, receipt.settle, (state, error)).start()
+    if state == CANCELLED:
+        with pytest.raises(CancelledError):
+            receipt.exception(LONG_S)
+    else:
+        assert receipt.exception(LONG_S) is (error if state == FAILED else None)
+    assert repr(receipt) == f"<Receipt {said}>"

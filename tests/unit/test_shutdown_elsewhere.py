@@ -1,0 +1,49 @@
+"""``Shutdown`` where no signal comes: on another thread nothing is installed and nothing is bounded."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from tickrail.orchestration.shutdown import Shutdown
+from tickrail.orchestration.tick_dispatcher import TickDispatcher
+
+
+def test_on_another_thread_it_installs_and_says_nothing(tmp_path: Path) -> None:
+    handlers = [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)]
+    told: list[object] = []
+
+    def work() -> None:
+        with Shutdown(deadline_s=0.01, hurry_s=0.01, notify=str(tmp_path / "nobody")) as shutdown:
+            shutdown.attach(TickDispatcher([{"id": "A.SIM"}]))
+            shutdown.ready()
+            shutdown.phase("it works")
+            shutdown.set_report("{}", tmp_path / "report.json", to_stdout=True)
+            told.extend([shutdown.signals, shutdown.stopping_s, shutdown.deadline_s])
+            told.extend([shutdown.exit_code(0), shutdown.exit_code(3), shutdown.exit_code(0, abandoned=True)])
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(30)
+    assert told == [[], None, 0.01, 0, 3, 70]
+    assert [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)] == handlers
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals reach the main thread")
+def test_a_signal_of_the_users_decides_the_exit_code_and_the_handlers_come_back() -> None:
+    handlers = [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)]
+    codes: dict[tuple[int, ...], int] = {}
+    for sent in ((signal.SIGTERM,), (signal.SIGINT,), (signal.SIGTERM, signal.SIGTERM)):
+        with Shutdown(deadline_s=600.0, hurry_s=600.0) as shutdown:
+            for number, one in enumerate(sent, start=1):
+                signal.raise_signal(one)
+                while len(shutdown.signals) < number:  # the native thread hears of it by a pipe
+                    pass
+            assert shutdown.stopping_s is not None
+            codes[tuple(map(int, sent))] = shutdown.exit_code(0)
+    assert codes == {(15,): 0, (2,): 130, (15, 15): 143}
+    assert [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)] == handlers
