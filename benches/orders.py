@@ -111,7 +111,7 @@ def resting() -> Figure:
 
 
 def submission() -> Figure:
-    """From ``self.buy`` to ``on_order_update``, two readings of the clock included; these alone beside it."""
+    """From ``self.buy`` to ``on_order_update``, without what reading the clock takes; that beside it."""
     waits, clocks = [], []
     for _ in range(ROUNDS):
         asks = Asks()
@@ -120,7 +120,7 @@ def submission() -> Figure:
         clocks.append(statistics.median(-(time.perf_counter_ns() - time.perf_counter_ns()) for _ in range(SUBMISSIONS)))
     return Figure(
         "order to its acknowledgement, simulated venue",
-        statistics.median(waits),
+        statistics.median(waits) - statistics.median(clocks),
         "ns",
         1_500.0,
         "the clock alone",
@@ -172,7 +172,8 @@ def page() -> Figure:
 
 
 FLAT = quotes(TICKS)
-CASES: tuple[Callable[[], Figure], ...] = (resting, submission, memory, page)
+#: Memory first: what other cases have given back would be taken again, and nothing would seem to grow.
+CASES: tuple[Callable[[], Figure], ...] = (memory, resting, submission, page)
 
 
 def figures(word: str = "") -> Iterator[Figure]:

@@ -79,33 +79,11 @@ def start_up_row(effort: Effort) -> Row:
     return Row("start-up, tickrail info", f"{took:.0f} ms", "", "", None, {"ms": took})
 
 
-WIRING: dict[str, tuple[Callable[[int], float], float, str]] = {
-    "check, 100 strategies": (wiring.check_s, 1.0, "s"),
-    "boot, 100 strategies": (wiring.boot_s, 1.0, "s"),
-    "container, 100 registrations": (wiring.build_ms, 25.0, "ms"),
-    "tickrail run to its first tick": (wiring.first_tick_ms, 400.0, "ms"),
-}
-
-
 def wiring_row(name: str, effort: Effort) -> Row:
-    measure, most, unit = WIRING[name]
-    found = measure(effort.rounds)
-    return Row(name, f"{found:.3g} {unit}", "", f"<= {most:g} {unit}", found <= most, {unit: found})
-
-
-def configuration_row(effort: Effort) -> Row:
-    found = wiring.configuration(effort.rounds)
-    took = found.case_ns / 1e6
-    ratio = f"{found.ratio:.2f} of the TOML reader"
-    return Row("configuration, 20 files", f"{took:.2f} ms", ratio, "<= 2 ms", took <= 2.0, {"ms": took})
-
-
-def get_row(effort: Effort) -> Row:
-    found = wiring.get(effort.rounds)
-    low, high = found.quartiles
-    ratio = f"{found.ratio:.2f} of dishka's ({low:.2f} to {high:.2f})"
-    values = {"ns": found.case_ns, "ratio": found.ratio}
-    return Row("container, singleton again", f"{found.case_ns:.0f} ns", ratio, "<= 1.5", found.ratio <= 1.5, values)
+    found = wiring.row(name, effort.rounds)
+    goal = f"<= {found.limit:.3g} {found.unit}"
+    values = {"value": found.value, "call_ns": found.call_ns, "promised": found.promised}
+    return Row(name, f"{found.value:.3g} {found.unit}", found.beside, goal, found.is_met, values)
 
 
 def importer_row(kind: str, effort: Effort, folder: Path) -> Row:
@@ -148,11 +126,7 @@ def rows(effort: Effort, folder: Path, wanted: Callable[[str], bool]) -> Iterato
         yield import_row(effort)
     if wanted("start-up, tickrail info"):
         yield start_up_row(effort)
-    if wanted("configuration, 20 files"):
-        yield configuration_row(effort)
-    if wanted("container, singleton again"):
-        yield get_row(effort)
-    for name in WIRING:
+    for name in wiring.PROMISES:
         if wanted(name):
             yield wiring_row(name, effort)
     # In memory where that can be had: an import ends with a sync, and how fast the disk is says nothing about it.

@@ -82,8 +82,9 @@ class Source(WSListener):  # type: ignore[misc, unused-ignore]
         else:
             begun = time.perf_counter()
             for number, one in enumerate(self.frames):
-                while number / self.pace > time.perf_counter() - begun:
-                    pass
+                early_s = number / self.pace - (time.perf_counter() - begun)
+                if early_s > 0:  # asleep, as others' machines are: who looks at a clock all the time takes a processor
+                    time.sleep(early_s)
                 raw.write(one)
                 if number % 64 == 0:
                     await asyncio.sleep(0)

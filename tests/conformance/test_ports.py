@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from tickrail import testing
 from tickrail._native import TickArray, TickFileWriter
 from tickrail.adapters.backtest.memory import MemoryStateStore, MemoryTelemetry
 from tickrail.adapters.backtest.ticks import TickFileFeed
+from tickrail.adapters.live import loopback
 from tickrail.adapters.live.binance_stream import BinanceStreamFeed
 from tickrail.adapters.live.loopback import LoopbackExecution
 from tickrail.adapters.live.published import PublishedFeed
@@ -228,6 +230,16 @@ class TestLoopbackExecution(ExecutionSuite):
         assert check_port(port, AsyncExecutionPort) == []
         assert check_port(port, StatementPort) == []
         assert port_of_execution(port) is AsyncExecutionPort
+
+    def test_a_port_that_nobody_closed_ends_with_its_thread(self) -> None:
+        forgotten: Waiting | None = self.make()
+        with suppress(OrderRejected):
+            forgotten.status("nobody's")
+        forgotten = None
+        gc.collect()  # a connection that went with the port would be an error here: warnings are
+        assert self.io.close() == ()
+        gc.collect()
+        assert not loopback._TASKS
 
 
 class TestFakeExecution(ExecutionSuite):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final, Literal
 
@@ -25,6 +25,7 @@ LINE_BYTES: Final = 4 * 1024 * 1024
 UNKNOWN_ORDERS: Final = ("report", "cancel")
 
 logger = logging.getLogger("tickrail.adapters.loopback")
+_TASKS: Final[set[asyncio.Task[None]]] = set()
 
 
 class LoopbackExecution:
@@ -179,7 +180,7 @@ class LoopbackExecution:
                     reader, writer = await asyncio.open_connection(self._host, self._port, limit=LINE_BYTES)
             except (OSError, TimeoutError) as error:
                 raise ConnectivityError(f"venue {self.name} at {where}: {error or 'no answer in time'}") from error
-            self._reader = asyncio.get_running_loop().create_task(self._read(reader, writer))
+            self._reader = _kept(self._read(reader, writer))
             try:
                 said = await self._send(writer, "login", {"account": self._account, "after": self._seen})
             except BaseException:
@@ -213,7 +214,7 @@ class LoopbackExecution:
         if self._writer is writer:
             self._writer = None
             if not self._is_closed:
-                self._back = asyncio.get_running_loop().create_task(self._come_back())
+                self._back = _kept(self._come_back())
 
     async def _come_back(self) -> None:
         wait_s, most_s = BACKOFF_S
@@ -240,6 +241,18 @@ class LoopbackExecution:
             answer.set_exception(_error(self.name, said["error"]))
         else:
             answer.set_result(said["ok"])
+
+
+def _kept(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """A task that runs to its end, or to that of its loop, whether or not somebody still holds the port.
+
+    asyncio holds tasks weakly, and a stream its reader: a port that nobody closed would take its task with it, in the
+    middle of a read and on any thread.
+    """
+    task = asyncio.get_running_loop().create_task(coroutine)
+    _TASKS.add(task)
+    task.add_done_callback(_TASKS.discard)
+    return task
 
 
 def _error(venue: str, said: dict[str, Any]) -> Exception:
