@@ -4,8 +4,8 @@ The other side is a process of its own that sends frames which are made beforeha
 the first to the last record at the handler. Hand-over: 20,000 messages a second, evenly, from the moment at which a
 message is read to its handler. What else runs shows.
 
-The other side looks at the clock all the time, so it has the last processor to itself and the process that is measured
-has the others (``--place apart``); with ``free`` the system places both, and on two processors they then share one.
+At full speed the other side never rests, so it has the last processor to itself and the process that is measured has
+the others (``--place apart``); with ``free`` the system places both. Between evenly sent messages it sleeps.
 """
 
 from __future__ import annotations
