@@ -100,6 +100,7 @@ BUYER = """
 
 
 TRADES = """
+    import subprocess
     import sys
     from collections import Counter
     from tickrail import Strategy
@@ -124,6 +125,19 @@ TRADES = """
         def on_quote(self, tick):
             self.buy(tick.instrument, 1.0, limit=0.01)  # stays open
             self.buy(tick.instrument, 1e6)  # fat
+
+    class Flood(Told):
+        def on_start(self):
+            super().on_start()
+            self.ticks = 0
+
+        def on_quote(self, tick):
+            self.ticks += 1
+            if self.ticks == 2:
+                for _ in range(1_000):
+                    self.buy(tick.instrument, 1.0)
+                halt = [sys.executable, "-m", "tickrail", "ctl", "--timeout", "0.2", "halt", "--reason", "drill"]
+                subprocess.run(halt, check=True)
 """
 
 
@@ -447,18 +461,30 @@ adapters.make_adapter.__kwdefaults__["timeout_s"] = 0.3
 """
 
 
-def told_run(project: Path) -> tuple[int, str]:
+def told_run(project: Path, *left_too: Path, control: str = "--no-control") -> tuple[int, str]:
     """A run in a process of its own: its exit code and all that it says; its result is all that it leaves."""
     tree = files(project)
-    code, out, said = in_a_process(project, "run", "--env", "live", "--no-control")
+    code, out, said = in_a_process(project, "run", "--env", "live", control)
     assert "Traceback" not in said
-    (run,) = (project / "runs").iterdir()
+    (run,) = (path for path in (project / "runs").iterdir() if path not in left_too)
     left = [path for path in files(project) if path not in tree and run not in (path, path.parent)]
-    assert left == [project / "runs"]
+    assert left == [project / "runs", *left_too]
     assert not [path for path in run.iterdir() if path.suffix == ".tmp" or not path.stat().st_size], "half written"
-    for pattern, name in ((r"in [\d.]+ s \([^)]*\)", "in TIME"), (r"\b[0-9a-f]{64}\b", "DIGEST"), (run.name, "RUN")):
+    times = ((r"in [\d.]+ s \([^)]*\)", "in TIME"), (r"longest [\d.]+ s", "longest TIME"))
+    for pattern, name in (*times, (r"\b[0-9a-f]{64}\b", "DIGEST"), (run.name, "RUN")):
         out = re.sub(pattern, name, out)
     return code, said + out
+
+
+def test_f49_an_operator_halts_a_flood_before_an_order_leaves(project: Path) -> None:
+    """By ``tickrail ctl halt``, while the handler that has asked for a thousand orders keeps the loop."""
+    (project / "trades.py").write_text(dedent(TRADES))
+    (project / "config" / "live" / "b.toml").write_text('[strategies.s]\nclass = "trades:Flood"\n')
+    trading = project / "runs" / "control" / "live.trading"
+    code, said = told_run(project, trading.parent, trading, control="--control")
+    assert code == 0, "what an operator did is no failure of the run"
+    assert "HALTED" in trading.read_text(), "the next run starts so"
+    compare("f49_halted_flood", said)
 
 
 def test_f50_an_order_at_a_stale_price_is_refused_with_its_age(project: Path) -> None:
