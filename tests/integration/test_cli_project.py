@@ -57,6 +57,12 @@ def test_a_run_ends_with_summary_digest_and_result_folder(project: Path) -> None
     assert any(folder.iterdir())
 
 
+@pytest.mark.parametrize("env", ["backtest", "paper", "live"])
+def test_a_new_project_can_start_in_each_of_its_environments(project: Path, env: str) -> None:
+    checked = tickrail(project, "check", "--env", env)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
 def test_the_digest_is_the_same_in_every_process_and_changes_with_a_parameter(project: Path) -> None:
     def digest(*args: str, **environ: str) -> str:
         done = tickrail(project, "run", "--env", "backtest", "--json", *args, **environ)
@@ -147,8 +153,7 @@ def with_set(name: str, *overrides: str) -> Case:
 
 
 CASES = [
-    Case("paper", ("run", "--env", "paper")),
-    Case("live", ("run", "--env", "live")),
+    with_set("unknown_adapters", "feeds.demo.adapter=websocket", "venues.SIM.adapter=exchange"),
     with_set("missing_tick_file", "feeds.demo.path=data/dmo.ticks"),
     with_set("no_tick_file", "feeds.demo.path=README.md"),
     with_set("class_module_missing", f"{STRATEGY}.class=strategies.ema_cros:EmaCross"),
