@@ -566,6 +566,7 @@ def test_every_golden_file_has_its_case() -> None:
     in_processes = {
         "f52_acknowledgement_lost",
         "f46_no_permission",
+        "f49_halted_flood",
         "f50_stale_price",
         "f51_runaway",
         "f53_import_hangs",
