@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 
-from tickrail.domain.commands import Command
+from tickrail.domain.commands import Command, PauseStrategy
 from tickrail.errors import CommandTimeout, LaneFull, NoHandler, NotRunning, ShuttingDown
 from tickrail.orchestration import command_bus
+from tickrail.orchestration.bus.builtin import _reached
 from tickrail.orchestration.bus.receipt import CANCELLED, DONE, FAILED, Receipt
 from tickrail.orchestration.bus.routes import encode
 from tickrail.orchestration.command_bus import CommandBus
 from tickrail.orchestration.io_thread import IoThread
+from tickrail.strategy.lifecycle import State
 
 LONG_S = 30.0
 
@@ -233,3 +235,11 @@ def test_a_receipt_says_what_was_raised_however_it_ended(state: int, said: str) 
     else:
         assert receipt.exception(LONG_S) is (error if state == FAILED else None)
     assert repr(receipt) == f"<Receipt {said}>"
+
+
+def test_what_goes_wrong_with_a_life_reaches_whoever_asked() -> None:
+    asked: Future[State] = Future()
+    answer = _reached(PauseStrategy(strategy="s"), lambda: asked)
+    error = RuntimeError("the loop is gone")
+    asked.set_exception(error)
+    assert answer.exception(timeout=1.0) is error

@@ -224,8 +224,8 @@ def _reached(command: c.Command, ask: Callable[[], Future[State]]) -> Future[dic
         if receipt.cancelled():
             message = f"{name}: a stop or a failure has overtaken it"
             answer.set_exception(CommandRefused(message, reason="overtaken", command=name))
-        elif isinstance(error := receipt.exception(), IllegalTransition):
-            answer.set_exception(_illegal(name, error))
+        elif (error := receipt.exception()) is not None:  # whatever it is: who waits is not left without an answer
+            answer.set_exception(_illegal(name, error) if isinstance(error, IllegalTransition) else error)
         else:
             answer.set_result({"state": receipt.result().name})
 
