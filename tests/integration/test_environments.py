@@ -69,7 +69,9 @@ def at_venue(tmp_path: Path) -> Iterator[list[str]]:
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as venue:
         assert venue.stdout is not None and venue.stdin is not None
         address = venue.stdout.readline().strip()
-        yield [f"venues.SIM.options.address={address}", "feeds.demo.speed=max"]
+        # Tests that run beside this one trade on an account of this name too.
+        accounts = f"runtime.account_dir={tmp_path / 'accounts'}"
+        yield [f"venues.SIM.options.address={address}", "feeds.demo.speed=max", accounts]
         venue.stdin.close()
 
 
