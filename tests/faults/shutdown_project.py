@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -12,14 +11,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-LONG_S = 60.0
+from ended_runs import DRIVER, LONG_S, Ended, ended, files
 
 STRATEGIES = '''
+import os
 import threading
 import time
 from pathlib import Path
 
 import tickrail
+
+Path("imported").touch()
+time.sleep(float(os.environ.get("IMPORT_S", 0)))
 
 
 class Told(tickrail.Strategy):
@@ -47,8 +50,13 @@ class Told(tickrail.Strategy):
 
     def on_stop(self):
         self.note("stop")
+        Path("stopping").touch()
         if self.how == "raises":
             raise LookupError("on_stop")
+        if self.how == "slow_stop":
+            time.sleep(3_600)
+        if self.how == "slow":
+            time.sleep(0.5)
 
 
 class Ticking(Told):
@@ -67,6 +75,12 @@ class Ticking(Told):
             if self.how == "loop":
                 while True:
                     pass
+            if self.how == "native":
+                sum(range(10**12))
+            if self.how == "exits":
+                raise SystemExit(3)
+            if self.how == "fails":
+                raise LookupError("on purpose")
         if self.how == "busy":
             time.sleep(0.0005)
 
@@ -75,59 +89,6 @@ class Ticking(Told):
 
         await asyncio.sleep(3_600)
 '''
-DRIVER = """
-import gc
-import json
-import os
-import sys
-import threading
-import time
-from concurrent.futures import Future
-
-from tickrail.cli import main
-
-code = 0
-try:
-    main(prog_name="tickrail")
-except SystemExit as left:
-    code = left.code or 0
-gc.collect()
-from tickrail.orchestration.bus.receipt import Receipt
-
-
-def places():
-    for one in os.listdir("/proc/self/fd"):
-        try:
-            yield os.readlink(f"/proc/self/fd/{one}")
-        except OSError:
-            pass
-
-
-waiting = [one for one in gc.get_objects() if isinstance(one, (Receipt, Future)) and not one.done()]
-
-def native():
-    names = []
-    for one in os.listdir("/proc/self/task"):
-        try:
-            names.append(open(f"/proc/self/task/{one}/comm").read().strip())
-        except OSError:
-            pass  # it has ended meanwhile
-    return [name for name in names if name.startswith("tickrail")]
-
-
-patience = time.monotonic() + 5.0  # the thread that watches handlers stays for a moment, for the next run
-while native() and time.monotonic() < patience:
-    time.sleep(0.01)
-left = {
-    "threads": [one.name for one in threading.enumerate() if one is not threading.main_thread()],
-    "native": native(),
-    "files": sorted(places()),
-    "futures": [repr(one) for one in waiting],
-}
-with open("left.json", "w") as file:
-    json.dump(left, file)
-sys.exit(code)
-"""
 BACKTEST = """
 [feeds.sim]
 adapter = "ticks"
@@ -152,13 +113,16 @@ adapter = "simulated"
 """
 
 
-def made(folder: Path, ticks: int = 200_000) -> Path:
-    """The project in ``folder``."""
+def made(folder: Path, ticks: int = 200_000, *, like: Path | None = None) -> Path:
+    """The project in ``folder``; its ticks are those of ``like``, which was made before."""
     (folder / "told.py").write_text(STRATEGIES)
     (folder / "drive.py").write_text(DRIVER)
     for env, text in {"backtest": BACKTEST, "live": LIVE, "idle": IDLE}.items():
         (folder / "config" / env).mkdir(parents=True)
         (folder / "config" / env / "runtime.toml").write_text(text)
+    if like is not None:
+        os.link(like / "sim.ticks", folder / "sim.ticks")
+        return folder
     command = [sys.executable, "-m", "tickrail", "data", "generate", "sim.ticks", "--instrument", "EURUSD.SIM"]
     subprocess.run([*command, "--ticks", str(ticks)], cwd=folder, check=True, capture_output=True, timeout=LONG_S)
     return folder
@@ -186,44 +150,38 @@ class Process:
         **environ: str,
     ) -> None:
         self.project = project
+        self.before = files(project)
         command = [sys.executable, "drive.py", "run", "--env", env, "--json", "--shutdown-timeout", str(timeout_s)]
         for name, (cls, how) in strategies.items():
             settings += (f"strategies.{name}.class=told:{cls}", f"strategies.{name}.params.how={how}")
         for one in settings:
             command += ["--set", one]
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        self.began = time.monotonic()
         self.process = subprocess.Popen(command, cwd=project, env={**os.environ, **environ}, text=True, **pipes)
 
     def wait_for(self, name: str) -> None:
         """Until there is a file of that name, or the process has ended."""
-        wait(lambda: (self.project / name).exists() or self.process.poll() is not None)
+        self.wait_until((self.project / name).exists)
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Until ``condition`` holds, or the process has ended."""
+        wait(lambda: condition() or self.process.poll() is not None)
 
     def send(self, number: signal.Signals) -> float:
         """Send a signal; when."""
         self.process.send_signal(number)
         return time.monotonic()
 
-    def end(self) -> tuple[int, dict[str, Any], str]:
-        """Exit code, what it printed as JSON, and stderr."""
-        try:
-            out, err = self.process.communicate(timeout=LONG_S)
-        finally:
-            self.process.kill()
-        return self.process.returncode, json.loads(out) if out else {}, err
+    def end(self, since: float | None = None) -> Ended:
+        """Wait for its end; ``since`` is what its time counts from: the signal that was to end it."""
+        began = self.began if since is None else since
+        return ended(self.process, self.project, since=began, before=self.before)
 
     def log(self) -> list[str]:
         """What strategies noted."""
         file = self.project / "log"
-        return file.read_text().split() if file.exists() else []
-
-    def assert_nothing_left(self) -> None:
-        """No thread, no file, no Future is left behind in the process, nor a socket in the folder."""
-        left = json.loads((self.project / "left.json").read_text())
-        assert (left["threads"], left["futures"]) == ([], [])
-        assert left["native"] == []
-        mine = [name for name in left["files"] if str(self.project) in name or "socket" in name]
-        assert mine == []
-        assert not list(self.project.glob("runs/control/*.sock"))
+        return file.read_text().splitlines() if file.exists() else []
 
 
 def wait(condition: Callable[[], bool]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ended_runs import DRIVER, LONG_S, Ended, files
+from ended_runs import ended as ended_run
 
 STRATEGY = """
 import time
@@ -68,13 +69,13 @@ class = "stuck:Stuck"
 [strategies.second]
 class = "stuck:Stuck"
 """
-LONG_S = 60.0
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     (tmp_path / "stuck.py").write_text(STRATEGY)
+    (tmp_path / "drive.py").write_text(DRIVER)
     (tmp_path / "config" / "backtest").mkdir(parents=True)
     (tmp_path / "config" / "backtest" / "runtime.toml").write_text(CONFIG)
     command = [sys.executable, "-m", "tickrail", "data", "generate", "sim.ticks", "--instrument", "EURUSD.SIM"]
@@ -82,25 +83,25 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def started(project: Path, how: str, *words: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tickrail", "run", "--env", "backtest", "--json"]
-    command += ["--set", f"strategies.first.params.how={how}", *words]
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=project, text=True, **pipes)
+class Started:
+    """A run whose first strategy behaves as ``how`` says."""
 
+    def __init__(self, project: Path, how: str, *words: str) -> None:
+        self.project, self.before = project, files(project)
+        command = [sys.executable, "drive.py", "run", "--env", "backtest", "--json"]
+        command += ["--set", f"strategies.first.params.how={how}", *words]
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        self.began = time.monotonic()
+        self.process = subprocess.Popen(command, cwd=project, text=True, **pipes)
 
-def ended(process: subprocess.Popen[str], said: str | None = None) -> tuple[int, str, str]:
-    try:
-        out, err = process.communicate(said, timeout=LONG_S)
-    finally:
-        process.kill()
-    return process.returncode, out, err
+    def end(self, said: str | None = None) -> Ended:
+        return ended_run(self.process, self.project, since=self.began, before=self.before, said=said)
 
 
 def test_a_python_loop_is_broken_off_and_the_others_miss_nothing(project: Path) -> None:
-    code, out, err = ended(started(project, "loop"))
-    result = json.loads(out)
-    assert (code, result["status"]) == (1, "complete")
+    end = Started(project, "loop").end().held("process_f04_loop", within_s=20.0)
+    result, err = end.out, end.err
+    assert (end.code, result["status"]) == (1, "complete")
     first, second = result["strategies"]
     assert (first["state"], second["state"]) == ("FAILED", "STOPPED")
     assert first["error"].startswith("HandlerStuck: the handler did not return within its deadline")
@@ -115,9 +116,9 @@ def test_a_python_loop_is_broken_off_and_the_others_miss_nothing(project: Path) 
 def test_f3_slow_handlers_are_counted_with_the_longest_and_nobody_misses_anything(project: Path) -> None:
     """Two of 50 ms and one of 2 s, as a watch sees them that looks now and then; 20 ms are slow."""
     limits = ["--set", "runtime.slow_handler_ns=20_000_000", "--set", "runtime.handler_deadline_ns=20_000_000_000"]
-    code, out, err = ended(started(project, "slow", *limits))
-    result = json.loads(out)
-    assert (code, result["status"], err) == (0, "complete", "")
+    end = Started(project, "slow", *limits).end().held("process_f03_slow", within_s=20.0)
+    result = end.out
+    assert (end.code, result["status"], end.err) == (0, "complete", "")
     assert [one["delivered"] for one in result["strategies"]] == [1_000, 1_000]
     (overrun,) = (one for one in result["stats"]["overruns"] if one["strategy"] == "first")
     assert (overrun["handler"], overrun["slow"], overrun["stuck"]) == ("on_tick", 3, 0)
@@ -128,16 +129,15 @@ def test_f3_slow_handlers_are_counted_with_the_longest_and_nobody_misses_anythin
 def test_a_stuck_handler_can_be_restarted_by_its_rule(project: Path) -> None:
     rule = ["--set", "strategies.first.on_error=restart", "--set", "strategies.first.restart_backoff_ns=1"]
     rule += ["--set", "strategies.first.max_restarts=0", "--set", "strategies.first.critical=true"]
-    code, out, _ = ended(started(project, "loop", *rule))
-    assert (code, json.loads(out)["stop_reason"]) == (1, "strategy first failed")
+    end = Started(project, "loop", *rule).end().held("process_f04_critical", within_s=20.0)
+    assert (end.code, end.out["stop_reason"]) == (1, "strategy first failed")
 
 
 @pytest.mark.parametrize("how", ["native", "swallows"])
 def test_what_cannot_be_broken_off_ends_the_process_in_bounded_time(project: Path, how: str) -> None:
-    began = time.monotonic()
-    code, _, err = ended(started(project, how))
-    assert code == 70
-    assert time.monotonic() - began < 30, "start-up and twice the deadline, on a busy machine"
+    end = Started(project, how).end().held(f"process_f04_{how}", within_s=20.0, by_force=True)
+    err = end.err
+    assert end.code == 70
     assert "strategy first has not returned from on_tick" in err
     assert "cannot be broken off; the process is ended" in err
     assert "in on_tick" in err
@@ -145,26 +145,26 @@ def test_what_cannot_be_broken_off_ends_the_process_in_bounded_time(project: Pat
 
 @pytest.mark.parametrize(("how", "hook"), [("start", "on_start"), ("stop", "on_stop")])
 def test_hooks_are_handlers_too(project: Path, how: str, hook: str) -> None:
-    code, out, err = ended(started(project, how))
-    assert code == 1
-    assert f"strategy first has not returned from {hook}" in err
-    assert "HandlerStuck" in out + err
+    end = Started(project, how).end().held(f"process_f04_{hook}", within_s=20.0)
+    assert end.code == 1
+    assert f"strategy first has not returned from {hook}" in end.err
+    assert "HandlerStuck" in str(end.out) + end.err
 
 
 def test_what_returns_by_itself_after_its_deadline_leaves_no_exception_to_the_next(project: Path) -> None:
     """A sleep cannot be interrupted: whatever was to be raised after it is raised there, or nowhere."""
     deadline = ["--set", "runtime.handler_deadline_ns=1_000_000_000"]
-    code, out, _ = ended(started(project, "nap", *deadline))
-    result = json.loads(out)
+    end = Started(project, "nap", *deadline).end()
+    code, result = end.code, end.out
+    assert end.took_s < 30
     assert result["strategies"][1]["state"] == "STOPPED"
     assert result["strategies"][1]["delivered"] == 1_000
     assert code == (0 if result["strategies"][0]["state"] == "STOPPED" else 1)
 
 
 def test_a_debugger_is_left_alone(project: Path) -> None:
-    process = started(project, "debugger")
+    run = Started(project, "debugger")
     time.sleep(8)
-    assert process.poll() is None, "it waits for its user"
-    code, out, err = ended(process, "continue\n")
-    assert code == 0, err
-    assert json.loads(out.partition("(Pdb) ")[2])["status"] == "complete"
+    assert run.process.poll() is None, "it waits for its user"
+    end = run.end("continue\n")
+    assert (end.code, end.out["status"]) == (0, "complete"), end.err

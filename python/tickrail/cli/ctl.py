@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from tickrail.cli.options import json_option, traceback_option
+from tickrail.cli.options import FiniteRange, json_option, traceback_option
 from tickrail.domain.near import did_you_mean
 from tickrail.orchestration.control import is_served, socket_folder, socket_of
 
@@ -37,6 +39,12 @@ class NoAnswer(click.ClickException):
     exit_code = NO_ANSWER
 
 
+class NotYours(click.ClickException):
+    """The process belongs to another user."""
+
+    exit_code = REFUSED
+
+
 @click.group(short_help="Operate a running process.")
 @click.option("--run", "run_id", metavar="ID", help="Which run, where several go on.")
 @click.option(
@@ -46,10 +54,12 @@ class NoAnswer(click.ClickException):
     show_default=True,
     help="The run directory (runtime.run_dir of the configuration).",
 )
-@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0.0), default=5.0, show_default=True, help="Seconds.")
+@click.option(
+    "--timeout", "timeout_s", type=FiniteRange(min=0.0, max=86_400.0), default=5.0, show_default=True, help="Seconds."
+)
 @click.pass_context
 def ctl(context: click.Context, *, run_id: str | None, run_dir: Path, timeout_s: float) -> None:
-    r"""Operate a running process, by the socket in its run directory.
+    """Operate a running process, by the socket in its run directory.
 
     \b
     Exit codes:
@@ -58,7 +68,7 @@ def ctl(context: click.Context, *, run_id: str | None, run_dir: Path, timeout_s:
       2  wrong usage
       3  no such run
       4  no answer in time
-    """
+    """  # noqa: D301 - the mark that keeps lines apart is the character itself
     context.obj = (run_dir, run_id, timeout_s)
 
 
@@ -67,21 +77,32 @@ def ask(run_dir: Path, run_id: str | None, timeout_s: float, name: str, argument
 
     Raises:
         NoRun: There is none, or it is not clear which.
-        NoAnswer: It does not answer in time.
+        NoAnswer: It does not answer in time, or has ended before it did.
+        NotYours: It belongs to another user.
+        UsageError: A number is not finite, which no request can say.
     """
     path = socket_of(run_dir, named_run(run_dir, run_id))
     request = {"v": PROTOCOL_VERSION, "do": name, "args": {**arguments, "timeout_s": timeout_s}}
+    try:
+        text = json.dumps(request, allow_nan=False)
+    except ValueError:
+        raise click.UsageError(f"{name}: a number is not finite") from None
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
         stream.settimeout(timeout_s + GRACE_S)
         try:
             stream.connect(str(path))
-            stream.sendall(json.dumps(request).encode() + b"\n")
+            with suppress(BrokenPipeError):  # too long: that is answered before all of it was read
+                stream.sendall(text.encode() + b"\n")
             with stream.makefile("rb") as lines:
                 line = lines.readline()
         except (ConnectionRefusedError, FileNotFoundError):
             raise NoRun(f"{path.stem} has ended and left its socket behind") from None
+        except PermissionError:
+            raise NotYours(f"{path.stem} belongs to another user, who alone may operate it") from None
         except TimeoutError:
             raise NoAnswer(f"{path.stem} does not answer within {timeout_s:g} s") from None
+        except OSError as error:
+            raise NoAnswer(f"{path.stem} has closed the connection: {error.strerror or error}") from None
     if not line:
         raise NoAnswer(f"{path.stem} has closed the connection")
     answer: dict[str, Any] = json.loads(line)
@@ -98,8 +119,12 @@ def named_run(run_dir: Path, run_id: str | None) -> str:
 
     Raises:
         NoRun: There is none, or it is not clear which.
+        NotYours: Nobody but another user may look at them.
     """
-    folder, known = socket_folder(run_dir), runs_in(run_dir)
+    folder = socket_folder(run_dir)
+    if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+        raise NotYours(f"{folder} belongs to another user, who alone may operate what runs there")
+    known = runs_in(run_dir)
     if run_id is not None:
         if run_id not in known and socket_of(run_dir, run_id).exists():
             raise NoRun(f"{run_id} has ended and left its socket behind")
@@ -221,7 +246,7 @@ def set_(context: click.Context, *, strategy: str, values: tuple[str, ...], as_j
 
 @ctl.command()
 @click.argument("values", nargs=-1, metavar="[NAME=VALUE]...")
-@click.option("--max-order-quantity", type=float, help="Largest quantity of one order, of whatever strategy.")
+@click.option("--max-order-quantity", type=FiniteRange(), help="Largest quantity of one order, of whatever strategy.")
 @click.option("--table", help="Table of limits that the values belong to: ID of [limits.ID].")
 @json_option
 @traceback_option
@@ -289,22 +314,31 @@ def status(context: click.Context, *, as_json: bool) -> int:
 
 
 @ctl.command()
-@click.option("--every", "every_s", type=click.FloatRange(min=0.1), default=1.0, show_default=True, help="Seconds.")
+@click.option("--every", "every_s", type=FiniteRange(min=0.1), default=1.0, show_default=True, help="Seconds.")
 @click.option("--count", type=click.IntRange(min=1), help="End after so many.")
 @json_option
 @traceback_option
 @click.pass_context
 def watch(context: click.Context, *, every_s: float, count: int | None, as_json: bool) -> int:
     """Say where everything stands, again and again, until the run has ended."""
+    run_dir, run_id, timeout_s = context.obj
+    run = named_run(run_dir, run_id)
+    answer = ask(run_dir, run, timeout_s, "status", {})
     shown = 0
-    while count is None or shown < count:
-        if shown:
-            time.sleep(every_s)
-        code = _request(context, "status", as_json)
-        if code == REFUSED:
-            return code
+    while True:
+        code = _say(answer, as_json=as_json)
         shown += 1
-    return 0
+        if code == REFUSED or shown == count:
+            return code
+        time.sleep(every_s)
+        try:
+            answer = ask(run_dir, run, timeout_s, "status", {})
+        except (NoRun, NoAnswer):
+            if run in runs_in(run_dir):
+                raise
+            return 0
+        if answer.get("reason") == "shutting_down":
+            return 0
 
 
 @ctl.command()

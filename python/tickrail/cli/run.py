@@ -17,7 +17,7 @@ import click
 
 from tickrail.cli.ending import FILE, End
 from tickrail.cli.failures import FAILED, INTERRUPTED, OK
-from tickrail.cli.options import configuration_options, json_option, traceback_option
+from tickrail.cli.options import FiniteRange, configuration_options, json_option, traceback_option
 from tickrail.cli.progress import progress_bar
 from tickrail.errors import RunFailed
 
@@ -51,7 +51,7 @@ def _address(_ctx: click.Context, _param: click.Parameter, text: str | None) -> 
 @click.option(
     "--shutdown-timeout",
     "shutdown_s",
-    type=click.FloatRange(min=0.1, max=86_400.0),
+    type=FiniteRange(min=0.1, max=86_400.0),
     default=25.0,
     show_default=True,
     help="Seconds from SIGTERM or Ctrl-C to the end of the process, whatever happens.",

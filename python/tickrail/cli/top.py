@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import click
 
 from tickrail.cli.ctl import NoAnswer, NoRun, ask, named_run, runs_in
-from tickrail.cli.options import json_option, traceback_option
+from tickrail.cli.options import FiniteRange, json_option, traceback_option
 from tickrail.report.text import duration
 
 if TYPE_CHECKING:
@@ -57,13 +57,13 @@ class View:
     show_default=True,
     help="The run directory (runtime.run_dir of the configuration).",
 )
-@click.option("--every", "every_s", type=click.FloatRange(min=0.1), default=1.0, show_default=True, help="Seconds.")
-@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0.1), default=5.0, show_default=True, help="Seconds.")
+@click.option("--every", "every_s", type=FiniteRange(min=0.1), default=1.0, show_default=True, help="Seconds.")
+@click.option("--timeout", "timeout_s", type=FiniteRange(min=0.1), default=5.0, show_default=True, help="Seconds.")
 @click.option("--once", is_flag=True, help="Print one table and end.")
 @json_option
 @traceback_option
 def top(*, run_id: str | None, run_dir: Path, every_s: float, timeout_s: float, once: bool, as_json: bool) -> int:
-    r"""Watch a running process in a live table, until it ends or Ctrl-C.
+    """Watch a running process in a live table, until it ends or Ctrl-C.
 
     Asks for the run's counters and histograms, which any thread may read:
     watching is no input of the run, and works while a handler hangs in
@@ -74,7 +74,7 @@ def top(*, run_id: str | None, run_dir: Path, every_s: float, timeout_s: float, 
       0  the run has ended, or --once is done
       3  no such run
       4  no answer in time
-    """
+    """  # noqa: D301 - the mark that keeps lines apart is the character itself
     name = named_run(run_dir, run_id)
     before = _view(run_dir, name, timeout_s)
     if once:

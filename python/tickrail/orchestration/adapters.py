@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from tickrail.domain.near import did_you_mean
-from tickrail.errors import WiringError
+from tickrail.errors import ExecutionError, FeedError, TickrailError, WiringError
 from tickrail.orchestration.guarded_import import IMPORT_TIMEOUT_S, guarded_import, require_allowed
 from tickrail.orchestration.port_check import check_port, port_of_execution
 from tickrail.ports.execution import Venue
@@ -23,7 +23,7 @@ from tickrail.ports.market_data import FeedPort, LiveFeedPort
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["GROUP", "Kind", "adapter_names", "make_adapter"]
+__all__ = ["GROUP", "Kind", "adapter_names", "close_adapter", "make_adapter"]
 
 Kind: TypeAlias = Literal["feed", "venue"]
 
@@ -102,6 +102,23 @@ def make_adapter(
     if problems:
         raise WiringError(f"adapter '{adapter}' is no {port.__name__}: {'; '.join(problems)}", problems=problems)
     return made
+
+
+def close_adapter(kind: Kind, name: str, adapter: Any) -> None:
+    """Close the adapter of a table.
+
+    Raises:
+        FeedError: That of a feed has failed; it names the table, as the user's code is to be looked at and not ours.
+        ExecutionError: Likewise, of a venue.
+    """
+    try:
+        adapter.close()
+    except TickrailError:
+        raise
+    except Exception as error:
+        failed = FeedError if kind == "feed" else ExecutionError
+        said = f"{type(error).__name__}: {error}"
+        raise failed(f"{kind}s.{name}: its adapter could not be closed: {said}") from error
 
 
 def _port_of(kind: Kind, made: object) -> Any:

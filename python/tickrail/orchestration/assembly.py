@@ -37,7 +37,7 @@ from tickrail.errors import (
     StrategyImportError,
     WiringError,
 )
-from tickrail.orchestration.adapters import adapter_names, make_adapter
+from tickrail.orchestration.adapters import adapter_names, close_adapter, make_adapter
 from tickrail.orchestration.checks import Check, PreStart, findings
 from tickrail.orchestration.container import Container, Provider, Scope
 from tickrail.orchestration.feed_keys import delivery_problems, sim_clock_problems
@@ -215,7 +215,7 @@ class Assembly:
                 partial(make_adapter, "feed", feed.adapter, name=name, settings=settings, prefixes=self._prefixes),
             )
             if adapter is not None:
-                self.undo.callback(adapter.close)
+                self.undo.callback(close_adapter, "feed", name, adapter)
                 self._take_feed(name, feed, adapter, arrays)
         if arrays and self._live:
             recorded = next(iter(arrays))
@@ -288,8 +288,8 @@ class Assembly:
             venues.update({} if made is None else {name: made})
         self._venues_made = venues
         self._outside = {name: made for name, made in venues.items() if not isinstance(made, Venue)}
-        for made in self._outside.values():
-            self.undo.callback(made.close)
+        for name, made in self._outside.items():
+            self.undo.callback(close_adapter, "venue", name, made)
         return venues
 
     def _check_outside(self) -> None:

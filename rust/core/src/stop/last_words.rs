@@ -54,6 +54,16 @@ impl LastWords {
         }
     }
 
+    /// Says in the report too which signals have come, and since when it is the process's end.
+    pub(super) fn note_signals(&self, signals: &[i32], took: Duration) {
+        if let Ok(mut report) = self.report.try_lock()
+            && !report.facts.is_empty()
+        {
+            report.facts.insert("signals".to_owned(), json!(signals));
+            report.facts.insert("took_s".to_owned(), json!(took.as_secs_f64()));
+        }
+    }
+
     /// Reports `outcome` and what is abandoned, `why` first.
     pub fn report(&self, why: &str, outcome: &str, code: i32) {
         if let Ok(mut report) = self.report.try_lock() {

@@ -60,6 +60,13 @@ struct Seen {
     until: Option<Instant>,
 }
 
+impl Seen {
+    /// How long ago the first signal came.
+    fn stopping_for(&self) -> Duration {
+        self.began.map_or(Duration::ZERO, |began| began.elapsed())
+    }
+}
+
 /// Watches until it is dropped.
 pub struct Watchdog {
     seen: Arc<Mutex<Seen>>,
@@ -117,7 +124,7 @@ impl Watchdog {
 
     /// How long ago the first of them came.
     pub fn stopping_for(&self) -> Option<Duration> {
-        self.seen(|seen| seen.began.map(|began| began.elapsed()))
+        self.seen(|seen| seen.began.map(|_| seen.stopping_for()))
     }
 
     /// Tells a service supervisor, if there is one.
@@ -200,6 +207,7 @@ fn take(seen: &mut Seen, signal: i32, settings: &WatchdogSettings, words: &LastW
         }
         _ => {
             let code = 128 + seen.signals[0];
+            words.note_signals(&seen.signals, seen.stopping_for());
             words.report("a third signal ended the process at once", "forced", code);
             end(code)
         }
@@ -210,10 +218,15 @@ fn give_up(seen: &Seen, settings: &WatchdogSettings, words: &LastWords) -> ! {
     let doing =
         seen.target.as_ref().filter(|_| seen.is_running).map(|target| (target.look)().doing).unwrap_or_default();
     let what = if doing.is_empty() { &seen.phase } else { &doing };
+    let seconds = |time: Duration| format!("{} s", time.as_secs_f64());
+    let time = match seen.signals.len() > 1 && seen.stopping_for() < settings.deadline {
+        true => format!("{} after the second signal", seconds(settings.hurry)),
+        false => seconds(settings.deadline),
+    };
     let why = format!(
-        "tickrail: the shutdown has had its time ({} s) and is given up while {what}; what was still to be done is abandoned",
-        settings.deadline.as_secs_f64()
+        "tickrail: the shutdown has had its time ({time}) and is given up while {what}; what was still to be done is abandoned"
     );
+    words.note_signals(&seen.signals, seen.stopping_for());
     if seen.signals.len() > 1 {
         words.end(&why, "forced", 128 + seen.signals[0])
     }

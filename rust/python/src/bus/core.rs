@@ -14,7 +14,8 @@ use tickrail_core::command::CommandKind;
 use super::envelope::Envelope;
 use super::plan::CommandPlan;
 use super::receipt::{DONE, Receipt};
-use super::trace::{Origin, Trace, within};
+use super::trace::{Origin, Trace};
+use super::within::LastContext;
 use crate::feed::Handover;
 use crate::gil::GilBound;
 use crate::lanes::{CommandLanes, FULL, SENT};
@@ -47,6 +48,7 @@ enum Way {
 struct Inside {
     ids: Cell<u64>,
     is_closed: Cell<bool>,
+    context: LastContext,
 }
 
 impl CommandBusCore {
@@ -63,10 +65,14 @@ impl CommandBusCore {
         }
     }
 
-    fn next_origin(&self, py: Python<'_>) -> PyResult<Origin> {
+    fn next_id(&self, py: Python<'_>) -> u64 {
         let ids = &self.inside.get(py).ids;
         ids.set(ids.get() + 1);
-        Origin::of_next(py, ids.get())
+        ids.get()
+    }
+
+    fn next_origin(&self, py: Python<'_>) -> PyResult<Origin> {
+        Origin::of_next(py, self.next_id(py))
     }
 
     /// Calls the handler within the step that goes on.
@@ -77,31 +83,37 @@ impl CommandBusCore {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         plan.check(py, command)?;
-        let origin = slf.get().next_origin(py)?;
-        within(py, &origin, || call(slf, plan.call.bind(py), plan.route.bind(py), command))
+        let (this, id) = (slf.get(), slf.get().next_id(py));
+        let handler = || call(slf, plan.call.bind(py), plan.route.bind(py), command);
+        this.inside.get(py).context.within(py, |parent| parent.next(py, id), handler)
     }
 
     /// Calls the handler of a command that came by a lane. Ctrl-C and ``sys.exit`` go on to the loop; all else is the sender's.
     pub fn handle_one(slf: &Bound<'_, Self>, envelope: &Bound<'_, Envelope>) -> PyResult<()> {
         let (py, one) = (slf.py(), envelope.get());
-        within(py, &one.origin, || {
-            let (route, command) = (one.route.bind(py), one.command.bind(py));
-            let result =
-                route.getattr(pyo3::intern!(py, "call")).and_then(|handler| call(slf, &handler, route, command));
-            match result {
-                Ok(result) if is_future(&result)? => {
-                    slf.call_method1(pyo3::intern!(py, "_settle_later"), (envelope, result)).map(drop)
+        let context = &slf.get().inside.get(py).context;
+        context.within(
+            py,
+            |_| one.origin.copied(py),
+            || {
+                let (route, command) = (one.route.bind(py), one.command.bind(py));
+                let result =
+                    route.getattr(pyo3::intern!(py, "call")).and_then(|handler| call(slf, &handler, route, command));
+                match result {
+                    Ok(result) if is_future(&result)? => {
+                        slf.call_method1(pyo3::intern!(py, "_settle_later"), (envelope, result)).map(drop)
+                    }
+                    Ok(result) => one
+                        .receipt
+                        .as_ref()
+                        .map_or(Ok(()), |receipt| Receipt::settle(receipt.bind(py), DONE, result.unbind()).map(drop)),
+                    Err(error) => {
+                        slf.call_method1(pyo3::intern!(py, "_failed"), (envelope, error.value(py)))?;
+                        if error.is_instance_of::<PyException>(py) { Ok(()) } else { Err(error) }
+                    }
                 }
-                Ok(result) => one
-                    .receipt
-                    .as_ref()
-                    .map_or(Ok(()), |receipt| Receipt::settle(receipt.bind(py), DONE, result.unbind()).map(drop)),
-                Err(error) => {
-                    slf.call_method1(pyo3::intern!(py, "_failed"), (envelope, error.value(py)))?;
-                    if error.is_instance_of::<PyException>(py) { Ok(()) } else { Err(error) }
-                }
-            }
-        })
+            },
+        )
     }
 
     /// Whether a command that has its turn is still wanted.
@@ -126,7 +138,7 @@ impl CommandBusCore {
                 Err(other) => Way::Other(other.into_inner().unbind()),
             },
         };
-        let inside = Inside { ids: Cell::new(0), is_closed: Cell::new(false) };
+        let inside = Inside { ids: Cell::new(0), is_closed: Cell::new(false), context: LastContext::default() };
         Self { plans: PyDict::new(py).unbind(), hearers: PyDict::new(py).unbind(), way, inside: GilBound::new(inside) }
     }
 
@@ -275,11 +287,17 @@ impl CommandBusCore {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.plans)?;
         visit.call(&self.hearers)?;
+        // SAFETY: the collector runs with the GIL held.
+        self.inside.get(unsafe { Python::assume_attached() }).context.traverse(&visit)?;
         match &self.way {
             Way::None => Ok(()),
             Way::Lanes(lanes) => visit.call(lanes),
             Way::Other(lanes) => visit.call(lanes),
         }
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        self.inside.get(py).context.clear();
     }
 }
 

@@ -8,6 +8,7 @@ mod envelope;
 mod plan;
 mod receipt;
 mod trace;
+mod within;
 
 use pyo3::prelude::*;
 

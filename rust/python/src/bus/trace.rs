@@ -1,8 +1,12 @@
 //! What is being handled, and for whom: carried by the context variable of `tickrail.domain.context`.
 
+use std::cell::RefCell;
+
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+
+use crate::gil::GilBound;
 
 /// What a whole story is called.
 enum Story {
@@ -22,9 +26,12 @@ pub struct Origin {
 impl Origin {
     /// Of a command that is sent now, as its `id`-th.
     pub fn of_next(py: Python<'_>, id: u64) -> PyResult<Self> {
-        let parent = current(py)?;
-        let parent = &parent.get().0;
-        Ok(Self { story: parent.story_of(py, id), id, causation: parent.id })
+        Ok(current(py)?.get().origin(py).borrow().next(py, id))
+    }
+
+    /// Of the `id`-th command, which is sent from here.
+    pub fn next(&self, py: Python<'_>, id: u64) -> Self {
+        Self { story: self.story_of(py, id), id, causation: self.id }
     }
 
     fn story_of(&self, py: Python<'_>, first: u64) -> Story {
@@ -35,9 +42,14 @@ impl Origin {
         }
     }
 
+    /// The same once more.
+    pub fn copied(&self, py: Python<'_>) -> Self {
+        Self { id: self.id, story: self.story_of(py, self.id), causation: self.causation }
+    }
+
     /// As it stands in the context while the command is handled.
     pub fn trace<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Trace>> {
-        Bound::new(py, Trace(Self { id: self.id, story: self.story_of(py, self.id), causation: self.causation }))
+        Bound::new(py, Trace::of(self.copied(py)))
     }
 }
 
@@ -48,7 +60,19 @@ impl Origin {
 ///     correlation: What the whole story is called: given by who began it, or the number of its first command.
 ///     causation: The number of the command whose handler sent it; 0 where it came from outside.
 #[pyclass(frozen, freelist = 16, module = "tickrail._native")]
-pub struct Trace(Origin);
+pub struct Trace(GilBound<RefCell<Origin>>);
+
+impl Trace {
+    /// Of a command from `origin`.
+    pub const fn of(origin: Origin) -> Self {
+        Self(GilBound::new(RefCell::new(origin)))
+    }
+
+    /// Where its command comes from. Changed only while nobody else has it.
+    pub const fn origin<'a>(&'a self, py: Python<'_>) -> &'a RefCell<Origin> {
+        self.0.get(py)
+    }
+}
 
 #[pymethods]
 impl Trace {
@@ -59,30 +83,30 @@ impl Trace {
             Err(_) if !correlation.is_truthy()? => Story::Number(0),
             Err(_) => Story::Name(correlation.unbind()),
         };
-        Ok(Self(Origin { id, story, causation }))
+        Ok(Self::of(Origin { id, story, causation }))
     }
 
     #[getter]
-    const fn id(&self) -> u64 {
-        self.0.id
+    fn id(&self, py: Python<'_>) -> u64 {
+        self.origin(py).borrow().id
     }
 
     #[getter]
     fn correlation(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        match &self.0.story {
+        match &self.origin(py).borrow().story {
             Story::Number(number) => Ok(number.into_pyobject(py)?.into_any().unbind()),
             Story::Name(name) => Ok(name.clone_ref(py)),
         }
     }
 
     #[getter]
-    const fn causation(&self) -> u64 {
-        self.0.causation
+    fn causation(&self, py: Python<'_>) -> u64 {
+        self.origin(py).borrow().causation
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let correlation = self.correlation(py)?.bind(py).repr()?.to_string();
-        Ok(format!("Trace(id={}, correlation={correlation}, causation={})", self.0.id, self.0.causation))
+        Ok(format!("Trace(id={}, correlation={correlation}, causation={})", self.id(py), self.causation(py)))
     }
 }
 
@@ -94,7 +118,8 @@ fn variable(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     Ok(found.bind(py))
 }
 
-fn current(py: Python<'_>) -> PyResult<Bound<'_, Trace>> {
+/// The one in the present context.
+pub fn current(py: Python<'_>) -> PyResult<Bound<'_, Trace>> {
     let mut value = std::ptr::null_mut();
     // SAFETY: a live context variable; the value is an owned reference, or none where the variable has no default.
     let value = unsafe {
@@ -106,16 +131,9 @@ fn current(py: Python<'_>) -> PyResult<Bound<'_, Trace>> {
     Ok(value.cast_into::<Trace>()?)
 }
 
-/// Calls `body` with `origin` in the context.
-pub fn within<'py, R>(py: Python<'py>, origin: &Origin, body: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
-    let (variable, trace) = (variable(py)?, origin.trace(py)?);
+/// Puts `trace` into the present context, for as long as that goes on.
+pub fn set(trace: &Bound<'_, Trace>) -> PyResult<()> {
+    let py = trace.py();
     // SAFETY: live objects; the token is an owned reference, or none with an exception set.
-    let token = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContextVar_Set(variable.as_ptr(), trace.as_ptr()))? };
-    let result = body();
-    // SAFETY: the token is of this variable, made in this context, and used once.
-    if unsafe { ffi::PyContextVar_Reset(variable.as_ptr(), token.as_ptr()) } < 0 {
-        let error = PyErr::fetch(py);
-        return result.and(Err(error));
-    }
-    result
+    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContextVar_Set(variable(py)?.as_ptr(), trace.as_ptr())).map(drop) }
 }
