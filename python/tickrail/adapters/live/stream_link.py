@@ -241,7 +241,7 @@ class StreamLink:
         """Publish what has come; where there are no slots, stop reading until there are."""
         if self.heard:
             self._take()
-        if self._drain is not None or not self._decoder.packed:
+        if self._drain is not None or not self._decoder.pending:
             return
         try:
             if not self._offer():
@@ -263,7 +263,7 @@ class StreamLink:
             while not is_in:
                 try:
                     await self._publisher.drained()
-                    is_in = not self._decoder.packed or self._offer()
+                    is_in = not self._decoder.pending or self._offer()
                 except FeedClosed:
                     return self._ending.set()
                 except PublishError as error:
