@@ -300,9 +300,10 @@ class MessageReader:
         """Records that the caller has made of a message; ``last`` is the number of the last one."""
 
     def take_packed(self) -> bytes:
-        """The records since the last call, as the bytes of ``TICK_DTYPE``."""
+        """The records since the last call, as the bytes of ``TICK_DTYPE``: for whoever has no publisher."""
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """Records that wait to be taken, by a publisher that is given the reader."""
 
 @final
 class ColumnBatch:

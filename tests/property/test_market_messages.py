@@ -64,7 +64,7 @@ def test_both_ways_make_the_same_records(given_messages: list[bytes]) -> None:
     natively.take(given_messages)
     for message in given_messages:
         carefully._take_carefully(message, 7)
-    found, expected = (np.frombuffer(one.take_packed(), TICK_DTYPE) for one in (natively, carefully))
+    found, expected = (np.frombuffer(one.records.take_packed(), TICK_DTYPE) for one in (natively, carefully))
     assert len(found) == len(expected)
     for name in TICK_DTYPE.names or ():
         # A quote without a time has that of its read.

@@ -8,13 +8,21 @@ use tickrail_core::tick::{TICK_SIZE, as_bytes};
 
 use crate::gil::guard;
 
-/// Makes records of messages that are plain and follow on the ones before; all others it leaves to its caller.
+/// Makes records of messages that are plain and follow on the ones before; all others it leaves to its caller. A publisher
+/// that is given it takes its records away.
 ///
 /// Args:
 ///     streams: Name, number of the instrument and whether it brings trades, of each.
 #[pyclass(module = "tickrail._native")]
 pub struct MessageReader {
     streams: Streams,
+}
+
+impl MessageReader {
+    /// The records since the last call, for a publisher.
+    pub fn take_records(&mut self) -> Vec<Tick> {
+        self.streams.take_records()
+    }
 }
 
 #[pymethods]
@@ -49,11 +57,9 @@ impl MessageReader {
         self.streams.enter(name, last, &ticks);
     }
 
-    /// The records since the last call, as the bytes of ``TICK_DTYPE``.
+    /// The records since the last call, as the bytes of ``TICK_DTYPE``: for whoever has no publisher.
     fn take_packed<'py>(&mut self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        let packed = PyBytes::new(py, as_bytes(self.streams.records()));
-        self.streams.clear();
-        packed
+        PyBytes::new(py, as_bytes(&self.streams.take_records()))
     }
 
     /// How many records wait to be taken.

@@ -104,6 +104,7 @@ class StreamDecoder:
         streams: Stream names, such as ``btcusdt@trade``, with the number of their instrument in the run.
 
     Attributes:
+        records: Those that were made and not taken, for ``Publisher.offer``, which takes them.
         counts: What became of messages: ``gaps``, ``duplicates``, ``late``, ``malformed``, ``renumbered``, ``other``,
             ``answers``.
     """
@@ -112,24 +113,15 @@ class StreamDecoder:
         self.counts: Counter[str] = Counter()
         self._name = name
         self._streams = {one: _Stream(one, place, one.endswith("@trade")) for one, place in streams.items()}
-        self._reader = MessageReader([(one.name, one.place, one.is_trade) for one in self._streams.values()])
+        self.records = MessageReader([(one.name, one.place, one.is_trade) for one in self._streams.values()])
 
     def take(self, messages: list[bytes]) -> None:
         """Pack what they hold, or count why not; nothing is raised but ``SubscriptionRefused``."""
         read_ns = time.time_ns()
-        taken = self._reader.take(messages, 0, read_ns)
+        taken = self.records.take(messages, 0, read_ns)
         while taken < len(messages):
             self._take_carefully(messages[taken], read_ns)
-            taken = self._reader.take(messages, taken + 1, read_ns)
-
-    @property
-    def pending(self) -> int:
-        """How many records are to be taken."""
-        return len(self._reader)
-
-    def take_packed(self) -> bytes:
-        """The records since the last call, as the bytes of ``TICK_DTYPE``."""
-        return self._reader.take_packed()
+            taken = self.records.take(messages, taken + 1, read_ns)
 
     def _take_carefully(self, message: bytes, read_ns: int) -> None:
         """Of whatever form it is."""
@@ -171,7 +163,7 @@ class StreamDecoder:
         )
         if last and number > last + 1:
             record = self._gap(said, time_ns, stream, last + 1, number - 1) + record
-        self._reader.enter(stream.name, number, record)
+        self.records.enter(stream.name, number, record)
 
     def _quote(self, said: _Message, quote: _Data, stream: _Stream, read_ns: int) -> None:
         number = quote.u
@@ -186,11 +178,11 @@ class StreamDecoder:
             time_ns = said.receipt if said.receipt != _UNSTAMPED else read_ns
         values = (quote.b, quote.a, quote.B, quote.A)
         record = _PACK(time_ns, said.receipt, number, stream.place, _QUOTE, 0, 0, *values)
-        self._reader.enter(stream.name, number, record)
+        self.records.enter(stream.name, number, record)
 
     def _goes_on_from(self, stream: _Stream, number: int) -> int | None:
-        """The last number that ``number`` goes on from, 0 where it is the first; else it is counted, and there is none."""
-        last = self._reader.last(stream.name)
+        """The last number that ``number`` goes on from, 0 where it is the first; else it is counted, and ``None``."""
+        last = self.records.last(stream.name)
         if number > last or last == 0:
             return last
         if number == last:

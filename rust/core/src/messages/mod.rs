@@ -17,6 +17,8 @@ use scan::{Data, Message};
 const NS_PER_MS: i64 = 1_000_000;
 /// A record whose receipt the feed stamps has to bear some time until then.
 const UNSTAMPED: i64 = 1;
+/// Room that is made at once for the records of the next read, if the one before had as many.
+const AT_ONCE: usize = 1_024;
 
 /// One stream: whose it is, and how far its numbers have come.
 #[derive(Clone, Copy, Debug)]
@@ -85,9 +87,10 @@ impl Streams {
         &self.records
     }
 
-    /// Takes the records away; their memory is used again.
-    pub fn clear(&mut self) {
-        self.records.clear();
+    /// Takes the records away.
+    pub fn take_records(&mut self) -> Vec<Tick> {
+        let room = self.records.capacity().min(AT_ONCE);
+        std::mem::replace(&mut self.records, Vec::with_capacity(room))
     }
 }
 
