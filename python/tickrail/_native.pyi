@@ -32,6 +32,7 @@ __all__ = [
     "LagEpisode",
     "Lives",
     "MarketData",
+    "MessageReader",
     "Operations",
     "OrderUpdate",
     "Outbox",
@@ -280,6 +281,29 @@ class CsvReader:
 
     def batch(self) -> ColumnBatch | None:
         """The next rows; ``None``: ``feed`` more, or the text has ended. Raises ``ImportFormatError``."""
+
+@final
+class MessageReader:
+    """Makes records of market streams' messages that are plain and follow on the ones before; others it leaves alone.
+
+    ``streams``: name, number of the instrument and whether it brings trades, of each.
+    """
+
+    def __new__(cls, streams: Sequence[tuple[str, int, bool]]) -> MessageReader: ...
+    def take(self, messages: list[bytes], start: int, read_ns: int) -> int:
+        """Take them from ``start`` on; the number of the first that is left to the caller, or how many there are."""
+
+    def last(self, name: str) -> int:
+        """The number of a stream's last record; 0: there is none."""
+
+    def enter(self, name: str, last: int, records: bytes) -> None:
+        """Records that the caller has made of a message; ``last`` is the number of the last one."""
+
+    def take_packed(self) -> bytes:
+        """The records since the last call, as the bytes of ``TICK_DTYPE``: for whoever has no publisher."""
+
+    def __len__(self) -> int:
+        """Records that wait to be taken, by a publisher that is given the reader."""
 
 @final
 class ColumnBatch:

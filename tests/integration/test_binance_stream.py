@@ -223,7 +223,7 @@ def test_under_block_the_source_waits_and_nothing_piles_up() -> None:
                 time.sleep(0.2)
             link = feed._link
             assert link is not None
-            held.append(len(link._decoder.packed) // 64 + link.waiting)
+            held.append(len(link._decoder.records) + link.waiting)
             strategy.go.set()
 
         watching = in_thread(watch)

@@ -263,6 +263,11 @@ REFUSED = {
     "post_only is for limit orders": lambda plays: plays.buy(NAME, 1.0, post_only=True),
     "a stop waits for its price": lambda plays: plays.buy(NAME, 1.0, stop=200.0, time_in_force="IOC"),
     "no order number 7": lambda plays: plays.amend(7, quantity=2.0),
+    "no order number -1": lambda plays: plays.cancel(-1),
+    "no order number 4294967296": lambda plays: plays.amend(2**32, quantity=2.0),
+    "before the year 2262": lambda plays: plays.buy(NAME, 1.0, limit=1.0, expires_ns=10**30),
+    "price is NaN": lambda plays: plays.amend(plays.buy(NAME, 1.0, limit=1.0), limit=float("nan")),
+    "quantity is inf": lambda plays: plays.target(NAME, float("inf")),
     "has no such price": lambda plays: plays.amend(plays.buy(NAME, 1.0), limit=2.0),
     "no instrument": lambda plays: plays.buy("Y.SIM", 1.0),
 }
@@ -281,7 +286,7 @@ def test_what_no_venue_could_take_is_refused_before_it_leaves(said: str) -> None
     result = tickrail.backtest(Plays(script={1: [attempt]}), quotes(), terms=GRID)
     assert result.ok
     assert said in str(caught[0])
-    assert len(result.orders) == ("has no such price" in said), "nothing left"
+    assert len(result.orders) == (said in ("has no such price", "price is NaN")), "nothing left"
 
 
 def test_a_done_order_cannot_change() -> None:

@@ -184,6 +184,29 @@ def test_statistics_agree_with_empyrical(result: tickrail.Result) -> None:
         assert statistics.deepest_fall(returns) == pytest.approx(empyrical.max_drawdown(returns))
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.floats(-0.6, 0.9).filter(lambda value: abs(value) > 1e-6), min_size=2, max_size=60),
+    st.integers(30, 400),
+)
+def test_formulas_agree_with_empyrical_on_any_returns(values: list[float], days_per_year: int) -> None:
+    import empyrical
+
+    returns = np.array(values)
+    how = {"annualization": days_per_year}
+    pairs = [
+        (statistics.compound_growth(returns, days_per_year), empyrical.cagr(returns, **how)),
+        (statistics.deepest_fall(returns), empyrical.max_drawdown(returns)),
+    ]
+    if returns.std(ddof=1) > 1e-9:
+        pairs.append((statistics.sharpe_ratio(returns, days_per_year), empyrical.sharpe_ratio(returns, **how)))
+    if returns.min() < 0.0:
+        pairs.append((statistics.sortino_ratio(returns, days_per_year), empyrical.sortino_ratio(returns, **how)))
+        pairs.append((statistics.calmar_ratio(returns, days_per_year), empyrical.calmar_ratio(returns, **how)))
+    for ours, theirs in pairs:
+        assert ours == pytest.approx(theirs, rel=1e-9)
+
+
 def test_counts_and_ratios_of_fills(result: tickrail.Result) -> None:
     found = result.statistics("fast")
     mine = result.fills[result.fills["strategy"] == 1]
@@ -217,6 +240,23 @@ def test_tables_go_to_polars_and_pandas(result: tickrail.Result) -> None:
     assert len(result.table("fills").to_pandas()) == len(result.fills)
     with pytest.raises(KeyError, match="no table 'order'"):
         result.table("order")
+
+
+@pytest.mark.parametrize("name", ["orders", "fills", "trades", "positions", "equity"])
+def test_polars_and_pandas_look_at_the_tables_own_memory(result: tickrail.Result, name: str) -> None:
+    polars = pytest.importorskip("polars")
+    table = result.table(name)
+    frames = (polars.from_arrow(table), table.to_pandas(split_blocks=True))
+    columns = [field.name for field in table.schema if str(field.type) == "double"]
+    assert columns, table.schema
+    for column in columns:
+        (chunk,) = table.column(column).chunks
+        theirs = chunk.buffers()[1].address + 8 * chunk.offset
+        in_polars = frames[0][column].to_numpy(allow_copy=False)
+        in_pandas = frames[1][column].to_numpy(copy=False)
+        for seen in (in_polars, in_pandas):
+            assert seen.__array_interface__["data"][0] == theirs, column
+            assert np.array_equal(seen, chunk.to_numpy(), equal_nan=True)
 
 
 def test_the_page_opens_offline_and_escapes_what_users_write(result: tickrail.Result, tmp_path: Path) -> None:
@@ -292,6 +332,24 @@ def test_the_record_names_what_made_the_result(result: tickrail.Result, tmp_path
     assert isinstance(record["cpu_flags"], list)
     folder = result.write(tmp_path / "run")
     assert json.loads((folder / "record.json").read_text()) == json.loads(json.dumps(record))
+
+
+def test_each_thing_that_makes_a_result_shows_in_its_own_line_of_the_record() -> None:
+    def record(strategy: Strategy | None = None, data: Any = None, seed: int = 0) -> dict[str, Any]:
+        return tickrail.backtest(strategy or Walks(), data if data is not None else quotes(50), seed=seed).record
+
+    def differs(**changed: Any) -> set[str]:
+        one, other = record(), record(**changed)
+        return {name for name in one if one[name] != other[name]}
+
+    assert differs() <= {"run_id"}
+    assert differs(strategy=Walks(period=8)) - {"run_id"} == {"configuration_digest", "digest"}
+    assert differs(data=quotes(50, seed=4)) - {"run_id"} == {"sources", "digest"}
+    assert differs(seed=1) - {"run_id"} == {"seed", "configuration_digest", "digest"}
+    made = record()
+    assert made["build"]["version"] == tickrail.__version__
+    assert made["cpu_flags"] == sorted(made["cpu_flags"])
+    assert re.fullmatch(r"[0-9a-f]{64}", made["digest"])
 
 
 def test_fills_against_arrival_and_what_came_after() -> None:

@@ -33,7 +33,7 @@ def quote(number: int, **fields: Any) -> bytes:
 def records(one: StreamDecoder, *messages: bytes) -> npt.NDArray[np.void]:
     for message in messages:
         one.take([message])
-    return np.frombuffer(one.take_packed(), TICK_DTYPE)
+    return np.frombuffer(one.records.take_packed(), TICK_DTYPE)
 
 
 def test_a_trade_and_a_quote_are_what_their_streams_say() -> None:
@@ -129,7 +129,7 @@ def test_what_is_read_together_makes_the_records_of_each_by_itself() -> None:
         apart, together = decoder(), decoder()
         expected = records(apart, *messages)
         together.take(messages)
-        found = np.frombuffer(together.take_packed(), TICK_DTYPE)
+        found = np.frombuffer(together.records.take_packed(), TICK_DTYPE)
         for name in set(TICK_DTYPE.names or ()) - {"ts_event"}:  # a quote without a time has that of its read
             assert found[name].tolist() == expected[name].tolist(), (one, name)
         assert together.counts == apart.counts, one

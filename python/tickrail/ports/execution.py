@@ -31,7 +31,7 @@ class Execution(Protocol):
         ...
 
     def target(self, instrument: InstrumentId | str, quantity: float) -> int | None:
-        """Order what brings the position to ``quantity``, orders in flight counted; ``None``: nothing to do."""
+        """Order what brings the position to ``quantity``, market orders on their way counted; ``None``: nothing."""
         ...
 
     def cancel(self, order: int) -> None:

@@ -4,7 +4,7 @@
 //! calls the handlers, so that Rust strategies and the Python binding share it.
 //!
 //! Reading order: [`tick`] (the record), [`source`] (what hands slices of records to the loop), [`order`] (feeds merged
-//! into one), [`ring`] (records from another thread), [`feed`] (rings, rules and accounts of a live run), [`file`], [`check`] and [`generate`] (records on disk, their rules,
+//! into one), [`ring`] (records from another thread), [`feed`] (rings, rules and accounts of a live run), [`messages`] (texts of market streams as records), [`file`], [`check`] and [`generate`] (records on disk, their rules,
 //! and made ones), [`clock`] and [`timer`] (time in a simulation), [`venue`] (orders and what they make), [`lifecycle`],
 //! [`dispatch`] (the loop that brings them together), [`replay`] (a live run's order, kept and run again), [`handler`] (strategies in machine code), [`lane`] (such a strategy on a thread of its own), [`stop`] (how it is told to stop), [`command`] (what others tell it), [`trading`] (the gate that orders pass), [`control`] (an operator's socket), [`digest`] (one number for a
 //! whole run).
@@ -25,6 +25,7 @@ pub mod histogram;
 pub mod instrument;
 pub mod lane;
 pub mod lifecycle;
+pub mod messages;
 pub mod order;
 mod prefetch;
 pub mod replay;

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyString;
 use tickrail_core::tick::Side;
-use tickrail_core::venue::OrderUpdate as CoreUpdate;
+use tickrail_core::venue::{OrderStatus, OrderUpdate as CoreUpdate};
 
 use crate::instrument::InstrumentId;
 
@@ -15,6 +17,14 @@ pub const fn side_name(side: Side) -> &'static str {
         Side::Buy => "BUY",
         Side::Sell => "SELL",
     }
+}
+
+const STATUSES: usize = OrderStatus::ALL.len();
+
+/// The name of a status as an object that is made once: comparing it with the text of a program then looks at one pointer.
+fn status_name(py: Python<'_>, status: OrderStatus) -> Py<PyString> {
+    static NAMES: [PyOnceLock<Py<PyString>>; STATUSES] = [const { PyOnceLock::new() }; STATUSES];
+    NAMES[status as usize].get_or_init(py, || PyString::intern(py, status.name()).unbind()).clone_ref(py)
 }
 
 /// A change of one of the strategy's orders.
@@ -55,8 +65,8 @@ impl OrderUpdate {
     /// ``"SUBMITTED"`` (where messages take time), ``"ACCEPTED"``, ``"PARTIALLY_FILLED"``, ``"FILLED"``, ``"CANCELED"``,
     /// ``"REJECTED"`` or ``"EXPIRED"``.
     #[getter]
-    fn status(&self) -> &'static str {
-        self.update.order.status.name()
+    fn status(&self, py: Python<'_>) -> Py<PyString> {
+        status_name(py, self.update.order.status)
     }
     /// Units ordered.
     #[getter]

@@ -31,6 +31,7 @@ mod lag;
 mod lanes;
 mod lives;
 mod market;
+mod messages;
 mod meters;
 mod method;
 mod order_terms;
@@ -100,6 +101,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     bus::register(m)?;
     outbox::register(m)?;
     own_lanes::register(m)?;
+    messages::register(m)?;
     meters::register(m)?;
     by_hand::register(m)?;
     control::register(m)?;

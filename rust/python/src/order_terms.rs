@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyBool;
+use pyo3::types::{PyBool, PyInt};
 use tickrail_core::venue::{Terms, TimeInForce};
 
 use crate::errors::hinted;
@@ -19,6 +19,49 @@ impl<'py> FromPyObject<'_, 'py> for Quantity {
             return Err(PyTypeError::new_err(format!("a quantity is a number, not {}", value.repr()?)));
         }
         value.extract().map(Self)
+    }
+}
+
+/// The number of an order within its strategy; what can be none is refused as one that there is not.
+#[derive(Clone, Copy)]
+pub struct OrderNumber(pub u32);
+
+impl<'py> FromPyObject<'_, 'py> for OrderNumber {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if value.is_exact_instance_of::<PyBool>() {
+            return Err(PyTypeError::new_err(format!("an order is named by its number, not {}", value.repr()?)));
+        }
+        value.extract().map(Self).map_err(|error| match value.is_instance_of::<PyInt>() {
+            true => hinted(
+                value.py(),
+                "OrderRefused",
+                &format!("there is no order number {}", *value),
+                "buy(), sell() and target() return the number of the order",
+            ),
+            false => error,
+        })
+    }
+}
+
+/// When an order expires; what 64 bits do not hold is refused by name.
+#[derive(Clone, Copy)]
+pub struct ExpiresNs(pub i64);
+
+impl<'py> FromPyObject<'_, 'py> for ExpiresNs {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        value.extract().map(Self).map_err(|error: PyErr| match value.is_instance_of::<PyInt>() {
+            true => hinted(
+                value.py(),
+                "OrderRefused",
+                &format!("expires_ns is {}: expected ns since 1970, UTC, before the year 2262", *value),
+                "leave it out for an order that stands until it is done",
+            ),
+            false => error,
+        })
     }
 }
 

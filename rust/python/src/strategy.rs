@@ -17,7 +17,7 @@ use crate::errors::{OrderRefused, WrongThread, refused};
 use crate::gil::{GilBound, thread_mark};
 use crate::lives::{mode_of, not_renewable};
 use crate::market::MarketData;
-use crate::order_terms::{Keywords, Quantity};
+use crate::order_terms::{ExpiresNs, Keywords, OrderNumber, Quantity};
 use crate::portfolio::Listeners;
 use crate::spawns::{self, SpawnHandle, Spawned};
 use crate::table::RunTable;
@@ -185,10 +185,11 @@ impl StrategyCore {
         limit: Option<f64>,
         stop: Option<f64>,
         time_in_force: Option<&str>,
-        expires_ns: Option<i64>,
+        expires_ns: Option<ExpiresNs>,
         post_only: bool,
         reduce_only: bool,
     ) -> PyResult<u32> {
+        let expires_ns = expires_ns.map(|at| at.0);
         let keywords = Keywords { limit, stop, time_in_force, expires_ns, post_only, reduce_only };
         self.order(instrument, Side::Buy, quantity.0, &keywords)
     }
@@ -203,15 +204,16 @@ impl StrategyCore {
         limit: Option<f64>,
         stop: Option<f64>,
         time_in_force: Option<&str>,
-        expires_ns: Option<i64>,
+        expires_ns: Option<ExpiresNs>,
         post_only: bool,
         reduce_only: bool,
     ) -> PyResult<u32> {
+        let expires_ns = expires_ns.map(|at| at.0);
         let keywords = Keywords { limit, stop, time_in_force, expires_ns, post_only, reduce_only };
         self.order(instrument, Side::Sell, quantity.0, &keywords)
     }
 
-    /// Order at the market whatever brings the position to ``quantity`` (signed), orders in flight counted, as near as the
+    /// Order at the market whatever brings the position to ``quantity`` (signed), market orders on their way counted, as near as the
     /// instrument's grid allows; ``None``: nothing to do.
     fn target(&self, instrument: &Bound<'_, PyAny>, quantity: Quantity) -> PyResult<Option<u32>> {
         let py = instrument.py();
@@ -222,8 +224,8 @@ impl StrategyCore {
     }
 
     /// Take back an order by its number; one that is filled or gone already stays as it is.
-    fn cancel(&self, py: Python<'_>, order: u32) -> PyResult<()> {
-        self.with_face(py, |face| face.answer(py, face.desk.cancel(face.strategy, order)))
+    fn cancel(&self, py: Python<'_>, order: OrderNumber) -> PyResult<()> {
+        self.with_face(py, |face| face.answer(py, face.desk.cancel(face.strategy, order.0)))
     }
 
     /// Let an order stand on other terms; what is not given stays. ``quantity`` is in all, what is filled among it.
@@ -235,13 +237,14 @@ impl StrategyCore {
     fn amend(
         &self,
         py: Python<'_>,
-        order: u32,
+        order: OrderNumber,
         quantity: Option<Quantity>,
         limit: Option<f64>,
         stop: Option<f64>,
     ) -> PyResult<()> {
         self.with_face(py, |face| {
-            face.answer(py, face.desk.amend(face.strategy, order, quantity.map(|units| units.0), limit, stop)).map(drop)
+            face.answer(py, face.desk.amend(face.strategy, order.0, quantity.map(|units| units.0), limit, stop))
+                .map(drop)
         })
     }
 

@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
 
-import numpy as np
 from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from tickrail.adapters.live.binance_decoding import StreamDecoder, SubscriptionRefused
-from tickrail.domain.ticks import TICK_DTYPE
 from tickrail.errors import FeedClosed, PublishError
 from tickrail.ports.market_data import StreamPublisher
 
@@ -241,7 +239,7 @@ class StreamLink:
         """Publish what has come; where there are no slots, stop reading until there are."""
         if self.heard:
             self._take()
-        if self._drain is not None or not self._decoder.packed:
+        if self._drain is not None or not self._decoder.records:
             return
         try:
             if not self._offer():
@@ -253,9 +251,8 @@ class StreamLink:
             self._refused(error)
 
     def _offer(self) -> bool:
-        packed = self._decoder.take_packed()
-        self.waiting = len(packed) // TICK_DTYPE.itemsize
-        return self._publisher.offer(np.frombuffer(packed, TICK_DTYPE))
+        self.waiting = len(self._decoder.records)
+        return self._publisher.offer(self._decoder.records)
 
     async def _until_in(self) -> None:
         try:
@@ -263,7 +260,7 @@ class StreamLink:
             while not is_in:
                 try:
                     await self._publisher.drained()
-                    is_in = not self._decoder.packed or self._offer()
+                    is_in = not self._decoder.records or self._offer()
                 except FeedClosed:
                     return self._ending.set()
                 except PublishError as error:

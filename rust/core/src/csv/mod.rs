@@ -6,7 +6,7 @@
 
 mod careful;
 mod fast;
-mod number;
+pub(crate) mod number;
 mod reader;
 #[cfg(test)]
 mod tests;

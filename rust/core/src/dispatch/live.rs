@@ -7,7 +7,7 @@ use super::dispatcher::{Dispatcher, Outcome};
 use super::host::Host;
 use crate::clock::{Clock as _, LiveClock};
 use crate::feed::FeedHub;
-use crate::stop::{WaitStrategy, WakeReason, Waker};
+use crate::stop::{Pace, WaitStrategy, WakeReason, Waker};
 
 /// How the loop waits for its feeds. Apart from the loop, so that whoever drives that can let go of what it holds meanwhile.
 #[derive(Clone, Debug)]
@@ -15,19 +15,25 @@ pub struct LiveWait {
     waker: Arc<Waker>,
     clock: Arc<LiveClock>,
     strategy: WaitStrategy,
+    pace: Arc<Pace>,
 }
 
 impl LiveWait {
     /// For the feeds of `hub`, by `strategy` as far as the processors allow it.
     pub fn new(hub: &FeedHub, strategy: WaitStrategy) -> Self {
-        Self { waker: Arc::clone(hub.waker()), clock: Arc::clone(hub.clock()), strategy: strategy.fitted() }
+        Self {
+            waker: Arc::clone(hub.waker()),
+            clock: Arc::clone(hub.clock()),
+            strategy: strategy.fitted(),
+            pace: Arc::default(),
+        }
     }
 
     /// Waits for a record, a new feed or a stop, until `due_ns` (see [`Dispatcher::next_due_ns`]) or the end of a slice:
     /// then look at signals, and wait again.
     pub fn wait(&self, due_ns: i64) -> WakeReason {
         let left_ns = due_ns.saturating_sub(self.clock.now_ns()).max(0);
-        self.strategy.wait(&self.waker, Duration::from_nanos(left_ns.unsigned_abs()))
+        self.strategy.wait_by(&self.pace, &self.waker, Duration::from_nanos(left_ns.unsigned_abs()))
     }
 
     /// The same without sleep or giving up the processor, for at most `time`: whether there was a call.

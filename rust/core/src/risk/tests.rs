@@ -230,3 +230,94 @@ fn a_rule_binds_whom_it_names() {
     assert!(rule(Some(vec![3]), Some(vec![4, 5])).binds(3, 5));
     assert!(!rule(Some(vec![2]), None).binds(3, 5) && !rule(None, Some(vec![2])).binds(3, 5));
 }
+
+/// A desk at 100 with 10 units a contract, funded, and the last order of what `act` does: whether it leaves.
+fn leaves(key: LimitKey, limit: f64, act: &dyn Fn(&mut Desk) -> Option<Verdict>) -> Option<Verdict> {
+    let mut desk = Desk::with(&[(key, limit)]);
+    desk.portfolio.fund(0, 1e6, 1.0);
+    desk.mark(100.0);
+    desk.portfolio.observe(Some(0), 0);
+    act(&mut desk)
+}
+
+#[test]
+fn each_limit_lets_pass_what_is_just_below_and_at_it_and_not_what_is_just_above() {
+    let quantity = |by: f64| move |desk: &mut Desk| desk.buy(5.0 * by);
+    let limit_at = |price: f64| move |desk: &mut Desk| desk.send(1.0, Terms::limit(price));
+    let after = |count: usize| move |desk: &mut Desk| (0..count).map(|_| desk.buy(1.0)).last().unwrap();
+    let aged = |age_ns: i64| {
+        move |desk: &mut Desk| {
+            desk.now_ns = age_ns;
+            desk.buy(1.0)
+        }
+    };
+    // One contract bought at 100 and marked lower: each point down is 10.
+    let lost = |price: f64| {
+        move |desk: &mut Desk| {
+            desk.buy(1.0);
+            desk.fill(1.0, 100.0);
+            desk.mark(price);
+            desk.portfolio.observe(Some(0), 1);
+            desk.buy(1.0)
+        }
+    };
+    type Act = Box<dyn Fn(&mut Desk) -> Option<Verdict>>;
+    let three = |below: Act, at: Act, above: Act| [below, at, above];
+    let cases: Vec<(LimitKey, f64, Verdict, [Act; 3])> = vec![
+        (
+            LimitKey::OrderQuantity,
+            5.0,
+            Verdict::OrderQuantity,
+            three(Box::new(quantity(0.999)), Box::new(quantity(1.0)), Box::new(quantity(1.000_001))),
+        ),
+        (
+            LimitKey::OrderNotional,
+            5_000.0,
+            Verdict::OrderNotional,
+            three(Box::new(quantity(0.999)), Box::new(quantity(1.0)), Box::new(quantity(1.000_001))),
+        ),
+        (
+            LimitKey::PositionQuantity,
+            5.0,
+            Verdict::PositionQuantity,
+            three(Box::new(quantity(0.999)), Box::new(quantity(1.0)), Box::new(quantity(1.000_001))),
+        ),
+        (
+            LimitKey::PriceCollar,
+            0.1,
+            Verdict::PriceCollar,
+            three(Box::new(limit_at(109.99)), Box::new(limit_at(110.0)), Box::new(limit_at(110.01))),
+        ),
+        (
+            LimitKey::OpenOrders,
+            3.0,
+            Verdict::OpenOrders,
+            three(Box::new(after(2)), Box::new(after(3)), Box::new(after(4))),
+        ),
+        (
+            LimitKey::OrdersPerS,
+            3.0,
+            Verdict::OrdersPerS,
+            three(Box::new(after(2)), Box::new(after(3)), Box::new(after(4))),
+        ),
+        // The first of them repeats nothing.
+        (LimitKey::Repeats, 3.0, Verdict::Repeats, three(Box::new(after(3)), Box::new(after(4)), Box::new(after(5)))),
+        (
+            LimitKey::TickAgeNs,
+            50.0,
+            Verdict::TickAge,
+            three(Box::new(aged(49)), Box::new(aged(50)), Box::new(aged(51))),
+        ),
+    ];
+    for (key, limit, verdict, [below, at, above]) in cases {
+        assert_eq!(leaves(key, limit, &below), None, "{key:?}, below");
+        assert_eq!(leaves(key, limit, &at), None, "{key:?}, at");
+        assert_eq!(leaves(key, limit, &above), Some(verdict), "{key:?}, above");
+    }
+    // A loss is one once it is there: at the limit no more may be risked.
+    for (key, verdict) in [(LimitKey::DailyLoss, Verdict::DailyLoss), (LimitKey::Drawdown, Verdict::Drawdown)] {
+        assert_eq!(leaves(key, 50.0, &lost(95.01)), None, "{key:?}, below");
+        assert_eq!(leaves(key, 50.0, &lost(95.0)), Some(verdict), "{key:?}, at");
+        assert_eq!(leaves(key, 50.0, &lost(94.99)), Some(verdict), "{key:?}, above");
+    }
+}

@@ -17,7 +17,7 @@ pub use flag::StopFlag;
 pub(crate) use flag::{CONTROL, HURRY, LIVES, OTHERS, STOP};
 #[cfg(unix)]
 pub use last_words::LastWords;
-pub use wait::WaitStrategy;
+pub use wait::{Pace, WaitStrategy};
 pub use waker::{MAX_SLICE, WakeReason, Waker};
 #[cfg(unix)]
 pub use watchdog::{DEADLINE_EXCEEDED, Sight, Target, Watchdog, WatchdogSettings};

@@ -3,13 +3,51 @@
 use std::time::{Duration, Instant};
 
 use super::waker::{MAX_SLICE, WakeReason, Waker};
-use crate::sync::{spin_loop, yield_now};
+use crate::sync::{AtomicU32, Ordering, spin_loop, yield_now};
 
 /// Looks that are made between two readings of the clock; one costs as much as some four of them.
 const LOOKS: u32 = 16;
 
 /// Pauses between two looks of the warm stage.
 const WARM_PAUSES: u32 = 16;
+
+/// Longest mean of the last waits for which it pays to stay awake: to be woken takes 15-30 us on another processor, and who
+/// is called 10,000 times a second and more would pay that each time.
+const LIVELY_NS: u32 = 100_000;
+/// Waits of which the mean is held, about.
+const WAITS: u32 = 8;
+
+/// How long the last waits of one waiter took, so that one who is called often stays awake in between, and one who is not
+/// costs no processor.
+#[derive(Debug)]
+pub struct Pace {
+    /// The mean, ns. Relaxed, without a partner: the waiter alone reads and writes it.
+    mean_ns: AtomicU32,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { mean_ns: AtomicU32::new(u32::MAX) }
+    }
+}
+
+impl Pace {
+    /// How long to look before a sleep, beyond what a strategy does anyway: twice the mean.
+    fn patience(&self) -> Duration {
+        match self.mean_ns.load(Ordering::Relaxed) {
+            lively @ ..=LIVELY_NS => Duration::from_nanos(2 * u64::from(lively)),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// A long wait ends the mean, a short one brings it near in a few.
+    fn note(&self, waited: Duration) {
+        let waited_ns = u32::try_from(waited.as_nanos()).unwrap_or(u32::MAX);
+        let mean_ns = self.mean_ns.load(Ordering::Relaxed).min(16 * LIVELY_NS);
+        let after_ns = mean_ns - mean_ns / WAITS + waited_ns.min(16 * LIVELY_NS) / WAITS;
+        self.mean_ns.store(after_ns, Ordering::Relaxed);
+    }
+}
 
 /// The stages of a wait, each for as long as it says: looking all the time, looking with pauses, giving the processor up
 /// between looks, and then sleep.
@@ -61,6 +99,20 @@ impl WaitStrategy {
     pub fn fitted(self) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         if processors == 1 { Self::PARK } else { self }
+    }
+
+    /// The same as [`Self::wait`], by one waiter who is called again and again: where calls come often, it gives the processor up
+    /// between looks for a while before it sleeps.
+    #[expect(clippy::disallowed_methods, reason = "measures how long a thread waited; no decision sees it")]
+    pub fn wait_by(&self, pace: &Pace, waker: &Waker, timeout: Duration) -> WakeReason {
+        if !self.parks || *self == Self::PARK {
+            return self.wait(waker, timeout);
+        }
+        let started = Instant::now();
+        let lively = Self { r#yield: self.r#yield.max(pace.patience()), ..*self };
+        let reason = lively.wait(waker, timeout);
+        pace.note(started.elapsed());
+        reason
     }
 
     /// Waits for a call of `waker`, for `timeout` or [`MAX_SLICE`], whichever is shorter.

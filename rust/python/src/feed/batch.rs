@@ -1,4 +1,4 @@
-//! What a publisher is given: an array, a `TickArray`, Arrow data or columns.
+//! What a publisher is given: an array, a `TickArray`, what a `MessageReader` has made, Arrow data or columns.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,7 @@ use tickrail_core::tick::TICK_SIZE;
 use tickrail_core::{Tick, TickBlock};
 
 use crate::array::TickArray;
+use crate::messages::MessageReader;
 use crate::pack::Mapping;
 use crate::table::RunTable;
 use crate::tick::Tick as PyTick;
@@ -57,6 +58,9 @@ impl<'py> Batch<'py> {
             && is_plain(array)?
         {
             return Ok(Self::of_array(array.clone()));
+        }
+        if let Ok(reader) = data.cast::<MessageReader>() {
+            return Ok(Self::of_block(TickBlock::from_vec(reader.try_borrow_mut()?.take_records()), None));
         }
         if let Ok(tick) = data.cast::<PyTick>() {
             let place = table.resolve(tick.getattr("instrument")?.as_any()).unwrap_or(u32::MAX);
