@@ -77,7 +77,7 @@ def test_instruments_are_told_apart_however_they_are_named() -> None:
                 publisher.publish_quote(tickrail.InstrumentId(name) if turn == 1 else again, 1.0, 1.1, sequence=number)
                 expected.append((name, number))
         for name in ("I0.OTHER", "NONE"):
-            with pytest.raises(errors.OrderRefused, match="the run has no instrument"):
+            with pytest.raises(errors.PublishError, match="the run has no instrument"):
                 publisher.publish_quote(name, 1.0, 1.1)
     run.seal()
     run.run()
@@ -158,10 +158,20 @@ def test_a_wrong_thread_is_told_and_a_publisher_can_be_handed_over() -> None:
     with pytest.raises(errors.WrongThread):
         in_thread(lambda: publisher.publish_quote(A, 1.0, 1.1))()
     publisher.release()
-    in_thread(lambda: publisher.publish_quote(A, 1.0, 1.1))()
+    taken, done = threading.Event(), threading.Event()
+
+    def other() -> None:
+        publisher.publish_quote(A, 1.0, 1.1)
+        taken.set()
+        done.wait(LONG_S)
+
+    join = in_thread(other)
+    assert taken.wait(LONG_S)
     with pytest.raises(errors.WrongThread):
         publisher.publish(quotes([1]))
     publisher.close()
+    done.set()
+    join()
     run.seal()
     assert run.run().ticks == 2
 

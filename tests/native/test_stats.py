@@ -97,6 +97,15 @@ def test_it_shows_itself_and_goes_out_as_plain_values_and_arrow() -> None:
     assert table.column_names == ["kind", "name", "measure", "from_ns", "to_ns", "count"]
     assert sum(table["count"].to_pylist()) == 250
     assert set(table["measure"].to_pylist()) == {"handler"}
+    counts = stats.to_arrow("counts")
+    assert counts.column_names == ["kind", "name", "counter", "value"]
+    rows = {tuple(row.values()) for row in counts.to_pylist()}
+    assert ("strategy", "s0", "delivered", 1_000) in rows
+    assert all(kind == "strategy" for kind, *_ in rows)
+    pa = pytest.importorskip("pyarrow")
+    assert pa.table(stats).equals(counts)
+    with pytest.raises(ValueError, match="what is 'lag': expected 'times' or 'counts'"):
+        stats.to_arrow("lag")
     assert "s0" in repr(stats)
     assert "1,000" in repr(stats)
     assert stats._repr_html_().count("<tr>") == 2

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias, TypedDict
 
 from tickrail._native import FeedCore, FeedEvent, InstrumentId, PublisherCore
-from tickrail.errors import PublishError
+from tickrail.errors import PublishError, WrongThread
 
 if TYPE_CHECKING:  # loaded where something is asyncio: most runs are not
     import asyncio
@@ -26,6 +26,7 @@ __all__ = [
     "Receipt",
     "Trades",
     "feed_settings",
+    "taken_out",
 ]
 
 Policy: TypeAlias = Literal["block", "reject", "drop_newest", "drop_oldest", "conflate"]
@@ -115,13 +116,17 @@ class Feed:
 class Publisher(PublisherCore):
     """Brings records into a feed; ``with feed.publisher() as publisher`` closes it at the end.
 
-    Belongs to the first thread that publishes, until ``release``; elsewhere calls raise ``WrongThread``. In a coroutine
-    the asynchronous twins wait without keeping the event loop from anything else.
+    Belongs to the first thread that publishes, until ``release`` or until that thread ends; elsewhere calls raise
+    ``WrongThread``. In a coroutine the asynchronous twins wait without keeping the event loop from anything else.
+
+    Records keep their order: while an asynchronous call waits, and after ``offer`` was ``False`` until ``drained``,
+    calls that would overtake it raise ``PublishError``.
     """
 
     def __init__(self, feed: FeedCore) -> None:
-        del feed  # which the native part has
+        self._feed = feed
         self._turn: asyncio.Lock | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def publish_async(
         self,
@@ -175,7 +180,11 @@ class Publisher(PublisherCore):
                 await self._bring()
 
     def offer(self, data: Any) -> bool:
-        """Publish many records without waiting; whether all are in. If not, await ``drained`` before the next call."""
+        """Publish many records without waiting; whether all are in. If not, await ``drained`` before the next call.
+
+        Raises:
+            PublishError: Those of the call before are not in yet; nothing of ``data`` was taken or counted.
+        """
         return self._stage(data)
 
     async def drained(self) -> None:
@@ -192,27 +201,43 @@ class Publisher(PublisherCore):
     def _one_by_one(self) -> asyncio.Lock:
         import asyncio
 
-        if self._turn is None:
-            self._turn = asyncio.Lock()
+        loop = asyncio.get_running_loop()
+        if self._turn is None or self._loop is not loop:  # whoever waited in a loop of before has gone with it
+            self._turn, self._loop = asyncio.Lock(), loop
         return self._turn
 
     async def _bring(self) -> None:
-        """Wait for slots, and bring what is staged; a wait that is cancelled gives up what is not in."""
-        import asyncio
-
+        """Wait for slots, and bring what is staged; a wait that does not come to its end gives up what is not in."""
         begun = time.monotonic()
         end = begun + self._patience_s()
         try:
             while not self._offer():
-                if self.is_closed or time.monotonic() >= end:
+                turn_s = self._turn_s()
+                if self.is_closed or time.monotonic() >= end or (turn_s is not None and turn_s < 0):
                     self._give_up()  # raises
-                await self._free(end)
-        except asyncio.CancelledError:
-            with suppress(PublishError):
+                if turn_s is None:
+                    await self._free(end)
+                else:
+                    await self._turn_comes(min(turn_s, end - time.monotonic()))
+        except PublishError:
+            raise
+        except BaseException as error:  # cancelled, or its coroutine closed
+            try:
                 self._give_up()
+            except PublishError as given_up:
+                error.add_note(given_up.message)
+            except WrongThread:  # collected on another thread: the publisher's end counts them
+                pass
             raise
         finally:
-            self._waited(time.monotonic() - begun)
+            with suppress(WrongThread):
+                self._waited(time.monotonic() - begun)
+
+    async def _turn_comes(self, seconds: float) -> None:
+        """Wait until the feed's rate lets a record through, for a while."""
+        import asyncio
+
+        await asyncio.sleep(max(0.0, min(seconds, LONGEST_S)))
 
     async def _free(self, end: float) -> None:
         """Wait until there may be slots, for a while."""
@@ -229,13 +254,36 @@ class Publisher(PublisherCore):
         finally:
             loop.remove_reader(descriptor)
             free.cancel()
-            self._clear()
+            with suppress(WrongThread):
+                self._clear()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.is_closed else "open"
+        return f"Publisher(feed={self._feed.name!r}, policy={self._feed.policy!r}, {state})"
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.close()
+
+
+def taken_out(
+    name: str, settings: FeedSettings
+) -> tuple[list[InstrumentId | str], Callable[[FeedEvent], object] | None]:
+    """What a feed is about and who is told of it, taken out of ``settings``: the rest is how it delivers.
+
+    Raises:
+        ValueError: One of them, or ``name``, is none.
+    """
+    instruments, on_event = settings.pop("instruments", ()), settings.pop("on_event", None)
+    if not isinstance(name, str) or not name or not name.isprintable():
+        raise ValueError(f"a feed's name is {name!r}: expected printable text")
+    if isinstance(instruments, str):
+        raise ValueError(f"instruments is {instruments!r}: expected a sequence of them, such as [{instruments!r}]")
+    if on_event is not None and not callable(on_event):
+        raise ValueError(f"on_event is {on_event!r}: expected something to call with each FeedEvent")
+    return list(instruments), on_event
 
 
 def feed_settings(
@@ -254,9 +302,40 @@ def feed_settings(
     low_watermark: int = 0,
     receipt: Receipt = "now",
 ) -> dict[str, Any]:
-    """What the native feed is opened with."""
-    return dict(locals())
+    """What the native feed is opened with.
 
+    Raises:
+        ValueError: A number is none, or out of its range, or two settings contradict one another.
+    """
+    said = dict(locals())
+    for name, most in MOST.items():
+        value = said[name]
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+            raise ValueError(f"{name} is {value!r}: expected a whole number, 0 to {most}")
+    for name in WORDS:
+        if not isinstance(said[name], str):
+            raise ValueError(f"{name} is {said[name]!r}: expected a word")
+    for name, is_idle, why in (
+        ("reorder_ns", reorder_ns > 0 and backwards in ("pass", "reject"), "holds with backwards='reorder' only"),
+        ("backwards", backwards == "reorder" and reorder_ns == 0, "wants a window: reorder_ns, above 0"),
+        ("trades", trades in ("sum", "drop") and policy != "conflate", "holds with policy='conflate' only"),
+        ("rate_policy", rate_policy == "wait" and rate_limit == 0, "wants a rate: rate_limit, above 0"),
+    ):
+        if is_idle:
+            raise ValueError(f"{name} is {said[name]!r}, which {why}")
+    return said
+
+
+#: The largest that each number may be; the core has narrower bounds of its own for some.
+MOST: Final = {
+    "capacity": 1 << 40,
+    "reorder_ns": (1 << 63) - 1,
+    "stale_after_ns": (1 << 63) - 1,
+    "rate_limit": (1 << 32) - 1,
+    "high_watermark": 1 << 40,
+    "low_watermark": 1 << 40,
+}
+WORDS: Final = ("policy", "trades", "backwards", "numbering", "rate_policy", "receipt")
 
 #: Longest wait without a look at whether the feed was closed.
 LONGEST_S: Final = 0.1

@@ -47,6 +47,7 @@ SAMPLE_EVERY: Final = 256
 #: How soon a thread that wants the GIL asks for it, in a live run: with the interpreter's 5 ms a loop that wakes up
 #: waits 5.1 ms for it while one other thread computes, with this 0.15 ms.
 SWITCH_INTERVAL_S: Final = 5e-5
+LONGEST_SWITCH_INTERVAL_S: Final = 1.0
 #: Slots of the ring from which a recording is taken.
 RECORDING_SLOTS: Final = 65_536
 #: Most records of a recording: 4 GiB.
@@ -112,6 +113,11 @@ def open_live(
     Returns:
         A run with no feed yet: ``run.feed(...)`` opens one, ``run.run()`` runs until all have ended or it is stopped.
     """
+    if switch_interval_s is not None and not 0.0 < switch_interval_s <= LONGEST_SWITCH_INTERVAL_S:
+        message = (
+            f"switch_interval_s is {switch_interval_s!r}: expected seconds, above 0 to {LONGEST_SWITCH_INTERVAL_S}"
+        )
+        raise ValueError(message)
     named = named_strategies(strategies)
     edges = {"max_ticks": max_ticks, "window_ns": window_ns}
     settings = run_settings(named, subscribed, {"fee_rate": fee_rate, "seed": seed, **edges})
@@ -238,6 +244,9 @@ class LiveRun:
         Args:
             capacity: Slots of the ring between loop and recorder, a power of two; the loop waits while it is full.
             most: Most records that are kept.
+
+        Raises:
+            RuntimeError: The run has begun.
         """
         return self._dispatcher.record(capacity, most)
 
@@ -260,7 +269,10 @@ class LiveRun:
 
         Raises:
             RunFailed: The run could not go on; ``error.result`` is its partial result.
+            RuntimeError: It has run already.
         """
+        if self._dispatcher.ended:
+            raise RuntimeError("this run is over: open_live(...) opens another")
         with switch_interval(self._switch_interval_s):
             return run_to_result(self._dispatcher, progress, self._settings)
 
@@ -302,6 +314,10 @@ class LiveRun:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        state = "over" if self._dispatcher.ended else "open"
+        return f"LiveRun({', '.join(self._dispatcher.strategies)}; {len(self.instruments)} instruments, {state})"
+
 
 class LivePullRun(PullRun):
     """A live run in the hands of a ``for`` loop; made by ``LiveRun.pull``."""
@@ -339,10 +355,11 @@ def switch_interval(seconds: float | None) -> Iterator[None]:
         yield
         return
     with _interval.lock:
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(min(seconds, before))
         if _interval.runs == 0:
-            _interval.before = sys.getswitchinterval()
+            _interval.before = before
         _interval.runs += 1
-        sys.setswitchinterval(min(seconds, sys.getswitchinterval()))
     try:
         yield
     finally:

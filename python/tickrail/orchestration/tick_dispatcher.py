@@ -50,7 +50,7 @@ from tickrail.domain.venue_terms import VenueTerms
 from tickrail.errors import ParameterError
 from tickrail.orchestration.admission import admit, compile_into
 from tickrail.orchestration.at_exit import stopped_at_exit
-from tickrail.orchestration.feeds import DeliverySettings, Feed, FeedSettings, feed_settings
+from tickrail.orchestration.feeds import DeliverySettings, Feed, FeedSettings, feed_settings, taken_out
 from tickrail.orchestration.funding import Funding
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.keeper import Keeper
@@ -220,9 +220,9 @@ class TickDispatcher:
             FeedClosed: The run is ending.
             ValueError: A value is none of those above.
         """
-        on_event, instruments = settings.pop("on_event", None), settings.pop("instruments", ())
+        instruments, on_event = taken_out(name, settings)
         plain = cast("DeliverySettings", settings)
-        return Feed(self._native.open_feed(name, feed_settings(**plain), list(instruments), on_event))
+        return Feed(self._native.open_feed(name, feed_settings(**plain), instruments, on_event))
 
     def seal(self) -> None:
         """Open no more live feeds and publishers; the run ends once those that there are have closed. Any thread."""

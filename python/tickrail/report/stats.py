@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
 from tickrail._native import Histogram
 from tickrail.report.accounts import Accounts, FeedAccount, StrategyAccount, Traded
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STRATEGY_MEASURES", "FeedStats", "LaneStats", "Latency", "Overrun", "RuntimeStats", "StrategyStats"]
 
+Exported: TypeAlias = Literal["times", "counts"]
 QUANTILES: Final = {"p50_ns": 0.5, "p90_ns": 0.9, "p99_ns": 0.99, "p999_ns": 0.999}
 STRATEGY_MEASURES: Final = ("handler", "latency", "lateness")
 NOTHING: Final = Traded()
@@ -258,25 +259,30 @@ class RuntimeStats:
             "overruns": [one.to_dict() for one in self.overruns],
         }
 
-    def to_arrow(self) -> pa.Table:
-        """What was measured as a table, a row a bucket.
+    def to_arrow(self, what: Exported = "times") -> pa.Table:
+        """As a table: what was measured (``times``), a row a bucket, or what was counted (``counts``), a row a counter.
 
-        Columns: ``kind``, ``name``, ``measure``, ``from_ns``, ``to_ns``, ``count``.
+        Columns: ``kind`` (``strategy`` or ``feed``), ``name``, and then of ``times`` ``measure``, ``from_ns``,
+        ``to_ns``, ``count``; of ``counts`` ``counter``, ``value``.
 
         Raises:
             ImportError: ``pyarrow`` is not installed.
+            ValueError: ``what`` is neither.
         """
         import pyarrow as pa
 
-        columns = ("kind", "name", "measure", "from_ns", "to_ns", "count")
-        rows = self._buckets()
-        types = (pa.string(), pa.string(), pa.string(), pa.int64(), pa.int64(), pa.int64())
-        return pa.table(
-            {
-                name: pa.array([row[place] for row in rows], kind)
-                for place, (name, kind) in enumerate(zip(columns, types, strict=True))
-            }
-        )
+        text, number = pa.string(), pa.int64()
+        whose = {"kind": text, "name": text}
+        if what == "times":
+            columns = {**whose, "measure": text, "from_ns": number, "to_ns": number, "count": number}
+            return _arrow_table(columns, self._buckets())
+        if what == "counts":
+            return _arrow_table({**whose, "counter": text, "value": number}, self._counters())
+        raise ValueError(f"what is {what!r}: expected 'times' or 'counts'")
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """What was counted, for whatever reads Arrow: ``polars.DataFrame(stats)``. Needs ``pyarrow``."""
+        return self.to_arrow("counts").__arrow_c_stream__(requested_schema)
 
     def __repr__(self) -> str:
         return "\n".join(
@@ -302,6 +308,17 @@ class RuntimeStats:
             for bucket in latency.histogram.buckets()
         ]
 
+    def _counters(self) -> list[tuple[str, str, str, int]]:
+        parts = [("strategy", one.name, one.to_dict()) for one in self.strategies]
+        parts += [("feed", one.name, one.to_dict()) for one in self.feeds]
+        # Plain whole numbers; what is nested is told apart by the name of its part.
+        flat = [
+            (kind, name, counter, value)
+            for kind, name, counts in parts
+            for counter, value in (*counts.items(), *_nested(counts, "invalid"), *_nested(counts, "lane"))
+        ]
+        return [row for row in flat if isinstance(row[3], int)]
+
     def _table(self) -> list[tuple[str, ...]]:
         rows: list[tuple[str, ...]] = [("", "state", "ticks", "lag", "p50", "p99", "max")]
         for strategy in self.strategies:
@@ -316,6 +333,17 @@ class RuntimeStats:
 
     def _widths(self) -> list[int]:
         return [max(len(cell) for cell in column) for column in zip(*self._table(), strict=True)]
+
+
+def _nested(counts: Mapping[str, Any], part: str) -> list[tuple[str, int]]:
+    return [(f"{part}.{name}", int(value)) for name, value in (counts.get(part) or {}).items()]
+
+
+def _arrow_table(columns: Mapping[str, pa.DataType], rows: Sequence[tuple[Any, ...]]) -> pa.Table:
+    import pyarrow as pa
+
+    places = enumerate(columns.items())
+    return pa.table({name: pa.array([row[place] for row in rows], kind) for place, (name, kind) in places})
 
 
 def _measures(row: Mapping[str, Histogram], lane: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -44,6 +44,15 @@ pub fn illegal(py: Python<'_>, strategy: &str, state: State, operation: Operatio
     make().unwrap_or_else(|error| error)
 }
 
+/// The same as an exception of `class`, if it says that the run has no such instrument; whatever else is wrong stays as it is.
+pub fn not_in_run(py: Python<'_>, class: &str, prefix: &str, error: PyErr) -> PyErr {
+    if !error.is_instance_of::<OrderRefused>(py) {
+        return error;
+    }
+    let text = |name: &str| error.value(py).getattr(name).map(|said| said.to_string()).unwrap_or_default();
+    hinted(py, class, &format!("{prefix}{}", text("message")), &text("hint"))
+}
+
 /// The exception for a request that was refused on the spot.
 pub fn refused(py: Python<'_>, strategy: &str, refusal: &Refusal) -> PyErr {
     let message = format!("strategy {strategy}: {refusal}");

@@ -13,7 +13,7 @@ use tickrail_core::{Kind, Tick, TickBlock};
 
 use crate::batch::view;
 use crate::dispatcher::Dispatcher;
-use crate::errors::{OrderRefused, hinted};
+use crate::errors::{hinted, not_in_run};
 use crate::gil::GilBound;
 use crate::infos::info_to;
 use crate::records::tick_dtype;
@@ -58,7 +58,7 @@ impl Inside {
     /// The row of `instrument`.
     #[inline(always)]
     fn row(&self, instrument: &Bound<'_, PyAny>) -> PyResult<u32> {
-        self.face.table.resolve(instrument).map_err(|error| unknown(instrument.py(), error))
+        self.face.table.resolve(instrument).map_err(|error| not_in_run(instrument.py(), "DataError", "", error))
     }
 
     /// An object that holds `tick`: one that nobody has kept, or a new one.
@@ -101,16 +101,6 @@ impl Inside {
         all[place] = Some(proxy.clone_ref(py));
         Ok(proxy)
     }
-}
-
-/// The port's word for an instrument that is not there.
-#[cold]
-fn unknown(py: Python<'_>, error: PyErr) -> PyErr {
-    if !error.is_instance_of::<OrderRefused>(py) {
-        return error;
-    }
-    let text = |name: &str| error.value(py).getattr(name).map(|said| said.to_string()).unwrap_or_default();
-    hinted(py, "DataError", &text("message"), &text("hint"))
 }
 
 /// The dtype that names the fields of records of `kind`.

@@ -69,6 +69,7 @@ pub fn take(records: &Bound<'_, PyAny>, copy: Option<bool>) -> PyResult<TickBloc
         return Err(PyTypeError::new_err(format!("records are a structured numpy array, not {kind}")));
     };
     check_dtype(&array.dtype())?;
+    check_mask(array)?;
     if array.ndim() != 1 {
         return Err(PyValueError::new_err(format!("records have {} dimensions, expected one", array.ndim())));
     }
@@ -88,19 +89,35 @@ fn check_dtype(dtype: &Bound<'_, PyArrayDescr>) -> PyResult<()> {
     let numpy = py.import("numpy")?;
     let known = |name: &str| FIELDS.iter().chain(&BY_KIND).find(|field| field.0 == name);
     let mut sound = dtype.itemsize() == TICK_SIZE && dtype.has_fields();
+    let mut present = Vec::new();
     for name in dtype.names().unwrap_or_default() {
         let (format, offset) = dtype.get_field(&name)?;
         sound &= match known(&name) {
             Some(field) => field.1 == offset && numpy.call_method1("dtype", (field.2,))?.eq(format)?,
             None => false,
         };
+        present.push(offset);
     }
+    // A few fields of a larger array leave the bytes of the others as they happen to be.
+    sound &= FIELDS.iter().filter(|field| field.1 <= VALUES).all(|field| present.contains(&field.1));
     if sound {
         return Ok(());
     }
     Err(PyValueError::new_err(format!(
         "records have dtype {dtype}: expected TICK_DTYPE, QUOTE_DTYPE, TRADE_DTYPE or BAR_DTYPE of tickrail.domain.ticks",
     )))
+}
+
+/// What a mask hides would come as records: whoever has one says first what is meant.
+fn check_mask(array: &Bound<'_, PyUntypedArray>) -> PyResult<()> {
+    let py = array.py();
+    let is_numpys = array.is_exact_instance_of::<PyUntypedArray>();
+    if !is_numpys && array.is_instance(&py.import("numpy.ma")?.getattr("MaskedArray")?)? {
+        return Err(PyTypeError::new_err(
+            "records are a masked array: take those that are meant out of its data first",
+        ));
+    }
+    Ok(())
 }
 
 /// Where its data begins.

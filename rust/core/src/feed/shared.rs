@@ -82,7 +82,7 @@ impl FeedShared {
     }
 
     /// How long until the rate allows a record, ns; 0: it does now, or what is above it is not waited for.
-    pub(super) fn rate_wait_ns(&self) -> u64 {
+    pub fn rate_wait_ns(&self) -> u64 {
         if self.settings.rate_limit == 0 || self.settings.rate_policy == RatePolicy::Reject {
             return 0;
         }

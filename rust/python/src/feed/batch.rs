@@ -155,7 +155,7 @@ pub fn translate(ticks: &mut [Tick], places: &[u32]) {
     }
 }
 
-/// Whether the array has one of our dtypes, by identity, and lies in one piece: the quick way for arrays made with them.
+/// Whether the array is numpy's own, has one of our dtypes, by identity, and lies in one piece: the quick way.
 fn is_plain(array: &Bound<'_, PyUntypedArray>) -> PyResult<bool> {
     static KNOWN: PyOnceLock<Vec<Py<PyAny>>> = PyOnceLock::new();
     let py = array.py();
@@ -166,5 +166,6 @@ fn is_plain(array: &Bound<'_, PyUntypedArray>) -> PyResult<bool> {
     })?;
     let dtype = array.dtype();
     let is_ours = known.iter().any(|one| one.as_ptr() == dtype.as_ptr());
-    Ok(is_ours && array.ndim() == 1 && array.is_c_contiguous())
+    let is_numpys = array.is_exact_instance_of::<PyUntypedArray>();
+    Ok(is_ours && is_numpys && array.ndim() == 1 && array.is_c_contiguous())
 }

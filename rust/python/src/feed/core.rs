@@ -11,7 +11,7 @@ use tickrail_core::feed::{FeedHub, FeedShared, OpenError, Publisher};
 use super::fork::{Birthplace, check_fork};
 use super::handover::Handover;
 use super::settings::Said;
-use crate::errors::hinted;
+use crate::errors::{hinted, not_in_run};
 use crate::gil::GilBound;
 use crate::table::RunTable;
 
@@ -69,6 +69,12 @@ impl FeedCore {
         let publisher = self.hub.publisher(&self.shared).map_err(|error| not_opened(py, &error))?;
         Ok((publisher, self.run.get(py).clone()))
     }
+}
+
+/// What a feed says of an instrument that its run does not have.
+#[cold]
+pub fn no_instrument(py: Python<'_>, class: &str, feed: &str, error: PyErr) -> PyErr {
+    not_in_run(py, class, &format!("feed {feed}: "), error)
 }
 
 fn not_opened(py: Python<'_>, error: &OpenError) -> PyErr {

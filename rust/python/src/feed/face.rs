@@ -3,11 +3,11 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use tickrail_core::InstrumentInfo;
 
-use super::core::{FeedCore, Run};
+use super::core::{FeedCore, Run, no_instrument};
 use super::fork::check_fork;
 use super::live::LiveFeeds;
 use super::settings::Said;
@@ -43,7 +43,8 @@ impl Dispatcher {
     ) -> PyResult<FeedCore> {
         let feeds = self.feeds(py)?;
         let table = &self.inside.get(py).table;
-        let indexes = instruments.iter().map(|one| table.resolve(one)).collect::<PyResult<Vec<u32>>>()?;
+        let known = |one| table.resolve(one).map_err(|error| no_instrument(py, "FeedError", name, error));
+        let indexes = instruments.iter().map(known).collect::<PyResult<Vec<u32>>>()?;
         let thread = Rc::clone(&self.inside.get(py).thread);
         let run = Run { table: Rc::clone(table), thread, handover: Arc::clone(&feeds.handover) };
         let feed = FeedCore::open(py, &feeds.hub, run, name, &settings, &indexes)?;
@@ -70,6 +71,9 @@ impl Dispatcher {
     fn record(&self, py: Python<'_>, capacity: usize, most: usize) -> PyResult<Recorder> {
         self.feeds(py)?;
         let inside = self.inside.get(py);
+        if inside.is_begun.get() {
+            return Err(PyRuntimeError::new_err("the run has begun: what it has taken already cannot be recorded"));
+        }
         let observed = inside.prepare(py, self, |core| {
             core.observe(capacity, true).map_err(|error| PyValueError::new_err(error.to_string()))
         })?;

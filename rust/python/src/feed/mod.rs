@@ -12,6 +12,8 @@ mod places;
 mod publisher;
 mod ready;
 mod settings;
+mod stamp;
+mod state;
 
 use pyo3::prelude::*;
 

@@ -12,15 +12,15 @@ use std::time::Duration;
 
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
-use tickrail_core::feed::{NotPublished, Played, Policy, Publisher, Recorded};
-use tickrail_core::tick::NO_SIZE;
-use tickrail_core::{Kind, Side, Tick};
+use tickrail_core::feed::{NotPublished, Played, Policy, Publisher, RatePolicy, Recorded, Space};
+use tickrail_core::{Kind, Tick};
 
 use super::batch::{Batch, Columns, places_of, translate};
-use super::core::{FeedCore, Run};
+use super::core::{FeedCore, Run, no_instrument};
 use super::fork::{Birthplace, check_fork};
-use super::places::Places;
 use super::ready::Ready;
+use super::stamp::{Stamp, quote, trade};
+use super::state::State;
 use crate::array::TickArray;
 use crate::errors::{hinted, not_published};
 use crate::gil::{GilBound, guard, thread_mark};
@@ -34,8 +34,8 @@ const PIECE: usize = 256;
 
 /// Native base of ``Publisher``: one stream of records into a feed, with a ring of its own.
 ///
-/// Belongs to one thread: the first that publishes, until ``release``. Elsewhere calls raise ``WrongThread``; only
-/// ``close`` may come from any.
+/// Belongs to one thread: the first that publishes, until ``release`` or until it ends. Elsewhere calls raise
+/// ``WrongThread``; only ``close`` may come from any.
 #[pyclass(subclass, frozen, module = "tickrail._native")]
 pub struct PublisherCore {
     inside: GilBound<Inside>,
@@ -46,29 +46,13 @@ struct Inside {
     state: RefCell<State>,
     /// The thread that publishes; 0: none yet.
     owner: Cell<usize>,
+    /// The same, as Python knows it: whether it still lives.
+    thread: RefCell<Option<Py<PyAny>>>,
+    /// Another thread has closed it while a call went on, which then ends the stream.
+    is_closing: Cell<bool>,
+    /// What a call that waits sleeps on.
+    space: Arc<Space>,
     run: Run,
-}
-
-struct State {
-    core: Publisher,
-    places: Places,
-    /// A piece of a batch that is waited for.
-    piece: Vec<Tick>,
-    /// What an asynchronous call has not brought yet: from `brought` on.
-    staged: Vec<Tick>,
-    brought: usize,
-    /// When the loop was last let have the GIL, by the run's clock.
-    handed_over_ns: i64,
-    ready: Option<Arc<Ready>>,
-}
-
-/// The values that a record begins with.
-struct Stamp {
-    kind: Kind,
-    side: u8,
-    ts_event: Option<i64>,
-    sequence: u64,
-    flags: u16,
 }
 
 impl PublisherCore {
@@ -83,10 +67,22 @@ impl PublisherCore {
         inside.state.try_borrow_mut().map_err(|_| busy())
     }
 
+    /// The same to bring something new: not before all is in that an asynchronous call, or `offer`, has left to be brought.
+    #[inline(always)]
+    fn enter_anew<'a>(&'a self, py: Python<'a>) -> PyResult<RefMut<'a, State>> {
+        let state = self.enter(py)?;
+        if state.staged.is_empty() { Ok(state) } else { Err(would_overtake(py, &state)) }
+    }
+
     #[cold]
     fn take_over(&self, py: Python<'_>) -> PyResult<()> {
-        let owner = &self.inside.get(py).owner;
-        if owner.get() != 0 {
+        let inside = self.inside.get(py);
+        let threading = py.import("threading")?;
+        let lives = match &*inside.thread.borrow() {
+            Some(thread) if inside.owner.get() != 0 => thread.bind(py).call_method0("is_alive")?.is_truthy()?,
+            _ => false,
+        };
+        if lives {
             return Err(hinted(
                 py,
                 "WrongThread",
@@ -94,8 +90,17 @@ impl PublisherCore {
                 "give each thread a publisher of its own (feed.publisher()), or call release() there first",
             ));
         }
-        owner.set(thread_mark());
+        let thread = threading.call_method0("current_thread")?.unbind();
+        inside.thread.replace(Some(thread));
+        inside.owner.set(thread_mark());
         Ok(())
+    }
+
+    /// Ends the stream where another thread has closed it while this call went on.
+    fn heed_close(&self, py: Python<'_>, state: &mut State) {
+        if self.inside.get(py).is_closing.get() {
+            state.close();
+        }
     }
 
     /// The record of one call, made at `now_ns`. An instrument that the run does not have is counted by the feed, and then
@@ -123,7 +128,7 @@ impl PublisherCore {
         };
         if let Err(error) = found {
             state.core.offer(&[tick]);
-            return Err(error);
+            return Err(no_instrument(py, "PublishError", &state.core.feed().name, error));
         }
         Ok(tick)
     }
@@ -131,7 +136,7 @@ impl PublisherCore {
     #[inline(always)]
     fn publish_one(&self, instrument: &Bound<'_, PyAny>, stamp: &Stamp, values: [f64; 4]) -> PyResult<()> {
         let py = instrument.py();
-        let mut state = self.enter(py)?;
+        let mut state = self.enter_anew(py)?;
         let now_ns = state.core.now_ns();
         let tick = self.tick(&mut state, now_ns, instrument, stamp, values)?;
         self.inside.get(py).run.handover.announce();
@@ -169,14 +174,20 @@ impl PublisherCore {
         let result = guard(|| {
             Ok(py.detach(|| {
                 core.publish(ticks, || {
-                    signal = Python::attach(|py| py.check_signals()).err();
-                    signal.is_none()
+                    Python::attach(|py| {
+                        signal = py.check_signals().err();
+                        signal.is_none() && !self.inside.get(py).is_closing.get()
+                    })
                 })
             }))
         })?;
-        let Err(refusal) = result else { return Ok(()) };
+        let Err(mut refusal) = result else { return Ok(()) };
         let taken = done + refusal.taken();
         core.give_up(offered - done - ticks.len());
+        if self.inside.get(py).is_closing.get() {
+            core.close();
+            refusal = NotPublished::Closed { taken, offered };
+        }
         Err(signal.unwrap_or_else(|| not_published(py, &refusal, core.feed(), taken, offered)))
     }
 
@@ -189,6 +200,7 @@ impl PublisherCore {
                 done = self.bring_slowly(py, state, batch, done)?;
             } else if end < batch.len() {
                 turn::offer(py)?;
+                self.heed_close(py, state);
             }
         }
         Ok(())
@@ -208,26 +220,15 @@ impl PublisherCore {
     }
 
     fn stage_one(&self, instrument: &Bound<'_, PyAny>, stamp: &Stamp, values: [f64; 4]) -> PyResult<bool> {
-        let mut state = self.enter(instrument.py())?;
+        let mut state = self.enter_anew(instrument.py())?;
         let now_ns = state.core.now_ns();
         let tick = self.tick(&mut state, now_ns, instrument, stamp, values)?;
         state.staged.push(tick);
         self.inside.get(instrument.py()).run.handover.announce();
-        let is_done = offer_staged(&mut state);
+        let is_done = state.offer_staged();
         self.hand_over(instrument.py(), state);
         Ok(is_done)
     }
-}
-
-/// Brings what is staged, as far as there are slots; whether it is all in.
-fn offer_staged(state: &mut State) -> bool {
-    state.brought += state.core.offer(&state.staged[state.brought..]);
-    let is_done = state.brought == state.staged.len();
-    if is_done {
-        state.staged.clear();
-        state.brought = 0;
-    }
-    is_done
 }
 
 #[cold]
@@ -238,31 +239,16 @@ fn would_deadlock(py: Python<'_>, core: &Publisher, taken: usize, offered: usize
     hinted(py, "WouldDeadlock", &message, "from a handler, publish into a feed whose policy does not wait")
 }
 
+#[cold]
+fn would_overtake(py: Python<'_>, state: &State) -> PyErr {
+    let (taken, offered) = (state.brought, state.staged.len());
+    let name = &state.core.feed().name;
+    let message = format!("feed {name}: {taken} of {offered} records of the call before this one are in");
+    hinted(py, "PublishError", &message, "records keep their order: await drained(), or the asynchronous call, first")
+}
+
 fn busy() -> PyErr {
     PyRuntimeError::new_err("a call of this publisher is still going on: calls follow one another")
-}
-
-fn side_from(name: &str) -> u8 {
-    match name {
-        "BUY" => Side::Buy as u8,
-        "SELL" => Side::Sell as u8,
-        "NONE" => Side::None as u8,
-        // What the feed rejects and counts.
-        _ => u8::MAX,
-    }
-}
-
-#[inline(always)]
-const fn sized(flags: u16, first: f64, second: f64) -> u16 {
-    if first.is_nan() || second.is_nan() { flags | NO_SIZE } else { flags }
-}
-
-fn quote(bid_size: f64, ask_size: f64, ts_event: Option<i64>, sequence: u64, flags: u16) -> Stamp {
-    Stamp { kind: Kind::Quote, side: 0, ts_event, sequence, flags: sized(flags, bid_size, ask_size) }
-}
-
-fn trade(size: f64, side: &str, ts_event: Option<i64>, sequence: u64, flags: u16) -> Stamp {
-    Stamp { kind: Kind::Trade, side: side_from(side), ts_event, sequence, flags: sized(flags, size, size) }
 }
 
 #[pymethods]
@@ -270,16 +256,15 @@ impl PublisherCore {
     #[new]
     fn new(py: Python<'_>, feed: &Bound<'_, FeedCore>) -> PyResult<Self> {
         let (core, run) = feed.get().publisher(py)?;
-        let state = State {
-            core,
-            places: Places::new(),
-            piece: Vec::new(),
-            staged: Vec::new(),
-            brought: 0,
-            handed_over_ns: 0,
-            ready: None,
+        let state = State::new(core);
+        let inside = Inside {
+            space: Arc::clone(state.core.space()),
+            state: RefCell::new(state),
+            owner: Cell::new(0),
+            thread: RefCell::new(None),
+            is_closing: Cell::new(false),
+            run,
         };
-        let inside = Inside { state: RefCell::new(state), owner: Cell::new(0), run };
         Ok(Self { inside: GilBound::new(inside), born: Birthplace::here() })
     }
 
@@ -371,7 +356,7 @@ impl PublisherCore {
         time_unit: Option<String>,
     ) -> PyResult<()> {
         let py = data.py();
-        let mut state = self.enter(py)?;
+        let mut state = self.enter_anew(py)?;
         let how = Columns { kind, columns, instrument, time_unit };
         let batch = Batch::of(data, &self.inside.get(py).run.table, how)?;
         self.bring(py, &mut state, &batch)?;
@@ -383,28 +368,38 @@ impl PublisherCore {
     /// brought. ``renumbered``: its numbers begin anew, and are not compared with those before.
     #[pyo3(signature = (*, renumbered=true))]
     fn reconnected(&self, py: Python<'_>, renumbered: bool) -> PyResult<()> {
-        self.enter(py)?.core.reconnected(renumbered);
+        self.enter_anew(py)?.core.reconnected(renumbered);
         Ok(())
     }
 
-    /// Let another thread publish: the next one that does.
+    /// Let another thread publish: the next one that does. A thread that ends lets go by itself.
     fn release(&self, py: Python<'_>) -> PyResult<()> {
         drop(self.enter(py)?);
-        self.inside.get(py).owner.set(0);
+        let inside = self.inside.get(py);
+        inside.owner.set(0);
+        inside.thread.replace(None);
         Ok(())
     }
 
-    /// End this stream after what was published. Idempotent, any thread.
+    /// End this stream after what was published. Idempotent, any thread. A call of another thread that is waiting for
+    /// slots raises ``FeedClosed``; records of an asynchronous call, or of ``offer``, that are not in are refused.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         check_fork(py, self.born)?;
-        self.inside.get(py).state.try_borrow_mut().map_err(|_| busy())?.core.close();
+        let inside = self.inside.get(py);
+        if let Ok(mut state) = inside.state.try_borrow_mut() {
+            state.close();
+        } else {
+            inside.is_closing.set(true);
+            inside.space.waker.wake();
+        }
         Ok(())
     }
 
-    /// Whether nothing can be published any more.
+    /// Whether nothing can be published any more. Any thread.
     #[getter]
-    fn is_closed(&self, py: Python<'_>) -> PyResult<bool> {
-        Ok(self.inside.get(py).state.try_borrow().map_err(|_| busy())?.core.is_closed())
+    fn is_closed(&self, py: Python<'_>) -> bool {
+        let inside = self.inside.get(py);
+        inside.state.try_borrow().map_or_else(|_| inside.is_closing.get(), |state| state.core.is_closed())
     }
 
     // ---- for the asynchronous twins, which are in Python ---------------------------------------------------------
@@ -454,12 +449,12 @@ impl PublisherCore {
         time_unit: Option<String>,
     ) -> PyResult<bool> {
         let py = data.py();
-        let mut state = self.enter(py)?;
+        let mut state = self.enter_anew(py)?;
         let how = Columns { kind, columns, instrument, time_unit };
         let batch = Batch::of(data, &self.inside.get(py).run.table, how)?;
         batch.append(0, batch.len(), &mut state.staged);
         self.inside.get(py).run.handover.announce();
-        let is_done = offer_staged(&mut state);
+        let is_done = state.offer_staged();
         self.hand_over(py, state);
         Ok(is_done)
     }
@@ -495,6 +490,9 @@ impl PublisherCore {
                 core.play(&mut Recorded { count: records.len(), time_ns, fetch, speed }, played, most, || true)
             }))
         })?;
+        if self.inside.get(py).is_closing.get() {
+            core.close();
+        }
         match result {
             Ok(played) => Ok((played.next, played.began_ns, played.late_ns)),
             Err(refusal) => {
@@ -506,7 +504,7 @@ impl PublisherCore {
 
     /// Bring what is staged, as far as there are slots; whether it is all in.
     fn _offer(&self, py: Python<'_>) -> PyResult<bool> {
-        Ok(offer_staged(&mut *self.enter(py)?))
+        Ok(self.enter(py)?.offer_staged())
     }
 
     /// A descriptor that can be read when slots are free. Look for slots after this, then wait.
@@ -530,12 +528,24 @@ impl PublisherCore {
         Ok(())
     }
 
-    /// How long to wait: under ``block`` the feed's time-out, else not at all.
+    /// How long to wait at most: the feed's time-out, where it waits at all.
     fn _patience_s(&self, py: Python<'_>) -> PyResult<f64> {
         let state = self.enter(py)?;
         let settings = &state.core.feed().settings;
-        let waits = settings.policy == Policy::Block && !state.core.is_closed();
-        Ok(if waits { settings.block_timeout.as_secs_f64() } else { 0.0 })
+        let may_wait = settings.policy == Policy::Block || settings.rate_policy == RatePolicy::Wait;
+        Ok(if may_wait && !state.core.is_closed() { settings.block_timeout.as_secs_f64() } else { 0.0 })
+    }
+
+    /// How long until the feed's rate lets the next record through, if that is what it waits for; ``None``: a slot, which
+    /// the policy waits for; -1: nothing that would come by waiting.
+    fn _turn_s(&self, py: Python<'_>) -> PyResult<Option<f64>> {
+        let state = self.enter(py)?;
+        let feed = state.core.feed();
+        Ok(match feed.rate_wait_ns() {
+            0 if feed.settings.policy == Policy::Block => None,
+            0 => Some(-1.0),
+            ns => Some(Duration::from_nanos(ns).as_secs_f64()),
+        })
     }
 
     /// Count a wait.
@@ -547,13 +557,10 @@ impl PublisherCore {
     /// Give up what is staged and not in, and raise why it is not.
     fn _give_up(&self, py: Python<'_>) -> PyResult<()> {
         let mut state = self.enter(py)?;
-        let (taken, offered) = (state.brought, state.staged.len());
-        state.core.give_up(offered - taken);
-        state.staged.clear();
-        state.brought = 0;
+        let (taken, offered) = state.give_up_staged();
         let refusal = if state.core.is_closed() {
             NotPublished::Closed { taken, offered }
-        } else if state.core.feed().settings.policy == Policy::Block {
+        } else if state.core.feed().settings.policy == Policy::Block || state.core.feed().rate_wait_ns() > 0 {
             NotPublished::TimedOut { taken, offered }
         } else {
             NotPublished::Full { taken, offered }
