@@ -39,6 +39,8 @@ struct Shared {
     queue: Box<[AtomicU32]>,
     /// The sequence after the last key that entered the queue; written by the writer.
     tail: Padded<AtomicU64>,
+    /// The key that is taken next; written by the reader, who has it too, for a glance. Relaxed: of one thread.
+    head: Padded<AtomicU64>,
     /// How many records were put in. Relaxed: a count, with which nothing else is read.
     put: AtomicU64,
     is_closed: AtomicBool,
@@ -100,6 +102,7 @@ pub(crate) fn conflation_from(keys: usize, first: u64) -> Result<(ConflationWrit
         entries: std::iter::repeat_with(entry).take(keys).collect(),
         queue: std::iter::repeat_with(|| AtomicU32::new(0)).take(keys.next_power_of_two()).collect(),
         tail: Padded::new(AtomicU64::new(first)),
+        head: Padded::new(AtomicU64::new(first)),
         put: AtomicU64::new(0),
         is_closed: AtomicBool::new(false),
     });
@@ -213,10 +216,16 @@ impl ConflationReader {
         self.shared.is_closed.load(Ordering::Acquire) && self.waiting() == 0
     }
 
+    /// By which its own thread sees whether something waits, while it has lent this half to somebody.
+    pub fn glance(&self) -> ConflationGlance {
+        ConflationGlance(Arc::clone(&self.shared))
+    }
+
     fn pop(&mut self) -> u32 {
         // Relaxed: the tail that was acquired covers it.
         let key = self.shared.place(self.head).load(Ordering::Relaxed);
         self.head = after(self.head, 1);
+        self.shared.head.store(self.head, Ordering::Relaxed);
         key
     }
 
@@ -228,6 +237,19 @@ impl ConflationReader {
             entry.waits.swap(false, Ordering::AcqRel);
         }
         (0..TRIES).map(|_| entry.line.read()).find(|found| *found != Found::Torn).unwrap_or(Found::Torn)
+    }
+}
+
+/// Whether a key stands in the queue. One whose record was being replaced when it was looked at does so again once it is.
+/// For the reader's own thread: elsewhere its answer is of any time.
+pub struct ConflationGlance(Arc<Shared>);
+
+impl ConflationGlance {
+    /// Whether one does.
+    #[inline]
+    pub fn finds(&self) -> bool {
+        // Acquire; partner: the store in `put`.
+        self.0.tail.load(Ordering::Acquire) != self.0.head.load(Ordering::Relaxed)
     }
 }
 

@@ -64,8 +64,19 @@ impl WaitStrategy {
     }
 
     /// Waits for a call of `waker`, for `timeout` or [`MAX_SLICE`], whichever is shorter.
-    #[expect(clippy::disallowed_methods, reason = "measures how long a thread waited; no decision sees it")]
     pub fn wait(&self, waker: &Waker, timeout: Duration) -> WakeReason {
+        self.wait_for(waker, timeout, || false)
+    }
+
+    /// The same, also for what `is_there` finds; whoever brings that may [notify](Waker::notify) in place of a call.
+    ///
+    /// What is waited for is looked at itself, and first: a call would be a second line that has to travel from the other
+    /// processor (measured, there and half of back: 2.8 times a bare word's by calls, 1.5 by looks).
+    #[expect(clippy::disallowed_methods, reason = "measures how long a thread waited; no decision sees it")]
+    pub fn wait_for(&self, waker: &Waker, timeout: Duration, mut is_there: impl FnMut() -> bool) -> WakeReason {
+        if is_there() || waker.answer() {
+            return WakeReason::Woken;
+        }
         let started = Instant::now();
         let end = timeout.min(MAX_SLICE);
         let stages: [(Duration, fn()); 3] = [(self.spin, spin_loop), (self.pause, rest), (self.r#yield, yield_now)];
@@ -74,16 +85,16 @@ impl WaitStrategy {
             until = until.saturating_add(length);
             while started.elapsed() < until.min(end) {
                 for _ in 0..LOOKS {
-                    if waker.is_called() {
-                        return waker.wait(Duration::ZERO);
+                    if is_there() || waker.answer() {
+                        return WakeReason::Woken;
                     }
                     between();
                 }
             }
         }
         match timeout.saturating_sub(started.elapsed()) {
-            left if self.parks => waker.wait(left),
-            Duration::ZERO => waker.wait(Duration::ZERO),
+            left if self.parks => waker.wait_for(left, is_there),
+            Duration::ZERO => waker.wait_for(Duration::ZERO, is_there),
             _ => WakeReason::SliceOver,
         }
     }
