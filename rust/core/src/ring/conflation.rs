@@ -7,7 +7,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::line::{Found, Line};
+use super::line::{Found, Line, Words};
 use super::padded::Padded;
 use super::sequence::{after, distance};
 use crate::sync::{Arc, AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -28,9 +28,20 @@ pub struct KeysError {
 }
 
 struct Entry {
-    line: Line,
+    words: Words,
+    stamp: AtomicU64,
     /// Whether the key waits to be taken.
     waits: AtomicBool,
+}
+
+impl Entry {
+    fn new() -> Self {
+        Self { words: Words::new(), stamp: AtomicU64::new(0), waits: AtomicBool::new(false) }
+    }
+
+    fn line(&self) -> Line<'_> {
+        Line { words: &self.words, stamp: &self.stamp }
+    }
 }
 
 struct Shared {
@@ -97,9 +108,8 @@ pub(crate) fn conflation_from(keys: usize, first: u64) -> Result<(ConflationWrit
     if !(1..=MAX_KEYS).contains(&keys) {
         return Err(KeysError { keys });
     }
-    let entry = || Entry { line: Line::new(), waits: AtomicBool::new(false) };
     let shared = Arc::new(Shared {
-        entries: std::iter::repeat_with(entry).take(keys).collect(),
+        entries: std::iter::repeat_with(Entry::new).take(keys).collect(),
         queue: std::iter::repeat_with(|| AtomicU32::new(0)).take(keys.next_power_of_two()).collect(),
         tail: Padded::new(AtomicU64::new(first)),
         head: Padded::new(AtomicU64::new(first)),
@@ -122,7 +132,7 @@ impl ConflationWriter {
         *version = after(*version, 1);
         self.put += 1;
         self.shared.put.store(self.put, Ordering::Relaxed);
-        entry.line.write(*version, tick);
+        entry.line().write(*version, tick);
         // AcqRel; partner: the swap in `look`. Either that reader's look comes after this and sees the record, or it came
         // before, and then the key enters the queue again. A place is free: a key stands in the queue once at most.
         if !entry.waits.swap(true, Ordering::AcqRel) {
@@ -236,7 +246,7 @@ impl ConflationReader {
             // AcqRel; partner: the swap in `put`.
             entry.waits.swap(false, Ordering::AcqRel);
         }
-        (0..TRIES).map(|_| entry.line.read()).find(|found| *found != Found::Torn).unwrap_or(Found::Torn)
+        (0..TRIES).map(|_| entry.line().read()).find(|found| *found != Found::Torn).unwrap_or(Found::Torn)
     }
 }
 
