@@ -7,7 +7,7 @@ use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
 use tickrail_models::feed::{Space, announce};
 use tickrail_models::ring::{self, Consumer, Producer};
-use tickrail_models::stop::Waker;
+use tickrail_models::stop::{WakeReason, Waker};
 use tickrail_models::tick::Tick;
 
 fn tick(sequence: u64) -> Tick {
@@ -96,5 +96,75 @@ fn a_loop_that_sleeps_on_an_empty_ring_is_woken_by_the_record() {
             assert_eq!(consumer.readable(), [tick(0)]);
         }
         publisher.join().unwrap();
+    });
+}
+
+/// `publish` brings one record and notifies, `look` is the loop's, which looks again before it sleeps, and `take` has the record.
+fn a_notice_is_enough(
+    waker: &Arc<Waker>,
+    publish: impl FnOnce() + Send + 'static,
+    look: impl Fn() -> bool,
+    take: impl FnOnce() -> Option<Tick>,
+) {
+    let theirs = Arc::clone(waker);
+    let publisher = thread::spawn(move || {
+        publish();
+        theirs.notify();
+    });
+    assert_eq!(waker.wait_for(Duration::MAX, &look), WakeReason::Woken);
+    assert!(look(), "woken for a record");
+    // Of a record in a table only the time and the number are carried here.
+    assert_eq!(take().map(|tick| tick.sequence), Some(1));
+    assert!(!look(), "it was taken");
+    publisher.join().unwrap();
+}
+
+#[test]
+fn a_loop_that_looks_at_a_ring_before_it_sleeps_needs_no_call() {
+    loom::model(|| {
+        let (mut producer, mut consumer) = ring::ingress(0, 2).unwrap();
+        let glance = consumer.glance();
+        a_notice_is_enough(
+            &Arc::new(Waker::new()),
+            move || producer.try_push(tick(1)).unwrap(),
+            || glance.finds(),
+            || {
+                let first = consumer.readable().first().copied();
+                consumer.release(1);
+                first
+            },
+        );
+    });
+}
+
+#[test]
+fn nor_at_a_ring_whose_oldest_give_way() {
+    loom::model(|| {
+        let (mut producer, mut consumer) = ring::drop_oldest(2).unwrap();
+        let glance = consumer.glance();
+        a_notice_is_enough(
+            &Arc::new(Waker::new()),
+            move || assert_eq!(producer.publish(&[tick(1)]), 1),
+            || glance.finds(),
+            || {
+                let mut into = Vec::new();
+                consumer.take(2, &mut into);
+                into.pop()
+            },
+        );
+    });
+}
+
+#[test]
+fn nor_at_a_conflation_table() {
+    loom::model(|| {
+        let (mut writer, mut reader) = ring::conflation(1).unwrap();
+        let glance = reader.glance();
+        a_notice_is_enough(
+            &Arc::new(Waker::new()),
+            move || writer.put(0, &tick(1)),
+            || glance.finds(),
+            || reader.take().map(|(_, tick)| tick),
+        );
     });
 }

@@ -181,14 +181,33 @@ fn a_lane_that_sleeps_is_woken_for_records_for_a_letter_and_to_leave() {
         let thread = thread::spawn(move || {
             while !lane.shared().is_left() {
                 if !turn(&mut lane, &wrote) {
-                    lane.shared().waker.wait(Duration::MAX);
+                    lane.shared().waker.wait_for(Duration::MAX, || lane.has_records());
                 }
             }
         });
         near.write(&[tick(0)]);
-        near.wake();
+        near.notify();
         near.close();
         thread.join().unwrap();
+    });
+}
+
+#[test]
+fn a_lane_that_looks_before_it_sleeps_needs_no_call_for_a_record() {
+    loom::model(|| {
+        let (mut near, mut lane) = gating(2);
+        let handled = Handled::default();
+        let writer = thread::spawn(move || {
+            near.write(&[tick(0)]);
+            near.notify();
+            near
+        });
+        while handled.read().is_empty() {
+            if !turn(&mut lane, &handled) {
+                lane.shared().waker.wait_for(Duration::MAX, || lane.has_records());
+            }
+        }
+        writer.join().unwrap();
     });
 }
 

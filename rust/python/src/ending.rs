@@ -144,8 +144,7 @@ impl Dispatcher {
                 result = ended(py, core, outcome, &self.inside.get(py).feeds.borrow()).map(drop);
                 continue;
             }
-            self.await_feeds(py, core, outcome);
-            result = turn::offer(py);
+            result = self.await_feeds(py, core, outcome).and_then(|()| turn::offer(py));
         }
         let is_late = wanted(core);
         self.ending.note(py, Taken { name, took: began.elapsed(), deadline: Some(deadline), is_late });

@@ -5,6 +5,7 @@
 
 #![expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "benchmarks read clocks")]
 
+mod lanes;
 mod merged;
 mod paths;
 mod probe;
@@ -40,9 +41,13 @@ fn rows() -> Vec<Row> {
         row("ingress ring, batches of 64, by rtrb", paths::ingress_batches, By::Path(paths::rtrb_batches), 0.95),
         row("two publishers, by ArrayQueue", paths::two_publishers, By::Path(paths::two_publishers_shared), 4.0),
         row("observer ring, 4 readers, by 1", || paths::observers(4), By::Path(|| paths::observers(1)), 0.8),
+        // The same per processor: with two of them, the readers share one.
+        row("observer ring, handed to 4, by 1", || 4.0 * paths::observers(4), By::Path(|| paths::observers(1)), 0.8),
         way("one way, spinning, by half a round trip", || paths::hand_over(None), 2.0),
         way("one way, spin then park, hot", || paths::hand_over(Some(WaitStrategy::default())), 2.2),
         row("conflation, 1,000 instruments, offered", paths::conflation, By::Nothing, 20e6),
+        row("a lane, ticks through it", lanes::rate, By::Nothing, 10e6),
+        Row { by: By::Nothing, ..way("a lane, of the loop's time, a tick", lanes::loop_cost_ns, 50.0) },
         row("merge of 1 feed", || merged::rate(1), By::Nothing, 60e6),
         row("merge of 10 feeds", || merged::rate(10), By::Nothing, 45e6),
         row("merge of 100 feeds", || merged::rate(100), By::Nothing, 25e6),

@@ -330,7 +330,7 @@ pub fn hand_over(strategy: Option<WaitStrategy>) -> f64 {
 fn send(producer: &mut ring::Producer, strategy: Option<WaitStrategy>, waker: &Waker) {
     producer.try_push(tick(1)).expect("one record at a time");
     if strategy.is_some() {
-        waker.wake();
+        waker.notify();
     }
 }
 
@@ -345,7 +345,9 @@ fn receive(consumer: &mut ring::Consumer, strategy: Option<WaitStrategy>, waker:
             return false;
         }
         match strategy {
-            Some(strategy) => drop(strategy.wait(waker, Duration::from_millis(100))),
+            Some(strategy) => {
+                strategy.wait_for(waker, Duration::from_millis(100), || !consumer.readable().is_empty());
+            }
             None => spin_loop(),
         }
     }

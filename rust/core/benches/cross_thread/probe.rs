@@ -120,13 +120,24 @@ pub fn median(figures: &mut [f64]) -> f64 {
 /// Keeps this thread on the process's first (0) or second (1) processor; where there is only one, nothing changes.
 #[cfg(target_os = "linux")]
 pub fn pin(which: usize) {
-    let all = processors();
-    let Some(&processor) = all.get(which % all.len().max(1)) else { return };
+    if let Some(&processor) = processors().get(which % processors().len().max(1)) {
+        keep_on(&[processor]);
+    }
+}
+
+/// Lets this thread, and those that it starts, run anywhere again.
+#[cfg(target_os = "linux")]
+pub fn unpin() {
+    keep_on(processors());
+}
+
+#[cfg(target_os = "linux")]
+fn keep_on(processors: &[usize]) {
     // SAFETY: an all-zero set is a valid empty one; the call reads no more than its size.
     unsafe {
-        let mut one: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(processor, &mut one);
-        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const one);
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        processors.iter().for_each(|&processor| libc::CPU_SET(processor, &mut set));
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set);
     }
 }
 
@@ -150,3 +161,7 @@ fn processors() -> &'static [usize] {
 /// Elsewhere threads stay where they are put.
 #[cfg(not(target_os = "linux"))]
 pub fn pin(_which: usize) {}
+
+/// See `pin`.
+#[cfg(not(target_os = "linux"))]
+pub fn unpin() {}

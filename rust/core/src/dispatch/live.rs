@@ -1,46 +1,54 @@
 //! Driving a live run: what to do where nothing arrives.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::dispatcher::{Dispatcher, Outcome};
 use super::host::Host;
-use crate::clock::{Clock as _, LiveClock};
+use crate::clock::Clock as _;
 use crate::feed::FeedHub;
-use crate::stop::{Pace, WaitStrategy, WakeReason, Waker};
+use crate::stop::{Pace, WaitStrategy, WakeReason};
 
 /// How the loop waits for its feeds. Apart from the loop, so that whoever drives that can let go of what it holds meanwhile.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct LiveWait {
-    waker: Arc<Waker>,
-    clock: Arc<LiveClock>,
+    hub: Arc<FeedHub>,
     strategy: WaitStrategy,
     pace: Arc<Pace>,
 }
 
 impl LiveWait {
     /// For the feeds of `hub`, by `strategy` as far as the processors allow it.
-    pub fn new(hub: &FeedHub, strategy: WaitStrategy) -> Self {
-        Self {
-            waker: Arc::clone(hub.waker()),
-            clock: Arc::clone(hub.clock()),
-            strategy: strategy.fitted(),
-            pace: Arc::default(),
-        }
+    pub fn new(hub: &Arc<FeedHub>, strategy: WaitStrategy) -> Self {
+        Self { hub: Arc::clone(hub), strategy: strategy.fitted(), pace: Arc::default() }
     }
 
     /// Waits for a record, a new feed or a stop, until `due_ns` (see [`Dispatcher::next_due_ns`]) or the end of a slice:
     /// then look at signals, and wait again.
     pub fn wait(&self, due_ns: i64) -> WakeReason {
-        let left_ns = due_ns.saturating_sub(self.clock.now_ns()).max(0);
-        self.strategy.wait_by(&self.pace, &self.waker, Duration::from_nanos(left_ns.unsigned_abs()))
+        self.strategy.wait_by(&self.pace, self.hub.waker(), self.left(due_ns), self.hub.look())
     }
 
     /// The same without sleep or giving up the processor, for at most `time`: whether there was a call.
     pub fn spin(&self, due_ns: i64, time: Duration) -> bool {
-        let left_ns = due_ns.saturating_sub(self.clock.now_ns()).max(0);
-        let spin = time.min(Duration::from_nanos(left_ns.unsigned_abs()));
-        WaitStrategy { spin, ..WaitStrategy::SPIN }.wait(&self.waker, spin) == WakeReason::Woken
+        let spin = time.min(self.left(due_ns));
+        let strategy = WaitStrategy { spin, ..WaitStrategy::SPIN };
+        strategy.wait_for(self.hub.waker(), spin, self.hub.look()) == WakeReason::Woken
+    }
+
+    fn left(&self, due_ns: i64) -> Duration {
+        if due_ns == i64::MAX {
+            return Duration::MAX;
+        }
+        let left_ns = due_ns.saturating_sub(self.hub.clock().now_ns()).max(0);
+        Duration::from_nanos(left_ns.unsigned_abs())
+    }
+}
+
+impl fmt::Debug for LiveWait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LiveWait({:?})", self.strategy)
     }
 }
 

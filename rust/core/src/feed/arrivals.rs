@@ -82,6 +82,7 @@ impl Arrivals {
         let now_ns = self.hub.clock().now_ns();
         let mut door = self.hub.open_door();
         self.inlets.append(&mut door.inlets);
+        self.hub.lookout().watch(self.inlets.iter().map(Inlet::view));
         for feed in &door.feeds[door.known..] {
             self.feeds.push(FeedAccount { name: feed.name.clone(), ..FeedAccount::default() });
             if !self.ignores_silence {
@@ -131,6 +132,7 @@ impl Arrivals {
     #[cold]
     fn bury(&mut self, index: usize) {
         let inlet = self.inlets.remove(index);
+        self.hub.lookout().watch(self.inlets.iter().map(Inlet::view));
         self.hub.forget_publisher();
         if self.turn > index {
             self.turn -= 1;

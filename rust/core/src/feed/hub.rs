@@ -8,6 +8,7 @@ use super::counters::Counters;
 use super::in_time::InTime;
 use super::inlet::{Half, Inlet};
 use super::latch::Latch;
+use super::lookout::Lookout;
 use super::outlet::Outlet;
 use super::policy::{FeedSettings, Policy};
 use super::publisher::Publisher;
@@ -26,6 +27,8 @@ pub struct FeedHub {
     clock: Arc<LiveClock>,
     instruments: Arc<[InstrumentInfo]>,
     waker: Arc<Waker>,
+    /// What it looks at while it waits.
+    lookout: Lookout,
     /// What the loop has not seen yet.
     door: Mutex<Door>,
     /// Whether something stands in the door. Release by who puts it there, Acquire by the loop.
@@ -68,6 +71,7 @@ impl FeedHub {
             clock,
             instruments,
             waker,
+            lookout: Lookout::default(),
             door: Mutex::default(),
             knocked: AtomicBool::new(false),
             publishers: AtomicU64::new(0),
@@ -197,6 +201,16 @@ impl FeedHub {
     /// Wakes the loop.
     pub const fn waker(&self) -> &Arc<Waker> {
         &self.waker
+    }
+
+    /// A look at all publishers that the loop knows, to be repeated as long as it waits: whether one has brought something. By
+    /// the dispatch thread, behind a turn that found nothing.
+    pub fn look(&self) -> impl Fn() -> bool + use<> {
+        self.lookout.look()
+    }
+
+    pub(super) const fn lookout(&self) -> &Lookout {
+        &self.lookout
     }
 
     /// Whether something stands at the door.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::counters::FeedAccount;
 use super::hub::Ends;
+use super::lookout::View;
 use super::policy::{FeedSettings, Policy, RatePolicy};
 use super::space::Space;
 use super::sums::Sums;
@@ -68,6 +69,17 @@ impl Inlet {
         is_sole
     }
 
+    /// What the loop looks at while it waits for its records.
+    pub fn view(&self) -> View {
+        match &self.half {
+            Half::Gated(ring) => View::Gated(ring.glance()),
+            Half::DropOldest(ring) => View::DropOldest(ring.glance()),
+            Half::Conflated { quotes, others, sums } => {
+                View::Conflated { quotes: quotes.glance(), others: others.glance(), sums: Arc::clone(sums) }
+            }
+        }
+    }
+
     /// Which feed it is of.
     pub fn feed(&self) -> u32 {
         self.ends.feed.number
@@ -75,8 +87,14 @@ impl Inlet {
 
     /// Leaves the current slice and finds the next.
     pub fn advance(&mut self, max: usize) -> Advance {
+        let mut frees = true;
         let advance = match &mut self.half {
-            Half::Gated(ring) => ring.advance(max),
+            Half::Gated(ring) => {
+                let before = ring.released();
+                let advance = ring.advance(max);
+                frees = ring.released() != before;
+                advance
+            }
             Half::DropOldest(ring) => {
                 self.copied.clear();
                 match ring.take(max, &mut self.copied) {
@@ -108,7 +126,8 @@ impl Inlet {
                 }
             }
         };
-        if self.waits {
+        // Where no slot was freed since, whoever waits for one was told before.
+        if self.waits && frees {
             self.space.0.announce();
         }
         let waiting = self.waiting();

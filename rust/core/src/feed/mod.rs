@@ -15,6 +15,7 @@ mod hub;
 mod in_time;
 mod inlet;
 mod latch;
+mod lookout;
 mod outlet;
 mod plain;
 mod play;

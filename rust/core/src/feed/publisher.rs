@@ -141,7 +141,7 @@ impl Publisher {
         let done = self.bring(count, copy);
         self.latch.leave();
         if self.brought_ns == self.now_ns {
-            self.feed.waker.wake();
+            self.feed.waker.notify();
         }
         done
     }
@@ -225,7 +225,7 @@ impl Publisher {
         self.now_ns = self.feed.clock.now_ns();
         let left = self.let_out();
         self.latch.leave();
-        self.feed.waker.wake();
+        self.feed.waker.notify();
         left
     }
 
@@ -265,7 +265,7 @@ impl Publisher {
             self.outlet.push(&self.marks[..count], &self.counters);
             self.marks.drain(..count);
         }
-        self.feed.waker.wake();
+        self.feed.waker.notify();
         true
     }
 

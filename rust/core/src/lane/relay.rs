@@ -70,7 +70,7 @@ impl Relay {
                 break;
             }
         }
-        self.lane.wake();
+        self.lane.notify();
     }
 
     /// A moment of waiting for the lane to move on; false where it is waited for no more.

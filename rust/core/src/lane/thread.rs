@@ -113,7 +113,8 @@ impl LaneThread {
 
     fn idle(&mut self) {
         let most = if self.unsent.is_empty() { MAX_SLICE } else { RETRY };
-        self.wait.wait(&self.lane.shared().waker, most);
+        let lane = &self.lane;
+        self.wait.wait_for(&lane.shared().waker, most, || lane.has_records());
     }
 
     fn look(&mut self, most: usize) -> Result<(), Over> {

@@ -122,7 +122,7 @@ impl<T: Send> NearEnd<T> {
         &self.shared
     }
 
-    /// Writes as many of `ticks`, from the first on, as there are slots for; says how many. Then [`Self::wake`].
+    /// Writes as many of `ticks`, from the first on, as there are slots for; says how many. Then [`Self::notify`].
     pub fn write(&mut self, ticks: &[Tick]) -> usize {
         let count = self.records.publish(ticks);
         self.sent += count as u64;
@@ -137,6 +137,11 @@ impl<T: Send> NearEnd<T> {
             self.wake();
         }
         is_in
+    }
+
+    /// Wakes the lane's thread if it sleeps: records it finds by itself.
+    pub fn notify(&self) {
+        self.shared.waker.notify();
     }
 
     /// Wakes the lane's thread.
@@ -171,6 +176,11 @@ impl<T: Send> FarEnd<T> {
     /// Records and letters that were taken.
     pub fn taken(&self) -> u64 {
         self.taken + self.read
+    }
+
+    /// Whether records wait: to be looked at before a sleep, from which [`NearEnd::notify`] wakes.
+    pub fn has_records(&self) -> bool {
+        self.records.lag() > 0
     }
 
     /// What comes next, and how many records wait; at most `most` of them at once.

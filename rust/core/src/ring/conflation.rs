@@ -7,7 +7,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::line::{Found, Line};
+use super::line::{Found, Line, Words};
 use super::padded::Padded;
 use super::sequence::{after, distance};
 use crate::sync::{Arc, AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -28,9 +28,20 @@ pub struct KeysError {
 }
 
 struct Entry {
-    line: Line,
+    words: Words,
+    stamp: AtomicU64,
     /// Whether the key waits to be taken.
     waits: AtomicBool,
+}
+
+impl Entry {
+    fn new() -> Self {
+        Self { words: Words::new(), stamp: AtomicU64::new(0), waits: AtomicBool::new(false) }
+    }
+
+    fn line(&self) -> Line<'_> {
+        Line { words: &self.words, stamp: &self.stamp }
+    }
 }
 
 struct Shared {
@@ -39,6 +50,8 @@ struct Shared {
     queue: Box<[AtomicU32]>,
     /// The sequence after the last key that entered the queue; written by the writer.
     tail: Padded<AtomicU64>,
+    /// The key that is taken next; written by the reader, who has it too, for a glance. Relaxed: of one thread.
+    head: Padded<AtomicU64>,
     /// How many records were put in. Relaxed: a count, with which nothing else is read.
     put: AtomicU64,
     is_closed: AtomicBool,
@@ -95,11 +108,11 @@ pub(crate) fn conflation_from(keys: usize, first: u64) -> Result<(ConflationWrit
     if !(1..=MAX_KEYS).contains(&keys) {
         return Err(KeysError { keys });
     }
-    let entry = || Entry { line: Line::new(), waits: AtomicBool::new(false) };
     let shared = Arc::new(Shared {
-        entries: std::iter::repeat_with(entry).take(keys).collect(),
+        entries: std::iter::repeat_with(Entry::new).take(keys).collect(),
         queue: std::iter::repeat_with(|| AtomicU32::new(0)).take(keys.next_power_of_two()).collect(),
         tail: Padded::new(AtomicU64::new(first)),
+        head: Padded::new(AtomicU64::new(first)),
         put: AtomicU64::new(0),
         is_closed: AtomicBool::new(false),
     });
@@ -119,7 +132,7 @@ impl ConflationWriter {
         *version = after(*version, 1);
         self.put += 1;
         self.shared.put.store(self.put, Ordering::Relaxed);
-        entry.line.write(*version, tick);
+        entry.line().write(*version, tick);
         // AcqRel; partner: the swap in `look`. Either that reader's look comes after this and sees the record, or it came
         // before, and then the key enters the queue again. A place is free: a key stands in the queue once at most.
         if !entry.waits.swap(true, Ordering::AcqRel) {
@@ -213,10 +226,16 @@ impl ConflationReader {
         self.shared.is_closed.load(Ordering::Acquire) && self.waiting() == 0
     }
 
+    /// By which its own thread sees whether something waits, while it has lent this half to somebody.
+    pub fn glance(&self) -> ConflationGlance {
+        ConflationGlance(Arc::clone(&self.shared))
+    }
+
     fn pop(&mut self) -> u32 {
         // Relaxed: the tail that was acquired covers it.
         let key = self.shared.place(self.head).load(Ordering::Relaxed);
         self.head = after(self.head, 1);
+        self.shared.head.store(self.head, Ordering::Relaxed);
         key
     }
 
@@ -227,7 +246,20 @@ impl ConflationReader {
             // AcqRel; partner: the swap in `put`.
             entry.waits.swap(false, Ordering::AcqRel);
         }
-        (0..TRIES).map(|_| entry.line.read()).find(|found| *found != Found::Torn).unwrap_or(Found::Torn)
+        (0..TRIES).map(|_| entry.line().read()).find(|found| *found != Found::Torn).unwrap_or(Found::Torn)
+    }
+}
+
+/// Whether a key stands in the queue. One whose record was being replaced when it was looked at does so again once it is.
+/// For the reader's own thread: elsewhere its answer is of any time.
+pub struct ConflationGlance(Arc<Shared>);
+
+impl ConflationGlance {
+    /// Whether one does.
+    #[inline]
+    pub fn finds(&self) -> bool {
+        // Acquire; partner: the store in `put`.
+        self.0.tail.load(Ordering::Acquire) != self.0.head.load(Ordering::Relaxed)
     }
 }
 

@@ -88,6 +88,11 @@ impl Consumer {
         self.shared.slots.capacity()
     }
 
+    /// By which its own thread sees whether something waits, while it has lent this half to somebody.
+    pub fn glance(&self) -> Glance {
+        Glance(Arc::clone(&self.shared))
+    }
+
     fn seen(&self) -> &[Tick] {
         // SAFETY: the producer published these records (tail_acquire saw it) and writes their slots only after this half
         // releases them, which takes `&mut self` and so the end of the slice.
@@ -118,6 +123,17 @@ impl Source for Consumer {
 impl Drop for Consumer {
     fn drop(&mut self) {
         self.shared.abandon_release();
+    }
+}
+
+/// Whether records wait in a ring that are not released. For the consumer's own thread: elsewhere its answer is of any time.
+pub struct Glance(Arc<Shared>);
+
+impl Glance {
+    /// Whether some do.
+    #[inline]
+    pub fn finds(&self) -> bool {
+        self.0.tail_acquire() != self.0.head_acquire()
     }
 }
 

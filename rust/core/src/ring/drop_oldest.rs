@@ -244,6 +244,22 @@ impl DropOldestConsumer {
     pub fn capacity_slots(&self) -> usize {
         self.shared.slots.capacity()
     }
+
+    /// By which its own thread sees whether something waits, while it has lent this half to somebody.
+    pub fn glance(&self) -> DropOldestGlance {
+        DropOldestGlance(Arc::clone(&self.shared))
+    }
+}
+
+/// Whether records wait that nobody has claimed. For the consumer's own thread: elsewhere its answer is of any time.
+pub struct DropOldestGlance(Arc<Shared>);
+
+impl DropOldestGlance {
+    /// Whether some do.
+    #[inline]
+    pub fn finds(&self) -> bool {
+        self.0.tail.load(Ordering::Acquire) != self.0.head.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for DropOldestConsumer {

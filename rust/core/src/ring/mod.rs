@@ -29,9 +29,9 @@ mod slots;
 use thiserror::Error;
 
 pub use commands::{CommandConsumer, CommandProducer, NotTaken, commands};
-pub use conflation::{ConflationReader, ConflationWriter, KeysError, MAX_KEYS, conflation};
-pub use consumer::Consumer;
-pub use drop_oldest::{DropOldestConsumer, DropOldestProducer, drop_oldest};
+pub use conflation::{ConflationGlance, ConflationReader, ConflationWriter, KeysError, MAX_KEYS, conflation};
+pub use consumer::{Consumer, Glance};
+pub use drop_oldest::{DropOldestConsumer, DropOldestGlance, DropOldestProducer, drop_oldest};
 pub use observer::{Observer, ObserverWriter, Seen, observer};
 pub use producer::{Producer, Refused};
 

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::line::{Found, Line};
+use super::line::{Line, Words};
 use super::padded::Padded;
 use super::sequence::{after, before, distance};
 use super::{CapacityError, check_capacity};
@@ -20,7 +20,9 @@ const OPEN: u64 = u64::MAX;
 const LEFT: u64 = u64::MAX;
 
 struct Shared {
-    lines: Box<[Line]>,
+    words: Box<[Words]>,
+    /// Those of the records, eight to a cache line: with one beside each record every record was two lines.
+    stamps: Box<[AtomicU64]>,
     /// The sequence after the last record that is published; written by the writer.
     tail: Padded<AtomicU64>,
     /// The tail with which the ring was closed, or `OPEN`; written once.
@@ -28,8 +30,9 @@ struct Shared {
 }
 
 impl Shared {
-    fn line(&self, sequence: u64) -> &Line {
-        &self.lines[(sequence & (self.lines.len() as u64 - 1)) as usize]
+    fn line(&self, sequence: u64) -> Line<'_> {
+        let slot = (sequence & (self.words.len() as u64 - 1)) as usize;
+        Line { words: &self.words[slot], stamp: &self.stamps[slot] }
     }
 
     /// Acquire; partner: the store in `publish`, so that the records below the count are there.
@@ -91,7 +94,8 @@ pub fn observer(capacity_slots: usize) -> Result<ObserverWriter, CapacityError> 
 pub(crate) fn observer_from(capacity_slots: usize, first: u64) -> Result<ObserverWriter, CapacityError> {
     check_capacity(capacity_slots)?;
     let shared = Arc::new(Shared {
-        lines: std::iter::repeat_with(Line::new).take(capacity_slots).collect(),
+        words: std::iter::repeat_with(Words::new).take(capacity_slots).collect(),
+        stamps: std::iter::repeat_with(|| AtomicU64::new(0)).take(capacity_slots).collect(),
         tail: Padded::new(AtomicU64::new(first)),
         closed_at: Padded::new(AtomicU64::new(OPEN)),
     });
@@ -163,7 +167,7 @@ impl ObserverWriter {
 
     /// How many slots the ring has.
     pub fn capacity_slots(&self) -> usize {
-        self.shared.lines.len()
+        self.shared.words.len()
     }
 
     fn claim(&mut self, wanted: usize) -> usize {
@@ -210,16 +214,18 @@ impl Observer {
     pub fn look(&mut self, into: &mut Vec<Tick>, most: usize) -> Seen {
         let tail = self.shared.tail_acquire();
         let mut seen = self.catch_up(tail);
+        into.reserve(most.min(distance(self.next, tail) as usize));
         while seen.count < most && self.next != tail {
-            match self.shared.line(self.next).read() {
-                Found::Whole(version, tick) if version == after(self.next, 1) => {
-                    into.push(tick);
+            match self.shared.line(self.next).read_into(&mut into.spare_capacity_mut()[0]) {
+                Some(version) if version == after(self.next, 1) => {
+                    // SAFETY: room was made for all that is there, and this record was just written behind the last.
+                    unsafe { into.set_len(into.len() + 1) };
                     self.next = version;
                     seen.count += 1;
                 }
                 // Overtaken while looking. What was seen stays seen; the gap is told with the next records.
-                Found::Whole(..) | Found::Torn if seen.count > 0 => break,
-                Found::Whole(..) | Found::Torn => {
+                _ if seen.count > 0 => break,
+                _ => {
                     seen.lost += self.skip_to(self.shared.tail_acquire());
                     break;
                 }
@@ -254,13 +260,13 @@ impl Observer {
 
     /// Where it was overtaken it goes on with what is left; says how many records are gone.
     fn catch_up(&mut self, tail: u64) -> Seen {
-        let is_overtaken = distance(self.next, tail) > self.shared.lines.len() as u64;
+        let is_overtaken = distance(self.next, tail) > self.shared.words.len() as u64;
         Seen { count: 0, lost: if is_overtaken { self.skip_to(tail) } else { 0 } }
     }
 
     /// Goes on a quarter of the ring behind the oldest record, so that the writer is not at its heels at once.
     fn skip_to(&mut self, tail: u64) -> u64 {
-        let slots = self.shared.lines.len() as u64;
+        let slots = self.shared.words.len() as u64;
         let behind = distance(self.next, tail);
         let kept = behind.min(slots - slots / 4);
         self.next = before(tail, kept);

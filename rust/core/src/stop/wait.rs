@@ -101,23 +101,20 @@ impl WaitStrategy {
         if processors == 1 { Self::PARK } else { self }
     }
 
-    /// The same as [`Self::wait`], by one waiter who is called again and again: where calls come often, it gives the processor up
-    /// between looks for a while before it sleeps.
-    #[expect(clippy::disallowed_methods, reason = "measures how long a thread waited; no decision sees it")]
-    pub fn wait_by(&self, pace: &Pace, waker: &Waker, timeout: Duration) -> WakeReason {
-        if !self.parks || *self == Self::PARK {
-            return self.wait(waker, timeout);
-        }
-        let started = Instant::now();
-        let lively = Self { r#yield: self.r#yield.max(pace.patience()), ..*self };
-        let reason = lively.wait(waker, timeout);
-        pace.note(started.elapsed());
-        reason
+    /// Waits for a call of `waker`, for `timeout` or [`MAX_SLICE`], whichever is shorter.
+    pub fn wait(&self, waker: &Waker, timeout: Duration) -> WakeReason {
+        self.wait_for(waker, timeout, || false)
     }
 
-    /// Waits for a call of `waker`, for `timeout` or [`MAX_SLICE`], whichever is shorter.
+    /// The same, also for what `is_there` finds; whoever brings that may [notify](Waker::notify) in place of a call.
+    ///
+    /// What is waited for is looked at itself, and first: a call would be a second line that has to travel from the other
+    /// processor (measured, there and half of back: 2.8 times a bare word's by calls, 1.5 by looks).
     #[expect(clippy::disallowed_methods, reason = "measures how long a thread waited; no decision sees it")]
-    pub fn wait(&self, waker: &Waker, timeout: Duration) -> WakeReason {
+    pub fn wait_for(&self, waker: &Waker, timeout: Duration, mut is_there: impl FnMut() -> bool) -> WakeReason {
+        if is_there() || waker.answer() {
+            return WakeReason::Woken;
+        }
         let started = Instant::now();
         let end = timeout.min(MAX_SLICE);
         let stages: [(Duration, fn()); 3] = [(self.spin, spin_loop), (self.pause, rest), (self.r#yield, yield_now)];
@@ -126,18 +123,32 @@ impl WaitStrategy {
             until = until.saturating_add(length);
             while started.elapsed() < until.min(end) {
                 for _ in 0..LOOKS {
-                    if waker.is_called() {
-                        return waker.wait(Duration::ZERO);
+                    if is_there() || waker.answer() {
+                        return WakeReason::Woken;
                     }
                     between();
                 }
             }
         }
         match timeout.saturating_sub(started.elapsed()) {
-            left if self.parks => waker.wait(left),
-            Duration::ZERO => waker.wait(Duration::ZERO),
+            left if self.parks => waker.wait_for(left, is_there),
+            Duration::ZERO => waker.wait_for(Duration::ZERO, is_there),
             _ => WakeReason::SliceOver,
         }
+    }
+
+    /// The same as [`Self::wait_for`], by one waiter who is called again and again: where calls come often, it gives the processor
+    /// up between looks for a while before it sleeps.
+    #[expect(clippy::disallowed_methods, reason = "measures how long a thread waited; no decision sees it")]
+    pub fn wait_by(&self, pace: &Pace, waker: &Waker, timeout: Duration, is_there: impl FnMut() -> bool) -> WakeReason {
+        if !self.parks || *self == Self::PARK {
+            return self.wait_for(waker, timeout, is_there);
+        }
+        let started = Instant::now();
+        let lively = Self { r#yield: self.r#yield.max(pace.patience()), ..*self };
+        let reason = lively.wait_for(waker, timeout, is_there);
+        pace.note(started.elapsed());
+        reason
     }
 }
 

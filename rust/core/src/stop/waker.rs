@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::futex::Bed;
 #[cfg(not(target_os = "linux"))]
 use super::pipe::Bed;
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{AtomicU32, Ordering, fence};
 
 /// Longest single sleep. A signal that comes just before the sleep does not end it; this bounds how late it is seen.
 pub const MAX_SLICE: Duration = Duration::from_millis(100);
@@ -14,7 +14,7 @@ pub const MAX_SLICE: Duration = Duration::from_millis(100);
 /// Why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WakeReason {
-    /// Somebody called [`Waker::wake`], during the wait or since the last one that ended so.
+    /// Somebody called [`Waker::wake`], during the wait or since the last one that ended so, or what was waited for is there.
     Woken,
     /// The time-out is over.
     TimedOut,
@@ -78,6 +78,19 @@ impl Waker {
         }
     }
 
+    /// Wakes the waiter if it sleeps, and does nothing else: for what [`Self::wait_for`] looks at before it lies down. While
+    /// the waiter is awake this reads a word that nobody writes, so that what the caller wrote is all that has to travel.
+    ///
+    /// The fence keeps what the caller wrote before the look at the word; partner: that in `lie_down`. Of the two looks, the
+    /// caller's at the word and the waiter's at what it waits for, at least one finds something.
+    pub fn notify(&self) {
+        fence(Ordering::SeqCst);
+        // Relaxed: the fence orders it.
+        if self.state.load(Ordering::Relaxed) == ASLEEP {
+            self.wake();
+        }
+    }
+
     /// Whether there was a call since the last wait that ended by one. Relaxed: who sees one takes note of it by `wait`,
     /// which brings what the caller wrote.
     pub fn is_called(&self) -> bool {
@@ -89,14 +102,28 @@ impl Waker {
         self.state.load(Ordering::Relaxed) == ASLEEP
     }
 
+    /// Takes note of a call, if there was one.
+    pub(super) fn answer(&self) -> bool {
+        self.is_called() && self.stand_up()
+    }
+
     /// Waits for a call, for `timeout` or [`MAX_SLICE`], whichever is shorter.
     ///
     /// One thread waits at a time. Of two, each call wakes one, and the other sleeps for its time.
-    #[expect(clippy::disallowed_methods, reason = "measures how long a thread slept; no decision sees it")]
     pub fn wait(&self, timeout: Duration) -> WakeReason {
+        self.wait_for(timeout, || false)
+    }
+
+    /// The same, also for what `is_there` finds: callers that bring that may [notify](Self::notify) in place of a call.
+    #[expect(clippy::disallowed_methods, reason = "measures how long a thread slept; no decision sees it")]
+    pub fn wait_for(&self, timeout: Duration, mut is_there: impl FnMut() -> bool) -> WakeReason {
         let end = Instant::now() + timeout.min(MAX_SLICE);
         loop {
             let slept = match self.lie_down() {
+                true if is_there() => {
+                    self.stand_up();
+                    return WakeReason::Woken;
+                }
                 true => self.bed.sleep(&self.state, ASLEEP, end.saturating_duration_since(Instant::now())),
                 false => Slept::Up,
             };
@@ -125,9 +152,12 @@ impl Waker {
         }
     }
 
-    /// `IDLE` to `ASLEEP`; false if there was a call. Relaxed: nothing is read on its word before `stand_up`.
+    /// `IDLE` to `ASLEEP`; false if there was a call. Relaxed: nothing is read on its word before `stand_up`. The fence keeps
+    /// the last look at what is waited for behind it; partner: that in `notify`.
     fn lie_down(&self) -> bool {
-        self.state.compare_exchange(IDLE, ASLEEP, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        let lies = self.state.compare_exchange(IDLE, ASLEEP, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        fence(Ordering::SeqCst);
+        lies
     }
 
     /// Back to `IDLE`, Acquire; whether there was a call. Partner: the swap in `wake`.
