@@ -128,6 +128,48 @@ def submission() -> Figure:
     )
 
 
+class Looks(Strategy):
+    """Buys, and looks at its portfolio in each way many times; ``took`` is ns a look, with the loop and the call."""
+
+    def on_start(self) -> None:
+        self.took: dict[str, float] = {}
+        self.count = 0
+
+    def on_quote(self, tick: Tick) -> None:
+        self.count += 1
+        if self.count == 1:
+            self.buy(tick.instrument, 1.0)
+        if self.count == 10:
+            portfolio, instrument = self.portfolio, tick.instrument
+            ways: dict[str, Callable[[], object]] = {
+                "nothing": lambda: None,
+                "position": lambda: portfolio.position(instrument),
+                "own position": lambda: self.position(instrument),
+                "equity": lambda: portfolio.equity,
+                "exposure": lambda: portfolio.exposure,
+                "buying power": lambda: portfolio.buying_power,
+                "drawdown": lambda: portfolio.drawdown,
+            }
+            for name, look in ways.items():
+                begun = time.perf_counter_ns()
+                for _ in range(SUBMISSIONS):
+                    look()
+                self.took[name] = (time.perf_counter_ns() - begun) / SUBMISSIONS
+
+
+def query() -> Figure:
+    """The slowest way to look at the portfolio, without the call around it; that beside it."""
+    found: list[dict[str, float]] = []
+    for _ in range(ROUNDS):
+        looks = Looks()
+        assert tickrail.backtest(looks, quotes(12), account=AccountTerms(capital=1_000.0)).ok
+        found.append(looks.took)
+    medians = {name: statistics.median(took[name] for took in found) for name in found[0]}
+    empty = medians.pop("nothing")
+    slowest = max(medians, key=lambda name: medians[name])
+    return Figure(f"a look at the portfolio: {slowest}", medians[slowest] - empty, "ns", 200.0, "an empty call", empty)
+
+
 def resident_bytes() -> int:
     """Anonymous memory of this process."""
     for line in Path("/proc/self/status").read_text().splitlines():
@@ -173,7 +215,7 @@ def page() -> Figure:
 
 FLAT = quotes(TICKS)
 #: Memory first: what other cases have given back would be taken again, and nothing would seem to grow.
-CASES: tuple[Callable[[], Figure], ...] = (memory, resting, submission, page)
+CASES: tuple[Callable[[], Figure], ...] = (memory, resting, submission, query, page)
 
 
 def figures(word: str = "") -> Iterator[Figure]:
@@ -184,7 +226,7 @@ def figures(word: str = "") -> Iterator[Figure]:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benches.orders", description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object a figure")
-    parser.add_argument("--only", default="", metavar="WORD", help="resting, submission, memory or page")
+    parser.add_argument("--only", default="", metavar="WORD", help="resting, submission, query, memory or page")
     chosen = parser.parse_args(arguments)
     missed = False
     if not chosen.json:

@@ -164,3 +164,37 @@ fn rest() {
         spin_loop();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_called_often_stays_awake_for_twice_as_long_and_who_is_not_sleeps_at_once() {
+        let pace = Pace::default();
+        assert_eq!(pace.patience(), Duration::ZERO, "nothing is known yet");
+        for _ in 0..40 {
+            pace.note(Duration::from_micros(50));
+        }
+        let often = pace.patience();
+        assert!((Duration::from_micros(95)..=Duration::from_micros(105)).contains(&often), "{often:?}");
+        pace.note(MAX_SLICE);
+        assert_eq!(pace.patience(), Duration::ZERO, "one long wait, and it is over");
+        (0..12).for_each(|_| pace.note(Duration::from_micros(50)));
+        assert!(pace.patience() > Duration::ZERO);
+        (0..40).for_each(|_| pace.note(Duration::from_micros(150)));
+        assert_eq!(pace.patience(), Duration::ZERO, "that seldom it does not pay");
+    }
+
+    #[test]
+    fn a_wait_by_a_pace_sees_a_call_and_keeps_to_its_time() {
+        let (pace, waker) = (Pace::default(), Waker::new());
+        (0..40).for_each(|_| pace.note(Duration::from_micros(50)));
+        for strategy in [WaitStrategy::default(), WaitStrategy::PARK, WaitStrategy::SPIN] {
+            waker.wake();
+            assert_eq!(strategy.wait_by(&pace, &waker, Duration::from_secs(30)), WakeReason::Woken, "{strategy:?}");
+            let short = Duration::from_millis(2);
+            assert_ne!(strategy.wait_by(&pace, &waker, short), WakeReason::Woken, "{strategy:?}");
+        }
+    }
+}
