@@ -36,6 +36,9 @@ impl LiveFeeds {
     ) -> Self {
         let hub = FeedHub::new(Arc::new(LiveClock::new()), instruments.into(), Arc::clone(waker));
         let wait = LiveWait::new(&hub, strategy);
+        if is_in_time {
+            hub.ignore_clock();
+        }
         Self { hub, wait, is_in_time, held, handover: Arc::default() }
     }
 
