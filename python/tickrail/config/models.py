@@ -169,7 +169,7 @@ class FeedConfig(_Table):
         timeout_s: How long ``block`` waits.
         trades: What becomes of trades under ``conflate``.
         backwards: What happens to a record before the last one of its publisher.
-        reorder_ns: How long records wait for earlier ones, in ns of ``ts_event``.
+        reorder_ns: How long records wait for earlier ones: ns of ``ts_event``, and by the clock at most as long.
         numbering: Within what the source's ``sequence`` counts.
         stale_after_ns: After this long without a record strategies are told; 0: never.
         rate_limit: Most records a second, with bursts of a tenth of that; 0: no limit.

@@ -203,7 +203,7 @@ class TickDispatcher:
             trades: Of ``conflate``: trades are kept, summed by instrument and side where there is no slot, or dropped.
             backwards: A record before the last one of its publisher passes, is rejected, or is put in order
                 (``reorder``).
-            reorder_ns: How long records wait for earlier ones, in ns of ``ts_event``.
+            reorder_ns: How long records wait for earlier ones: ns of ``ts_event``, and by the clock at most as long.
             numbering: Within what the source's ``sequence`` counts: a jump becomes a GAP record, a repetition goes.
             stale_after_ns: After this long without a record strategies are told, by a STALE record an instrument;
                 0: never.

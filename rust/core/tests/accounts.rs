@@ -13,7 +13,7 @@ use tickrail_core::dispatch::{
     RunSettings, Snapshot, Subscription, WhenLagging,
 };
 use tickrail_core::feed::{
-    FeedEvent, FeedEventKind, FeedHub, FeedSettings, Loss, OpenError, Policy, Publisher, Trades,
+    FeedEvent, FeedEventKind, FeedHub, FeedSettings, Loss, Numbering, OpenError, Policy, Publisher, Trades,
 };
 use tickrail_core::handler::HandlerError;
 use tickrail_core::lifecycle::{Ask, Operation, PauseMode, State, by_run};
@@ -31,6 +31,8 @@ const CAPACITY: usize = 16;
 #[derive(Default)]
 struct Seen {
     ticks: Vec<Vec<Tick>>,
+    /// GAP records: whose, their number, and how many ticks it had before.
+    gaps: Vec<(u32, u64, usize)>,
     doomed: BTreeSet<u32>,
     episodes: Vec<(u32, LagEpisode)>,
     told: Vec<(u32, FeedEventKind)>,
@@ -46,6 +48,9 @@ impl Notes {
         if seen.ticks.len() <= place {
             seen.ticks.resize(place + 1, Vec::new());
         }
+        let gaps: Vec<_> = ticks.iter().filter(|tick| tick.kind == Kind::Gap as u8).collect();
+        let had = seen.ticks[place].len();
+        seen.gaps.extend(gaps.into_iter().map(|gap| (strategy, gap.sequence, had)));
         // What the loop itself has made, to tell of ticks that were missed, is no record of a feed.
         seen.ticks[place].extend(ticks.iter().filter(|tick| tick.kind != Kind::Gap as u8));
         if seen.doomed.remove(&strategy) { Err(Fault::Failed("by design".to_owned())) } else { Ok(()) }
@@ -225,6 +230,28 @@ fn a_strategy_that_skips_goes_on_with_the_newest_record_and_others_miss_nothing(
     let (strategy, episode) = episodes[0];
     assert_eq!((strategy, episode.skipped, episode.conflated), (skips, 9, 0));
     assert!(episode.from_ns > 0 && episode.from_ns <= episode.until_ns);
+}
+
+#[test]
+fn a_strategy_that_skips_is_told_of_gaps_in_what_it_skips() {
+    let batches = Delivery::Batches(BatchEdges { max_ticks: 9, window_ns: 0 });
+    for delivery in [Delivery::Ticks, batches] {
+        let mut run = Run::new(4);
+        let settings = FeedSettings { numbering: Numbering::ByPublisher, ..FeedSettings::default() };
+        let mut publisher = run.hub.publisher(&run.hub.open("feed", settings).unwrap()).unwrap();
+        let skips = run.strategy(delivery, None, rule(MaxLag::Records(5), WhenLagging::SkipToLatest));
+        run.run.start();
+        publisher.publish(&quotes(1..5), || true).unwrap();
+        run.drain();
+        publisher.publish(&quotes(5..9), || true).unwrap();
+        publisher.publish(&quotes(12..19), || true).unwrap();
+        run.drain();
+        assert_eq!(numbers(&run.notes.of(0)), [1, 2, 3, 4, 18]);
+        let gaps = run.notes.0.borrow().gaps.clone();
+        assert_eq!(gaps, [(skips, 11, 4)], "before the newest record");
+        let account = run.account(skips);
+        assert_eq!((account.published, account.delivered, account.max_lag), (16, 6, 10));
+    }
 }
 
 #[test]
@@ -463,6 +490,7 @@ proptest! {
                         *tick = Tick { sequence: tick.sequence, instrument: tick.instrument,
                             ..Tick::trade(tick.ts_event, 0, 1.0, 1.0, Side::Buy) };
                     }
+                    ticks.iter_mut().for_each(|tick| tick.sequence |= (publisher as u64) << PUBLISHER_SHIFT);
                     offered[publisher] += count;
                     // Refusals are counted, and that is what is looked at.
                     let _ = publishers[publisher].publish(&ticks, || true);
@@ -503,18 +531,20 @@ proptest! {
     }
 }
 
-/// Whoever does not conflate gets each record at most once, and those of one publisher in its order.
+/// Where in a number the publisher's stands, so that no two records have the same.
+const PUBLISHER_SHIFT: u32 = 32;
+
+/// Each record comes at most once, and those of one publisher in its order; where something conflates, those of one
+/// instrument and kind do.
 fn in_order(seen: &[Tick], rule: Option<LagRule>, policies: &[Policy; 2]) -> Result<(), TestCaseError> {
-    let conflates = matches!(rule, Some(LagRule { then: WhenLagging::Conflate, .. }));
-    let is_plain = |policy: &Policy| !matches!(policy, Policy::Conflate { .. });
-    if conflates || !policies.iter().all(is_plain) {
-        return Ok(());
-    }
-    // Both publishers count alike: each number comes at most twice, and a number goes back only by the other one's.
-    let mut counts = std::collections::BTreeMap::new();
+    let latest_only = matches!(rule, Some(LagRule { then: WhenLagging::Conflate, .. }));
+    let mut latest = std::collections::BTreeMap::new();
     for tick in seen.iter().filter(|tick| tick.kind <= Kind::Bar as u8) {
-        *counts.entry(tick.sequence).or_insert(0) += 1;
+        let publisher = (tick.sequence >> PUBLISHER_SHIFT) as usize;
+        let conflates = latest_only || matches!(policies[publisher], Policy::Conflate { .. });
+        let place = if conflates { (publisher, tick.instrument, tick.kind) } else { (publisher, 0, 0) };
+        let before = latest.insert(place, tick.sequence);
+        prop_assert!(before.is_none_or(|before| before < tick.sequence), "{} after {before:?}", tick.sequence);
     }
-    prop_assert!(counts.values().all(|&count| count <= 2));
     Ok(())
 }

@@ -54,6 +54,39 @@ fn batches_larger_than_what_is_free() {
     check(&[2, 3], 2, 2);
 }
 
+/// Whoever watches is told of each record that gives way, whole, and the other half of that some did.
+#[test]
+fn what_gives_way_is_told_of() {
+    loom::model(|| {
+        let (mut producer, mut consumer) = aged::drop_oldest(2).unwrap();
+        let publisher = thread::spawn(move || {
+            let (mut gone, mut sent) = (Vec::new(), 0);
+            for _ in 0..4 {
+                sent += producer.publish_telling(&[tick(sent)], |record| gone.push(*record)) as u64;
+                producer.watch();
+            }
+            (gone, sent)
+        });
+        let (mut taken, mut next) = (Vec::new(), 0);
+        let mut take = |consumer: &mut ring::DropOldestConsumer| {
+            let from = taken.len();
+            let count = consumer.take(1, &mut taken);
+            if count > 0 {
+                assert_eq!(consumer.has_skipped(), taken[from].sequence != next);
+                next = taken[from].sequence + 1;
+            }
+            count
+        };
+        take(&mut consumer);
+        take(&mut consumer);
+        let (gone, sent) = publisher.join().unwrap();
+        while take(&mut consumer) > 0 {}
+        let mut all: Vec<Tick> = gone.into_iter().chain(taken).collect();
+        all.sort_by_key(|record| record.sequence);
+        assert_eq!(all, (0..sent).map(tick).collect::<Vec<_>>());
+    });
+}
+
 #[test]
 fn what_is_seen_adds_up_at_any_moment() {
     loom::model(|| {

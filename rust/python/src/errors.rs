@@ -115,6 +115,11 @@ pub fn not_published(py: Python<'_>, refusal: &NotPublished, feed: &FeedShared, 
             "the ring stayed full for the feed's time-out",
             "the strategies are slower than the feed: see docs/backpressure.md",
         ),
+        NotPublished::RateTimedOut { .. } => (
+            "PublishTimeout",
+            "its rate let no more through within its time-out",
+            "publish less, or declare a higher rate_limit or a longer timeout_s",
+        ),
         NotPublished::Closed { .. } => {
             ("FeedClosed", "it is closed, or the run is over", "end the source's loop on this")
         }

@@ -35,7 +35,8 @@ impl Arrival {
 
 impl<H: Host> Dispatcher<H> {
     /// Somebody who sees the order taken from now on: entries (see [`crate::replay`]), each slice's records behind its own.
-    /// One that is `gating` misses nothing, and is waited for by the loop, for a tenth of a second and more.
+    /// One that is `gating` misses nothing, and is waited for by the loop, for a tenth of a second and more; one that was then
+    /// left behind sees how much it has lost.
     ///
     /// Observers share a ring, which has `capacity_slots` since the first. `None`: this run does not go by arrival.
     ///
@@ -48,11 +49,6 @@ impl<H: Host> Dispatcher<H> {
             none => none.insert(Tape::new(observer(capacity_slots)?)),
         };
         Ok(Some(if gating { tape.writer.gating_observer() } else { tape.writer.observer() }))
-    }
-
-    /// How many observers the loop has stopped waiting for.
-    pub fn gates_dropped(&self) -> u64 {
-        self.arrival.as_ref().and_then(|arrival| arrival.tape.as_ref()).map_or(0, |tape| tape.gates_dropped)
     }
 
     /// When the loop has something to do even if nothing arrives, ns UTC; `i64::MAX`: never.
@@ -202,7 +198,7 @@ impl<H: Host> Dispatcher<H> {
 const ALL: u32 = u32::MAX;
 
 /// What a turn without a slice has in its place.
-const NOTHING: Slice<'static> = Slice { ticks: &[], feeds: Feeds::One(0), block: None };
+pub(super) const NOTHING: Slice<'static> = Slice { ticks: &[], feeds: Feeds::One(0), block: None };
 
 impl<H: Host> Steps<H> {
     /// All inputs are at `now_ns` until the next call.

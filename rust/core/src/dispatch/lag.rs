@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 
+use super::arrival::NOTHING;
 use super::host::{Host, LagEpisode};
 use super::pulse::Doing;
 use super::step::Steps;
@@ -32,7 +33,7 @@ pub enum MaxLag {
 /// What happens then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenLagging {
-    /// Records up to the newest are skipped.
+    /// Records up to the newest are skipped; GAP and STALE come before it.
     SkipToLatest,
     /// Of each instrument and kind only the latest record up to the newest is delivered, in order of first arrival.
     Conflate,
@@ -123,8 +124,7 @@ impl Lagger {
 
     /// Keeps `tick` as the latest; gives the one that it replaces.
     fn keep(&mut self, tick: &Tick, feed: usize) -> Option<Waiting> {
-        // Each record of another kind says something of its own: nothing replaces it.
-        let is_latest = [Kind::Quote, Kind::Trade, Kind::Bar].iter().any(|&kind| kind as u8 == tick.kind);
+        let is_latest = is_of_market(tick);
         let place = self.latest.len();
         if is_latest && let Some(&place) = self.places.get(&(tick.instrument, tick.kind)) {
             return Some(std::mem::replace(&mut self.latest[place], (*tick, feed)));
@@ -140,6 +140,11 @@ impl Lagger {
         self.places.clear();
         std::mem::take(&mut self.latest)
     }
+}
+
+/// Each record of another kind says something of its own: nothing replaces it, and it is not skipped.
+fn is_of_market(tick: &Tick) -> bool {
+    [Kind::Quote, Kind::Trade, Kind::Bar].iter().any(|&kind| kind as u8 == tick.kind)
 }
 
 impl<H: Host> Steps<H> {
@@ -168,7 +173,9 @@ impl<H: Host> Steps<H> {
             let window = if begins { reach } else { window };
             lagger.until = window.min(count) as usize;
             lagger.windows.insert(taken.publisher, window - lagger.until as u64);
-            subscriber.delivery = if lagger.until > 0 { Delivery::Lagging } else { lagger.usual };
+            // What waits, of another publisher's window too, comes before the first tick of this slice that is in none.
+            let is_lagging = lagger.until > 0 || lagger.waiting() > 0;
+            subscriber.delivery = if is_lagging { Delivery::Lagging } else { lagger.usual };
             if begins {
                 self.begin_window(strategy, taken);
             }
@@ -203,7 +210,7 @@ impl<H: Host> Steps<H> {
             self.leave_window(strategy);
             return self.deliver_now(slice, index, key, strategy);
         }
-        if lagger.rule.then == WhenLagging::SkipToLatest {
+        if lagger.rule.then == WhenLagging::SkipToLatest && is_of_market(&slice.ticks[index]) {
             lagger.episode.get_or_insert_default().skipped += 1;
             subscriber.tallies.now.max_lag += 1;
         } else if let Some((_, of)) = lagger.keep(&slice.ticks[index], feed) {
@@ -260,8 +267,14 @@ impl<H: Host> Steps<H> {
         self.hand_over_latest(strategy);
     }
 
-    /// Hands over what waits as the latest.
+    /// Hands over what waits as the latest, behind a batch that was begun before it.
     pub(super) fn hand_over_latest(&mut self, strategy: u32) {
+        let subscriber = &self.subscribers[strategy as usize];
+        let waits = subscriber.lagger.as_deref().is_some_and(|lagger| lagger.waiting() > 0);
+        if waits && subscriber.batcher.len() > 0 {
+            // Nothing of the present slice is in it: what waits has come instead.
+            self.flush_batch(&NOTHING, strategy);
+        }
         let subscriber = &mut self.subscribers[strategy as usize];
         let Some(lagger) = subscriber.lagger.as_deref_mut().filter(|lagger| lagger.waiting() > 0) else { return };
         let (waiting, usual) = (lagger.take(), lagger.usual);

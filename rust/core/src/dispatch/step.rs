@@ -486,7 +486,7 @@ impl<H: Host> Steps<H> {
         }
     }
 
-    fn flush_batch(&mut self, slice: &Slice<'_>, strategy: u32) {
+    pub(super) fn flush_batch(&mut self, slice: &Slice<'_>, strategy: u32) {
         let subscriber = &mut self.subscribers[strategy as usize];
         if subscriber.batcher.len() == 0 {
             return;

@@ -102,7 +102,7 @@ impl Arrivals {
         }
         if inlet.ends.latch.shut() {
             // What it brought before that, no later look could find.
-            return if inlet.advance(max) == Advance::Ready { Advance::Ready } else { Advance::End };
+            return if inlet.advance_to_end(max) == Advance::Ready { Advance::Ready } else { Advance::End };
         }
         let now_ns = self.hub.clock().now_ns();
         let since_ns = *inlet.shut_since_ns.get_or_insert(now_ns);
@@ -114,9 +114,12 @@ impl Arrivals {
         Advance::End
     }
 
-    /// Whether a feed has been silent for too long: then the current slice says so.
+    /// Whether a feed has been silent for too long: then the current slice says so. One of which something waits is not silent,
+    /// however long the loop was away.
     fn tell_silence(&mut self) -> bool {
-        let Some((feed, records)) = self.stale.overdue(self.hub.clock().now_ns()) else { return false };
+        let inlets = &self.inlets;
+        let brings = |feed| inlets.iter().any(|inlet| inlet.feed() == feed && inlet.has_something());
+        let Some((feed, records)) = self.stale.overdue(self.hub.clock().now_ns(), brings) else { return false };
         let account = &mut self.feeds[feed as usize];
         let count = records.len() as u64;
         account.made += count;
@@ -216,10 +219,11 @@ impl Source for Arrivals {
         }
         let publisher = match self.current {
             Current::Inlet(index) => {
+                let inlet = &self.inlets[index];
                 if !self.stale.is_empty() {
-                    self.stale.heard(self.inlets[index].feed(), now_ns);
+                    self.stale.heard(inlet.feed(), inlet.came_ns().unwrap_or(now_ns));
                 }
-                self.inlets[index].publisher
+                inlet.publisher
             }
             Current::Made(_) => MADE,
             Current::Nothing => 0,
@@ -228,7 +232,8 @@ impl Source for Arrivals {
     }
 
     fn next_due_ns(&self) -> i64 {
-        self.stale.next_ns()
+        let window_ns = self.inlets.iter().map(|inlet| inlet.ends.held.due_ns()).min().unwrap_or(i64::MAX);
+        self.stale.next_ns().min(window_ns)
     }
 
     fn finish(&mut self) {

@@ -8,7 +8,7 @@ use crate::sync::{AtomicI64, AtomicU64, Ordering};
 pub(super) struct Count(AtomicU64);
 
 impl Count {
-    /// Relaxed, both: one writer, and a reader needs nothing else with it. Only the one writer may call this.
+    /// Relaxed, both: one writer at a time, and a reader needs nothing else with it. Only that writer may call this.
     pub fn add(&self, more: u64) {
         self.0.store(self.get() + more, Ordering::Relaxed);
     }
@@ -65,7 +65,8 @@ pub(super) struct Counters {
     pub gaps: Count,
     /// Records that the feed itself made: GAP.
     pub made: Count,
-    /// Records that wait in the window of `Backwards::Reorder`: no sum, what there is now.
+    /// Records that wait in the window of `Backwards::Reorder`, and GAP records without a slot: no sum, what there is now.
+    /// Written under the lock of `Held`, by either end; so are `duplicates`, `gaps` and `made` where a feed has a window.
     pub held: Count,
     /// When the first record went that nobody was told of, ns UTC; 0: none has.
     pub lost_since_ns: Moment,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::admission::Admission;
 use super::arrivals::Arrivals;
 use super::counters::Counters;
+use super::held::Held;
 use super::in_time::InTime;
 use super::inlet::{Half, Inlet};
 use super::latch::Latch;
@@ -16,7 +17,7 @@ use super::shared::FeedShared;
 use super::space::Space;
 use super::sums::Sums;
 use super::{MAX_PUBLISHERS, OpenError};
-use crate::clock::LiveClock;
+use crate::clock::{Clock as _, LiveClock};
 use crate::instrument::InstrumentInfo;
 use crate::ring;
 use crate::stop::Waker;
@@ -33,6 +34,8 @@ pub struct FeedHub {
     door: Mutex<Door>,
     /// Whether something stands in the door. Release by who puts it there, Acquire by the loop.
     knocked: AtomicBool,
+    /// Whether time is that of the records.
+    ignores_clock: Arc<AtomicBool>,
     /// How many publishers are open. Relaxed: a limit, which guards nothing.
     publishers: AtomicU64,
 }
@@ -56,11 +59,20 @@ pub(super) struct Ends {
     pub counters: Arc<Counters>,
     pub space: Arc<Space>,
     pub latch: Arc<Latch>,
+    pub held: Arc<Held>,
 }
 
 impl Ends {
-    fn of(feed: &Arc<FeedShared>) -> Self {
-        Self { feed: Arc::clone(feed), counters: Arc::default(), space: Arc::default(), latch: Arc::default() }
+    fn of(feed: &Arc<FeedShared>, ignores_clock: &Arc<AtomicBool>) -> Self {
+        let held = Arc::new(Held::new(&feed.settings, Arc::clone(ignores_clock)));
+        Self { feed: Arc::clone(feed), counters: Arc::default(), space: Arc::default(), latch: Arc::default(), held }
+    }
+
+    /// Whether there may be something for the loop beside the ring. `is_over`: the publisher brings nothing any more.
+    pub fn may_hold(&self, is_over: bool) -> bool {
+        let due_ns = self.held.due_ns();
+        let is_due = due_ns < i64::MAX && self.feed.clock.now_ns() >= due_ns;
+        self.held.owes() || is_due || (is_over && self.counters.held.get() > 0)
     }
 }
 
@@ -74,6 +86,7 @@ impl FeedHub {
             lookout: Lookout::default(),
             door: Mutex::default(),
             knocked: AtomicBool::new(false),
+            ignores_clock: Arc::default(),
             publishers: AtomicU64::new(0),
         })
     }
@@ -127,7 +140,7 @@ impl FeedHub {
             return Err(OpenError::TooManyPublishers);
         }
         let (outlet, half) = self.halves(feed)?;
-        let ends = Ends::of(feed);
+        let ends = Ends::of(feed, &self.ignores_clock);
         let mut inlet = Inlet::new(half, ends.clone());
         self.with_door(|door| {
             if door.is_sealed {
@@ -139,7 +152,7 @@ impl FeedHub {
             Ok(())
         })?;
         self.publishers.fetch_add(1, Ordering::Relaxed);
-        let admission = Admission::new(Arc::clone(&self.instruments), Arc::clone(feed));
+        let admission = Admission::new(Arc::clone(&self.instruments), Arc::clone(feed), Arc::clone(&ends.held));
         Ok(Publisher::new(outlet, admission, ends))
     }
 
@@ -180,6 +193,11 @@ impl FeedHub {
             door.is_sealed = true;
             door.feeds.iter().for_each(|feed| feed.close());
         });
+    }
+
+    /// Nothing that arrives depends on when it does: time is that of the records. Before the first of them is published.
+    pub fn ignore_clock(&self) {
+        self.ignores_clock.store(true, Ordering::Relaxed);
     }
 
     /// What the feed of that number is called.
@@ -237,6 +255,7 @@ impl FeedHub {
 
     /// The same for a run on the clock of its records, which come by one publisher.
     pub fn in_time(self: &Arc<Self>) -> InTime {
+        self.ignore_clock();
         InTime::new(self.arrivals())
     }
 }

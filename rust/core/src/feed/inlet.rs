@@ -4,15 +4,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::counters::FeedAccount;
+use super::gathered::Gathered;
 use super::hub::Ends;
-use super::lookout::View;
+use super::lookout::{RingView, View};
 use super::policy::{FeedSettings, Policy, RatePolicy};
 use super::space::Space;
 use super::sums::Sums;
 use super::watch::{FeedEvent, FeedEventKind, Loss, Watch};
+use super::window::Leaving;
 use crate::clock::Clock as _;
 use crate::ring::{ConflationReader, Consumer, DropOldestConsumer};
-use crate::source::{Advance, Source};
+use crate::source::{Advance, Source as _};
 use crate::sync::{Ordering, fence};
 use crate::tick::Tick;
 
@@ -25,10 +27,7 @@ pub(super) struct Inlet {
     pub shut_since_ns: Option<i64>,
     /// Whether the publisher may be waiting for slots.
     waits: bool,
-    /// Records that were copied out of a ring whose slots may be written again.
-    copied: Vec<Tick>,
-    /// How many summed trades were taken.
-    summed: u64,
+    gathered: Gathered,
     pub high_water: u64,
     pub watch: Watch,
     space: Farewell,
@@ -52,8 +51,8 @@ impl Inlet {
     pub fn new(half: Half, ends: Ends) -> Self {
         let (waits, space) = (waits_of(&ends.feed.settings), Farewell(Arc::clone(&ends.space)));
         let watch = Watch::new(&ends.feed.settings);
-        let (copied, shut_since_ns) = (Vec::new(), None);
-        Self { publisher: 0, half, ends, shut_since_ns, waits, copied, summed: 0, high_water: 0, watch, space }
+        let (gathered, shut_since_ns) = (Gathered::default(), None);
+        Self { publisher: 0, half, ends, shut_since_ns, waits, gathered, high_water: 0, watch, space }
     }
 
     /// Tells the publisher to look up, if it waits: nothing is read any more.
@@ -71,13 +70,14 @@ impl Inlet {
 
     /// What the loop looks at while it waits for its records.
     pub fn view(&self) -> View {
-        match &self.half {
-            Half::Gated(ring) => View::Gated(ring.glance()),
-            Half::DropOldest(ring) => View::DropOldest(ring.glance()),
+        let ring = match &self.half {
+            Half::Gated(ring) => RingView::Gated(ring.glance()),
+            Half::DropOldest(ring) => RingView::DropOldest(ring.glance()),
             Half::Conflated { quotes, others, sums } => {
-                View::Conflated { quotes: quotes.glance(), others: others.glance(), sums: Arc::clone(sums) }
+                RingView::Conflated { quotes: quotes.glance(), others: others.glance(), sums: Arc::clone(sums) }
             }
-        }
+        };
+        View { ring, held: Arc::clone(&self.ends.held) }
     }
 
     /// Which feed it is of.
@@ -87,47 +87,26 @@ impl Inlet {
 
     /// Leaves the current slice and finds the next.
     pub fn advance(&mut self, max: usize) -> Advance {
-        let mut frees = true;
-        let advance = match &mut self.half {
-            Half::Gated(ring) => {
-                let before = ring.released();
-                let advance = ring.advance(max);
-                frees = ring.released() != before;
-                advance
-            }
-            Half::DropOldest(ring) => {
-                self.copied.clear();
-                match ring.take(max, &mut self.copied) {
-                    0 if ring.is_drained() => Advance::End,
-                    0 => Advance::Pending,
-                    _ => Advance::Ready,
-                }
-            }
-            Half::Conflated { quotes, others, sums } => {
-                self.copied.clear();
-                let run = others.readable();
-                let count = run.len().min(max);
-                self.copied.extend_from_slice(&run[..count]);
-                others.release(count);
-                let is_drained = others.is_drained();
-                if count == 0 {
-                    sums.take(max, &mut self.copied);
-                    self.summed += self.copied.len() as u64;
-                }
-                while self.copied.len() < max
-                    && let Some((_, tick)) = quotes.take()
-                {
-                    self.copied.push(tick);
-                }
-                match self.copied.len() {
-                    0 if is_drained && quotes.is_drained() && sums.is_empty() => Advance::End,
-                    0 => Advance::Pending,
-                    _ => Advance::Ready,
-                }
-            }
-        };
+        self.find(max, false)
+    }
+
+    /// The same where the publisher brings nothing any more: what waits for earlier records comes too.
+    pub fn advance_to_end(&mut self, max: usize) -> Advance {
+        self.find(max, true)
+    }
+
+    /// Slots that were freed since the start, where they are counted.
+    fn freed(&self) -> Option<u64> {
+        if let Half::Gated(ring) = &self.half { Some(ring.released()) } else { None }
+    }
+
+    fn find(&mut self, max: usize, is_over: bool) -> Advance {
+        let freed = self.freed();
+        self.gathered.slice.clear();
+        let advance = if self.gathered.has_more() { Advance::Ready } else { self.take(max, is_over) };
+        self.gathered.next_slice(max);
         // Where no slot was freed since, whoever waits for one was told before.
-        if self.waits && frees {
+        if self.waits && (freed.is_none() || self.freed() != freed) {
             self.space.0.announce();
         }
         let waiting = self.waiting();
@@ -139,6 +118,34 @@ impl Inlet {
             self.watch.end(&self.lost());
         }
         advance
+    }
+
+    /// What the ring, or the table, has; and where that is nothing, what waits beside it.
+    fn take(&mut self, max: usize, is_over: bool) -> Advance {
+        let Self { half, ends, gathered, .. } = self;
+        let advance = gathered.take(half, &ends.counters, &mut ends.held.lazily(), max);
+        let is_over = is_over || advance == Advance::End;
+        if advance == Advance::Ready || !ends.may_hold(is_over) {
+            return advance;
+        }
+        self.take_beside(max, is_over)
+    }
+
+    /// The publisher may have brought something between the look at the ring and the lock, and that comes first.
+    #[cold]
+    fn take_beside(&mut self, max: usize, is_over: bool) -> Advance {
+        let Self { half, ends, gathered, .. } = self;
+        let mut hold = ends.held.lock();
+        let advance = gathered.take(half, &ends.counters, &mut hold, max);
+        if advance == Advance::Ready {
+            return advance;
+        }
+        let is_over = is_over || advance == Advance::End;
+        let leaving = if is_over { Leaving::All } else { hold.leaving(ends.feed.clock.now_ns()) };
+        gathered.take_beside(&ends.counters, &mut hold, leaving);
+        drop(hold);
+        self.space.0.announce();
+        if self.gathered.has_more() { Advance::Ready } else { advance }
     }
 
     /// What was lost since the start; never less than at the look before. A record that is just being put into a table is
@@ -171,43 +178,50 @@ impl Inlet {
 
     pub fn ticks(&self) -> &[Tick] {
         match &self.half {
-            Half::Gated(ring) => ring.current().ticks,
-            Half::DropOldest(_) | Half::Conflated { .. } => &self.copied,
+            Half::Gated(ring) if self.gathered.slice.is_empty() => ring.current().ticks,
+            Half::Gated(_) | Half::DropOldest(_) | Half::Conflated { .. } => &self.gathered.slice,
         }
     }
 
     /// How many records wait, the current slice of a gated ring among them.
     pub fn waiting(&self) -> u64 {
-        match &self.half {
-            Half::Gated(ring) => ring.pending(),
-            Half::DropOldest(ring) => ring.pending() + self.copied.len() as u64,
-            Half::Conflated { quotes, others, sums } => {
-                quotes.waiting() + others.pending() + sums.len() + self.copied.len() as u64
+        let gathered = self.gathered.slice.len() as u64 + self.gathered.left();
+        gathered
+            + match &self.half {
+                Half::Gated(ring) => ring.pending(),
+                Half::DropOldest(ring) => ring.pending(),
+                Half::Conflated { quotes, others, sums } => quotes.waiting() + others.pending() + sums.len(),
             }
-        }
+    }
+
+    /// Whether something waits, the current slice apart, here or for earlier records: then the publisher is not silent.
+    pub fn has_something(&self) -> bool {
+        self.counts().pending > 0 || self.ends.counters.held.get() > 0
+    }
+
+    /// When the latest record of the current slice came in; `None`: they bear receipts of their own.
+    pub fn came_ns(&self) -> Option<i64> {
+        let keeps = self.ends.feed.settings.keeps_receipt;
+        self.ticks().iter().map(|tick| tick.ts_init).max().filter(|_| !keeps)
     }
 
     fn counts(&self) -> Counts {
-        match &self.half {
+        let (beside, left) = (self.gathered.beside, self.gathered.left());
+        let (taken, dropped_oldest, conflated, pending) = match &self.half {
             Half::Gated(ring) => {
                 let current = ring.current().ticks.len() as u64;
-                let taken = ring.released() + current;
-                Counts { taken, dropped_oldest: 0, conflated: 0, pending: ring.pending() - current }
+                (ring.released() + current, 0, 0, ring.pending() - current)
             }
             Half::DropOldest(ring) => {
                 let (dropped_oldest, pending) = ring.counts();
-                Counts { taken: ring.taken(), dropped_oldest, conflated: 0, pending }
+                (ring.taken(), dropped_oldest, 0, pending)
             }
             Half::Conflated { quotes, others, sums } => {
                 let (conflated, waiting) = quotes.counts();
-                Counts {
-                    taken: quotes.taken() + others.released() + self.summed,
-                    dropped_oldest: 0,
-                    conflated,
-                    pending: waiting + others.pending() + sums.len(),
-                }
+                (quotes.taken() + others.released(), 0, conflated, waiting + others.pending() + sums.len())
             }
-        }
+        };
+        Counts { taken: taken + beside - left, dropped_oldest, conflated, pending: pending + left }
     }
 
     /// Adds this publisher's numbers to the feed's.

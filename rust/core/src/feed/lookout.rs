@@ -1,20 +1,36 @@
-//! What the loop looks at while it waits: every publisher's ring itself.
+//! What the loop looks at while it waits: every publisher's ring itself, and what stands beside it.
 //!
 //! Whoever publishes then has nobody to tell but a loop that sleeps, and the ring's own cursor is the notice: one cache line
 //! that travels from processor to processor, and behind it the record.
 
+use super::held::Held;
 use super::sums::Sums;
 use crate::ring::{ConflationGlance, DropOldestGlance, Glance};
 use crate::sync::{Arc, Mutex, PoisonError};
 
-/// One publisher's records, by policy.
-pub(super) enum View {
+/// One publisher's records.
+pub(super) struct View {
+    /// In its ring.
+    pub ring: RingView,
+    /// Beside it: what is ready there may be all that there is.
+    pub held: Arc<Held>,
+}
+
+/// One publisher's ring, by policy.
+pub(super) enum RingView {
     Gated(Glance),
     DropOldest(DropOldestGlance),
     Conflated { quotes: ConflationGlance, others: Glance, sums: Arc<Sums> },
 }
 
 impl View {
+    #[inline]
+    fn finds(&self) -> bool {
+        self.ring.finds() || self.held.owes()
+    }
+}
+
+impl RingView {
     #[inline]
     fn finds(&self) -> bool {
         match self {

@@ -5,17 +5,22 @@
 //! ([`Arrivals`]). A publisher looks at each record before it lets it in, stamps when it came, and counts what it rejects;
 //! what became of every record is in the [`FeedAccount`].
 //!
-//! Reading order: [`Policy`], [`FeedHub`], [`Publisher`], `admission` (what is looked at), `outlet` and `inlet` (the two ends
-//! of a publisher's ring, by policy), `latch` (how a stream ends), [`Arrivals`], [`FeedAccount`].
+//! Reading order: [`Policy`], [`FeedHub`], [`Publisher`], `admission` (what is looked at), `numbers` and `window` (what the
+//! source counts, and records out of order), `outlet` and `inlet` (the two ends of a publisher's ring, by policy), `held` (what
+//! waits beside it), `latch` (how a stream ends), [`Arrivals`], [`FeedAccount`].
 
 mod admission;
 mod arrivals;
 mod counters;
+mod gap;
+mod gathered;
+mod held;
 mod hub;
 mod in_time;
 mod inlet;
 mod latch;
 mod lookout;
+mod numbers;
 mod outlet;
 mod plain;
 mod play;
@@ -27,20 +32,22 @@ mod space;
 mod stale;
 mod sums;
 mod watch;
+mod window;
 
 use thiserror::Error;
 
-pub use admission::MAX_HELD;
 pub use arrivals::Arrivals;
 pub use counters::FeedAccount;
 pub use hub::FeedHub;
 pub use in_time::InTime;
+pub use numbers::{MAX_BEHIND, MAX_REPEATED};
 pub use play::{Played, Recorded};
 pub use policy::{Backwards, FeedSettings, Numbering, Policy, RatePolicy, Trades};
 pub use publisher::{NotPublished, Publisher};
 pub use shared::FeedShared;
 pub use space::Space;
 pub use watch::{FeedEvent, FeedEventKind, Loss};
+pub use window::MAX_HELD;
 
 use crate::ring::{CapacityError, KeysError};
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::counters::Counters;
+use super::gap::is_gap;
+use super::held::Hold;
 use super::policy::{Policy, Trades};
 use super::sums::Sums;
 use crate::ring::{ConflationWriter, DropOldestProducer, Producer};
@@ -30,9 +32,10 @@ pub(super) enum Outlet {
 }
 
 impl Outlet {
-    /// How many records may come next without one of them being left over.
-    pub fn room(&mut self) -> usize {
+    /// How many records may come next without one of them being left over; none that would go before what is owed.
+    pub fn room(&mut self, owes: bool) -> usize {
         match self {
+            Self::Gated(_) | Self::Conflate { trades: Trades::Keep, .. } if owes => 0,
             Self::Gated(ring) => ring.free(CHUNK),
             Self::Conflate { others, trades: Trades::Keep, .. } => others.free(CHUNK),
             Self::DropNewest(_) | Self::DropOldest(_) | Self::Conflate { .. } => CHUNK,
@@ -66,27 +69,50 @@ impl Outlet {
         }
     }
 
-    /// Publishes records for which [`Self::room`] was seen.
-    pub fn push(&mut self, ticks: &[Tick], counters: &Counters) {
+    /// Publishes records for which [`Self::room`] was seen. A GAP that finds no slot, or loses it again, is owed from then on.
+    pub fn push(&mut self, ticks: &[Tick], counters: &Counters, hold: &mut Hold<'_>) {
         match self {
             Self::Gated(ring) => {
                 ring.try_publish(ticks);
             }
             Self::DropNewest(ring) => {
-                let taken = ring.try_publish(ticks);
+                // What is owed was told to go first, and found no slot.
+                let taken = if hold.owes() { 0 } else { ring.try_publish(ticks) };
                 counters.dropped_newest.add((ticks.len() - taken) as u64);
+                ticks[taken..].iter().filter(|tick| is_gap(tick)).for_each(|gap| hold.owe(gap, counters));
             }
-            Self::DropOldest(ring) => push_over(ring, ticks),
+            Self::DropOldest(ring) => push_over(ring, ticks, counters, hold),
             Self::Conflate { quotes, others, trades, sums } => {
                 for tick in ticks {
                     if tick.kind == Kind::Quote as u8 {
                         quotes.put(tick.instrument, tick);
                     } else {
-                        push_other(others, tick, *trades, sums, counters);
+                        push_other(others, tick, *trades, sums, counters, hold);
                     }
                 }
             }
         }
+    }
+
+    /// Publishes what is ready beside the ring; whether nothing is left. Under `drop_oldest` it stood before all that the ring
+    /// has, and is the loop's to take.
+    pub fn pay(&mut self, counters: &Counters, hold: &mut Hold<'_>) -> bool {
+        match self {
+            Self::Gated(ring) | Self::DropNewest(ring) | Self::Conflate { others: ring, .. } => {
+                hold.pay(counters, |ready| ring.try_publish(ready))
+            }
+            Self::DropOldest(_) => true,
+        }
+    }
+
+    /// Whether a GAP may find no slot, and has to be paid before the next record: under `drop_oldest` all find one.
+    pub const fn may_owe(&self) -> bool {
+        !matches!(self, Self::DropOldest(_))
+    }
+
+    /// Whether nothing may come as long as something is owed: other policies let records go, or hand them over by other ways.
+    pub const fn waits_for_debts(&self) -> bool {
+        matches!(self, Self::Gated(_))
     }
 
     /// How many records it has let go since the start, as far as the publisher can see: which quotes were replaced, only the
@@ -129,28 +155,55 @@ impl Outlet {
 }
 
 /// Waits for the copy that is in the way, which takes less than a microsecond where the loop's thread runs.
-fn push_over(ring: &mut DropOldestProducer, ticks: &[Tick]) {
+///
+/// A GAP that gives way is owed before the next record that stays. The lock is taken before any record gives way, so that the
+/// loop, which sees that some did, and takes the lock then, finds what is owed.
+fn push_over(ring: &mut DropOldestProducer, ticks: &[Tick], counters: &Counters, hold: &mut Hold<'_>) {
     let (mut done, mut pauses) = (0, 0);
     while done < ticks.len() && !ring.is_abandoned() {
-        done += ring.publish(&ticks[done..]);
-        if done < ticks.len() {
+        // By one where a GAP comes: it may give way to the rest of its own batch.
+        let run = ticks[done..].iter().position(is_gap).map_or(ticks.len() - done, |place| place.max(1));
+        let run = &ticks[done..done + run];
+        if ring.is_watching() {
+            hold.inside();
+        }
+        let published = ring.publish_telling(run, |gone| {
+            if is_gap(gone) {
+                hold.owe(gone, counters);
+            }
+        });
+        done += published;
+        if published > 0 && run.iter().any(is_gap) {
+            ring.watch();
+        }
+        if published < run.len() {
             pauses += 1;
             if pauses % PAUSES == 0 { yield_now() } else { spin_loop() }
         }
     }
 }
 
-fn push_other(others: &mut Producer, tick: &Tick, trades: Trades, sums: &Sums, counters: &Counters) {
+fn push_other(
+    others: &mut Producer,
+    tick: &Tick,
+    trades: Trades,
+    sums: &Sums,
+    counters: &Counters,
+    hold: &mut Hold<'_>,
+) {
     let is_trade = tick.kind == Kind::Trade as u8;
     match trades {
         Trades::Drop if is_trade => counters.dropped_newest.add(1),
-        Trades::Sum if is_trade && (!sums.is_empty() || others.try_push(*tick).is_err()) => {
+        Trades::Sum if is_trade && (!sums.is_empty() || hold.owes() || others.try_push(*tick).is_err()) => {
             counters.merged.add(u64::from(sums.add(tick)));
         }
         Trades::Sum if is_trade => {}
         Trades::Keep | Trades::Sum | Trades::Drop => {
-            let taken = others.try_publish(std::slice::from_ref(tick));
-            counters.dropped_newest.add(1 - taken as u64);
+            let is_in = !hold.owes() && others.try_push(*tick).is_ok();
+            counters.dropped_newest.add(u64::from(!is_in));
+            if !is_in && is_gap(tick) {
+                hold.owe(tick, counters);
+            }
         }
     }
 }

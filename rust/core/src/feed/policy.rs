@@ -46,7 +46,8 @@ impl Policy {
 pub enum Trades {
     /// Each is kept; where the ring has no slot, the publisher is told (as by `reject`).
     Keep,
-    /// Where the ring has no slot, those of one instrument and side become one, with their sizes summed and the last price.
+    /// Where the ring has no slot, those of one instrument and side become one, with their sizes summed and the last price; where
+    /// a size is missing, that of the sum is.
     Sum,
     /// They go, and are counted.
     Drop,
@@ -71,9 +72,10 @@ pub enum Backwards {
     Pass,
     /// It is rejected.
     Reject,
-    /// Records wait until one is this many ns later, and leave in order of time; what comes later still is rejected.
+    /// Records wait until one is this many ns later, or for as long by the clock, and leave in order of time; what comes later
+    /// still is rejected.
     Reorder {
-        /// The window, ns of `ts_event`.
+        /// The window, ns.
         window_ns: i64,
     },
 }
@@ -122,9 +124,9 @@ pub struct FeedSettings {
     pub backwards: Backwards,
     /// Within what the source counts.
     pub numbering: Numbering,
-    /// After this long without a record, strategies are told by a STALE record for each instrument; 0: never.
+    /// After this long without a record of any publisher, strategies are told by a STALE record for each instrument; 0: never.
     pub stale_after_ns: i64,
-    /// Most records per second, with bursts of a tenth of that; 0: no limit.
+    /// Most records per second, with bursts of a tenth of that or of one record; 0: no limit.
     pub rate_limit: u32,
     /// What happens to what is above it.
     pub rate_policy: RatePolicy,

@@ -8,12 +8,14 @@ use thiserror::Error;
 
 use super::admission::Admission;
 use super::counters::Counters;
+use super::held::{Held, Hold};
 use super::hub::Ends;
 use super::latch::Latch;
 use super::outlet::{CHUNK, Outlet};
 use super::policy::{Policy, RatePolicy};
 use super::shared::FeedShared;
 use super::space::Space;
+use super::window::{Leaving, MAX_HELD};
 use crate::clock::Clock as _;
 use crate::stop::MAX_SLICE;
 use crate::tick::{TICK_SIZE, Tick};
@@ -33,6 +35,14 @@ pub enum NotPublished {
     /// No slot became free in time.
     #[error("the ring of the feed stayed full: {taken} of {offered} records were taken")]
     TimedOut {
+        /// How many records were dealt with, from the first on.
+        taken: usize,
+        /// How many there were.
+        offered: usize,
+    },
+    /// The feed's rate did not let them through in time.
+    #[error("the rate of the feed let {taken} of {offered} records through in time")]
+    RateTimedOut {
         /// How many records were dealt with, from the first on.
         taken: usize,
         /// How many there were.
@@ -71,14 +81,14 @@ pub struct Publisher {
     /// When this call began.
     now_ns: i64,
     brought_ns: i64,
-    /// Records of the feed itself that have found no slot yet, and go before all others.
-    marks: Vec<Tick>,
+    /// What waits beside the ring.
+    held: Arc<Held>,
     is_closed: bool,
 }
 
 impl Publisher {
     pub(super) fn new(outlet: Outlet, admission: Admission, ends: Ends) -> Self {
-        let Ends { feed, counters, space, latch } = ends;
+        let Ends { feed, counters, space, latch, held } = ends;
         Self {
             outlet,
             admission,
@@ -90,7 +100,7 @@ impl Publisher {
             staged: Vec::with_capacity(2 * CHUNK),
             now_ns: 0,
             brought_ns: 0,
-            marks: Vec::new(),
+            held,
             is_closed: false,
         }
     }
@@ -138,10 +148,15 @@ impl Publisher {
             return 0;
         }
         self.now_ns = now_ns;
+        let due_ns = self.held.due_ns();
         let done = self.bring(count, copy);
         self.latch.leave();
         if self.brought_ns == self.now_ns {
             self.feed.waker.notify();
+        }
+        if self.held.due_ns() != due_ns {
+            // It has to look by itself, should nothing come any more.
+            self.feed.waker.wake();
         }
         done
     }
@@ -149,7 +164,7 @@ impl Publisher {
     #[inline]
     fn bring(&mut self, count: usize, mut copy: impl FnMut(usize, &mut [Tick])) -> usize {
         let mut done = 0;
-        if !self.marks.is_empty() && !self.bring_marks() {
+        if self.held.owes() && self.outlet.may_owe() && !self.pay() && self.outlet.waits_for_debts() {
             return 0;
         }
         while done < count && !self.is_closed() {
@@ -177,6 +192,7 @@ impl Publisher {
     fn bring_some(&mut self, wanted: usize, copy: impl FnOnce(&mut [Tick])) -> usize {
         let now_ns = self.now_ns;
         if self.admission.is_quick()
+            && !self.held.owes()
             && let Some(slots) = self.outlet.slots(wanted)
         {
             copy(slots);
@@ -204,9 +220,12 @@ impl Publisher {
             self.push(&ticks[..used]);
         }
         if used < ticks.len() {
-            let room = self.outlet.room();
+            let room = self.outlet.room(self.held.owes());
             used += self.stage(&ticks[used..], room);
             self.push_staged();
+            if self.held.reorders() {
+                self.let_out(false);
+            }
         }
         self.piece = piece;
         used
@@ -217,56 +236,81 @@ impl Publisher {
         self.counters.refused.add(count as u64);
     }
 
-    /// Lets out what waits in the window of [`super::Backwards::Reorder`], as far as there are slots; how many are left.
+    /// Lets out what waits in the window of [`super::Backwards::Reorder`], as far as there are slots; how many are left, which
+    /// the loop takes by itself once it has all of the ring and this publisher is closed.
     pub fn flush(&mut self) -> usize {
         if !self.latch.enter() {
-            return self.admission.held();
+            return self.held();
         }
         self.now_ns = self.feed.clock.now_ns();
-        let left = self.let_out();
+        if self.held.owes() {
+            self.pay();
+        }
+        self.let_out(true);
         self.latch.leave();
-        self.feed.waker.notify();
-        left
+        self.feed.waker.wake();
+        self.held()
     }
 
-    fn let_out(&mut self) -> usize {
+    fn held(&self) -> usize {
+        self.counters.held.get() as usize
+    }
+
+    /// Lets out of the window what has waited long enough, or all, as long as there is room. Under one lock with what becomes of
+    /// it: the loop, which finds the ring empty and takes the lock, must not take what comes behind that.
+    fn let_out(&mut self, all: bool) {
+        let mut hold = self.held.lock();
+        let leaving = if all { Leaving::All } else { hold.leaving(self.now_ns) };
         loop {
-            let (room, before) = (self.outlet.room().min(CHUNK), self.admission.held());
-            self.admission.let_out(true, room, &self.counters, &mut self.staged);
-            self.push_staged();
-            if self.admission.held() == 0 || self.admission.held() == before {
-                return self.admission.held();
+            let room = self.outlet.room(hold.owes()).min(CHUNK);
+            hold.let_out(leaving, room, &self.counters, &mut self.staged);
+            if self.staged.is_empty() {
+                return;
             }
+            push(&mut self.outlet, &self.staged, &self.counters, self.now_ns, &mut hold);
+            self.brought_ns = self.now_ns;
+            self.staged.clear();
         }
     }
 
     /// The source was gone for a while: before the next record come GAP records, one for each instrument that this
     /// publisher has brought. `renumbered`: its numbers begin anew, and are not compared with those before.
     pub fn reconnected(&mut self, renumbered: bool) {
-        let marks = self.admission.reconnected(self.feed.clock.now_ns(), renumbered);
-        if !marks.is_empty() && self.latch.enter() {
-            // Those of an earlier time that found no slot yet say the same.
-            self.marks = marks;
-            self.counters.gaps.add(1);
-            self.bring_marks();
-            self.latch.leave();
+        if !self.latch.enter() {
+            return;
         }
+        self.now_ns = self.feed.clock.now_ns();
+        if self.held.reorders() {
+            self.let_out(true);
+        }
+        let mut hold = self.held.lock();
+        hold.empty_window(&self.counters);
+        let marks = self.admission.marks(hold.numbers(), self.now_ns);
+        if renumbered {
+            hold.forget_numbers();
+            self.admission.forget_numbers();
+        }
+        self.counters.gaps.add(u64::from(!marks.is_empty()));
+        if self.outlet.may_owe() {
+            marks.iter().for_each(|mark| hold.owe(mark, &self.counters));
+            self.outlet.pay(&self.counters, &mut hold);
+        } else {
+            self.counters.made.add(marks.len() as u64);
+            push(&mut self.outlet, &marks, &self.counters, self.now_ns, &mut hold);
+        }
+        drop(hold);
+        self.brought_ns = self.now_ns;
+        self.latch.leave();
+        self.feed.waker.wake();
     }
 
-    /// Whether all records that the feed itself has made are in.
+    /// Whether all that waits beside the ring is in.
     #[cold]
-    fn bring_marks(&mut self) -> bool {
-        while !self.marks.is_empty() {
-            let count = self.outlet.room().min(self.marks.len());
-            if count == 0 {
-                return false;
-            }
-            self.counters.made.add(count as u64);
-            self.outlet.push(&self.marks[..count], &self.counters);
-            self.marks.drain(..count);
-        }
-        self.feed.waker.notify();
-        true
+    fn pay(&mut self) -> bool {
+        let is_paid = self.outlet.pay(&self.counters, &mut self.held.lock());
+        // What was in may be all that the loop is woken for.
+        self.brought_ns = self.now_ns;
+        is_paid
     }
 
     /// The run's clock, ns UTC.
@@ -285,13 +329,11 @@ impl Publisher {
         self.counters.waited_ns.add(u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    /// Ends this publisher's stream after what has been published; idempotent. What waits in a reorder window goes first,
-    /// and what finds no slot then is counted as refused.
+    /// Ends this publisher's stream after what has been published; idempotent. What waits in a reorder window goes first, and
+    /// what finds no slot then the loop takes behind all that has one.
     pub fn close(&mut self) {
         if !self.is_closed {
-            let left = self.flush();
-            self.admission.discard(&self.counters);
-            self.counters.refused.add(left as u64);
+            self.flush();
             self.is_closed = true;
             self.outlet.close();
             self.feed.waker.wake();
@@ -322,7 +364,7 @@ impl Publisher {
         let mut used = 0;
         while let Some(tick) = ticks.get(used) {
             let is_bounded = self.outlet.is_bounded_for(tick.kind);
-            let fitting = if is_bounded { room - bounded } else { usize::MAX };
+            let fitting = if is_bounded { room.saturating_sub(bounded) } else { usize::MAX };
             let plain = self.admission.admit_plain(&ticks[used..used.saturating_add(fitting).min(ticks.len())]);
             if plain > 0 {
                 let from = self.staged.len();
@@ -332,18 +374,16 @@ impl Publisher {
                 used += plain;
                 continue;
             }
-            if (is_bounded && bounded + most > room) || self.admission.is_full() {
+            if (is_bounded && bounded + most > room) || self.held() > MAX_HELD {
                 break;
             }
             let before = self.staged.len();
             let ts_init = if keeps { tick.ts_init } else { now_ns };
             self.admission.admit(&Tick { ts_init, ..*tick }, &self.counters, &mut self.staged);
-            if is_bounded {
-                bounded += self.staged.len() - before;
-            }
+            // A GAP takes a slot, whatever it stands before.
+            bounded += self.staged[before..].iter().filter(|tick| self.outlet.is_bounded_for(tick.kind)).count();
             used += 1;
         }
-        self.admission.let_out(false, room.min(CHUNK), &self.counters, &mut self.staged);
         used
     }
 
@@ -357,11 +397,7 @@ impl Publisher {
     #[inline]
     fn push(&mut self, ticks: &[Tick]) {
         if !ticks.is_empty() {
-            let before = self.outlet.lost(&self.counters);
-            self.outlet.push(ticks, &self.counters);
-            if self.outlet.lost(&self.counters) != before {
-                self.counters.lost_since_ns.set_once(self.now_ns);
-            }
+            push(&mut self.outlet, ticks, &self.counters, self.now_ns, &mut self.held.lazily());
             self.brought_ns = self.now_ns;
         }
     }
@@ -390,6 +426,8 @@ impl Publisher {
                 break Err(NotPublished::Closed { taken, offered });
             } else if !is_blocking && self.feed.rate_wait_ns() == 0 {
                 break Err(NotPublished::Full { taken, offered });
+            } else if left == Duration::ZERO && self.feed.rate_wait_ns() > 0 {
+                break Err(NotPublished::RateTimedOut { taken, offered });
             } else if left == Duration::ZERO {
                 break Err(NotPublished::TimedOut { taken, offered });
             } else if !go_on() {
@@ -414,12 +452,22 @@ impl Publisher {
     }
 }
 
+#[inline]
+fn push(outlet: &mut Outlet, ticks: &[Tick], counters: &Counters, now_ns: i64, hold: &mut Hold<'_>) {
+    let before = outlet.lost(counters);
+    outlet.push(ticks, counters, hold);
+    if outlet.lost(counters) != before {
+        counters.lost_since_ns.set_once(now_ns);
+    }
+}
+
 impl NotPublished {
     /// How many records were dealt with, from the first on.
     pub const fn taken(&self) -> usize {
         match *self {
             Self::Full { taken, .. }
             | Self::TimedOut { taken, .. }
+            | Self::RateTimedOut { taken, .. }
             | Self::Closed { taken, .. }
             | Self::Interrupted { taken, .. } => taken,
         }

@@ -10,7 +10,7 @@ use crate::stop::Waker;
 use crate::sync::{AtomicBool, AtomicI64, Ordering};
 
 const SECOND_NS: i64 = 1_000_000_000;
-/// Bursts of this part of a second's records pass at once.
+/// Bursts of this part of a second's records pass at once; at the lowest rates, one record.
 const BURST_NS: i64 = SECOND_NS / 10;
 
 /// One feed: its name, its settings, and whether it is open.
@@ -73,7 +73,7 @@ impl FeedShared {
         let now_ns = self.clock.now_ns();
         let mut granted = 0;
         let spend = |until_ns: i64| {
-            let from_ns = until_ns.max(now_ns - BURST_NS);
+            let from_ns = until_ns.max(now_ns - BURST_NS.max(self.interval_ns()));
             granted = (((now_ns - from_ns).max(0) / self.interval_ns()) as usize).min(wanted);
             (granted > 0).then(|| from_ns + granted as i64 * self.interval_ns())
         };
@@ -97,9 +97,8 @@ impl FeedShared {
         }
     }
 
-    /// At the lowest rates one record is a burst.
     fn interval_ns(&self) -> i64 {
-        (SECOND_NS / i64::from(self.settings.rate_limit)).clamp(1, BURST_NS)
+        (SECOND_NS / i64::from(self.settings.rate_limit)).max(1)
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) struct StaleWatch {
 #[derive(Debug)]
 struct Watched {
     feed: Arc<FeedShared>,
-    /// When it was last heard of, or opened.
+    /// When its last record came, or it was opened.
     last_ns: i64,
     /// Whether its silence was told.
     is_told: bool,
@@ -41,13 +41,13 @@ impl StaleWatch {
         }
     }
 
-    /// Something has come from feed number `feed`.
-    pub fn heard(&mut self, feed: u32, now_ns: i64) {
+    /// Something of feed number `feed` was taken that came at `came_ns`: silence counts from there, not from when the loop took
+    /// it.
+    pub fn heard(&mut self, feed: u32, came_ns: i64) {
         if let Some(watched) = self.feeds.iter_mut().find(|watched| watched.feed.number == feed) {
-            watched.last_ns = now_ns;
-            if std::mem::take(&mut watched.is_told) {
-                self.next_ns = self.next_ns.min(watched.due_ns());
-            }
+            watched.last_ns = watched.last_ns.max(came_ns);
+            watched.is_told = false;
+            self.next_ns = self.next_ns.min(watched.due_ns());
         }
     }
 
@@ -56,19 +56,26 @@ impl StaleWatch {
         self.next_ns
     }
 
-    /// The next feed whose silence is to be told, and the records that tell it: one for each of its instruments.
-    pub fn overdue(&mut self, now_ns: i64) -> Option<(u32, Vec<Tick>)> {
+    /// The next feed whose silence is to be told, and the records that tell it: one for each of its instruments. `brings`:
+    /// whether something of a feed waits to be taken.
+    pub fn overdue(&mut self, now_ns: i64, brings: impl Fn(u32) -> bool) -> Option<(u32, Vec<Tick>)> {
         if now_ns < self.next_ns {
             return None;
         }
         self.feeds.retain(|watched| !watched.feed.is_closed());
-        let found = self.feeds.iter_mut().find(|watched| watched.due_ns() <= now_ns);
+        let is_silent = |watched: &&mut Watched| watched.due_ns() <= now_ns && !brings(watched.feed.number);
+        let found = self.feeds.iter_mut().find(is_silent);
         let told = found.map(|watched| {
             watched.is_told = true;
             (watched.feed.number, watched.records(now_ns, self.instruments))
         });
         if told.is_none() {
-            self.next_ns = self.feeds.iter().map(Watched::due_ns).min().unwrap_or(i64::MAX);
+            // Who is not silent is heard of when that is taken; if it comes to nothing, looked at again.
+            let next_ns = |watched: &Watched| match watched.due_ns() {
+                due_ns if due_ns > now_ns => due_ns,
+                _ => now_ns.saturating_add(watched.feed.settings.stale_after_ns),
+            };
+            self.next_ns = self.feeds.iter().map(next_ns).min().unwrap_or(i64::MAX);
         }
         told
     }

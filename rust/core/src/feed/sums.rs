@@ -1,9 +1,11 @@
 //! Trades that found no slot, summed by instrument and side until the loop takes them.
 //!
-//! Behind a lock, which is only ever taken in an overload: as long as the ring has slots nothing comes here.
+//! Behind a lock, which is only ever taken in an overload: as long as the ring has slots nothing comes here. All that is here
+//! came after all that is in the ring, as the publisher adds to the ring only while nothing waits here; so the loop has to find
+//! the ring empty *behind* the look that finds something here.
 
 use crate::sync::{AtomicU64, Mutex, Ordering, PoisonError};
-use crate::tick::Tick;
+use crate::tick::{NO_SIZE, Tick};
 use std::collections::{HashMap, VecDeque};
 
 #[derive(Default)]
@@ -45,9 +47,7 @@ impl Sums {
             let key = (trade.instrument, trade.side);
             match waiting.by_key.get_mut(&key) {
                 Some(sum) => {
-                    let size = sum.values[2] + trade.values[2];
-                    *sum = *trade;
-                    sum.values[2] = size;
+                    *sum = both(sum, trade);
                     true
                 }
                 None => {
@@ -59,13 +59,18 @@ impl Sums {
         })
     }
 
-    /// Takes the oldest ones, at most `max`, to the end of `into`.
-    pub fn take(&self, max: usize, into: &mut Vec<Tick>) {
-        self.with(|waiting| {
-            for _ in 0..max {
-                let Some(key) = waiting.order.pop_front() else { break };
-                into.extend(waiting.by_key.remove(&key));
-            }
-        });
+    /// Gives them to `take`, the oldest first; until it returns, none comes and the publisher takes them for waiting.
+    pub fn take(&self, take: impl FnOnce(&mut dyn Iterator<Item = Tick>)) {
+        self.with(|Waiting { order, by_key }| take(&mut order.drain(..).filter_map(|key| by_key.remove(&key))));
     }
+}
+
+/// What the two are together: the later one, with both sizes. A size that is missing makes that of the sum unknown.
+fn both(earlier: &Tick, later: &Tick) -> Tick {
+    let size = earlier.values[2] + later.values[2];
+    let [price, spare, _, last] = later.values;
+    let is_missing = size.is_nan();
+    let flags = if is_missing { later.flags | NO_SIZE } else { later.flags };
+    let size = if is_missing { f64::NAN } else { size.min(f64::MAX) };
+    Tick { flags, values: [price, spare, size, last], ..*later }
 }

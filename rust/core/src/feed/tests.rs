@@ -13,10 +13,11 @@ use crate::source::{Advance, Source as _};
 use crate::stop::Waker;
 use crate::tick::{Kind, Side, Tick};
 
-const INSTRUMENTS: u32 = 4;
+mod marks;
+mod rates;
+mod windows;
 
-/// One GAP for each instrument that has come.
-const GONE: [(u8, u32); 3] = [(4, 0), (4, 2), (4, 3)];
+const INSTRUMENTS: u32 = 4;
 
 fn hub() -> Arc<FeedHub> {
     let instruments = (0..INSTRUMENTS).map(|number| InstrumentInfo::named(format!("I{number}.SIM"))).collect();
@@ -218,108 +219,22 @@ fn what_breaks_a_rule_is_rejected_counted_and_keeps_nobody_back() {
 
 #[test]
 fn time_that_runs_backwards_passes_is_rejected_or_is_put_in_order() {
+    const SECOND_NS: i64 = 1_000_000_000;
     let times = [10, 30, 20, 25, 40, 5, 60];
-    let ticks: Vec<Tick> = times.map(|time| Tick { ts_event: time, ..quote(time as u64) }).to_vec();
+    let ticks: Vec<Tick> = times.map(|time| Tick { ts_event: time * SECOND_NS, ..quote(time as u64) }).to_vec();
     let run = |backwards| {
         let (mut publisher, mut arrivals) = open(FeedSettings { backwards, ..settings(Policy::Block, 16) });
         publisher.publish(&ticks, || true).unwrap();
-        let before: Vec<i64> = drain(&mut arrivals).iter().map(|tick| tick.ts_event).collect();
+        let before: Vec<i64> = drain(&mut arrivals).iter().map(|tick| tick.ts_event / SECOND_NS).collect();
         publisher.close();
-        let after: Vec<i64> = drain(&mut arrivals).iter().map(|tick| tick.ts_event).collect();
+        let after: Vec<i64> = drain(&mut arrivals).iter().map(|tick| tick.ts_event / SECOND_NS).collect();
         let account = account(&mut arrivals);
         assert_eq!(account.offered(), times.len() as u64);
         (before, after, account.backwards, account.invalid[Problem::KeyBackwards as usize])
     };
     assert_eq!(run(Backwards::Pass), (times.to_vec(), vec![], 3, 0));
     assert_eq!(run(Backwards::Reject), (vec![10, 30, 40, 60], vec![], 0, 3));
-    assert_eq!(run(Backwards::Reorder { window_ns: 15 }), (vec![10, 20, 25, 30, 40], vec![60], 2, 1));
-}
-
-#[test]
-fn a_jump_in_the_sources_numbers_is_a_record_in_its_place_and_what_comes_again_goes() {
-    let numbering = Numbering::ByPublisher;
-    let (mut publisher, mut arrivals) = open(FeedSettings { numbering, ..settings(Policy::Block, 16) });
-    for number in [3, 4, 4, 7, 6, 8] {
-        publisher.publish(&[quote(number)], || true).unwrap();
-    }
-    let all = drain(&mut arrivals);
-    assert_eq!(numbers(&all), [3, 4, 6, 7, 8]);
-    assert_eq!((all[2].kind, all[2].values), (Kind::Gap as u8, [6.0, 7.0, 2.0, 0.0]));
-    let before = account(&mut arrivals);
-    assert_eq!((before.duplicates, before.gaps, before.made, before.offered()), (2, 1, 1, 6));
-    publisher.reconnected(true);
-    publisher.publish(&[quote(0)], || true).unwrap();
-    let all = drain(&mut arrivals);
-    assert_eq!(all[..3].iter().map(|tick| (tick.kind, tick.instrument)).collect::<Vec<_>>(), GONE);
-    assert_eq!(all[0].values[3], 1.0, "why: a reconnection");
-    assert_eq!(numbers(&all[3..]), [0]);
-    assert_eq!((account(&mut arrivals).gaps, account(&mut arrivals).made), (2, 4));
-}
-
-#[test]
-fn what_a_reconnected_source_repeats_goes_and_its_gap_waits_for_a_slot() {
-    let numbering = Numbering::ByPublisher;
-    let (mut publisher, mut arrivals) = open(FeedSettings { numbering, ..settings(Policy::Reject, 4) });
-    publisher.publish(&[quote(4), quote(5), quote(6)], || true).unwrap();
-    publisher.reconnected(false);
-    let kinds = |ticks: Vec<Tick>| ticks.iter().map(|tick| tick.kind).collect::<Vec<_>>();
-    assert_eq!(kinds(drain(&mut arrivals)), [1, 1, 1, 4], "as many as there are slots");
-    // The numbers go on: 5 and 6 were there, 7 follows, and what is left of the gap goes before it.
-    publisher.publish(&[quote(5), quote(6), quote(7)], || true).unwrap();
-    assert_eq!(kinds(drain(&mut arrivals)), [4, 4, 1]);
-    assert_eq!((account(&mut arrivals).duplicates, account(&mut arrivals).made), (2, 3));
-}
-
-#[test]
-fn a_feed_that_is_silent_for_too_long_is_told_once_and_again_after_it_was_heard() {
-    const LIMIT_NS: i64 = 2_000_000;
-    let hub = hub();
-    let feed = hub.open("feed", FeedSettings { stale_after_ns: LIMIT_NS, ..settings(Policy::Block, 8) }).unwrap();
-    let mut publisher = hub.publisher(&feed).unwrap();
-    let mut arrivals = hub.arrivals();
-    let silence = |arrivals: &mut Arrivals| {
-        while arrivals.advance(64) != Advance::Ready {
-            assert!(arrivals.next_due_ns() < i64::MAX);
-        }
-        arrivals.taken();
-        let ticks = arrivals.current().ticks.to_vec();
-        assert!(ticks.iter().all(|tick| tick.kind == Kind::Stale as u8 && tick.values[0] >= LIMIT_NS as f64));
-        ticks.iter().map(|tick| tick.instrument).collect::<Vec<_>>()
-    };
-    assert_eq!(silence(&mut arrivals), [0, 1, 2, 3], "nothing has come: it may be about any");
-    assert_eq!((arrivals.advance(64), arrivals.next_due_ns()), (Advance::Pending, i64::MAX));
-    publisher.publish(&[quote(2), quote(1)], || true).unwrap();
-    assert_eq!(arrivals.advance(64), Advance::Ready);
-    arrivals.taken();
-    assert_eq!(silence(&mut arrivals), [1, 2]);
-    let account = account(&mut arrivals);
-    assert_eq!((account.stale, account.made, account.offered(), account.taken), (2, 6, 2, 8));
-    feed.close();
-    assert_eq!((arrivals.advance(64), arrivals.next_due_ns()), (Advance::Pending, i64::MAX));
-}
-
-#[test]
-fn what_is_above_the_rate_is_rejected() {
-    let (mut publisher, mut arrivals) = open(FeedSettings { rate_limit: 100, ..settings(Policy::Block, 64) });
-    publisher.publish(&quotes(0..50), || true).unwrap();
-    let taken = drain(&mut arrivals).len();
-    assert!((10..15).contains(&taken), "a burst of a tenth of a second: {taken}");
-    assert_eq!(account(&mut arrivals).rate_limited, 50 - taken as u64);
-}
-
-#[test]
-fn what_is_above_the_rate_waits_where_the_feed_says_so() {
-    let rate = FeedSettings { rate_limit: 1_000, rate_policy: RatePolicy::Wait, ..settings(Policy::DropNewest, 1_024) };
-    let (mut publisher, mut arrivals) = open(FeedSettings { block_timeout: Duration::from_secs(60), ..rate });
-    publisher.publish(&quotes(0..200), || true).unwrap();
-    assert_eq!(drain(&mut arrivals).len(), 200);
-    let paid = account(&mut arrivals);
-    assert_eq!((paid.rate_limited, paid.refused, paid.waits), (0, 0, 1));
-    assert!(paid.waited_ns > 50_000_000, "100 beyond the burst take a tenth of a second: {}", paid.waited_ns);
-    let (mut publisher, mut arrivals) = open(rate);
-    let refused = publisher.publish(&quotes(0..200), || true).unwrap_err();
-    assert!(matches!(refused, NotPublished::TimedOut { offered: 200, .. }));
-    assert_eq!(account(&mut arrivals).refused, 200 - refused.taken() as u64);
+    assert_eq!(run(Backwards::Reorder { window_ns: 15 * SECOND_NS }), (vec![10, 20, 25, 30, 40], vec![60], 2, 1));
 }
 
 #[test]
@@ -432,62 +347,118 @@ fn any_policy() -> impl Strategy<Value = Policy> {
         Just(Policy::DropNewest),
         Just(Policy::DropOldest),
         Just(Policy::Conflate { trades: Trades::Keep }),
+        Just(Policy::Conflate { trades: Trades::Sum }),
+        Just(Policy::Conflate { trades: Trades::Drop }),
     ]
 }
 
+/// What a feed does, with plain lists.
+struct Model {
+    policy: Policy,
+    capacity: usize,
+    ring: VecDeque<Tick>,
+    /// Whether the ring's slice still has its slot.
+    held: usize,
+    sums: Vec<Tick>,
+    quotes: VecDeque<Tick>,
+    /// Taken together, as one comes before the other.
+    queue: VecDeque<Tick>,
+    newest: u64,
+    oldest: u64,
+    conflated: u64,
+}
+
+impl Model {
+    fn new(policy: Policy, capacity: usize) -> Self {
+        let (ring, sums, quotes, queue) = <(VecDeque<_>, Vec<_>, VecDeque<_>, VecDeque<_>)>::default();
+        Self { policy, capacity, ring, held: 0, sums, quotes, queue, newest: 0, oldest: 0, conflated: 0 }
+    }
+
+    /// Whether the record is dealt with.
+    fn bring(&mut self, tick: &Tick) -> bool {
+        let is_full = self.ring.len() + self.held == self.capacity;
+        match self.policy {
+            Policy::Conflate { .. } if tick.kind == Kind::Quote as u8 => {
+                match self.quotes.iter_mut().find(|old| old.instrument == tick.instrument) {
+                    Some(old) => {
+                        *old = *tick;
+                        self.conflated += 1;
+                    }
+                    None => self.quotes.push_back(*tick),
+                }
+            }
+            Policy::Conflate { trades: Trades::Drop } => self.newest += 1,
+            Policy::Conflate { trades: Trades::Sum } if is_full || !self.sums.is_empty() => {
+                match self.sums.iter_mut().find(|old| old.instrument == tick.instrument) {
+                    Some(old) => {
+                        let size = old.values[2] + tick.values[2];
+                        *old = *tick;
+                        old.values[2] = size;
+                        self.conflated += 1;
+                    }
+                    None => self.sums.push(*tick),
+                }
+            }
+            Policy::Conflate { trades: Trades::Keep } | Policy::Reject if is_full => return false,
+            Policy::DropNewest if is_full => self.newest += 1,
+            Policy::DropOldest if is_full => {
+                self.ring.pop_front();
+                self.ring.push_back(*tick);
+                self.oldest += 1;
+            }
+            _ => self.ring.push_back(*tick),
+        }
+        true
+    }
+
+    /// The next record, of a slice of one.
+    fn take(&mut self) -> Option<Tick> {
+        let found = self.queue.pop_front().or_else(|| self.ring.pop_front());
+        let found = found.or_else(|| {
+            self.queue.extend(self.sums.drain(..));
+            self.queue.extend(self.quotes.pop_front());
+            self.queue.pop_front()
+        });
+        // The slot of a gated ring's slice is freed by the next call.
+        self.held = usize::from(found.is_some() && matches!(self.policy, Policy::Reject | Policy::DropNewest));
+        found
+    }
+
+    fn pending(&self) -> usize {
+        self.ring.len() + self.sums.len() + self.quotes.len() + self.queue.len()
+    }
+}
+
 proptest! {
-    /// Against a deque: what arrives, and every number of the account after every step.
+    /// Against plain lists: what arrives, and every number of the account after every step.
     #[test]
     fn every_policy_equals_its_model(
         policy in any_policy(),
-        steps in prop::collection::vec((any::<bool>(), 0..20usize), 0..80),
+        steps in prop::collection::vec((any::<bool>(), any::<bool>(), 0..20usize), 0..80),
         bits in 1..4u32,
     ) {
         let capacity = 1usize << bits;
         let (mut publisher, mut arrivals) = open(settings(policy, capacity));
         arrivals.advance(1);
-        let (mut model, mut held) = (VecDeque::<Tick>::new(), 0);
-        let (mut offered, mut taken, mut refused, mut newest, mut oldest, mut conflated) = (0u64, 0, 0, 0, 0, 0);
-        for (publishes, count) in steps {
+        let mut model = Model::new(policy, capacity);
+        let (mut offered, mut taken, mut refused) = (0u64, 0, 0);
+        for (publishes, trades, count) in steps {
             if publishes {
-                let batch = quotes(offered..offered + count as u64);
-                offered += count as u64;
-                let mut left = 0;
-                for tick in &batch {
-                    let is_full = model.len() + held == capacity;
-                    match policy {
-                        Policy::Reject if is_full => left += 1,
-                        Policy::DropNewest if is_full => newest += 1,
-                        Policy::DropOldest if is_full => {
-                            model.pop_front();
-                            model.push_back(*tick);
-                            oldest += 1;
-                        }
-                        Policy::Conflate { .. } => {
-                            match model.iter_mut().find(|old| old.instrument == tick.instrument) {
-                                Some(old) => {
-                                    *old = *tick;
-                                    conflated += 1;
-                                }
-                                None => model.push_back(*tick),
-                            }
-                        }
-                        _ => model.push_back(*tick),
-                    }
+                let mut batch = quotes(offered..offered + count as u64);
+                for tick in batch.iter_mut().filter(|tick| trades && tick.sequence % 3 != 0) {
+                    *tick = trade(tick.sequence - 1, tick.instrument, 1.0);
                 }
-                refused += left as u64;
-                prop_assert_eq!(publisher.publish(&batch, || true).is_err(), left > 0);
+                offered += count as u64;
+                let dealt = batch.iter().take_while(|tick| model.bring(tick)).count();
+                refused += (count - dealt) as u64;
+                prop_assert_eq!(publisher.publish(&batch, || true).is_err(), dealt < count);
             } else {
                 for _ in 0..count {
-                    let expected = model.pop_front();
-                    // The slot of a gated ring's slice is freed by the next call.
-                    held = usize::from(expected.is_some() && matches!(policy, Policy::Reject | Policy::DropNewest));
+                    let expected = model.take();
                     let advance = arrivals.advance(1);
                     prop_assert_eq!(advance, if expected.is_some() { Advance::Ready } else { Advance::Pending });
-                    prop_assert_eq!(
-                        arrivals.current().ticks.first().map(|tick| tick.sequence),
-                        expected.map(|tick| tick.sequence)
-                    );
+                    let found = arrivals.current().ticks.first().map(|tick| (tick.sequence, tick.values[2]));
+                    prop_assert_eq!(found, expected.map(|tick| (tick.sequence, tick.values[2])));
                     taken += u64::from(expected.is_some());
                 }
             }
@@ -495,10 +466,10 @@ proptest! {
             prop_assert_eq!(account.offered(), offered);
             prop_assert_eq!(account.taken, taken);
             prop_assert_eq!(account.refused, refused);
-            prop_assert_eq!(account.dropped_newest, newest);
-            prop_assert_eq!(account.dropped_oldest, oldest);
-            prop_assert_eq!(account.conflated, conflated);
-            prop_assert_eq!(account.pending, model.len() as u64);
+            prop_assert_eq!(account.dropped_newest, model.newest);
+            prop_assert_eq!(account.dropped_oldest, model.oldest);
+            prop_assert_eq!(account.conflated, model.conflated);
+            prop_assert_eq!(account.pending, model.pending() as u64);
         }
     }
 

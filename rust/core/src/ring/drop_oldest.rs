@@ -40,6 +40,8 @@ pub struct DropOldestProducer {
     /// Records before this are copied or were taken away: their slots may be written.
     free: u64,
     dropped: u64,
+    /// Whoever watches is told of records before this that give way.
+    watched: u64,
     is_closed: bool,
 }
 
@@ -49,6 +51,9 @@ pub struct DropOldestConsumer {
     /// The first record's sequence.
     first: u64,
     taken: u64,
+    /// The sequence after the last record that was taken.
+    next: u64,
+    has_skipped: bool,
 }
 
 /// The two halves of a ring whose oldest records give way.
@@ -91,18 +96,24 @@ pub(crate) fn drop_oldest_from(
         published: 0,
         free: first,
         dropped: 0,
+        watched: first,
         is_closed: false,
     };
-    Ok((producer, DropOldestConsumer { shared, first, taken: 0 }))
+    Ok((producer, DropOldestConsumer { shared, first, taken: 0, next: first, has_skipped: false }))
 }
 
 impl DropOldestProducer {
     /// Publishes `ticks`, from the first on, and says how many: fewer than all only where the consumer is copying the
     /// very slots that come next (try again: a copy is short), and none after `close` or once the consumer is gone.
     pub fn publish(&mut self, ticks: &[Tick]) -> usize {
+        self.publish_telling(ticks, |_| {})
+    }
+
+    /// The same, and tells `gone` of each [watched](Self::watch) record that gives way, the oldest first.
+    pub fn publish_telling(&mut self, ticks: &[Tick], mut gone: impl FnMut(&Tick)) -> usize {
         let mut done = 0;
         while done < ticks.len() && !self.is_closed && !self.is_abandoned() {
-            let count = self.make_room(ticks.len() - done);
+            let count = self.make_room(ticks.len() - done, &mut gone);
             if count == 0 {
                 break;
             }
@@ -117,7 +128,7 @@ impl DropOldestProducer {
     }
 
     /// How many slots from the tail on may be written, of `wanted`; takes the oldest records away where it must.
-    fn make_room(&mut self, wanted: usize) -> usize {
+    fn make_room(&mut self, wanted: usize, gone: &mut impl FnMut(&Tick)) -> usize {
         let capacity = self.shared.slots.capacity() as u64;
         let count = (wanted as u64).min(capacity);
         let end = after(self.tail, count);
@@ -139,10 +150,33 @@ impl DropOldestProducer {
             let needed = after(oldest, excess);
             if self.shared.head.compare_exchange(oldest, needed, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
                 self.dropped += excess;
+                self.tell(oldest, excess, gone);
                 self.free = needed;
             }
         }
         count.min(capacity - distance(self.free, self.tail)) as usize
+    }
+
+    /// Tells of the `count` records from `oldest` on, as far as they are watched.
+    fn tell(&self, oldest: u64, count: u64, gone: &mut impl FnMut(&Tick)) {
+        let count = count.min(reach(oldest, self.watched)) as usize;
+        let mut told = 0;
+        while told < count {
+            // SAFETY: these records were taken away just now, and only this half writes their slots.
+            let run = unsafe { self.shared.slots.read(after(oldest, told as u64), count - told) };
+            run.iter().for_each(&mut *gone);
+            told += run.len();
+        }
+    }
+
+    /// Watches all records published so far.
+    pub fn watch(&mut self) {
+        self.watched = self.tail;
+    }
+
+    /// Whether a watched record may still give way.
+    pub fn is_watching(&self) -> bool {
+        reach(self.free, self.watched) > 0
     }
 
     /// Ends the stream after what has been published; idempotent. The consumer still gets what is there.
@@ -193,8 +227,15 @@ impl DropOldestConsumer {
             copied += run.len();
         }
         self.taken += count as u64;
+        self.has_skipped = from != self.next;
+        self.next = after(from, count as u64);
         self.shared.copied.store(after(from, count as u64), Ordering::Release);
         count
+    }
+
+    /// Whether records gave way just before those that were taken last.
+    pub const fn has_skipped(&self) -> bool {
+        self.has_skipped
     }
 
     /// The first record that is now this half's, and how many.

@@ -2,6 +2,7 @@
 //! a publisher brought stays in order.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,25 +13,52 @@ use tickrail_core::clock::LiveClock;
 use tickrail_core::dispatch::{
     Delivery, Desk, Dispatcher, Fault, Hook, Host, Kinds, Outcome, RunSettings, Snapshot, Subscription,
 };
-use tickrail_core::feed::{FeedAccount, FeedHub, FeedSettings, NotPublished, Policy, Publisher, Trades};
+use tickrail_core::feed::{FeedAccount, FeedHub, FeedSettings, NotPublished, Numbering, Policy, Publisher, Trades};
 use tickrail_core::handler::HandlerError;
 use tickrail_core::lifecycle::{Ask, Operation, PauseMode, by_run};
 use tickrail_core::stop::{StopFlag, Waker};
 use tickrail_core::tick::Side;
 use tickrail_core::timer::Fired;
 use tickrail_core::venue::{OrderUpdate, SimulatedVenue};
-use tickrail_core::{InstrumentInfo, Tick, TickBlock};
+use tickrail_core::{InstrumentInfo, Kind, Tick, TickBlock};
 
+/// Of each publisher.
 const INSTRUMENTS: u32 = 3;
 const PUBLISHERS: u32 = 2;
 const RECORDS: u64 = 12;
 const CAPACITY: usize = 4;
 
-/// A strategy that checks what it sees: by publisher, numbers rise, and nothing is torn.
+/// What the source leaves out.
+const MISSING: [u64; 2] = [5, 11];
+
+/// A strategy that checks what it sees: by publisher, numbers rise, what is missing was told, and nothing is torn.
 struct Checks {
-    latest: RefCell<[u64; PUBLISHERS as usize]>,
+    policy: Policy,
+    /// By publisher; under `conflate` by kind and instrument too.
+    latest: RefCell<BTreeMap<(u32, u8, u32), u64>>,
+    /// Up to which number GAP records have told, by publisher.
+    told: RefCell<[u64; PUBLISHERS as usize]>,
     seen: Cell<u64>,
     fails_at: u64,
+}
+
+impl Checks {
+    fn look(&self, tick: &Tick) {
+        let (publisher, number) = (tick.instrument / INSTRUMENTS, tick.sequence);
+        let told = &mut self.told.borrow_mut()[publisher as usize];
+        if tick.kind == Kind::Gap as u8 {
+            *told = number.max(*told);
+            return;
+        }
+        // Conflated quotes and trades pass each other; within either, order is kept by instrument alone.
+        let conflates = matches!(self.policy, Policy::Conflate { .. });
+        let place = if conflates { (publisher, tick.kind, tick.instrument) } else { (publisher, 0, 0) };
+        let before = self.latest.borrow_mut().insert(place, number);
+        assert!(before.is_none_or(|before| number > before), "out of order: {number} after {before:?}");
+        let missing = MISSING.into_iter().filter(|&one| one < number).max();
+        assert!(missing.is_none_or(|missing| missing <= *told), "{missing:?} is missing before {number}, told {told}");
+        assert_eq!(tick.values[0], number as f64 + 1.0, "torn");
+    }
 }
 
 type Answer = Result<(), Fault<String>>;
@@ -52,14 +80,7 @@ impl Host for Looks {
                 Ok(())
             };
         }
-        let (publisher, number) = ((tick.flags >> 8) as usize, tick.sequence);
-        // Conflated quotes and trades pass each other; within either, order is kept by instrument alone.
-        if tick.flags & 1 == 0 {
-            let latest = &mut self.0.latest.borrow_mut()[publisher];
-            assert!(number > *latest, "out of order: {number} after {latest}");
-            *latest = number;
-        }
-        assert_eq!(tick.values[0], number as f64 + 1.0, "torn");
+        self.0.look(tick);
         self.0.seen.set(self.0.seen.get() + 1);
         Ok(())
     }
@@ -85,25 +106,25 @@ impl Host for Looks {
     }
 }
 
-/// The publisher's number stands in the upper half of the flags; in the lower, whether the policy reorders.
-fn record(publisher: u32, number: u64, reorders: bool) -> Tick {
-    let instrument = number as u32 % INSTRUMENTS;
+/// A publisher has instruments of its own, and each fifth number is missing before it.
+fn record(publisher: u32, number: u64) -> Tick {
+    let instrument = publisher * INSTRUMENTS + number as u32 % INSTRUMENTS;
+    let number = number + number / 5;
     let value = number as f64 + 1.0;
     let tick = if number.is_multiple_of(4) {
         Tick::trade(number as i64 + 1, instrument, value, value, Side::Buy)
     } else {
         Tick::quote(number as i64 + 1, instrument, value, value, value, value)
     };
-    Tick { sequence: number, flags: (publisher as u16) << 8 | u16::from(reorders), ..tick }
+    Tick { sequence: number, ..tick }
 }
 
 /// Brings all its records in batches; says how many were dealt with before it was refused for good.
-fn publish(mut publisher: Publisher, number: u32, policy: Policy) -> u64 {
-    let reorders = matches!(policy, Policy::Conflate { .. });
+fn publish(mut publisher: Publisher, number: u32) -> u64 {
     let mut dealt = 0;
     while dealt < RECORDS {
         let until = (dealt + thread_rng().gen_range(1..6)).min(RECORDS);
-        let batch: Vec<Tick> = (dealt..until).map(|sequence| record(number, sequence + 1, reorders)).collect();
+        let batch: Vec<Tick> = (dealt..until).map(|sequence| record(number, sequence + 1)).collect();
         match publisher.publish(&batch, || true) {
             Ok(()) => {}
             Err(NotPublished::Closed { .. }) => return until,
@@ -127,12 +148,13 @@ enum End {
 
 fn run(policy: Policy, end: End) {
     let instruments: Arc<[InstrumentInfo]> =
-        (0..INSTRUMENTS).map(|number| InstrumentInfo::named(format!("I{number}.SIM"))).collect();
+        (0..PUBLISHERS * INSTRUMENTS).map(|number| InstrumentInfo::named(format!("I{number}.SIM"))).collect();
     let (waker, stop) = (Arc::new(Waker::new()), Arc::new(StopFlag::new()));
     let hub = FeedHub::new(Arc::new(LiveClock::new()), Arc::clone(&instruments), Arc::clone(&waker));
     let settings = FeedSettings {
         policy,
         capacity_slots: CAPACITY,
+        numbering: Numbering::ByPublisher,
         block_timeout: Duration::from_secs(3_600),
         ..FeedSettings::default()
     };
@@ -140,7 +162,7 @@ fn run(policy: Policy, end: End) {
     let publishers: Vec<_> = (0..PUBLISHERS)
         .map(|number| {
             let publisher = hub.publisher(&feed).unwrap();
-            thread::spawn(move || publish(publisher, number, policy))
+            thread::spawn(move || publish(publisher, number))
         })
         .collect();
     let ender = {
@@ -166,7 +188,7 @@ fn run(policy: Policy, end: End) {
             }
         })
     };
-    let mut looped = Looped::new(&hub, instruments, &stop);
+    let mut looped = Looped::new(&hub, instruments, &stop, policy);
     looped.run(&waker);
     if matches!(end, End::Stopped) {
         looped.finish();
@@ -181,7 +203,9 @@ fn run(policy: Policy, end: End) {
     assert_eq!(account.published, account.taken + known);
     assert_eq!((account.taken, account.pending), (looped.dispatcher.input_count(), 0));
     if matches!((policy, end), (Policy::Block, End::AfterAll)) {
-        assert_eq!((account.taken, account.rejected), (u64::from(PUBLISHERS) * RECORDS, 0), "nothing is lost");
+        let brought = account.taken - account.made;
+        assert_eq!((brought, account.rejected), (u64::from(PUBLISHERS) * RECORDS, 0), "nothing is lost");
+        assert_eq!(account.gaps, u64::from(PUBLISHERS) * MISSING.len() as u64);
     }
 }
 
@@ -192,11 +216,12 @@ struct Looped {
 }
 
 impl Looped {
-    fn new(hub: &Arc<FeedHub>, instruments: Arc<[InstrumentInfo]>, stop: &Arc<StopFlag>) -> Self {
+    fn new(hub: &Arc<FeedHub>, instruments: Arc<[InstrumentInfo]>, stop: &Arc<StopFlag>, policy: Policy) -> Self {
         let fails_at = thread_rng().gen_range(0..2 * RECORDS);
-        let checks = Rc::new(Checks { latest: RefCell::default(), seen: Cell::new(0), fails_at });
+        let (latest, told) = (RefCell::default(), RefCell::default());
+        let checks = Rc::new(Checks { policy, latest, told, seen: Cell::new(0), fails_at });
         let desk = Desk::new(instruments.to_vec());
-        let venue = Box::new(SimulatedVenue::new(vec![0.0; INSTRUMENTS as usize]));
+        let venue = Box::new(SimulatedVenue::new(vec![0.0; (PUBLISHERS * INSTRUMENTS) as usize]));
         let settings = RunSettings { slice_ticks: 3, ..RunSettings::default() };
         let (source, host) = (Box::new(hub.arrivals()), Looks(Rc::clone(&checks)));
         let mut dispatcher = Dispatcher::new(settings, desk, source, venue, Arc::clone(stop), host);
@@ -245,7 +270,7 @@ fn check(policy: Policy, end: End) {
     shuttle::check_random(move || run(policy, end), schedules());
 }
 
-/// `SCHEDULES=100000 make race` for a long look.
+/// `SCHEDULES=100000 make models` for a long look.
 fn schedules() -> usize {
     std::env::var("SCHEDULES").ok().map_or(300, |count| count.parse().expect("a number"))
 }

@@ -41,6 +41,9 @@ impl LiveFeeds {
     ) -> Self {
         let hub = FeedHub::new(Arc::new(LiveClock::new()), instruments.into(), Arc::clone(waker));
         let wait = LiveWait::new(&hub, strategy);
+        if is_in_time {
+            hub.ignore_clock();
+        }
         // With one processor whoever looks keeps those from running that it looks for.
         let held_turns = if strategy.fitted() == strategy { held_turns } else { 0 };
         Self { hub, wait, is_in_time, held_turns, handover: Arc::default() }
