@@ -21,7 +21,7 @@ BUILT = $(VENV)/.built-$(PLACE)
 SOURCES := $(shell find rust/core rust/python -name '*.rs' -o -name Cargo.toml)
 MODELS = $(wildcard rust/models/Cargo.toml)
 
-.PHONY: help build coverage run test check lint rust-test models models-deep mutants race python-test quick bench bench-delivery bench-rings fuzz soak wheel constraints clean force
+.PHONY: help build coverage run test check lint rust-test models models-deep mutants race python-test quick bench bench-delivery bench-rings fuzz soak soak-commands wheel constraints clean force
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -110,6 +110,9 @@ fuzz: $(BUILT) ## Fuzz the reader of tick files and the Arrow import, a minute e
 soak: $(BUILT) ## Overload under every policy, and a live run under commands, a minute each (SOAK_SECONDS): memory flat, accounts exact
 	SOAK_SECONDS=$(SOAK_SECONDS) cargo test --release --locked --package tickrail-core --test overload -- --nocapture
 	SOAK_SECONDS=$(SOAK_SECONDS) $(VENV)/bin/python -m pytest -q tests/faults/test_live_soak.py
+	@$(MAKE) --no-print-directory soak-commands
+
+soak-commands: $(BUILT) ## The live run under commands alone, and runs begun and ended (SOAK_SECONDS)
 	SOAK_SECONDS=$(SOAK_SECONDS) $(VENV)/bin/python -m pytest -q -s tests/faults/test_command_soak.py
 
 wheel: $(BUILT) ## Build the wheel into dist/

@@ -457,6 +457,45 @@ def test_f62_the_interpreter_ends_while_a_daemon_thread_runs(tmp_path: Path, how
         assert time.monotonic() - began < 30
 
 
+PAUSED = """
+import threading, time
+from pathlib import Path
+import tickrail
+from tickrail.data import generate_ticks
+from tickrail.orchestration import at_exit
+
+at_exit.PATIENCE_S = 2.0
+
+class Slow(tickrail.Strategy):
+    def on_tick(self, tick):
+        began.set()
+    def on_stop(self):
+        Path("stopping").touch()
+        for _ in range(30):
+            time.sleep(0.05)
+
+began = threading.Event()
+threading.Thread(target=lambda: tickrail.backtest(Slow(), generate_ticks(1_000_000)), daemon=True).start()
+assert began.wait(30)
+"""
+
+
+def test_f62_a_process_that_is_stopped_while_its_interpreter_ends_loses_no_patience(tmp_path: Path) -> None:
+    (tmp_path / "ends.py").write_text(PAUSED)
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "ends.py"], cwd=tmp_path, text=True, **pipes)
+    began = time.monotonic()
+    while not (tmp_path / "stopping").exists() and process.poll() is None:
+        assert time.monotonic() - began < LONG_S
+        time.sleep(0.01)
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(2.5)  # for longer than it would wait
+    process.send_signal(signal.SIGCONT)
+    out, err = process.communicate(timeout=LONG_S)
+    assert (process.returncode, out, err) == (0, "", "")
+    assert time.monotonic() - began < 45
+
+
 def test_f64_a_log_that_nobody_reads_keeps_no_tick_and_what_is_dropped_is_counted(project: Path) -> None:
     run = Started(project, "paper", "logs", "runtime.log=text")
     process = run.process

@@ -41,6 +41,8 @@ def run(
     act: Callable[[Trader, Callable[[c.Command], Any]], None],
     ticks: int = 20,
     others: Mapping[str, tickrail.Strategy] | None = None,
+    *,
+    fails: bool = False,
 ) -> tuple[TickDispatcher, Trader]:
     records = np.zeros(ticks, QUOTE_DTYPE)
     records["ts_event"] = records["ts_init"] = np.arange(1, ticks + 1)
@@ -57,7 +59,7 @@ def run(
         dispatcher.register(other, name)
     dispatcher.run()
     result = dispatcher.result()
-    assert result.ok, result.errors
+    assert result.ok is not fails, result.errors
     return dispatcher, trader
 
 
@@ -168,6 +170,30 @@ def test_parameters_change_all_or_none_and_the_strategy_hears() -> None:
 
     _, trader = run(act)
     assert trader.heard == (c.ParametersUpdated("trader", {"quantity": 7.0}),)
+
+
+def test_parameters_of_a_strategy_that_is_stopped_or_has_failed_are_refused_and_stay() -> None:
+    """A restart makes a new object, which would know nothing of them."""
+    reasons: list[tuple[str, str]] = []
+
+    class Fails(Trader):
+        def on_tick(self, tick: tickrail.Tick) -> None:
+            raise LookupError("on purpose")
+
+    def act(trader: Trader, execute: Callable[[c.Command], Any]) -> None:
+        if trader.seen == 3:
+            execute(c.StopStrategy("stopped"))
+        if trader.seen == 5:
+            for name in ("stopped", "failed"):
+                with pytest.raises(CommandRefused, match=f"strategy {name} is {name.upper()}") as caught:
+                    execute(c.UpdateParameters(name, {"quantity": 7.0}))
+                reasons.append((name, caught.value.reason))
+
+    others = {"stopped": Trader(), "failed": Fails()}
+    dispatcher, trader = run(act, others=others, fails=True)
+    assert reasons == [("stopped", "stopped"), ("failed", "stopped")]
+    assert [one.quantity for one in (trader, *others.values())] == [1.0, 1.0, 1.0]
+    assert [one.state for one in dispatcher.result().strategies] == ["STOPPED", "STOPPED", "FAILED"]
 
 
 def test_snapshot_and_shutdown() -> None:

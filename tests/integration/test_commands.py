@@ -299,6 +299,16 @@ def test_a_flood_is_refused_and_ticks_go_on() -> None:
     assert rig.notes[0][0] == "first lane"
 
 
+@pytest.mark.parametrize("send", ["execute", "submit", "post"])
+def test_a_command_that_is_too_large_is_refused_as_invalid(send: str) -> None:
+    rig = endless()
+    with rig.running():
+        with pytest.raises(CommandInvalid, match="the command takes 70021 bytes: expected at most 65536"):
+            getattr(rig.bus, send)(Note("x" * 70_000))
+        assert rig.bus.execute(Note("fits"), timeout_s=60) == 1
+    assert rig.bus.dead_letter_counts == {}
+
+
 def test_ctrl_c_in_a_handler_ends_the_run_and_answers_the_sender() -> None:
     rig = Rig(100_000)
 

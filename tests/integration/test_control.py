@@ -175,6 +175,35 @@ def test_the_socket_is_private(project: Path) -> None:
             stream.sendall(b'{"v":9}\n')
             answer = json.loads(stream.makefile().readline())
         assert answer["reason"] == "invalid_request"
+        if os.geteuid() == 0:  # who alone can be somebody else
+            _open_to_everybody(path, project)
+            command = [sys.executable, "-c", STRANGER, str(path)]
+            stranger = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+            assert (stranger.stdout, stranger.stderr) == ("no answer\n", "")
+            assert ctl(project, "status")[1]["result"]["trading"] == "ACTIVE", "it was not heard either"
+
+
+STRANGER = """
+import os, socket, sys
+stream = socket.socket(socket.AF_UNIX)
+stream.settimeout(30)
+os.chdir(os.path.dirname(sys.argv[1]))
+os.setgroups([]); os.setresgid(54_321, 54_321, 54_321); os.setresuid(54_321, 54_321, 54_321)
+stream.connect(os.path.basename(sys.argv[1]))
+try:
+    stream.sendall(b'{"v": 1, "do": "halt"}\\n')
+    print(stream.recv(1000) or "no answer")
+except (BrokenPipeError, ConnectionResetError):
+    print("no answer")
+"""
+
+
+def _open_to_everybody(path: Path, project: Path) -> None:
+    """So that nothing but who connects keeps a stranger out."""
+    path.chmod(0o666)
+    path.parent.chmod(0o755)
+    path.parent.parent.chmod(0o755)
+    project.chmod(0o755)
 
 
 def test_a_socket_that_nobody_serves_is_removed_and_one_that_is_served_stays(tmp_path: Path) -> None:

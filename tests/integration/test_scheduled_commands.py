@@ -137,11 +137,17 @@ def test_what_is_wrong_is_said() -> None:
                 bus.schedule_every(1, Note("too often"))
             with pytest.raises(CommandInvalid):
                 bus.schedule_at(0, Note(7))  # type: ignore[arg-type]
+            with pytest.raises(CommandInvalid, match="interval_ns is 0: expected at least 1_000"):
+                bus.schedule_every(0, Note("all the time"))
+            with pytest.raises(CommandInvalid, match=r"at_ns"):
+                bus.schedule_at(2**63, Note("beyond the clock"))
             bus.schedule_at(0, Note("fails", fails=True))
             refused.append("both")
 
     rig = Rig(at_tick)
     receipt = rig.bus.schedule_every(1, Note("too often")).receipt
+    with pytest.raises(CommandInvalid, match=r"after_ns"):
+        rig.bus.schedule_after(2**63, Note("beyond the clock"))
     rig.run()
     assert receipt is not None
     assert isinstance(receipt.exception(0), TimerRefused)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tickrail.domain.commands import Command, PauseStrategy
-from tickrail.errors import CommandTimeout, LaneFull, NoHandler, NotRunning, ShuttingDown
+from tickrail.errors import CommandTimeout, LaneFull, NoHandler, NotRunning, ShuttingDown, WouldDeadlock
 from tickrail.orchestration import command_bus
 from tickrail.orchestration.bus.builtin import _reached
 from tickrail.orchestration.bus.receipt import CANCELLED, DONE, FAILED, Receipt
@@ -243,3 +243,30 @@ def test_what_goes_wrong_with_a_life_reaches_whoever_asked() -> None:
     error = RuntimeError("the loop is gone")
     asked.set_exception(error)
     assert answer.exception(timeout=1.0) is error
+
+
+class OnTheDispatchThread:
+    """A way to the loop, for whoever is the loop."""
+
+    def push(self, lane: int, strategy: int | None, payload: bytes, attachment: object, wait_s: float, /) -> int:
+        raise AssertionError("nothing is sent from here")
+
+    def later(self, attachment: object, /) -> None:
+        raise AssertionError("nothing is sent from here")
+
+    def standing(self) -> int:
+        return command_bus.ON_IT
+
+
+def test_an_async_command_that_is_taken_back_is_one_dead_letter() -> None:
+    """Whether its coroutine had begun by then or not."""
+    bus = CommandBus(OnTheDispatchThread())
+    bus.register(Wait, Kept())
+    try:
+        for number in range(100):
+            with pytest.raises(WouldDeadlock):
+                bus.execute(Wait(number))
+        bus._io.call(asyncio.sleep(0.01), LONG_S)  # what was to be done on its loop before has been
+        assert bus.dead_letter_counts == {"cancelled": 100}
+    finally:
+        bus.close()

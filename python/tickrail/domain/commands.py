@@ -13,7 +13,7 @@ Rebalance(strategy='ema', weight=0.5)
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import msgspec
 from typing_extensions import dataclass_transform
@@ -41,6 +41,9 @@ __all__ = [
     "TradingChanged",
     "UpdateParameters",
 ]
+
+#: A time or a span in nanoseconds, as the loop's clock has them.
+Ns: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class Lane(IntEnum):
@@ -208,11 +211,11 @@ class ScheduleCommand(Command):
 
     id: str
     payload: bytes
-    at_ns: int | None = None
-    after_ns: int = 0
-    interval_ns: int = 0
-    start_ns: int | None = None
-    end_ns: int | None = None
+    at_ns: Ns | None = None
+    after_ns: Ns = 0
+    interval_ns: Ns = 0
+    start_ns: Ns | None = None
+    end_ns: Ns | None = None
 
 
 class CancelScheduled(Command):

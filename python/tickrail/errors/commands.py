@@ -54,8 +54,9 @@ class CommandRefused(CommandError):
     """What the command asks for cannot be.
 
     Attributes:
-        reason: In one word: ``unknown_strategy``, ``unknown_instrument``, ``unknown_order``, ``illegal_transition``,
-            ``not_renewable``, ``invalid_parameter`` or ``halted``.
+        reason: In one word: ``unknown_strategy``, ``unknown_instrument``, ``unknown_order``, ``unknown_limits``,
+            ``unknown_limit``, ``unknown_request``, ``illegal_transition``, ``overtaken``, ``stopped``, ``halted``,
+            ``invalid_parameter``, ``invalid_limit`` or ``invalid_field``.
     """
 
     def __init__(self, message: str, *, reason: str, command: str = "", hint: str | None = None) -> None:

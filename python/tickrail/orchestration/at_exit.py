@@ -8,7 +8,6 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -17,6 +16,8 @@ __all__ = ["stopped_at_exit"]
 
 PATIENCE_S: Final = 5.0
 """How long the interpreter waits for all of them; a handler that sleeps longer does not wake before the end."""
+LOOK_S: Final = 0.05
+"""It is waited for in pieces: a process that was stopped meanwhile has lost one of them, and not its patience."""
 
 
 class _Going:
@@ -49,9 +50,10 @@ def stopped_at_exit(stop: Callable[[], object]) -> Iterator[None]:
 
 @atexit.register
 def _end() -> None:
-    deadline = time.monotonic() + PATIENCE_S
+    looks = round(PATIENCE_S / LOOK_S)
     mine = [run for run in list(_going) if run.process == os.getpid()]  # not those of a parent that was forked
     for run in mine:
         run.stop()
     for run in mine:
-        run.over.wait(max(deadline - time.monotonic(), 0.0))
+        while looks > 0 and not run.over.wait(LOOK_S):
+            looks -= 1

@@ -239,6 +239,8 @@ class CommandBus(CommandBusCore):
 
         Without ``start_ns`` the first is one interval after this has its turn; see ``schedule_at``.
         """
+        if interval_ns == 0:  # which would be once, and at once
+            raise CommandInvalid("schedule_every: interval_ns is 0: expected at least 1_000")
         return self._scheduled(command, interval_ns=interval_ns, start_ns=start_ns, end_ns=end_ns)
 
     def _scheduled(self, command: Command, **when: Any) -> Scheduled:
@@ -248,6 +250,7 @@ class CommandBus(CommandBusCore):
         local = self._standing() == ON_IT
         wanted = ScheduleCommand(self._schedule.name(local=local), payload, **when)
         if local:
+            self._routes.of(wanted).validated(wanted)
             self.execute(wanted)
             return Scheduled(wanted.id, None, self._at_once)
         return Scheduled(wanted.id, self.submit(wanted), self._at_once)
@@ -433,7 +436,7 @@ class CommandBus(CommandBusCore):
             envelope.receipt.add_done_callback(lambda receipt: receipt.cancelled() and future.cancel())
 
     async def _guarded(self, route: Route, envelope: Envelope) -> Any:
-        if not self.admits(envelope):
+        if (envelope.receipt is not None and envelope.receipt.cancelled()) or not self.admits(envelope):
             return None
         return await self._coroutine(route, envelope)
 
@@ -448,7 +451,10 @@ class CommandBus(CommandBusCore):
 
     def _awaited_ended(self, envelope: Envelope, done: Future[Any]) -> None:
         self._awaiting.release()
-        self._settled(envelope, done)
+        if envelope.receipt is not None and envelope.receipt.cancelled():
+            self._dead(envelope, "cancelled", None)  # whether its coroutine had begun or not: here alone, so once
+        else:
+            self._settled(envelope, done)
 
     def _settled(self, envelope: Envelope, done: Future[Any]) -> None:
         if done.cancelled():

@@ -19,7 +19,7 @@ use tickrail_core::timer::{Fired, Schedule};
 
 use crate::bus::{CommandBusCore, Envelope};
 use crate::dispatcher::Dispatcher;
-use crate::errors::refused;
+use crate::errors::{hinted, refused};
 use crate::feed::{Birthplace, Handover, check_fork};
 use crate::gil::{GilBound, thread_mark};
 use crate::host::{PyHost, fault};
@@ -241,7 +241,8 @@ impl CommandLanes {
         check_fork(py, self.born)?;
         if payload.len() > tickrail_core::command::MAX_PAYLOAD {
             let most = tickrail_core::command::MAX_PAYLOAD;
-            return Err(PyValueError::new_err(format!("the command takes {} bytes; at most {most}", payload.len())));
+            let message = format!("the command takes {} bytes: expected at most {most}", payload.len());
+            return Err(hinted(py, "CommandInvalid", &message, "send what it is about by name, and not itself"));
         }
         let command = Command::new(kind, strategy.unwrap_or(NO_STRATEGY), payload).with(attachment);
         let sent = match self.sender.push(lane, command) {

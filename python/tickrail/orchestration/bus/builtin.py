@@ -116,6 +116,9 @@ class BuiltIn:
     def update_parameters(self, command: c.UpdateParameters) -> dict[str, Any]:
         """The parameters afterwards."""
         self._number(command, command.strategy)
+        if (state := self._lives.standing(command.strategy).state) in (State.STOPPED, State.FAILED):
+            message = f"strategy {command.strategy} is {state.name}, and what is changed now would be lost"
+            _refuse(command, "stopped", message, hint="RestartStrategy first")
         strategy = self._strategies[command.strategy]
         if is_compiled(type(strategy)):
             _refuse(command, "invalid_parameter", "the parameters of a compiled strategy are part of its code")
