@@ -13,6 +13,8 @@ from tickrail.adapters.live.binance_decoding import StreamDecoder
 from tickrail.domain.ticks import TICK_DTYPE
 
 T_MS = 1_723_161_256_313
+QUOTE = b'{"stream":"btcusdt@bookTicker","data":{"u":1,"b":"1","B":"1","a":"2","A":"1"},"receipt":5}'
+TRADE = b'{"stream":"btcusdt@trade","data":{"t":3,"p":"1","q":"1","T":1723161256313,"m":false}}'
 STREAMS = {"btcusdt@trade": 3, "btcusdt@bookTicker": 3, "ethusdt@trade": 1}
 
 # Not `st.decimals`, which takes most of the time of a test.
@@ -59,6 +61,7 @@ def messages(draw: st.DrawFn) -> bytes:
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(messages(), max_size=8))
+@example([QUOTE, QUOTE, TRADE, TRADE, TRADE.replace(b":3,", b":9,"), TRADE.replace(b":3,", b":5,")])
 @example([b'{"stream":"btcusdt@bookTicker","data":{"u":1,"b":"-0","B":"-0.0","a":"0","A":"1"},"receipt":5}'])
 @example([b'{"stream":"btcusdt@bookTicker","data":{"u":1,"b":1,"B":"1","a":"-2.50","A":"0"},"receipt":5}'])
 def test_both_ways_make_the_same_records(given_messages: list[bytes]) -> None:
