@@ -70,6 +70,8 @@ impl Value<'_> {
         };
         let unsigned = text.strip_prefix(b"-").unwrap_or(text);
         let begins = match unsigned {
+            // An integer to whoever reads it as one, and then its sign is gone.
+            [b'0'] if unsigned.len() < text.len() => false,
             [b'0'] | [b'0', b'.', ..] => true,
             [first, ..] => (b'1'..=b'9').contains(first),
             [] => false,

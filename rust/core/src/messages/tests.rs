@@ -72,6 +72,7 @@ fn anything_else_is_left_to_the_caller() {
         bid("\"nan\""),
         bid("\"\""),
         bid("\"-\""),
+        bid("\"-0\""),
         bid("\"+1\""),
         bid("\" 1\""),
         bid("null"),

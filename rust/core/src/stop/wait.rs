@@ -173,7 +173,7 @@ mod tests {
     fn who_is_called_often_stays_awake_for_twice_as_long_and_who_is_not_sleeps_at_once() {
         let pace = Pace::default();
         assert_eq!(pace.patience(), Duration::ZERO, "nothing is known yet");
-        for _ in 0..40 {
+        for _ in 0..80 {
             pace.note(Duration::from_micros(50));
         }
         let often = pace.patience();
