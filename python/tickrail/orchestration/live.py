@@ -97,9 +97,8 @@ def open_live(
         digest: ``events`` covers the order taken, ``full`` every record.
         wait: How the loop waits for records. ``spin_then_park`` looks for 20 us and then sleeps (waking it takes
             15-30 us), but stays awake where records come 10,000 times a second and more; ``spin`` and ``yield`` never
-            sleep and want a processor of their own; ``spin_held`` looks for half a millisecond with the GIL held, which
-            others get every 50 us if they ask for it, and then as the first: for feeds that are native threads. With
-            one processor all sleep at once.
+            sleep and want a processor of their own; ``spin_held`` looks for 50 us with the GIL held, for feeds that
+            are native threads. With one processor all sleep at once.
         slice_ticks: Most records that are taken from one publisher before the next has its turn.
         max_ticks: Most ticks of a batch, for classes with ``on_batch``; it also ends when nothing more has arrived.
         window_ns: Time span of a batch, aligned to the epoch; 0 is none.

@@ -438,7 +438,7 @@ impl Dispatcher {
                 }
                 // A handler has forked, and its child has come back here: it must not trade a second time.
                 check_fork(py, self.born)?;
-                self.await_feeds(py, core, outcome)?;
+                self.await_feeds(py, core, outcome);
                 turn::offer(py)?;
                 if let Some(progress) = progress.as_ref().filter(|_| report.is_due()) {
                     progress.call1((core.input_count(), total))?;
@@ -515,7 +515,7 @@ impl Dispatcher {
     fn await_first(&self, py: Python<'_>, core: &mut Core<PyHost>) -> PyResult<()> {
         if let Some(feeds) = self.live.as_ref().filter(|feeds| feeds.is_in_time) {
             while !core.finds_first() && !self.stop.is_set() {
-                feeds.wait(py, i64::MAX)?;
+                feeds.wait(py, i64::MAX);
                 py.check_signals()?;
             }
         }
@@ -523,10 +523,11 @@ impl Dispatcher {
     }
 
     /// Where a live run has nothing to do, it waits; without the GIL.
-    pub fn await_feeds(&self, py: Python<'_>, core: &Core<PyHost>, outcome: Outcome) -> PyResult<()> {
-        match &self.live {
-            Some(feeds) if outcome == Outcome::Idle => feeds.wait(py, core.next_due_ns()),
-            _ => Ok(()),
+    pub fn await_feeds(&self, py: Python<'_>, core: &Core<PyHost>, outcome: Outcome) {
+        if outcome == Outcome::Idle
+            && let Some(feeds) = &self.live
+        {
+            feeds.wait(py, core.next_due_ns());
         }
     }
 

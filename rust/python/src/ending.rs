@@ -144,7 +144,8 @@ impl Dispatcher {
                 result = ended(py, core, outcome, &self.inside.get(py).feeds.borrow()).map(drop);
                 continue;
             }
-            result = self.await_feeds(py, core, outcome).and_then(|()| turn::offer(py));
+            self.await_feeds(py, core, outcome);
+            result = turn::offer(py);
         }
         let is_late = wanted(core);
         self.ending.note(py, Taken { name, took: began.elapsed(), deadline: Some(deadline), is_late });

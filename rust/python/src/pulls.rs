@@ -170,7 +170,7 @@ impl Dispatcher {
                 core.finish();
                 return Ok(Pulled::End(end));
             }
-            self.await_feeds(py, core, outcome)?;
+            self.await_feeds(py, core, outcome);
             turn::offer(py)?;
             outcome = core.advance();
         }

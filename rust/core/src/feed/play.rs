@@ -61,7 +61,6 @@ impl Publisher {
         most: Duration,
         mut go_on: impl FnMut() -> bool,
     ) -> Result<Played, NotPublished> {
-        let _punctual = Punctual::new();
         let begun_ns = self.now_ns();
         if played.began_ns == 0 {
             played.began_ns = begun_ns;
@@ -89,38 +88,5 @@ impl Publisher {
             }
         }
         Ok(played)
-    }
-}
-
-/// Sleeps of this thread end when they are to, for as long as this lives: Linux adds 50 us to each otherwise, to wake
-/// several threads at once.
-struct Punctual {
-    #[cfg(target_os = "linux")]
-    slack_ns: libc::c_int,
-}
-
-impl Punctual {
-    #[cfg(target_os = "linux")]
-    fn new() -> Self {
-        // SAFETY: both calls take and give numbers; the first tells this thread's slack, the second sets it.
-        let slack_ns = unsafe { libc::prctl(libc::PR_GET_TIMERSLACK) };
-        // SAFETY: as above.
-        unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
-        Self { slack_ns }
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn new() -> Self {
-        Self {}
-    }
-}
-
-#[cfg(target_os = "linux")]
-impl Drop for Punctual {
-    fn drop(&mut self) {
-        // 0 is what the thread began with.
-        let slack_ns = libc::c_ulong::try_from(self.slack_ns).unwrap_or(0);
-        // SAFETY: as above.
-        unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, slack_ns) };
     }
 }

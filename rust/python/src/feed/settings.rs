@@ -99,19 +99,18 @@ impl Said {
     }
 }
 
-/// How the loop waits, and how often it looks before with the GIL held.
+/// How the loop waits, and how long it looks before with the GIL held.
 ///
 /// # Errors
 /// No such way.
-pub fn wait_from(name: &str) -> PyResult<(WaitStrategy, u32)> {
-    // Half a millisecond: a feed that sleeps between its records is mostly back before.
-    const HELD_TURNS: u32 = 10;
+pub fn wait_from(name: &str) -> PyResult<(WaitStrategy, Duration)> {
+    const HELD: Duration = Duration::from_micros(50);
     let found = match name {
-        "park" => Some((WaitStrategy::PARK, 0)),
-        "spin_then_park" => Some((WaitStrategy::default(), 0)),
-        "yield" => Some((WaitStrategy::YIELD, 0)),
-        "spin" => Some((WaitStrategy::SPIN, 0)),
-        "spin_held" => Some((WaitStrategy::default(), HELD_TURNS)),
+        "park" => Some((WaitStrategy::PARK, Duration::ZERO)),
+        "spin_then_park" => Some((WaitStrategy::default(), Duration::ZERO)),
+        "yield" => Some((WaitStrategy::YIELD, Duration::ZERO)),
+        "spin" => Some((WaitStrategy::SPIN, Duration::ZERO)),
+        "spin_held" => Some((WaitStrategy::default(), HELD)),
         _ => None,
     };
     named("wait", name, "'spin_then_park', 'park', 'yield', 'spin' or 'spin_held'", found)
