@@ -13,6 +13,7 @@ use crate::source::{Advance, Source as _};
 use crate::stop::Waker;
 use crate::tick::{Kind, Side, Tick};
 
+mod looks;
 mod marks;
 mod rates;
 mod windows;

@@ -192,9 +192,13 @@ mod tests {
         (0..40).for_each(|_| pace.note(Duration::from_micros(50)));
         for strategy in [WaitStrategy::default(), WaitStrategy::PARK, WaitStrategy::SPIN] {
             waker.wake();
-            assert_eq!(strategy.wait_by(&pace, &waker, Duration::from_secs(30)), WakeReason::Woken, "{strategy:?}");
+            assert_eq!(
+                strategy.wait_by(&pace, &waker, Duration::from_secs(30), || false),
+                WakeReason::Woken,
+                "{strategy:?}"
+            );
             let short = Duration::from_millis(2);
-            assert_ne!(strategy.wait_by(&pace, &waker, short), WakeReason::Woken, "{strategy:?}");
+            assert_ne!(strategy.wait_by(&pace, &waker, short, || false), WakeReason::Woken, "{strategy:?}");
         }
     }
 }
