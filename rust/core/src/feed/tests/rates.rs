@@ -1,5 +1,7 @@
 //! How many records a second a feed lets through.
 
+#![expect(clippy::disallowed_methods, reason = "rates and waits are of the wall clock")]
+
 use std::time::Instant;
 
 use super::*;
