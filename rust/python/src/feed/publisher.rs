@@ -560,7 +560,9 @@ impl PublisherCore {
         let (taken, offered) = state.give_up_staged();
         let refusal = if state.core.is_closed() {
             NotPublished::Closed { taken, offered }
-        } else if state.core.feed().settings.policy == Policy::Block || state.core.feed().rate_wait_ns() > 0 {
+        } else if state.core.feed().rate_wait_ns() > 0 {
+            NotPublished::RateTimedOut { taken, offered }
+        } else if state.core.feed().settings.policy == Policy::Block {
             NotPublished::TimedOut { taken, offered }
         } else {
             NotPublished::Full { taken, offered }
