@@ -25,7 +25,7 @@ pub(super) enum RingView {
 
 impl View {
     #[inline]
-    fn finds(&self) -> bool {
+    pub fn finds(&self) -> bool {
         self.ring.finds() || self.held.owes()
     }
 }

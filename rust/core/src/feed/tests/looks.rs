@@ -1,5 +1,8 @@
 //! What a loop that waits looks at: nobody calls it for a record while it is awake.
 
+use super::counters::Counters;
+use super::held::Held;
+use super::lookout::{RingView, View};
 use super::*;
 
 fn opened(policy: Policy) -> (Arc<FeedHub>, Publisher, Arrivals) {
@@ -38,13 +41,14 @@ fn a_look_finds_trades_that_are_summed_beside_the_ring() {
 }
 
 #[test]
-fn a_look_finds_a_gap_for_which_the_ring_had_no_slot() {
-    let (hub, mut publisher, mut arrivals) = opened(Policy::DropNewest);
-    publisher.publish(&quotes(0..4), || true).unwrap();
-    publisher.reconnected(true);
-    assert_eq!(arrivals.advance(4), Advance::Ready);
-    assert!(hub.look()(), "the ring is empty, and the gap stands beside it");
-    let gaps = drain(&mut arrivals);
-    assert!(gaps.iter().all(|tick| tick.kind == Kind::Gap as u8) && !gaps.is_empty(), "{gaps:?}");
-    assert!(!hub.look()());
+fn a_look_finds_a_gap_that_stands_beside_an_empty_ring() {
+    let (_producer, consumer) = crate::ring::ingress(0, 4).unwrap();
+    let held = Arc::new(Held::new(&settings(Policy::DropNewest, 4), Arc::default()));
+    let view = View { ring: RingView::Gated(consumer.glance()), held: Arc::clone(&held) };
+    assert!(!view.finds());
+    // As a publisher does that found no slot, while the loop took the last record.
+    held.lock().owe(&Tick { kind: Kind::Gap as u8, ..quote(1) }, &Counters::default());
+    assert!(view.finds());
+    held.lock().pay(&Counters::default(), <[Tick]>::len);
+    assert!(!view.finds());
 }
