@@ -189,7 +189,7 @@ fn run(policy: Policy, end: End) {
         })
     };
     let mut looped = Looped::new(&hub, instruments, &stop, policy);
-    looped.run(&waker);
+    looped.run(&hub);
     if matches!(end, End::Stopped) {
         looped.finish();
         drop(looped);
@@ -233,14 +233,15 @@ impl Looped {
     }
 
     /// To the end, or to the stop.
-    fn run(&mut self, waker: &Waker) {
+    fn run(&mut self, hub: &FeedHub) {
         let pause_at = thread_rng().gen_range(0..RECORDS);
         let mut outcome = self.dispatcher.start();
         loop {
             match outcome {
                 Outcome::Slice => {}
                 Outcome::Idle => {
-                    waker.wait(Duration::MAX);
+                    // As a live run waits: publishers tell only a loop that sleeps.
+                    hub.waker().wait_for(Duration::MAX, hub.look());
                 }
                 Outcome::End | Outcome::Stopped => return,
                 other => panic!("{other:?}"),
