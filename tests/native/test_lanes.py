@@ -157,26 +157,48 @@ def test_a_lane_that_stands_still_fails_and_holds_nobody_up_for_long() -> None:
     assert result.stats["lanes"]["laned"]["abandoned"] in (True, False)  # it may still end before the run does
 
 
+class Waiter(Strategy):
+    """Waits, every 2,000 ticks, until somebody has looked at the lane twice more."""
+
+    def on_start(self) -> None:
+        self.count = 0
+        self.looks = threading.Semaphore(0)
+
+    def on_tick(self, tick: tickrail.Tick) -> None:
+        self.count += 1
+        if self.count % 2_000 == 0:
+            while self.looks.acquire(blocking=False):
+                pass
+            for _ in range(2):
+                assert self.looks.acquire(timeout=30)
+
+
 def test_its_state_is_whole_for_who_looks_while_it_goes_on() -> None:
-    strategy = Laned(work=200)
-    run, _, _, _ = opened(strategy, Lane())
-    counts: list[int] = []
+    strategy, waiter = Laned(work=200), Waiter()
+    strategies = {"laned": strategy, "waiter": waiter}
+    run = tickrail.open_live(strategies, [EURUSD], lanes={"laned": Lane(capacity=1_024)})
+    seen: list[tuple[int, int]] = []
     ended = threading.Event()
 
     def look() -> None:
         while not ended.is_set():
-            counts.append(int(strategy.snapshot()["count"]))
+            state = strategy.snapshot()
+            seen.append((int(state["count"]), int(state["last"])))
+            if hasattr(waiter, "looks"):
+                waiter.looks.release()
             time.sleep(0.001)
 
     looking = threading.Thread(target=look)
     looking.start()
     try:
-        replayed(run)
+        result = replayed(run)
     finally:
         ended.set()
         looking.join()
-    assert counts == sorted(counts)
-    assert len(set(counts)) > 3
+    assert not result.errors
+    assert seen == sorted(seen)
+    assert len(set(seen)) >= 10, "a lane of 1,024 is never further behind than that"
+    assert all(last == (TICKS[count - 1].ts_event if count else 0) for count, last in seen)
 
 
 def test_it_is_measured_on_its_lane() -> None:
