@@ -1,32 +1,28 @@
 """Backtest, paper and live pass one suite of orders, and every adapter of ours passes the suites of its ports.
 
 The simulated venue has no execution port of its own: strategies reach it by the loop. Here a run that is driven tick by
-tick stands behind the port, over recorded ticks (backtest) and over a live feed (paper); live is the loopback venue.
+tick stands behind the port, over recorded ticks (backtest) and over a live feed (paper); live is the loopback venue,
+which stands with the other ports.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from tickrail import TickDispatcher, VenueTerms, testing
-from tickrail.adapters.live.loopback import LoopbackExecution
 from tickrail.domain.orders import CAPABILITIES, Acknowledgement, OrderReport, OrderRequest, OrderState
 from tickrail.errors import OrderRejected
 from tickrail.orchestration.adapters import OURS
 from tickrail.orchestration.backtest import PullStrategy
 from tickrail.orchestration.feeds import Publisher
-from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.services import DEFAULTS
 from tickrail.ports import ExecutionPort
 from tickrail.testing.conformance import ExecutionSuite
-from tickrail.testing.loopback_venue import LoopbackVenue
 
 from . import test_ports
-from .test_ports import Waiting
 
 NAME = "EURUSD.SIM"
 STATES: dict[str, OrderState] = {"SUBMITTED": "PENDING", "PARTIALLY_FILLED": "ACCEPTED"}
@@ -144,28 +140,12 @@ class TestPaper(DrivenSuite):
         return driven
 
 
-class TestLive(ExecutionSuite):
-    """A venue that is reached by a socket."""
-
-    instrument = "EURUSD.LOOP"
-
-    @pytest.fixture(autouse=True)
-    def _venue(self, tmp_path: Path) -> Iterator[None]:
-        with LoopbackVenue(tmp_path / "orders.jsonl") as self.venue, IoThread() as self.io:
-            yield
-
-    def make(self) -> Waiting:
-        return Waiting(LoopbackExecution(name="LOOP", address=self.venue.address), self.io)
-
-    settle = test_ports.TestLoopbackExecution.settle  # type: ignore[assignment]
-
-
 #: Of each adapter that configurations can name, and of each service that runs have by default, its suites.
 SUITES: dict[str, tuple[type, ...]] = {
     "feed.binance": (test_ports.TestBinanceStreamFeed,),
     "feed.published": (test_ports.TestPublishedFeed,),
     "feed.ticks": (test_ports.TestTickFileFeed,),
-    "venue.loopback": (test_ports.TestLoopbackExecution, TestLive),
+    "venue.loopback": (test_ports.TestLoopbackExecution,),
     "venue.simulated": (TestBacktest, TestPaper),
     "service.MemoryTelemetry": (test_ports.TestMemoryTelemetry,),
     "service.MemoryStateStore": (test_ports.TestMemoryStateStore,),

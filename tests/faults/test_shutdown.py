@@ -8,19 +8,9 @@ import socket
 from pathlib import Path
 
 import pytest
-from shutdown_project import LONG_S, Process, made
+from shutdown_project import LONG_S, Process
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made(tmp_path_factory.mktemp("project"))
-
-
-@pytest.fixture
-def project(source: Path, tmp_path: Path) -> Path:
-    return made(tmp_path, like=source)
 
 
 def backtest(project: Path, how: str = "busy", *, timeout_s: float = 25.0, **environ: str) -> Process:

@@ -17,19 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shutdown_project import LONG_S, Process, made, wait
+from shutdown_project import LONG_S, Process, wait
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made(tmp_path_factory.mktemp("project"))
-
-
-@pytest.fixture
-def project(source: Path, tmp_path: Path) -> Path:
-    return made(tmp_path, like=source)
 
 
 def drained(name: str, run: Process, sent: float, code: int = 0, within_s: float = 2.0) -> dict[str, Any]:
