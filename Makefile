@@ -84,7 +84,7 @@ quick: $(BUILT) ## The tests that take under a minute together
 
 coverage: $(BUILT) ## Coverage of the rooms orchestration and config; fails where statements or branches of one are under 95 %
 	@rm -rf .coverage && mkdir .coverage
-	$(PY) -m coverage run -m pytest -n auto -q -m "not slow and not real_data"
+	$(PY) -m coverage run -m pytest -n auto -q -m "not real_data"
 	$(PY) -m coverage combine --quiet
 	$(PY) -m coverage report
 	$(PY) -m coverage json -q -o .coverage/report.json

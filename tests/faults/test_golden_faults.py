@@ -26,6 +26,8 @@ from tickrail.config import load_config, schema
 from tickrail.data import generate_file
 from tickrail.orchestration.run_claim import CLAIM, claimed
 
+pytestmark = pytest.mark.slow  # processes and compilers: half a second each, and there are many
+
 GOLDEN = Path(__file__).parent / "golden"
 CONFIG = 78
 MIB = 1 << 20

@@ -17,6 +17,8 @@ import pytest
 from tickrail.data.importing import import_ticks
 from tickrail.errors import BadRecord, DataError, ImportFormatError
 
+pytestmark = pytest.mark.slow  # processes and compilers: half a second each, and there are many
+
 pa = pytest.importorskip("pyarrow")
 
 GOOD = "1700000000,1,2\n"

@@ -186,6 +186,7 @@ def check(stage: Rehearsal, began: dict[int, float], ended: dict[str, Any]) -> N
     assert len(orders) > 10, "the rehearsal was one"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_positions_stay_exact_when_either_side_is_killed(tmp_path: Path) -> None:
     rehearse(tmp_path, 6, seed=int(os.environ.get("TICKRAIL_KILL_SEED", "1")))

@@ -207,6 +207,7 @@ class Slow(Keeper):
         super().on_tick(tick)
 
 
+@pytest.mark.slow
 def test_under_block_the_source_waits_and_nothing_piles_up() -> None:
     """The strategy stands still: what is sent meets a full ring, then a full socket, and the server has to wait."""
     count = 60_000

@@ -308,6 +308,7 @@ def test_unknown_environment_and_missing_file(project: Path) -> None:
     assert problems(project)[0].startswith("config/test/runtime.toml:3: feeds.eurusd.path: ")
 
 
+@pytest.mark.slow
 def test_as_a_module(project: Path) -> None:
     command = [sys.executable, "-m", "tickrail.orchestration.bootstrapper"]
     done = subprocess.run(

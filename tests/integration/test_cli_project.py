@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # processes and compilers: half a second each, and there are many
+
 GOLDEN = Path(__file__).parent / "golden"
 STRATEGY = "strategies.ema-eurusd"
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("TICKRAIL_")}

@@ -80,6 +80,7 @@ def test_it_runs_and_says_how_long_its_compilation_took(project: Path) -> None:
     assert result.stats["compiled"]["ema"]["seconds"] > 0
 
 
+@pytest.mark.slow
 def test_a_fault_marks_it_failed_with_its_tick(project: Path) -> None:
     with bootstrapper(project, "strategies.ema.params.fail_at=100").bootstrap() as runtime:
         result = runtime.run()
@@ -99,6 +100,7 @@ def test_what_cannot_be_compiled_is_refused_at_bootstrap(project: Path) -> None:
     assert "a handler reads 'y', which its record does not have" in str(problem)
 
 
+@pytest.mark.slow
 def test_the_command_says_so_too(project: Path) -> None:
     command = [sys.executable, "-m", "tickrail", "run", "--env", "backtest"]
     fails = subprocess.run(

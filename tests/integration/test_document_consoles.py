@@ -70,6 +70,7 @@ def matches(said: str, shown: str) -> bool:
     return re.fullmatch(pattern, said) is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_what_the_page_shows_is_what_is_printed(page: Path, project: Path) -> None:
     text = page.read_text()

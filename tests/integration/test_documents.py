@@ -72,6 +72,7 @@ def run(program: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", [path for path in DOCUMENTS if script(path.read_text()).strip()], ids=name_of)
 def test_python_blocks_run_from_top_to_bottom(document: Path, tmp_path: Path) -> None:
     if (ROOT / "config").is_dir():
@@ -120,6 +121,7 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert dead == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=name_of)
 def test_example_runs(example: Path, tmp_path: Path) -> None:
     done = run(example, tmp_path)

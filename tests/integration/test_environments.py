@@ -20,6 +20,8 @@ from tickrail import RuntimeBootstrapper, testing
 from tickrail._native import TickFileWriter
 from tickrail.errors import ConfigProblems
 
+pytestmark = pytest.mark.slow  # processes and compilers: half a second each, and there are many
+
 ROOT = Path(__file__).parents[2]
 SHELL = {**os.environ, "PYTHONPATH": str(ROOT)}
 ENVIRONMENTS = ("backtest", "paper", "live")

@@ -147,6 +147,7 @@ def test_a_run_with_other_feeds_does_not_end_with_the_recorded_one(project: Path
     assert (result.status, result.ticks) == ("complete", 41)
 
 
+@pytest.mark.slow
 def test_watermarks_are_told_and_the_rate_is_held(project: Path) -> None:
     write_ticks(project / "main.ticks", 2_000)
     marks = ("feeds.main.speed=max", "feeds.main.capacity=2048")

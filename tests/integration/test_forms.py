@@ -30,6 +30,7 @@ def same(one: Result, other: Result) -> None:
     assert one.ok and other.ok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("settings", [{}, {"slice_ticks": 7}, {"always_fresh": True}])
 def test_every_form_decides_alike(form: str, settings: dict[str, int]) -> None:

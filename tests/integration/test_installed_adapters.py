@@ -111,6 +111,7 @@ def test_a_configuration_names_it_without_any_prefix(installed: Path, tmp_path: 
     sys.modules.pop("idle_here", None)
 
 
+@pytest.mark.slow
 def test_the_command_line_finds_it_in_a_process_of_its_own(site: Path, tmp_path: Path) -> None:
     (tmp_path / "idle_here.py").write_text(STRATEGY)
     (tmp_path / "config" / "live").mkdir(parents=True)

@@ -153,6 +153,7 @@ def test_a_restart_begins_a_new_life_on_a_new_lane(project: Path) -> None:
     assert len(result.orders) == 2
 
 
+@pytest.mark.slow
 def test_the_command_tells_latencies_and_the_lane(project: Path) -> None:
     command = [sys.executable, "-m", "tickrail", "run", "--env", "paper", "--config-root", str(project / "config")]
     text = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)

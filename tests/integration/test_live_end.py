@@ -162,6 +162,7 @@ def test_an_answer_that_never_comes_is_told_as_abandoned_and_keeps_nobody() -> N
     assert live.strategy.heard[-1] == ("on_stop", ""), "its hook runs all the same"
 
 
+@pytest.mark.slow
 def test_what_was_published_arrives_or_is_counted() -> None:
     live = Live(Holder(slow_s=0.002), Ending(), limits=LONG)
     publisher = live.feed.publisher()

@@ -13,7 +13,8 @@ import pytest
 from live_runs import LONG_S, in_thread
 
 import tickrail
-from tickrail import errors
+from tickrail import TickDispatcher, errors
+from tickrail.domain.ending import EndLimits
 from tickrail.domain.orders import HeldPosition, OrderReport, Statement
 from tickrail.orchestration import away
 from tickrail.orchestration.live import open_live
@@ -93,6 +94,12 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(away, "BACKOFF_S", (0.001, 0.01))
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the data ends, orders that are still out are awaited for a moment only."""
+    monkeypatch.setitem(TickDispatcher.__init__.__kwdefaults__, "end_limits", EndLimits(orders_ns=100_000_000))
+
+
 # ---- an order on its way --------------------------------------------------------------------------------------
 
 
@@ -157,7 +164,9 @@ def test_a_report_that_an_order_is_pending_says_nothing_new() -> None:
     assert statuses(strategy) == ["SUBMITTED", "ACCEPTED", "FILLED"]
 
 
-def test_an_adapter_that_fails_leaves_its_order_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_adapter_that_fails_leaves_its_order_and_nothing_else(
+    impatient: None, caplog: pytest.LogCaptureFixture
+) -> None:
     venue = FakeExecution()
     venue.faults.on("submit", ZeroDivisionError("a mistake of the adapter"))
 
@@ -319,7 +328,7 @@ def test_a_cancel_of_what_has_ended_meanwhile_goes_nowhere() -> None:
     ids=["done", "refused", "lost", "its stop"],
 )
 def test_a_change_is_answered_and_the_order_stands_as_the_venue_has_it(
-    change: dict[str, float], fault: Exception | None, end: tuple[str, str]
+    impatient: None, change: dict[str, float], fault: Exception | None, end: tuple[str, str]
 ) -> None:
     venue = FakeExecution(fills="by_hand")
     if fault is not None:

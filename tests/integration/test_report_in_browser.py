@@ -67,6 +67,7 @@ def seen(page: Path, folder: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_everything_is_drawn_within_its_frame_and_nothing_is_fetched(tmp_path: Path) -> None:
     count = 4_000
     records = np.zeros(count, tickrail.TICK_DTYPE)

@@ -157,6 +157,7 @@ def test_what_is_wrong_is_said() -> None:
         CommandBus().schedule_at(0, Note("no clock"))
 
 
+@pytest.mark.slow
 def test_commands_that_go_round_in_circles_do_not_stop_the_clock() -> None:
     def at_tick(trader: Trader, bus: CommandBus) -> None:
         if trader.seen == 1:

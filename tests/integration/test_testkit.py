@@ -110,6 +110,7 @@ def test_drawn_arrays_of_one_kind_run(array: TickArray) -> None:
     assert tickrail.backtest(Counts(), array).ticks == len(array)
 
 
+@pytest.mark.slow
 def test_a_users_suite_is_collected(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

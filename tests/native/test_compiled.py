@@ -17,6 +17,8 @@ from tickrail.errors import HandlerError
 from tickrail.strategy.compiled import StatusCode, TimeInForceCode, unsafe_address
 from tickrail.strategy.lifecycle import State
 
+pytestmark = pytest.mark.slow  # processes and compilers: half a second each, and there are many
+
 numba = pytest.importorskip("numba")
 
 TICKS = tickrail.data.generate_ticks(20_000, seed=3)

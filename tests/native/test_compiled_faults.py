@@ -20,6 +20,8 @@ from tickrail.report.result import ORDER_STATUS
 from tickrail.strategy.compiled import StatusCode, unsafe_address
 from tickrail.strategy.compiled.cache import cache_folder
 
+pytestmark = pytest.mark.slow  # processes and compilers: half a second each, and there are many
+
 numba = pytest.importorskip("numba")
 
 TICKS = tickrail.data.generate_ticks(2_000, seed=3)

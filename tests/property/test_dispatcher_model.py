@@ -254,6 +254,7 @@ def check(number: int, examples: int, machine: type[DispatcherMachine] = Dispatc
     return machine.steps
 
 
+@pytest.mark.slow
 def test_the_dispatcher_does_what_the_model_says() -> None:
     assert check(1, 30) > 5_000
 

@@ -231,6 +231,7 @@ def test_the_order_of_strategies_decides_and_that_of_keys_does_not(load: Load) -
     assert load(one).digest == load('[strategies.a]\nparams = { y = 2, x = 1 }\nclass = "m:C"\n').digest
 
 
+@pytest.mark.slow
 def test_the_digest_is_the_same_under_every_hash_seed() -> None:
     code = "from tickrail.config import load_config; print(load_config('backtest', environ={}).digest.hex())"
     outputs = set()

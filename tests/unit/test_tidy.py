@@ -203,6 +203,7 @@ REGISTRIES = ("py" + r"pi\.org", "python" + r"hosted\.org", r"(?<!emit-)index" +
 REGISTRY_HOSTS = re.compile("|".join(REGISTRIES))
 
 
+@pytest.mark.slow
 def test_no_path_of_one_machine() -> None:
     assert found_by(MACHINE_PATHS) == []
 
