@@ -1,5 +1,6 @@
 //! Recorded ticks published at the pace at which they came, or a multiple of it.
 
+use std::hint::spin_loop;
 use std::ops::Range;
 use std::thread::park_timeout;
 use std::time::Duration;
@@ -8,6 +9,9 @@ use super::publisher::{NotPublished, Publisher};
 
 /// Most ticks that are published at once: whoever wants to stop waits for no more than that.
 const MOST_AT_ONCE: usize = 1_024;
+
+/// A wait below this is looked out, ns: Linux lets sleeps end 50 us late, so a stream of more records a second could not be kept up.
+const SHORTEST_SLEEP_NS: i64 = 60_000;
 
 /// How far a replay has come.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,6 +34,8 @@ pub struct Recorded<Time, Fetch> {
     pub fetch: Fetch,
     /// A multiple of real time; infinite: as fast as they are taken.
     pub speed: f64,
+    /// Whether short waits are looked out. With one processor, that would keep those from running that take what is published.
+    pub looks: bool,
 }
 
 impl<Time: Fn(usize) -> i64, Fetch: FnMut(Range<usize>, &mut Vec<crate::Tick>)> Recorded<Time, Fetch> {
@@ -67,6 +73,7 @@ impl Publisher {
         }
         let end_ns = begun_ns.saturating_add(i64::try_from(most.as_nanos()).unwrap_or(i64::MAX));
         let mut ticks = Vec::new();
+        let looks_ns = if recorded.looks { SHORTEST_SLEEP_NS } else { 0 };
         while played.next < recorded.count {
             let now_ns = self.now_ns();
             if now_ns >= end_ns {
@@ -76,7 +83,11 @@ impl Publisher {
             let end = recorded.due(played.next, elapsed_ns);
             if end == played.next {
                 let left_ns = (recorded.due_after_ns(end) - elapsed_ns).min(end_ns - now_ns);
-                park_timeout(Duration::from_nanos(left_ns.unsigned_abs()));
+                if left_ns < looks_ns {
+                    spin_loop();
+                } else {
+                    park_timeout(Duration::from_nanos(left_ns.unsigned_abs()));
+                }
                 continue;
             }
             played.late_ns = played.late_ns.max(elapsed_ns - recorded.due_after_ns(played.next));

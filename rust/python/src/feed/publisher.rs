@@ -460,7 +460,7 @@ impl PublisherCore {
     }
 
     /// Publish recorded ticks from ``position`` on, each when its time has come, for at most ``most_s``, without the GIL. The
-    /// first of all was due at ``began_ns`` by the run's clock; 0: now. How far it came, when it began, and how late it was at
+    /// first of all was due at ``began_ns`` by the run's clock; 0: now. With ``looks`` it does not sleep through short waits. How far it came, when it began, and how late it was at
     /// most, ns.
     fn _play(
         &self,
@@ -469,6 +469,7 @@ impl PublisherCore {
         began_ns: i64,
         speed: f64,
         most_s: f64,
+        looks: bool,
     ) -> PyResult<(usize, i64, i64)> {
         let (py, array) = (ticks.py(), ticks.get());
         let mut state = self.enter(py)?;
@@ -487,7 +488,7 @@ impl PublisherCore {
                         translate(into, places);
                     }
                 };
-                core.play(&mut Recorded { count: records.len(), time_ns, fetch, speed }, played, most, || true)
+                core.play(&mut Recorded { count: records.len(), time_ns, fetch, speed, looks }, played, most, || true)
             }))
         })?;
         if self.inside.get(py).is_closing.get() {
