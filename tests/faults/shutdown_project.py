@@ -63,7 +63,7 @@ class Ticking(Told):
     def on_tick(self, tick):
         self.count += 1
         if self.count == 3:
-            if self.how in ("orders", "close"):
+            if self.how in ("orders", "close", "holds"):
                 self.buy(tick.instrument, 1.0)
                 self.buy(tick.instrument, 1.0, limit=0.01)
             elif self.how == "spawn":
@@ -72,9 +72,11 @@ class Ticking(Told):
             Path("running").touch()
             if self.how == "interrupts":
                 raise KeyboardInterrupt
-            if self.how == "loop":
+            if self.how in ("loop", "holds"):
                 while True:
                     pass
+            if self.how == "thread":
+                threading.Thread(target=time.sleep, args=(3_600,), name="forgotten").start()
             if self.how == "native":
                 sum(range(10**12))
             if self.how == "exits":

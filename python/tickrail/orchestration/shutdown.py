@@ -7,6 +7,7 @@ is over. In a notebook or a library nothing of this is installed.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import faulthandler
 import signal
@@ -36,7 +37,7 @@ class Shutdown:
     """Bounds the end of a process, from before its run begins until everything is closed. A context manager.
 
     Args:
-        deadline_s: How long a shutdown may take.
+        deadline_s: How long a shutdown may take, whatever it was begun by.
         hurry_s: How long it may still take after a second signal.
         notify: Where a service supervisor listens (``NOTIFY_SOCKET``).
         watchdog_us: How soon it takes the process for dead that does not feed it (``WATCHDOG_USEC``).
@@ -86,6 +87,17 @@ class Shutdown:
     ) -> None:
         if self._dog is None:
             return
+        kept_by = _waited_for() if self._dog.stopping_s is not None else []
+        if kept_by:
+            # The interpreter waits for them, without end, and calls what is registered here once they have ended.
+            self._dog.set_phase(f"threads have not ended: {', '.join(kept_by)}")
+            atexit.register(self._close)
+        else:
+            self._close()
+
+    def _close(self) -> None:
+        if self._dog is None:
+            return
         signal.set_wakeup_fd(self._before_fd)
         for one, handler in self._before.items():
             signal.signal(one, handler)
@@ -129,7 +141,7 @@ class Shutdown:
 
     @property
     def stopping_s(self) -> float | None:
-        """Seconds since the first signal; ``None``: none has come."""
+        """Seconds since the first signal, or since the run was stopped by another way; ``None``: neither yet."""
         return None if self._dog is None else self._dog.stopping_s
 
     def exit_code(self, code: int, *, abandoned: bool = False) -> int:
@@ -144,6 +156,12 @@ class Shutdown:
         if abandoned:
             return DEADLINE_EXCEEDED
         return 128 + signals[0] if signals == [signal.SIGINT] else code
+
+
+def _waited_for() -> list[str]:
+    """Names of the threads that the interpreter waits for before it ends."""
+    here = threading.current_thread()
+    return [one.name for one in threading.enumerate() if not one.daemon and one is not here]
 
 
 def _leave_it_to_the_watchdog(number: int, frame: FrameType | None) -> None:
