@@ -37,6 +37,9 @@ impl Call {
 /// How a run is doing, as a JSON object: asked on the threads of the socket, and so without the loop.
 pub type View = Box<dyn Fn() -> Result<String, String> + Send + Sync>;
 
+/// How many orders are open, by strategy: asked likewise, and so while a handler keeps the interpreter.
+pub type OpenOrders = Box<dyn Fn() -> Map<String, Value> + Send + Sync>;
+
 /// Answers the requests of one run.
 pub struct Operator {
     gate: Arc<TradingGate>,
@@ -44,6 +47,7 @@ pub struct Operator {
     sender: Sender<Command>,
     run: String,
     view: View,
+    open: OpenOrders,
 }
 
 impl Operator {
@@ -54,8 +58,9 @@ impl Operator {
         file: Option<GateFile>,
         sender: Sender<Command>,
         view: View,
+        open: OpenOrders,
     ) -> Self {
-        Self { gate, file, sender, run, view }
+        Self { gate, file, sender, run, view, open }
     }
 
     /// The answer to one line.
@@ -98,16 +103,21 @@ impl Operator {
         }
     }
 
-    /// Orders are stopped first; what the loop has to do follows.
+    /// Orders are stopped first, and taken back as far as that needs no loop; what the loop has to do follows.
     fn halt(&self, arguments: &Map<String, Value>) -> Map<String, Value> {
         let reduce = arguments.get("reduce").and_then(Value::as_bool).unwrap_or(false);
         let state = if reduce { Trading::Reducing } else { Trading::Halted };
+        let reason = arguments.get("reason").and_then(Value::as_str).unwrap_or_default();
+        let before = self.gate.state();
         // A halt is never weakened by a later wish to reduce.
-        if self.gate.state() != Trading::Halted {
+        if before != Trading::Halted {
             self.gate.set(state);
         }
-        let reason = arguments.get("reason").and_then(Value::as_str).unwrap_or_default();
-        let kept = self.file.as_ref().map(|file| file.save(&self.gate, reason));
+        let are_asked_for = self.gate.take_back();
+        if before != self.gate.state() || !reason.is_empty() {
+            self.gate.keep(|kept| reason.clone_into(&mut kept.reason));
+        }
+        let kept = self.file.as_ref().map(|file| file.save(&self.gate));
         let loop_says = self.forward("halt", arguments, HALT_PATIENCE.min(patience(arguments)));
         let mut result = json!({"trading": self.gate.state().name(), "persisted": matches!(kept, Some(Ok(())))});
         if let Some(Err(error)) = kept {
@@ -117,7 +127,9 @@ impl Operator {
             Some(more) => result.as_object_mut().expect("made above").extend(more.clone()),
             None => {
                 let why = loop_says.get("message").and_then(Value::as_str).unwrap_or("no answer");
-                result["waiting"] = format!("open orders are not taken back yet: {why}").into();
+                let asked = if are_asked_for { "; those at venues outside are asked back without it" } else { "" };
+                result["waiting"] = format!("open orders are not taken back yet: {why}{asked}").into();
+                result["open_orders"] = (self.open)().into();
             }
         }
         done(result)
