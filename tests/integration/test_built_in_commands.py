@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -235,6 +236,19 @@ def test_the_state_of_trading_outlives_the_process_and_a_damaged_one_halts(tmp_p
     file.write_text("nonsense")
     with pytest.raises(OSError, match="no trading state"):
         halted()
+
+
+def test_several_who_change_trading_at_once_leave_one_whole_file(tmp_path: Path) -> None:
+    """An operator's halt is written by the socket's thread, limits by the loop."""
+    file = tmp_path / "env.trading"
+    dispatcher = TickDispatcher([{"id": EURUSD}])
+    control = dispatcher.open_control(tmp_path / "s.sock", "run", trading_file=file)
+    operations = dispatcher._built_in.operations
+    with ThreadPoolExecutor(4) as pool:
+        saved = [pool.submit(operations.save, f"{number} " * 200) for number in range(100)]
+    assert [one.exception() for one in saved] == [None] * 100
+    control.close()
+    assert file.read_text().startswith("tickrail trading 1\nstate ACTIVE\nmax_order_quantity inf\nreason ")
 
 
 def test_a_reason_and_limits_that_were_changed_outlive_the_process(

@@ -31,7 +31,8 @@ fn rig(name: &str) -> Rig {
     let (sender, inbox) =
         lanes(LaneSettings::default(), Arc::new(StopFlag::new()), Arc::new(Waker::new())).expect("powers of two");
     let file = GateFile::new(folder.join("trading"));
-    let operator = Arc::new(Operator::new("run-1".to_owned(), Arc::clone(&gate), Some(file), sender, view(), open()));
+    let operator =
+        Arc::new(Operator::new("run-1".to_owned(), Arc::clone(&gate), Some(Arc::new(file)), sender, view(), open()));
     let server = ControlServer::open(folder.join("control.sock"), operator).unwrap();
     Rig { server, gate, inbox, folder }
 }
@@ -113,6 +114,30 @@ fn requests_that_are_none_are_refused_and_the_next_one_is_served() {
 }
 
 #[test]
+fn a_connection_too_many_is_told_so_and_one_that_ends_makes_room() {
+    let rig = rig("many");
+    let served: Vec<UnixStream> = (0..16).map(|_| rig.connect()).collect();
+    for stream in &served {
+        assert_eq!(ask(stream, r#"{"v":1,"do":"ping"}"#)["ok"], true);
+    }
+    let mut line = String::new();
+    BufReader::new(rig.connect()).read_line(&mut line).unwrap();
+    let answer: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&answer["reason"], &answer["run"]), (&"busy".into(), &"run-1".into()), "{answer}");
+    drop(served);
+    loop {
+        let mut line = String::new();
+        let stream = rig.connect();
+        let _ = (&stream).write_all(b"{\"v\":1,\"do\":\"ping\"}\n");
+        let _ = BufReader::new(&stream).read_line(&mut line);
+        match serde_json::from_str::<Value>(&line) {
+            Ok(answer) if answer["ok"] == true => break,
+            _ => std::thread::yield_now(),
+        }
+    }
+}
+
+#[test]
 fn halting_needs_no_loop_and_outlives_the_process() {
     let rig = rig("halt");
     let (gate, stream) = (Arc::clone(&rig.gate), rig.connect());
@@ -175,6 +200,7 @@ fn other_requests_are_answered_by_the_loop_or_in_time() {
     let stream = rig.connect();
     let answer = ask(&stream, r#"{"v":1,"do":"status","args":{"timeout_s":0.02}}"#);
     assert_eq!((&answer["ok"], &answer["reason"]), (&Value::Bool(false), &"timeout".into()));
+    assert!(answer["message"].as_str().unwrap().contains("once the loop goes on, it is done"), "{answer}");
     let asked = std::thread::spawn(move || ask(&stream, r#"{"v":1,"do":"status"}"#));
     loop {
         rig.inbox.refill();

@@ -20,7 +20,8 @@ use crate::risk::KeptLimit;
 #[pyclass(frozen, module = "tickrail._native")]
 pub struct Operations {
     pub(crate) gate: Arc<TradingGate>,
-    file: Option<PathBuf>,
+    /// One for all who write: two at once would take each other's half away.
+    file: Option<Arc<GateFile>>,
     pub(crate) here: GilBound<Here>,
 }
 
@@ -87,15 +88,15 @@ impl Operations {
         if let Some(reason) = reason {
             self.gate.keep(|kept| reason.clone_into(&mut kept.reason));
         }
-        let Some(path) = &self.file else { return Ok(()) };
-        py.detach(|| GateFile::new(path).save(&self.gate)).map_err(|error| gate_error(&error))
+        let Some(file) = &self.file else { return Ok(()) };
+        py.detach(|| file.save(&self.gate)).map_err(|error| gate_error(&error))
     }
 
     /// Take what the last process kept, and return the limits that it had changed, ``(table, key, value, whether it is set)``
     /// each: a table may be gone. What cannot be read halts trading and raises ``OSError``. Before the run.
     fn load(&self, py: Python<'_>) -> PyResult<Vec<KeptLimit>> {
-        let Some(path) = &self.file else { return Ok(Vec::new()) };
-        py.detach(|| GateFile::new(path).load(&self.gate)).map_err(|error| gate_error(&error))?;
+        let Some(file) = &self.file else { return Ok(Vec::new()) };
+        py.detach(|| file.load(&self.gate)).map_err(|error| gate_error(&error))?;
         Ok(self.set_kept_limits(py))
     }
 
@@ -142,7 +143,11 @@ impl Operations {
 fn operations(py: Python<'_>, dispatcher: &Dispatcher, file: Option<PathBuf>) -> Operations {
     let inside = dispatcher.inside.get(py);
     let here = Here { desk: Rc::clone(&inside.desk), thread: Rc::clone(&inside.thread) };
-    Operations { gate: Arc::clone(inside.desk.gate()), file, here: GilBound::new(here) }
+    Operations {
+        gate: Arc::clone(inside.desk.gate()),
+        file: file.map(|file| Arc::new(GateFile::new(file))),
+        here: GilBound::new(here),
+    }
 }
 
 /// A control socket, served by threads that need neither the loop nor the interpreter.
@@ -163,7 +168,7 @@ impl ControlSocket {
         view: Py<PyAny>,
     ) -> PyResult<Self> {
         let (gate, sender) = (Arc::clone(&operations.gate), lanes.sender.clone());
-        let file = operations.file.clone().map(GateFile::new);
+        let file = operations.file.clone();
         let view: View = Box::new(move || {
             let told = Python::try_attach(|py| view.call0(py).and_then(|text| text.extract::<String>(py)));
             let told = told.ok_or_else(|| "the interpreter has ended".to_owned())?;

@@ -43,7 +43,7 @@ pub type OpenOrders = Box<dyn Fn() -> Map<String, Value> + Send + Sync>;
 /// Answers the requests of one run.
 pub struct Operator {
     gate: Arc<TradingGate>,
-    file: Option<GateFile>,
+    file: Option<Arc<GateFile>>,
     sender: Sender<Command>,
     run: String,
     view: View,
@@ -55,7 +55,7 @@ impl Operator {
     pub fn new(
         run: String,
         gate: Arc<TradingGate>,
-        file: Option<GateFile>,
+        file: Option<Arc<GateFile>>,
         sender: Sender<Command>,
         view: View,
         open: OpenOrders,
@@ -83,6 +83,11 @@ impl Operator {
             "invalid_request",
             &format!("a request has at most {MAX_LINE} bytes, and ends with a line feed"),
         ))
+    }
+
+    /// The answer to a connection too many.
+    pub fn refuse_connection(&self, most: u32) -> String {
+        self.signed(refusal("busy", &format!("{most} connections are served already, and that is the most at once")))
     }
 
     fn signed(&self, mut answer: Map<String, Value>) -> String {
@@ -155,7 +160,10 @@ fn wait(answer: &Receiver<String>, patience: Duration) -> Map<String, Value> {
         },
         Err(RecvTimeoutError::Timeout) => refusal(
             "timeout",
-            &format!("the loop has not answered within {} s; a handler may hang", patience.as_secs_f64()),
+            &format!(
+                "the loop has not answered within {} s; a handler may hang. The request waits: once the loop goes on, it is done",
+                patience.as_secs_f64()
+            ),
         ),
         Err(RecvTimeoutError::Disconnected) => {
             refusal("shutting_down", "the run ended before the command had its turn")
