@@ -52,8 +52,8 @@ impl Drop for Rig {
 
 fn ask(stream: &UnixStream, line: &str) -> Value {
     let mut writer = stream;
-    writer.write_all(line.as_bytes()).unwrap();
-    writer.write_all(b"\n").unwrap();
+    // One that is too long is answered before all of it was read, and its end may find the connection closed.
+    let _ = writer.write_all(format!("{line}\n").as_bytes());
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer).unwrap();
     serde_json::from_str(&answer).unwrap()
