@@ -297,6 +297,14 @@ def test_a_thread_that_nobody_ends_does_not_keep_the_process(project: Path) -> N
     assert [step["name"] for step in report["steps"]] == ["drain", "orders", "on_stop", "result", "services"]
 
 
+def test_a_signal_to_a_child_that_was_forked_off_is_the_childs(project: Path) -> None:
+    """As ``multiprocessing`` ends its workers: the child has the descriptors of its parent, and not its watchdog."""
+    run = Process(project, "live", {"one": ("Ticking", "forks")})
+    run.wait_for("running")
+    assert run.log() == ["one:start", f"one:child {int(signal.SIGTERM)}"], "the child has died of it"
+    drained("forked", run, run.send(signal.SIGTERM))
+
+
 def test_on_another_thread_no_handler_is_installed() -> None:
     code = (
         "import signal, threading\n"

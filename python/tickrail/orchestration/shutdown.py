@@ -10,6 +10,8 @@ from __future__ import annotations
 import atexit
 import contextlib
 import faulthandler
+import functools
+import os
 import signal
 import socket
 import sys
@@ -77,6 +79,8 @@ class Shutdown:
             feed_s=self._feed_s,
         )
         self._dog.set_phase("it starts")
+        _here.append(self)
+        _heed_forks()
         self._before_fd = signal.set_wakeup_fd(self._writing.fileno(), warn_on_full_buffer=False)
         for one in STOPPING:
             self._before[one] = signal.signal(one, _leave_it_to_the_watchdog)
@@ -98,15 +102,26 @@ class Shutdown:
     def _close(self) -> None:
         if self._dog is None:
             return
-        signal.set_wakeup_fd(self._before_fd)
-        for one, handler in self._before.items():
-            signal.signal(one, handler)
+        self._give_back()
         self._writing.send(b"\0")
         self._dog.close()
         self._reading.close()
         self._writing.close()
         with contextlib.suppress(AttributeError):
             faulthandler.unregister(signal.SIGQUIT)
+
+    def _give_back(self) -> None:
+        _here.remove(self)
+        signal.set_wakeup_fd(self._before_fd)
+        for one, handler in self._before.items():
+            signal.signal(one, handler)
+
+    def _forked(self) -> None:
+        """In a child: its signals are its own, and who watches is in the parent."""
+        self._give_back()
+        self._dog = None
+        self._reading.close()
+        self._writing.close()
 
     @property
     def signals(self) -> list[int]:
@@ -156,6 +171,32 @@ class Shutdown:
         if abandoned:
             return DEADLINE_EXCEEDED
         return 128 + signals[0] if signals == [signal.SIGINT] else code
+
+
+_here: list[Shutdown] = []
+"""What is open in this process."""
+_masks = threading.local()
+
+
+@functools.cache
+def _heed_forks() -> None:
+    """A child has the descriptor of its parent: a signal to it would stop the parent, and not the child."""
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_forked)
+
+
+def _before_fork() -> None:
+    # Until the child has its own handlers again no signal reaches it; one that came then ends it.
+    _masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+
+
+def _after_fork() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _masks.before)
+
+
+def _forked() -> None:
+    for shutdown in list(_here):
+        shutdown._forked()
+    _after_fork()
 
 
 def _waited_for() -> list[str]:
