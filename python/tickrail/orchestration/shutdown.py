@@ -66,6 +66,7 @@ class Shutdown:
     def __enter__(self) -> Self:
         if threading.current_thread() is not threading.main_thread():
             return self
+        self._threads = frozenset(threading.enumerate())
         self._reading, self._writing = socket.socketpair()
         self._writing.setblocking(False)
         with contextlib.suppress(AttributeError, RuntimeError, ValueError):  # no such signal, or no stderr to write to
@@ -91,7 +92,7 @@ class Shutdown:
     ) -> None:
         if self._dog is None:
             return
-        kept_by = _waited_for() if self._dog.stopping_s is not None else []
+        kept_by = self._waited_for() if self._dog.stopping_s is not None else []
         if kept_by:
             # The interpreter waits for them, without end, and calls what is registered here once they have ended.
             self._dog.set_phase(f"threads have not ended: {', '.join(kept_by)}")
@@ -99,8 +100,12 @@ class Shutdown:
         else:
             self._close()
 
+    def _waited_for(self) -> list[str]:
+        """Names of the threads since its beginning that the interpreter waits for before it ends."""
+        return [one.name for one in threading.enumerate() if not one.daemon and one not in self._threads]
+
     def _close(self) -> None:
-        if self._dog is None:
+        if self._dog is None or self not in _here:
             return
         self._give_back()
         self._writing.send(b"\0")
@@ -131,7 +136,7 @@ class Shutdown:
     def attach(self, dispatcher: TickDispatcher) -> None:
         """Stop the run of ``dispatcher`` at the first signal; from now on handlers that are stuck are broken off."""
         if self._dog is not None:
-            self._dog.set_phase("a handler or on_stop has not returned")
+            self._dog.set_phase("feeds or strategies have not started or stopped")
             self._dog.attach(dispatcher._native)
 
     def ready(self) -> None:
@@ -197,12 +202,6 @@ def _forked() -> None:
     for shutdown in list(_here):
         shutdown._forked()
     _after_fork()
-
-
-def _waited_for() -> list[str]:
-    """Names of the threads that the interpreter waits for before it ends."""
-    here = threading.current_thread()
-    return [one.name for one in threading.enumerate() if not one.daemon and one is not here]
 
 
 def _leave_it_to_the_watchdog(number: int, frame: FrameType | None) -> None:
