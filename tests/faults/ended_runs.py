@@ -131,7 +131,10 @@ class Ended:
             for one in self.out["strategies"]:
                 lines.append(f"  {one['name']} {one['state']}" + (f": {one['error']}" if one["error"] else ""))
         if (report := self.out.get("shutdown")) is not None:
-            lines.append(f"shutdown {report['outcome']}, signals {report.get('signals', '-')}")
+            signals = report.get("signals")
+            if signals is not None:  # two at one moment come in any order
+                signals = [*signals[:1], *sorted(signals[1:])]
+            lines.append(f"shutdown {report['outcome']}, signals {'-' if signals is None else signals}")
             steps = (step["name"] + (" (late)" if step.get("late") else "") for step in report["steps"])
             lines.append(f"  done: {', '.join(steps)}")
             lines.append(f"  abandoned: {'; '.join(report['abandoned']) or '-'}")

@@ -63,18 +63,25 @@ class Ticking(Told):
     def on_tick(self, tick):
         self.count += 1
         if self.count == 3:
-            if self.how in ("orders", "close"):
+            if self.how in ("orders", "close", "holds"):
                 self.buy(tick.instrument, 1.0)
                 self.buy(tick.instrument, 1.0, limit=0.01)
             elif self.how == "spawn":
                 self.spawn(self.never(), lambda result: None)
         if self.count == 30:
-            Path("running").touch()
+            if self.how != "forks":
+                Path("running").touch()
             if self.how == "interrupts":
                 raise KeyboardInterrupt
-            if self.how == "loop":
+            if self.how in ("loop", "holds"):
                 while True:
                     pass
+            if self.how == "forks":
+                child = os.fork() or time.sleep(3_600)
+                os.kill(child, 15)
+                self.note(f"child {os.waitpid(child, 0)[1]}")
+            if self.how == "thread":
+                threading.Thread(target=time.sleep, args=(3_600,), name="forgotten").start()
             if self.how == "native":
                 sum(range(10**12))
             if self.how == "exits":
@@ -83,6 +90,8 @@ class Ticking(Told):
                 raise LookupError("on purpose")
         if self.how == "busy":
             time.sleep(0.0005)
+        if self.how == "forks" and self.count == 60:
+            Path("running").touch()
 
     async def never(self):
         import asyncio

@@ -67,7 +67,8 @@ def test_a_third_signal_ends_at_once(project: Path) -> None:
     _wait_for_both(run)
     run.send(signal.SIGTERM)  # two signals of one number at once would be one
     end = run.end(run.send(signal.SIGINT)).held("shutdown_third_signal", within_s=1.0, by_force=True)
-    assert (end.code, end.err) == (130, "")
+    assert end.code == 130
+    assert "Thread" not in end.err, "stacks would take time"
 
 
 def _wait_for_both(run: Process) -> None:

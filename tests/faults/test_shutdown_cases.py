@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ended_runs import SLACK_S, compare
 from shutdown_project import LONG_S, Process, wait
+
+from tickrail.cli.ctl import ask
 
 pytestmark = pytest.mark.slow
 
@@ -219,7 +222,8 @@ def test_an_idle_loop_is_fed_and_stopping_is_said_at_once(project: Path) -> None
 
 def test_a_process_that_had_to_be_ended_leaves_a_report(project: Path) -> None:
     handler = "runtime.handler_deadline_ns=60_000_000_000"
-    run = Process(project, "live", {"one": ("Ticking", "loop")}, handler, timeout_s=1.0)
+    strategies = {"one": ("Ticking", "holds"), "two": ("Told", "")}
+    run = Process(project, "live", strategies, handler, timeout_s=1.0)
     run.wait_for("running")
     sent = run.send(signal.SIGTERM)
     end = run.end(sent).held("shutdown_11_live", within_s=2.0, by_force=True)
@@ -230,6 +234,65 @@ def test_a_process_that_had_to_be_ended_leaves_a_report(project: Path) -> None:
     assert (report["outcome"], report["exit_code"]) == ("deadline_exceeded", 70)
     assert "strategy one has not returned from on_tick" in report["abandoned"][0]
     assert report["abandoned"][1:] == ["drain", "orders", "on_stop", "result", "services"]
+    assert report["standing"] == {
+        "one": {"state": "RUNNING", "open_orders": 1, "positions": {"EURUSD.SIM": 1.0}},
+        "two": {"state": "RUNNING", "open_orders": 0, "positions": {}},
+    }
+    assert "  one: RUNNING, 1 open orders, 1 EURUSD.SIM\n" in end.err
+
+
+HANGS = """
+import time
+class Feed:
+    instruments = ("GBPUSD.SIM",)
+    settings = {}
+    def __init__(self, *, name, **options): pass
+    def start(self, feed): pass
+    def close(self): time.sleep(3_600)
+"""
+
+
+@pytest.mark.parametrize("how", ["asked", "fails"])
+def test_a_stop_that_came_by_no_signal_is_bounded_and_told_too(project: Path, how: str) -> None:
+    """By an operator, or by a strategy that fails; and then an adapter never closes."""
+    (project / "hangs.py").write_text(HANGS)
+    more = ["feeds.bad.adapter=hangs:Feed", "runtime.adapter_prefixes=hangs", "strategies.one.on_error=stop_runtime"]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.settimeout(LONG_S)
+        supervisor.bind(str(project / "notify"))
+        environ = {"NOTIFY_SOCKET": str(project / "notify")}
+        strategies = {"one": ("Ticking", "orders" if how == "asked" else how)}
+        run = Process(project, "live", strategies, *more, timeout_s=1.0, **environ)
+        run.wait_for("running")
+        sent = time.monotonic()
+        if how == "asked":
+            ask(project / "runs", None, LONG_S, "shutdown", {})
+        assert [supervisor.recv(64), supervisor.recv(64)] == [b"READY=1", b"STOPPING=1"]
+        end = run.end(sent).held(f"shutdown_without_a_signal_{how}", within_s=2.0, by_force=True)
+    assert end.code == 70
+    report = end.out["shutdown"]
+    assert [step["name"] for step in report["steps"]] == ["drain", "orders", "on_stop", "result"]
+    assert report["abandoned"][1:] == ["services"]
+
+
+def test_a_thread_that_nobody_ends_does_not_keep_the_process(project: Path) -> None:
+    """The interpreter waits for threads that are no daemons, after everything else is done."""
+    run = Process(project, "live", {"one": ("Ticking", "thread")}, timeout_s=1.0)
+    run.wait_for("running")
+    end = run.end(run.send(signal.SIGTERM))
+    compare("shutdown_forgotten_thread", end.told())
+    assert (end.code, end.out["status"], end.took_s < 2.0 + SLACK_S) == (70, "stopped", True)
+    report = json.loads(Path(project, end.out["folder"], "shutdown.json").read_text())
+    assert "threads have not ended: forgotten" in report["abandoned"][0]
+    assert [step["name"] for step in report["steps"]] == ["drain", "orders", "on_stop", "result", "services"]
+
+
+def test_a_signal_to_a_child_that_was_forked_off_is_the_childs(project: Path) -> None:
+    """As ``multiprocessing`` ends its workers: the child has the descriptors of its parent, and not its watchdog."""
+    run = Process(project, "live", {"one": ("Ticking", "forks")})
+    run.wait_for("running")
+    assert run.log() == ["one:start", f"one:child {int(signal.SIGTERM)}"], "the child has died of it"
+    drained("forked", run, run.send(signal.SIGTERM))
 
 
 def test_on_another_thread_no_handler_is_installed() -> None:

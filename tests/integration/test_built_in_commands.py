@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 import tickrail
 from tickrail.domain import commands as c
+from tickrail.domain.order_limits import OrderLimits
 from tickrail.domain.ticks import QUOTE_DTYPE
 from tickrail.errors import CommandInvalid, CommandRefused
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
@@ -43,6 +46,7 @@ def run(
     others: Mapping[str, tickrail.Strategy] | None = None,
     *,
     fails: bool = False,
+    before: Callable[[TickDispatcher], None] = lambda _: None,
 ) -> tuple[TickDispatcher, Trader]:
     records = np.zeros(ticks, QUOTE_DTYPE)
     records["ts_event"] = records["ts_init"] = np.arange(1, ticks + 1)
@@ -52,6 +56,7 @@ def run(
     dispatcher = TickDispatcher([{"id": EURUSD}])
     dispatcher.feed("feed", tickrail.TickArray.from_records(records, [EURUSD]))
     trader = Trader()
+    before(dispatcher)
     execute = dispatcher.commands.execute
     trader.act = lambda self: act(self, execute)
     dispatcher.register(trader, "trader")
@@ -231,6 +236,66 @@ def test_the_state_of_trading_outlives_the_process_and_a_damaged_one_halts(tmp_p
     file.write_text("nonsense")
     with pytest.raises(OSError, match="no trading state"):
         halted()
+
+
+def test_several_who_change_trading_at_once_leave_one_whole_file(tmp_path: Path) -> None:
+    """An operator's halt is written by the socket's thread, limits by the loop."""
+    file = tmp_path / "env.trading"
+    dispatcher = TickDispatcher([{"id": EURUSD}])
+    control = dispatcher.open_control(tmp_path / "s.sock", "run", trading_file=file)
+    operations = dispatcher._built_in.operations
+    with ThreadPoolExecutor(4) as pool:
+        saved = [pool.submit(operations.save, f"{number} " * 200) for number in range(100)]
+    assert [one.exception() for one in saved] == [None] * 100
+    control.close()
+    assert file.read_text().startswith("tickrail trading 1\nstate ACTIVE\nmax_order_quantity inf\nreason ")
+
+
+def test_a_reason_and_limits_that_were_changed_outlive_the_process(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def ran(act: Callable[[Trader, Callable[[c.Command], Any]], None], *tables: str) -> dict[str, Any]:
+        said: list[dict[str, Any]] = []
+
+        def last(trader: Trader, execute: Callable[[c.Command], Any]) -> None:
+            act(trader, execute)
+            if trader.seen == 20:
+                said.append(execute(c.Snapshot()))
+
+        run(last, before=partial(prepare, tables))
+        return said[0]
+
+    def prepare(tables: tuple[str, ...], dispatcher: TickDispatcher) -> None:
+        for table in tables:
+            dispatcher.limit(table, OrderLimits(max_orders_per_s=50, max_order_quantity=9.0, max_repeats=3))
+        control = dispatcher.open_control(tmp_path / "s.sock", "run", trading_file=tmp_path / "env.trading")
+        control.close()
+
+    def change(trader: Trader, execute: Callable[[c.Command], Any]) -> None:
+        if trader.seen == 3:
+            execute(c.Halt("drill"))
+            execute(c.SetLimits(table="all", limits={"max_orders_per_s": 0.0, "max_order_quantity": None}))
+            execute(c.Halt())
+            with pytest.raises(CommandRefused):
+                execute(c.SetLimits(table="all", limits={"max_repeats": 2.0, "max_orders_per_s": -1.0}))
+
+    def leave(trader: Trader, execute: Callable[[c.Command], Any]) -> None:
+        pass
+
+    changed = {"max_orders_per_s": 0.0, "max_repeats": 3.0}
+    for act in (change, leave):
+        said = ran(act, "all", "other")
+        assert (said["trading"], said["reason"]) == ("HALTED", "drill"), "who halts again takes no reason away"
+        assert said["limits"]["all"] == changed
+        assert said["limits"]["other"]["max_orders_per_s"] == 50.0
+    warned = [record.getMessage() for record in caplog.records if record.name == "tickrail.trading"]
+    assert warned == [
+        "trading is HALTED, as the last process left it: drill",
+        "limits.all: max_order_quantity is no limit, as an operator has set it in an earlier run",
+        "limits.all: max_orders_per_s is 0, as an operator has set it in an earlier run",
+    ]
+    assert "all" not in ran(leave, "other")["limits"]
+    assert "limits.all: max_orders_per_s is no limit of this run any more" in caplog.text
 
 
 def test_lives_are_commands_with_the_state_reached() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -46,4 +47,27 @@ def test_a_signal_of_the_users_decides_the_exit_code_and_the_handlers_come_back(
             assert shutdown.stopping_s is not None
             codes[tuple(map(int, sent))] = shutdown.exit_code(0)
     assert codes == {(15,): 0, (2,): 130, (15, 15): 143}
+    assert [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)] == handlers
+
+
+def test_threads_that_the_interpreter_waits_for_are_watched_until_they_have_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    handlers = [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)]
+    at_exit: list[Callable[[], object]] = []
+    monkeypatch.setattr("atexit.register", at_exit.append)
+    ended = threading.Event()
+    for stops in (False, True):
+        with Shutdown(deadline_s=600.0) as shutdown:
+            thread = threading.Thread(target=ended.wait)
+            thread.start()
+            if stops:
+                signal.raise_signal(signal.SIGTERM)
+                while shutdown.stopping_s is None:
+                    pass
+        assert len(at_exit) == int(stops), "a run that came to its end by itself is nobody's to end"
+    assert signal.getsignal(signal.SIGTERM) != handlers[0], "a second signal is still heard"
+    ended.set()
+    for _ in range(2):
+        at_exit[0]()
     assert [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)] == handlers

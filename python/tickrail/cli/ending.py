@@ -40,10 +40,10 @@ class End:
         self.plan(LATER)
 
     def plan(self, later: tuple[str, ...]) -> None:
-        """Say what is still to be done, in case that the process has to be ended."""
+        """Say what is still to be done, in case that the process has to be ended; nothing: all is said already."""
         steps = [step.to_dict() for step in self._steps]
         facts = {"deadline_s": self._shutdown.deadline_s, "steps": steps, "abandoned": list(later)}
-        self._shutdown.set_report(json.dumps(facts), self._file, to_stdout=self._as_json)
+        self._shutdown.set_report(json.dumps(facts), self._file, to_stdout=self._as_json and bool(later))
 
     @contextmanager
     def step(self, name: str, phase: str, *, into: Path | None = None) -> Iterator[None]:

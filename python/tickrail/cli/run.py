@@ -157,6 +157,7 @@ def _say(end: End, result: Result, commands: dict[str, int], folder: Path, *, as
     else:
         lines = [] if report is None else report.lines()
         click.echo("\n".join([result.summary(), *lines, f"result: {_shown(folder)}"]))
+    end.plan(())
 
 
 def _control(runtime: Runtime, run_dir: Path, env: str, *, wanted: bool) -> AbstractContextManager[object]:

@@ -40,6 +40,8 @@ AGAIN_S: Final = 0.001
 Holders: TypeAlias = Sequence[tuple[str, Sequence[str]]]
 """Strategies by their numbers: the name, and what each receives."""
 
+#: Why an order does not leave that has passed the gate before trading was halted.
+HALTED: Final = "trading is halted"
 #: Filled, average price and fees of an order of which nothing is done.
 NOTHING: Final = (0.0, float("nan"), 0.0)
 
@@ -167,14 +169,25 @@ class Away:
             if kind == "submit":
                 self._begin(self._submit(self._made(strategy, number, *rest)))
                 continue
+            if kind == "stopped":
+                self._refuse(self._made(strategy, number, *rest), HALTED)
+                continue
+            if kind == "cancel_all":
+                for known in list(self._orders.values()):
+                    self._take_back(known)
+                continue
             order = self._orders.get(self._names.get((strategy, number), ""))
             if order is None:
                 continue  # it is done: the answer that says so is on its way
             if kind == "amend":
                 self._begin(self._amend(order, *rest))
-            elif not order.is_canceling:
-                order.is_canceling = True
-                self._begin(self._cancel(order))
+            else:
+                self._take_back(order)
+
+    def _take_back(self, order: _Order) -> None:
+        if not order.is_canceling:
+            order.is_canceling = True
+            self._begin(self._cancel(order))
 
     def _begin(self, work: Any) -> None:
         import asyncio
@@ -213,8 +226,10 @@ class Away:
         loop, port = self._running(), self._venues[order.venue]
         stale_s, waits = loop.time() + self._resend_within_s, _waits()
         while True:
+            if self._outbox.is_halted:  # it is not at the venue, and was let leave before
+                return self._refuse(order, HALTED)
             try:
-                answer = await self._call(port.submit, order.request)
+                answer = await self._call(self._guarded(port.submit), order.request)
             except Throttled as error:
                 if loop.time() >= stale_s:
                     return self._refuse(order, f"throttled for too long: {error.message}")
@@ -231,6 +246,18 @@ class Away:
                 if answer.state == "ACCEPTED" and order.request.client_id in self._orders:
                     self._tell(order, "ACCEPTED", NOTHING, "")
                 return None
+
+    def _guarded(self, submit: Callable[..., Any]) -> Callable[..., Any]:
+        """What sends an order: on the thread of an adapter that keeps one, maybe long after it was asked for."""
+        if inspect.iscoroutinefunction(submit):
+            return submit
+
+        def send(request: OrderRequest) -> Any:
+            if self._outbox.is_halted:
+                raise OrderRejected(HALTED, reason=HALTED)
+            return submit(request)
+
+        return send
 
     async def _found(self, order: _Order) -> OrderReport | None:
         """Where an order stands, however long the venue cannot be asked; ``None``: it has no such order."""

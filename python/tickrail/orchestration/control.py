@@ -7,6 +7,7 @@ interpreter; what arrives here is on the dispatch thread, between two steps.
 from __future__ import annotations
 
 import json
+import logging
 import socket
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -23,7 +24,9 @@ from tickrail.orchestration.command_bus import CommandBus
 if TYPE_CHECKING:
     from tickrail.report.stats import RuntimeStats
 
-__all__ = ["OPERATOR_KIND", "REQUESTS", "Control", "is_served", "socket_folder", "socket_of"]
+__all__ = ["OPERATOR_KIND", "REQUESTS", "Control", "is_served", "restored", "socket_folder", "socket_of"]
+
+logger = logging.getLogger("tickrail.trading")
 
 OPERATOR_KIND: Final = 19
 """The code that requests of operators have on the lanes and in recordings."""
@@ -127,6 +130,23 @@ class Control:
     def replay(self, payload: bytes) -> None:
         """Handle a recorded request, whose answer nobody waits for."""
         self.operate(payload.decode(), lambda _: None)
+
+
+def restored(operations: Operations) -> None:
+    """Take the state of trading that the last process kept, and say what of it differs from the configuration.
+
+    Raises:
+        OSError: It cannot be read; trading is halted then.
+    """
+    kept = operations.load()
+    if operations.trading != "ACTIVE":
+        why = f": {operations.reason}" if operations.reason else ""
+        logger.warning("trading is %s, as the last process left it%s", operations.trading, why)
+    for table, key, value, is_set in kept:
+        said = (
+            "is no limit of this run any more" if not is_set else f"is {'no limit' if value is None else f'{value:g}'}"
+        )
+        logger.warning("limits.%s: %s %s, as an operator has set it in an earlier run", table, key, said)
 
 
 def _command(request: dict[str, Any]) -> c.Command:

@@ -7,8 +7,11 @@ is over. In a notebook or a library nothing of this is installed.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import faulthandler
+import functools
+import os
 import signal
 import socket
 import sys
@@ -36,7 +39,7 @@ class Shutdown:
     """Bounds the end of a process, from before its run begins until everything is closed. A context manager.
 
     Args:
-        deadline_s: How long a shutdown may take.
+        deadline_s: How long a shutdown may take, whatever it was begun by.
         hurry_s: How long it may still take after a second signal.
         notify: Where a service supervisor listens (``NOTIFY_SOCKET``).
         watchdog_us: How soon it takes the process for dead that does not feed it (``WATCHDOG_USEC``).
@@ -63,6 +66,7 @@ class Shutdown:
     def __enter__(self) -> Self:
         if threading.current_thread() is not threading.main_thread():
             return self
+        self._threads = frozenset(threading.enumerate())
         self._reading, self._writing = socket.socketpair()
         self._writing.setblocking(False)
         with contextlib.suppress(AttributeError, RuntimeError, ValueError):  # no such signal, or no stderr to write to
@@ -76,6 +80,8 @@ class Shutdown:
             feed_s=self._feed_s,
         )
         self._dog.set_phase("it starts")
+        _here.append(self)
+        _heed_forks()
         self._before_fd = signal.set_wakeup_fd(self._writing.fileno(), warn_on_full_buffer=False)
         for one in STOPPING:
             self._before[one] = signal.signal(one, _leave_it_to_the_watchdog)
@@ -86,15 +92,41 @@ class Shutdown:
     ) -> None:
         if self._dog is None:
             return
-        signal.set_wakeup_fd(self._before_fd)
-        for one, handler in self._before.items():
-            signal.signal(one, handler)
+        kept_by = self._waited_for() if self._dog.stopping_s is not None else []
+        if kept_by:
+            # The interpreter waits for them, without end, and calls what is registered here once they have ended.
+            self._dog.set_phase(f"threads have not ended: {', '.join(kept_by)}")
+            atexit.register(self._close)
+        else:
+            self._close()
+
+    def _waited_for(self) -> list[str]:
+        """Names of the threads since its beginning that the interpreter waits for before it ends."""
+        return [one.name for one in threading.enumerate() if not one.daemon and one not in self._threads]
+
+    def _close(self) -> None:
+        if self._dog is None or self not in _here:
+            return
+        self._give_back()
         self._writing.send(b"\0")
         self._dog.close()
         self._reading.close()
         self._writing.close()
         with contextlib.suppress(AttributeError):
             faulthandler.unregister(signal.SIGQUIT)
+
+    def _give_back(self) -> None:
+        _here.remove(self)
+        signal.set_wakeup_fd(self._before_fd)
+        for one, handler in self._before.items():
+            signal.signal(one, handler)
+
+    def _forked(self) -> None:
+        """In a child: its signals are its own, and who watches is in the parent."""
+        self._give_back()
+        self._dog = None
+        self._reading.close()
+        self._writing.close()
 
     @property
     def signals(self) -> list[int]:
@@ -104,7 +136,7 @@ class Shutdown:
     def attach(self, dispatcher: TickDispatcher) -> None:
         """Stop the run of ``dispatcher`` at the first signal; from now on handlers that are stuck are broken off."""
         if self._dog is not None:
-            self._dog.set_phase("a handler or on_stop has not returned")
+            self._dog.set_phase("feeds or strategies have not started or stopped")
             self._dog.attach(dispatcher._native)
 
     def ready(self) -> None:
@@ -129,7 +161,7 @@ class Shutdown:
 
     @property
     def stopping_s(self) -> float | None:
-        """Seconds since the first signal; ``None``: none has come."""
+        """Seconds since the first signal, or since the run was stopped by another way; ``None``: neither yet."""
         return None if self._dog is None else self._dog.stopping_s
 
     def exit_code(self, code: int, *, abandoned: bool = False) -> int:
@@ -144,6 +176,32 @@ class Shutdown:
         if abandoned:
             return DEADLINE_EXCEEDED
         return 128 + signals[0] if signals == [signal.SIGINT] else code
+
+
+_here: list[Shutdown] = []
+"""What is open in this process."""
+_masks = threading.local()
+
+
+@functools.cache
+def _heed_forks() -> None:
+    """A child has the descriptor of its parent: a signal to it would stop the parent, and not the child."""
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_forked)
+
+
+def _before_fork() -> None:
+    # Until the child has its own handlers again no signal reaches it; one that came then ends it.
+    _masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+
+
+def _after_fork() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _masks.before)
+
+
+def _forked() -> None:
+    for shutdown in list(_here):
+        shutdown._forked()
+    _after_fork()
 
 
 def _leave_it_to_the_watchdog(number: int, frame: FrameType | None) -> None:

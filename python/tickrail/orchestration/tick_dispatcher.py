@@ -452,13 +452,13 @@ class TickDispatcher:
         Raises:
             OSError: Another process serves the socket, or a file cannot be had.
         """
-        from tickrail.orchestration.control import Control  # late: as above
+        from tickrail.orchestration.control import Control, restored  # late: as above
 
         bus = self.commands
         if trading_file is not None:
             trading_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._built_in.operations = operations(self._native, trading_file)
-            self._built_in.operations.load()
+            restored(self._built_in.operations)
         return Control(bus, open_lanes(self._native), self._built_in.operations, path, run, stats=self.stats)
 
     def record_commands(self, sink: Callable[[bytes], object]) -> None:

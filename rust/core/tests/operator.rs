@@ -8,11 +8,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use tickrail_core::command::{Command, Inbox, LaneSettings, lanes};
-use tickrail_core::control::{Call, ControlServer, MAX_LINE, Operator, View};
+use tickrail_core::control::{Call, ControlServer, MAX_LINE, OpenOrders, Operator, View};
 use tickrail_core::stop::{StopFlag, Waker};
 use tickrail_core::trading::{GateFile, Trading, TradingGate};
 
@@ -30,7 +31,8 @@ fn rig(name: &str) -> Rig {
     let (sender, inbox) =
         lanes(LaneSettings::default(), Arc::new(StopFlag::new()), Arc::new(Waker::new())).expect("powers of two");
     let file = GateFile::new(folder.join("trading"));
-    let operator = Arc::new(Operator::new("run-1".to_owned(), Arc::clone(&gate), Some(file), sender, view()));
+    let operator =
+        Arc::new(Operator::new("run-1".to_owned(), Arc::clone(&gate), Some(Arc::new(file)), sender, view(), open()));
     let server = ControlServer::open(folder.join("control.sock"), operator).unwrap();
     Rig { server, gate, inbox, folder }
 }
@@ -50,8 +52,8 @@ impl Drop for Rig {
 
 fn ask(stream: &UnixStream, line: &str) -> Value {
     let mut writer = stream;
-    writer.write_all(line.as_bytes()).unwrap();
-    writer.write_all(b"\n").unwrap();
+    // One that is too long is answered before all of it was read, and its end may find the connection closed.
+    let _ = writer.write_all(format!("{line}\n").as_bytes());
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer).unwrap();
     serde_json::from_str(&answer).unwrap()
@@ -59,6 +61,10 @@ fn ask(stream: &UnixStream, line: &str) -> Value {
 
 fn view() -> View {
     Box::new(|| Ok(r#"{"ticks": 7}"#.to_owned()))
+}
+
+fn open() -> OpenOrders {
+    Box::new(|| Map::from_iter([("ema".to_owned(), 3.into())]))
 }
 
 #[test]
@@ -77,7 +83,7 @@ fn the_socket_is_this_users_alone_and_is_gone_afterwards() {
 fn a_second_server_is_refused_and_a_dead_ones_socket_gives_way() {
     let rig = rig("second");
     let (sender, _inbox) = lanes(LaneSettings::default(), Arc::default(), Arc::default()).expect("powers of two");
-    let operator = Arc::new(Operator::new("other".to_owned(), Arc::default(), None, sender, view()));
+    let operator = Arc::new(Operator::new("other".to_owned(), Arc::default(), None, sender, view(), open()));
     assert!(ControlServer::open(rig.server.path(), Arc::clone(&operator)).is_err());
     let dead = rig.folder.join("dead.sock");
     drop(std::os::unix::net::UnixListener::bind(&dead).unwrap());
@@ -108,6 +114,30 @@ fn requests_that_are_none_are_refused_and_the_next_one_is_served() {
 }
 
 #[test]
+fn a_connection_too_many_is_told_so_and_one_that_ends_makes_room() {
+    let rig = rig("many");
+    let served: Vec<UnixStream> = (0..16).map(|_| rig.connect()).collect();
+    for stream in &served {
+        assert_eq!(ask(stream, r#"{"v":1,"do":"ping"}"#)["ok"], true);
+    }
+    let mut line = String::new();
+    BufReader::new(rig.connect()).read_line(&mut line).unwrap();
+    let answer: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&answer["reason"], &answer["run"]), (&"busy".into(), &"run-1".into()), "{answer}");
+    drop(served);
+    loop {
+        let mut line = String::new();
+        let stream = rig.connect();
+        let _ = (&stream).write_all(b"{\"v\":1,\"do\":\"ping\"}\n");
+        let _ = BufReader::new(&stream).read_line(&mut line);
+        match serde_json::from_str::<Value>(&line) {
+            Ok(answer) if answer["ok"] == true => break,
+            _ => std::thread::yield_now(),
+        }
+    }
+}
+
+#[test]
 fn halting_needs_no_loop_and_outlives_the_process() {
     let rig = rig("halt");
     let (gate, stream) = (Arc::clone(&rig.gate), rig.connect());
@@ -124,12 +154,30 @@ fn halting_needs_no_loop_and_outlives_the_process() {
     assert!(took < Duration::from_secs(2), "{took:?}, on a machine under load");
     assert_eq!((&answer["ok"], &answer["result"]["trading"]), (&Value::Bool(true), &"HALTED".into()));
     assert_eq!(answer["result"]["persisted"], true);
-    assert!(answer["result"]["waiting"].as_str().unwrap().contains("has not answered"), "{answer}");
+    let waiting = answer["result"]["waiting"].as_str().unwrap();
+    assert!(waiting.contains("has not answered") && !waiting.contains("outside"), "{answer}");
+    assert_eq!(answer["result"]["open_orders"], json!({"ema": 3}), "which wait for the loop");
     let fresh = TradingGate::default();
-    assert_eq!(GateFile::new(rig.folder.join("trading")).load(&fresh).unwrap(), "flash crash");
-    assert_eq!(fresh.state(), Trading::Halted);
+    GateFile::new(rig.folder.join("trading")).load(&fresh).unwrap();
+    assert_eq!((fresh.state(), &*fresh.kept().reason), (Trading::Halted, "flash crash"));
     let answer = ask(&stream, r#"{"v":1,"do":"halt","args":{"reduce":true,"timeout_s":0.0}}"#);
     assert_eq!(answer["result"]["trading"], "HALTED", "a halt is not weakened");
+    assert_eq!(rig.gate.kept().reason, "flash crash", "and what gives no reason takes none away");
+}
+
+#[test]
+fn what_is_outside_is_asked_back_without_the_loop_and_the_answer_says_so() {
+    let rig = rig("outside");
+    let (gate, asked) = (Arc::clone(&rig.gate), Arc::new(AtomicU32::new(0)));
+    let taken = Arc::clone(&asked);
+    rig.gate.taken_back_by(move || {
+        assert_eq!(gate.state(), Trading::Halted, "no order leaves any more by then");
+        taken.fetch_add(1, Ordering::Relaxed);
+        true
+    });
+    let answer = ask(&rig.connect(), r#"{"v":1,"do":"halt","args":{"timeout_s":0.05}}"#);
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    assert!(answer["result"]["waiting"].as_str().unwrap().contains("at venues outside are asked back"), "{answer}");
 }
 
 #[test]
@@ -152,6 +200,7 @@ fn other_requests_are_answered_by_the_loop_or_in_time() {
     let stream = rig.connect();
     let answer = ask(&stream, r#"{"v":1,"do":"status","args":{"timeout_s":0.02}}"#);
     assert_eq!((&answer["ok"], &answer["reason"]), (&Value::Bool(false), &"timeout".into()));
+    assert!(answer["message"].as_str().unwrap().contains("once the loop goes on, it is done"), "{answer}");
     let asked = std::thread::spawn(move || ask(&stream, r#"{"v":1,"do":"status"}"#));
     loop {
         rig.inbox.refill();

@@ -14,17 +14,19 @@ use crate::dispatcher::Dispatcher;
 use crate::errors::refused;
 use crate::gil::{GilBound, thread_mark};
 use crate::lanes::CommandLanes;
+use crate::risk::KeptLimit;
 
 /// What an operator does to a run: the trading gate from any thread, orders and positions on the dispatch thread.
 #[pyclass(frozen, module = "tickrail._native")]
 pub struct Operations {
-    gate: Arc<TradingGate>,
-    file: Option<PathBuf>,
-    here: GilBound<Here>,
+    pub(crate) gate: Arc<TradingGate>,
+    /// One for all who write: two at once would take each other's half away.
+    file: Option<Arc<GateFile>>,
+    pub(crate) here: GilBound<Here>,
 }
 
-struct Here {
-    desk: Rc<Desk>,
+pub(crate) struct Here {
+    pub(crate) desk: Rc<Desk>,
     thread: Rc<std::cell::Cell<usize>>,
 }
 
@@ -73,17 +75,29 @@ impl Operations {
         Err(PyValueError::new_err(format!("max_order_quantity is {quantity}: expected a number above zero")))
     }
 
-    /// Keep the state of trading for the next process; does nothing where there is no file. Raises ``OSError``.
-    fn save(&self, py: Python<'_>, reason: &str) -> PyResult<()> {
-        let Some(path) = &self.file else { return Ok(()) };
-        py.detach(|| GateFile::new(path).save(&self.gate, reason)).map_err(|error| gate_error(&error))
+    /// Why it was set so.
+    #[getter]
+    fn reason(&self) -> String {
+        self.gate.kept().reason
     }
 
-    /// Take the state that the last process kept, and return why it was set; what cannot be read halts trading and raises
-    /// ``OSError``.
-    fn load(&self, py: Python<'_>) -> PyResult<String> {
-        let Some(path) = &self.file else { return Ok(String::new()) };
-        py.detach(|| GateFile::new(path).load(&self.gate)).map_err(|error| gate_error(&error))
+    /// Keep the state of trading for the next process, with ``reason`` if there is a new one; without a file for this run
+    /// alone. Raises ``OSError``.
+    #[pyo3(signature = (reason=None))]
+    fn save(&self, py: Python<'_>, reason: Option<&str>) -> PyResult<()> {
+        if let Some(reason) = reason {
+            self.gate.keep(|kept| reason.clone_into(&mut kept.reason));
+        }
+        let Some(file) = &self.file else { return Ok(()) };
+        py.detach(|| file.save(&self.gate)).map_err(|error| gate_error(&error))
+    }
+
+    /// Take what the last process kept, and return the limits that it had changed, ``(table, key, value, whether it is set)``
+    /// each: a table may be gone. What cannot be read halts trading and raises ``OSError``. Before the run.
+    fn load(&self, py: Python<'_>) -> PyResult<Vec<KeptLimit>> {
+        let Some(file) = &self.file else { return Ok(Vec::new()) };
+        py.detach(|| file.load(&self.gate)).map_err(|error| gate_error(&error))?;
+        Ok(self.set_kept_limits(py))
     }
 
     /// Take back every open order of a strategy and of an instrument, by their numbers where one is named; how many.
@@ -129,7 +143,11 @@ impl Operations {
 fn operations(py: Python<'_>, dispatcher: &Dispatcher, file: Option<PathBuf>) -> Operations {
     let inside = dispatcher.inside.get(py);
     let here = Here { desk: Rc::clone(&inside.desk), thread: Rc::clone(&inside.thread) };
-    Operations { gate: Arc::clone(inside.desk.gate()), file, here: GilBound::new(here) }
+    Operations {
+        gate: Arc::clone(inside.desk.gate()),
+        file: file.map(|file| Arc::new(GateFile::new(file))),
+        here: GilBound::new(here),
+    }
 }
 
 /// A control socket, served by threads that need neither the loop nor the interpreter.
@@ -150,13 +168,15 @@ impl ControlSocket {
         view: Py<PyAny>,
     ) -> PyResult<Self> {
         let (gate, sender) = (Arc::clone(&operations.gate), lanes.sender.clone());
-        let file = operations.file.clone().map(GateFile::new);
+        let file = operations.file.clone();
         let view: View = Box::new(move || {
             let told = Python::try_attach(|py| view.call0(py).and_then(|text| text.extract::<String>(py)));
             let told = told.ok_or_else(|| "the interpreter has ended".to_owned())?;
             told.map_err(|error| error.to_string())
         });
-        let operator = Arc::new(Operator::new(run, gate, file, sender, view));
+        let standing = Arc::clone(operations.here.get(py).desk.standing());
+        let open = Box::new(move || standing.open_orders());
+        let operator = Arc::new(Operator::new(run, gate, file, sender, view, open));
         let server = py.detach(|| ControlServer::open(path, operator))?;
         Ok(Self(Mutex::new(Some(server))))
     }

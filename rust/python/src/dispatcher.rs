@@ -581,6 +581,7 @@ impl Dispatcher {
             });
             attach(strategy, &face);
             inside.names.borrow_mut().push(name.to_owned());
+            inside.desk.standing().call(name);
             inside.desk.inbox().promise();
             let registered = Registered { handlers, face, generator: None, compiled, seat: Seat::default(), keeper };
             plan.strategies.push((registered, subscription));

@@ -47,10 +47,6 @@ impl Default for End {
 }
 
 impl End {
-    fn note(&self, py: Python<'_>, taken: Taken) {
-        self.inside.get(py).borrow_mut().steps.push(taken);
-    }
-
     fn abandon(&self, py: Python<'_>, what: String) {
         self.inside.get(py).borrow_mut().abandoned.push(what);
     }
@@ -101,7 +97,13 @@ impl Dispatcher {
     pub fn finish_in_time(&self, py: Python<'_>, core: &mut Core<PyHost>) {
         let began = now();
         core.finish();
-        self.ending.note(py, Taken { name: "on_stop", took: began.elapsed(), deadline: None, is_late: false });
+        self.note(py, Taken { name: "on_stop", took: began.elapsed(), deadline: None, is_late: false });
+    }
+
+    /// A step is done; whoever has to end the process knows it too.
+    fn note(&self, py: Python<'_>, taken: Taken) {
+        self.warden.done(taken.name, taken.took, taken.deadline, taken.is_late);
+        self.ending.inside.get(py).borrow_mut().steps.push(taken);
     }
 
     fn wind_down(&self, py: Python<'_>, core: &mut Core<PyHost>) -> PyResult<()> {
@@ -148,7 +150,7 @@ impl Dispatcher {
             result = turn::offer(py);
         }
         let is_late = wanted(core);
-        self.ending.note(py, Taken { name, took: began.elapsed(), deadline: Some(deadline), is_late });
+        self.note(py, Taken { name, took: began.elapsed(), deadline: Some(deadline), is_late });
         if is_late {
             let why = if self.stop.is_hurried() { "it was hurried" } else { "its time was over" };
             self.ending.abandon(py, format!("{name}: {why} after {:.1} s", began.elapsed().as_secs_f64()));

@@ -45,8 +45,14 @@ impl Outbox {
         self.ready.descriptor()
     }
 
-    /// Take what waits, the first first, at most ``most``: tuples that begin with ``"submit"``, ``"cancel"`` or ``"amend"``,
-    /// strategy and number.
+    /// Whether no order may be sent any more, whatever let it leave before.
+    #[getter]
+    fn is_halted(&self) -> bool {
+        self.core.is_halted()
+    }
+
+    /// Take what waits, the first first, at most ``most``: tuples that begin with ``"submit"``, ``"stopped"``, ``"cancel"`` or
+    /// ``"amend"``, strategy and number; or with ``"cancel_all"``.
     fn take<'py>(&self, py: Python<'py>, most: usize) -> PyResult<Vec<Bound<'py, PyAny>>> {
         self.ready.clear();
         let taken = self.core.take(most);
@@ -82,7 +88,9 @@ impl Outbox {
 impl Outbox {
     fn shown<'py>(&self, py: Python<'py>, leaving: &Leaving) -> PyResult<Bound<'py, PyAny>> {
         let shown = match leaving {
-            Leaving::Order(order) => self.order(py, order)?,
+            Leaving::Order(order) => self.order(py, "submit", order)?,
+            Leaving::Stopped(order) => self.order(py, "stopped", order)?,
+            Leaving::CancelAll => ("cancel_all", 0, 0).into_pyobject(py)?.into_any(),
             Leaving::Cancel(key) => ("cancel", key.strategy, key.number).into_pyobject(py)?.into_any(),
             Leaving::Amend(key, change) => {
                 let prices = (change.quantity, some(change.limit), some(change.stop));
@@ -92,7 +100,7 @@ impl Outbox {
         Ok(shown)
     }
 
-    fn order<'py>(&self, py: Python<'py>, order: &Order) -> PyResult<Bound<'py, PyAny>> {
+    fn order<'py>(&self, py: Python<'py>, word: &str, order: &Order) -> PyResult<Bound<'py, PyAny>> {
         let terms = &order.terms;
         let expires = Some(terms.expires_ns).filter(|&ns| ns != i64::MAX);
         let how = (
@@ -104,7 +112,7 @@ impl Outbox {
             terms.reduce_only,
         );
         let what = (self.ids[order.instrument as usize].as_str(), side_name(order.side), order.quantity - order.filled);
-        Ok(("submit", order.key.strategy, order.key.number, what, how).into_pyobject(py)?.into_any())
+        Ok((word, order.key.strategy, order.key.number, what, how).into_pyobject(py)?.into_any())
     }
 }
 
@@ -126,7 +134,7 @@ fn open_outbox(py: Python<'_>, dispatcher: &Dispatcher, venues: Vec<String>, sen
     let opened = if sends {
         let ready = Ready::new().map_err(PyOSError::new_err)?;
         let bell = Arc::clone(&ready);
-        let core = Core::new(move || bell.set());
+        let core = Core::new(dispatcher.inside.get(py).desk.gate(), move || bell.set());
         Some(Outbox { core, ready, sender: sender_of(py, dispatcher)?, ids })
     } else {
         None

@@ -105,6 +105,21 @@ impl Dispatcher {
     }
 }
 
+/// A limit that the last process kept: table, key, value, and whether there is such a one in this run.
+pub type KeptLimit = (String, String, Option<f64>, bool);
+
+impl Operations {
+    /// Sets what was kept, before the run.
+    pub(crate) fn set_kept_limits(&self, py: Python<'_>) -> Vec<KeptLimit> {
+        let desk = &self.here.get(py).desk;
+        let set = |((table, key), value): ((String, String), f64)| {
+            let is_set = LimitKey::named(&key).is_some_and(|key| desk.set_limit(&table, key, value).is_ok());
+            (table, key, Some(value).filter(|value| value.is_finite()), is_set)
+        };
+        self.gate.kept().limits.into_iter().map(set).collect()
+    }
+}
+
 #[pymethods]
 impl Operations {
     /// Set a limit of a table while the run goes on (``None``: no limit), and return what it was. The change is kept.
@@ -113,6 +128,14 @@ impl Operations {
         let value = value.unwrap_or(f64::INFINITY);
         let before = self.desk(py)?.set_limit(table, key_of(key)?, value).map_err(|error| failed(&error))?;
         Ok(before.is_finite().then_some(before))
+    }
+
+    /// Keep a limit that was set for the next process.
+    fn keep_limit(&self, table: &str, key: &str, value: Option<f64>) {
+        let value = value.unwrap_or(f64::INFINITY);
+        self.gate.keep(|kept| {
+            kept.limits.insert((table.to_owned(), key.to_owned()), value);
+        });
     }
 
     /// The limits of each table. Dispatch thread only.

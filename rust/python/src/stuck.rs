@@ -53,6 +53,13 @@ impl Warden {
         let _ = self.words.set(words);
     }
 
+    /// A step of the run's end is done.
+    pub fn done(&self, name: &str, took: Duration, deadline: Option<Duration>, is_late: bool) {
+        if let Some(words) = self.words.get() {
+            words.done(name, took, deadline, is_late);
+        }
+    }
+
     /// A handler has returned. If an exception was on its way to it, that must not reach the next one.
     #[inline(always)]
     pub fn returned(&self, py: Python<'_>) {

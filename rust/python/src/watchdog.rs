@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use tickrail_core::dispatch::described;
+use tickrail_core::dispatch::{described, standing_lines};
 use tickrail_core::stop::{LastWords, Sight, Target, Watchdog as Core, WatchdogSettings};
 
 use crate::dispatcher::Dispatcher;
@@ -62,6 +62,12 @@ impl Watchdog {
         dispatcher.warden.enforce(Arc::clone(&self.words));
         let inside = dispatcher.inside.get(py);
         let (pulse, names) = (Arc::clone(inside.desk.pulse()), inside.names.borrow().clone());
+        let standing = Arc::clone(inside.desk.standing());
+        self.words.stand_by(Box::new(move || {
+            let told = standing.told();
+            let lines = standing_lines(&told);
+            (told, lines)
+        }));
         let look = move || {
             let look = pulse.look();
             let doing = look.call().map(|(strategy, doing)| described(&names, strategy, doing)).unwrap_or_default();
@@ -93,7 +99,7 @@ impl Watchdog {
         self.with(|core| core.signals())
     }
 
-    /// Seconds since the first of them; ``None``: none has come.
+    /// Seconds since the first of them, or since the run was stopped by another way; ``None``: neither yet.
     #[getter]
     fn stopping_s(&self) -> Option<f64> {
         self.with(|core| core.stopping_for()).map(|time| time.as_secs_f64())

@@ -140,7 +140,7 @@ class BuiltIn:
             self._set_table(command, command.table)
         if command.max_order_quantity is not None:
             self.operations.set_max_order_quantity(command.max_order_quantity)
-            self.operations.save("limits set")
+        self.operations.save()
         answer: dict[str, Any] = {} if command.table is None else {"limits": self.operations.limits()[command.table]}
         return {"max_order_quantity": self.operations.max_order_quantity, **answer}
 
@@ -159,13 +159,19 @@ class BuiltIn:
             for key, value in before.items():  # all of them or none
                 self.operations.set_limit(table, key, value)
             _refuse(command, "invalid_limit", str(error))
+        for key, value in command.limits.items():
+            self.operations.keep_limit(table, key, value)
         self._bus.publish(c.LimitsChanged(table, before, dict(command.limits)))
 
     def halt(self, command: c.Halt) -> dict[str, Any]:
         """The state of trading, and how many orders are taken back; a halt is never weakened."""
-        if self.operations.trading != "HALTED":
+        before = self.operations.trading
+        if before != "HALTED":
             self.operations.set_trading("REDUCING" if command.reduce else "HALTED")
-        return {**self._changed(command.reason), "orders": self.operations.cancel_all()}
+        # Who halts once more and says no reason takes none away.
+        says = command.reason != "" or self.operations.trading != before
+        changed = self._changed(command.reason if says else self.operations.reason)
+        return {**changed, "orders": self.operations.cancel_all()}
 
     def resume_trading(self, command: c.ResumeTrading) -> dict[str, Any]:
         """The state of trading."""
@@ -186,6 +192,7 @@ class BuiltIn:
             "position": position,
             "now_ns": now_ns,
             "trading": self.operations.trading,
+            "reason": self.operations.reason,
             "limits": {"max_order_quantity": None if limit == float("inf") else limit, **self.operations.limits()},
             "strategies": {
                 name: {"state": state, "trading": trading, "open_orders": open_orders, "positions": dict(positions)}

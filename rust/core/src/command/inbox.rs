@@ -1,7 +1,7 @@
 //! The loop's end of the lanes: whose turn it is.
 //!
 //! A command costs a credit and a tick earns one. So a flood of commands, whatever its lane, leaves ticks at least half
-//! of the steps, and a few commands among many ticks are served at once.
+//! of the steps, and a few commands among many ticks are served at once. The last of the credit is the first lane's.
 
 use std::fmt;
 
@@ -13,6 +13,9 @@ use crate::sync::{Arc, Ordering};
 /// Most commands in a row while ticks wait, and most ticks in a row while commands wait that have used up their credit:
 /// at a microsecond each, either side waits for less than the 100 us within which a command of the first lane is served.
 pub const QUANTUM: u32 = 64;
+
+/// Credit that only the first lane may use: whatever floods the others, a command that stops something waits for no tick.
+pub const RESERVE: u32 = 8;
 
 /// One in so many goes to the last lane before the middle one, so that a flood there does not stop it for good.
 const BACKGROUND_TURN: u32 = 8;
@@ -41,9 +44,14 @@ impl<T: Send> Inbox<T> {
         self.owed != 0 || self.attention.asks(CONTROL | OTHERS)
     }
 
-    /// Whether commands wait that ticks go before.
+    /// Whether commands of whatever lane wait that ticks go before.
     pub fn is_spent(&self) -> bool {
         self.credit == 0 && self.is_called()
+    }
+
+    /// Whether commands wait that ticks go before, be it only those behind the first lane.
+    pub fn is_short(&self) -> bool {
+        self.credit <= RESERVE && self.is_called()
     }
 
     /// `ticks` were taken since the run began.
@@ -74,6 +82,7 @@ impl<T: Send> Inbox<T> {
 
     /// The next command, whatever the credit: for the end of a run.
     pub fn drain(&mut self) -> Option<(Lane, T)> {
+        self.refill();
         self.owed = CONTROL | OTHERS;
         self.first()
     }
@@ -85,7 +94,7 @@ impl<T: Send> Inbox<T> {
             }
             self.owed &= !CONTROL;
         }
-        if self.owed & OTHERS == 0 {
+        if self.owed & OTHERS == 0 || self.credit <= RESERVE {
             return None;
         }
         self.turn = (self.turn + 1) % BACKGROUND_TURN;

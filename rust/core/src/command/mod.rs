@@ -10,7 +10,7 @@ mod inbox;
 mod lanes;
 mod record;
 
-pub use inbox::{Inbox, QUANTUM};
+pub use inbox::{Inbox, QUANTUM, RESERVE};
 pub use lanes::{Lane, LaneSettings, LaneStats, Sender, lanes};
 pub use record::{ExternalRecord, RecordError, read_records};
 

@@ -9,6 +9,6 @@ mod probes;
 mod server;
 
 pub use http::{HttpServer, Page, Pages};
-pub use operator::{Call, Operator, PROTOCOL_VERSION, View};
+pub use operator::{Call, OpenOrders, Operator, PROTOCOL_VERSION, View};
 pub use probes::{Probed, Probes, Scrape, Standing};
 pub use server::{ControlServer, MAX_LINE};

@@ -37,13 +37,17 @@ impl Call {
 /// How a run is doing, as a JSON object: asked on the threads of the socket, and so without the loop.
 pub type View = Box<dyn Fn() -> Result<String, String> + Send + Sync>;
 
+/// How many orders are open, by strategy: asked likewise, and so while a handler keeps the interpreter.
+pub type OpenOrders = Box<dyn Fn() -> Map<String, Value> + Send + Sync>;
+
 /// Answers the requests of one run.
 pub struct Operator {
     gate: Arc<TradingGate>,
-    file: Option<GateFile>,
+    file: Option<Arc<GateFile>>,
     sender: Sender<Command>,
     run: String,
     view: View,
+    open: OpenOrders,
 }
 
 impl Operator {
@@ -51,11 +55,12 @@ impl Operator {
     pub fn new(
         run: String,
         gate: Arc<TradingGate>,
-        file: Option<GateFile>,
+        file: Option<Arc<GateFile>>,
         sender: Sender<Command>,
         view: View,
+        open: OpenOrders,
     ) -> Self {
-        Self { gate, file, sender, run, view }
+        Self { gate, file, sender, run, view, open }
     }
 
     /// The answer to one line.
@@ -80,6 +85,11 @@ impl Operator {
         ))
     }
 
+    /// The answer to a connection too many.
+    pub fn refuse_connection(&self, most: u32) -> String {
+        self.signed(refusal("busy", &format!("{most} connections are served already, and that is the most at once")))
+    }
+
     fn signed(&self, mut answer: Map<String, Value>) -> String {
         answer.insert("v".to_owned(), PROTOCOL_VERSION.into());
         answer.insert("run".to_owned(), self.run.clone().into());
@@ -98,16 +108,21 @@ impl Operator {
         }
     }
 
-    /// Orders are stopped first; what the loop has to do follows.
+    /// Orders are stopped first, and taken back as far as that needs no loop; what the loop has to do follows.
     fn halt(&self, arguments: &Map<String, Value>) -> Map<String, Value> {
         let reduce = arguments.get("reduce").and_then(Value::as_bool).unwrap_or(false);
         let state = if reduce { Trading::Reducing } else { Trading::Halted };
+        let reason = arguments.get("reason").and_then(Value::as_str).unwrap_or_default();
+        let before = self.gate.state();
         // A halt is never weakened by a later wish to reduce.
-        if self.gate.state() != Trading::Halted {
+        if before != Trading::Halted {
             self.gate.set(state);
         }
-        let reason = arguments.get("reason").and_then(Value::as_str).unwrap_or_default();
-        let kept = self.file.as_ref().map(|file| file.save(&self.gate, reason));
+        let are_asked_for = self.gate.take_back();
+        if before != self.gate.state() || !reason.is_empty() {
+            self.gate.keep(|kept| reason.clone_into(&mut kept.reason));
+        }
+        let kept = self.file.as_ref().map(|file| file.save(&self.gate));
         let loop_says = self.forward("halt", arguments, HALT_PATIENCE.min(patience(arguments)));
         let mut result = json!({"trading": self.gate.state().name(), "persisted": matches!(kept, Some(Ok(())))});
         if let Some(Err(error)) = kept {
@@ -117,7 +132,9 @@ impl Operator {
             Some(more) => result.as_object_mut().expect("made above").extend(more.clone()),
             None => {
                 let why = loop_says.get("message").and_then(Value::as_str).unwrap_or("no answer");
-                result["waiting"] = format!("open orders are not taken back yet: {why}").into();
+                let asked = if are_asked_for { "; those at venues outside are asked back without it" } else { "" };
+                result["waiting"] = format!("open orders are not taken back yet: {why}{asked}").into();
+                result["open_orders"] = (self.open)().into();
             }
         }
         done(result)
@@ -143,7 +160,10 @@ fn wait(answer: &Receiver<String>, patience: Duration) -> Map<String, Value> {
         },
         Err(RecvTimeoutError::Timeout) => refusal(
             "timeout",
-            &format!("the loop has not answered within {} s; a handler may hang", patience.as_secs_f64()),
+            &format!(
+                "the loop has not answered within {} s; a handler may hang. The request waits: once the loop goes on, it is done",
+                patience.as_secs_f64()
+            ),
         ),
         Err(RecvTimeoutError::Disconnected) => {
             refusal("shutting_down", "the run ended before the command had its turn")

@@ -97,6 +97,7 @@ fn accept(listener: &UnixListener, operator: &Arc<Operator>, is_over: &AtomicBoo
         // Relaxed: a limit, which guards nothing.
         if open.fetch_add(1, Ordering::Relaxed) >= MAX_CONNECTIONS {
             open.fetch_sub(1, Ordering::Relaxed);
+            refuse(&stream, operator);
             continue;
         }
         let (operator, count) = (Arc::clone(operator), Arc::clone(&open));
@@ -107,6 +108,14 @@ fn accept(listener: &UnixListener, operator: &Arc<Operator>, is_over: &AtomicBoo
         if std::thread::Builder::new().name("tickrail-operator".to_owned()).spawn(serve).is_err() {
             open.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+}
+
+/// Says why, to whoever is not served; an empty buffer takes the line at once.
+fn refuse(stream: &UnixStream, operator: &Operator) {
+    let mut writer = stream;
+    if stream.set_nonblocking(true).is_ok() {
+        let _ = writer.write_all(format!("{}\n", operator.refuse_connection(MAX_CONNECTIONS)).as_bytes());
     }
 }
 

@@ -57,6 +57,7 @@ impl<H: Host> Steps<H> {
         if (answer.number as usize) < self.watched.len() && net.is_finite() && price.is_finite() {
             let held = Held { strategy, instrument: answer.number, net, price, ts_ns: self.desk.now_ns() };
             self.desk.portfolio.borrow_mut().hold(held);
+            self.desk.show_position(strategy, held.instrument);
             self.watched[answer.number as usize] = true;
         }
     }

@@ -11,6 +11,7 @@ use super::market::Market;
 use super::pulse::Pulse;
 use super::request::{MAX_ORDERS, MAX_QUANTITY, MAX_SPAWNS, Refusal, Request, SpawnKey};
 use super::snapshot::Traded;
+use super::standing::{Stand, Standing};
 use super::timers::Timers;
 use crate::clock::{Clock as _, SimClock};
 use crate::instrument::InstrumentInfo;
@@ -25,8 +26,8 @@ use crate::venue::{Amendment, Order, OrderKey, OrderKind, OrderStatus, Portfolio
 pub struct OrderBook {
     orders: Vec<Order>,
     places: Vec<Vec<u32>>,
-    /// A strategy: how many of its orders are not done.
-    open: Vec<u32>,
+    /// By strategy; has how many of its orders are not done.
+    stands: Vec<Arc<Stand>>,
 }
 
 impl OrderBook {
@@ -47,20 +48,26 @@ impl OrderBook {
         let order = &mut self.orders[place as usize];
         let was_open = !order.status.is_final();
         change(order);
-        self.open[key.strategy as usize] -= u32::from(was_open && order.status.is_final());
-        *order
+        let (order, is_over) = (*order, was_open && order.status.is_final());
+        self.count_open(key.strategy, |open| open - u32::from(is_over));
+        order
     }
 
     fn open(&mut self, order: Order) {
         let place = u32::try_from(self.orders.len()).expect("bounded by MAX_ORDERS a strategy");
         self.places[order.key.strategy as usize].push(place);
-        self.open[order.key.strategy as usize] += 1;
+        self.count_open(order.key.strategy, |open| open + 1);
         self.orders.push(order);
+    }
+
+    fn count_open(&self, strategy: u32, change: impl FnOnce(u32) -> u32) {
+        let stand = &self.stands[strategy as usize];
+        stand.set_open_orders(change(stand.open_orders()));
     }
 
     /// How many orders of `strategy` are not done.
     pub fn open_count(&self, strategy: u32) -> u32 {
-        self.open[strategy as usize]
+        self.stands[strategy as usize].open_orders()
     }
 
     fn count(&self, strategy: u32) -> u32 {
@@ -75,6 +82,7 @@ pub struct Desk {
     clock: SimClock,
     /// Where the loop is; has its position.
     pulse: Arc<Pulse>,
+    standing: Arc<Standing>,
     pub(super) requests: RefCell<Vec<Request>>,
     pub(super) portfolio: RefCell<Portfolio>,
     pub(super) book: RefCell<OrderBook>,
@@ -113,6 +121,7 @@ impl Desk {
         assert_eq!(count, specifications.len(), "every instrument has its rules");
         Rc::new(Self {
             portfolio: RefCell::new(Portfolio::new(&instruments, &specifications)),
+            standing: Arc::new(Standing::new(&instruments)),
             instruments,
             specifications,
             clock: SimClock::new(0),
@@ -136,7 +145,7 @@ impl Desk {
         let state = Arc::new(StateByte::new(State::Created));
         self.portfolio.borrow_mut().add_strategy();
         self.book.borrow_mut().places.push(Vec::new());
-        self.book.borrow_mut().open.push(0);
+        self.book.borrow_mut().stands.push(self.standing.add(Arc::clone(&state)));
         self.timers.borrow_mut().add_strategy();
         self.spawns.borrow_mut().push((0, 0));
         self.listeners.borrow_mut().push([false; 2]);
@@ -195,6 +204,17 @@ impl Desk {
     #[inline(always)]
     pub fn pulse(&self) -> &Arc<Pulse> {
         &self.pulse
+    }
+
+    /// What is open and what is held, for any thread.
+    pub const fn standing(&self) -> &Arc<Standing> {
+        &self.standing
+    }
+
+    /// Says to other threads what `strategy` holds of `instrument` now.
+    pub(super) fn show_position(&self, strategy: u32, instrument: u32) {
+        let net = self.portfolio.borrow().position(strategy, instrument).net;
+        self.book.borrow().stands[strategy as usize].hold(instrument, net);
     }
 
     /// The loop position of the step; 0 before the first.

@@ -152,7 +152,7 @@ impl Externals {
     pub(super) fn reach(&self, inputs: u64) -> usize {
         match self {
             Self::Closed => usize::MAX,
-            Self::Lanes(inbox) if inbox.is_spent() => QUANTUM as usize,
+            Self::Lanes(inbox) if inbox.is_short() => QUANTUM as usize,
             Self::Lanes(_) => usize::MAX,
             Self::Replay(records) => records
                 .front()

@@ -150,6 +150,7 @@ impl<H: Host> Steps<H> {
         });
         let signed = order.side.sign() * fill.quantity;
         let row = self.desk.portfolio.borrow_mut().fill(&order, signed, fill.price, fill.fee, fill.is_done);
+        self.desk.show_position(order.key.strategy, order.instrument);
         self.note_fill(order.key.strategy, now_ns);
         self.fills.push(Fill {
             order: order.key,

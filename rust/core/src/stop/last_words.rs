@@ -13,12 +13,24 @@ const STACKS: Duration = Duration::from_millis(300);
 /// Longest text that a pipe takes at once, wherever it says that it takes any: `PIPE_BUF` of Linux.
 const AT_ONCE: usize = 4096;
 
+/// Says where a run stands: the facts, and the same in lines.
+pub type Stands = Box<dyn Fn() -> (Map<String, Value>, Vec<String>) + Send>;
+
 /// What is known of a shutdown, in case it has to be given up.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Report {
     facts: Map<String, Value>,
     file: Option<PathBuf>,
     to_stdout: bool,
+    stands: Option<Stands>,
+    /// Steps of the loop's own, as they were done.
+    done: Vec<Value>,
+}
+
+impl std::fmt::Debug for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Report").field("facts", &self.facts).field("file", &self.file).finish_non_exhaustive()
+    }
 }
 
 /// Ends the process. Any thread, at any moment: it takes no lock that somebody could keep, and waits for nobody.
@@ -39,13 +51,33 @@ impl LastWords {
     /// that is what somebody waits for. A text that is no JSON object changes nothing.
     pub fn set_report(&self, facts: &str, file: Option<PathBuf>, to_stdout: bool) {
         if let (Ok(Value::Object(facts)), Ok(mut report)) = (serde_json::from_str(facts), self.report.lock()) {
-            *report = Report { facts, file, to_stdout };
+            (report.facts, report.file, report.to_stdout) = (facts, file, to_stdout);
+        }
+    }
+
+    /// The step `name` of the end is done, in time or not: it is not told as abandoned any more.
+    pub fn done(&self, name: &str, took: Duration, deadline: Option<Duration>, is_late: bool) {
+        let deadline_s = deadline.map(|deadline| deadline.as_secs_f64());
+        let step = json!({"name": name, "took_s": took.as_secs_f64(), "deadline_s": deadline_s, "late": is_late});
+        if let Ok(mut report) = self.report.lock() {
+            report.done.push(step);
+        }
+    }
+
+    /// From now on `stands` is asked where the process has to be ended. It must wait for nobody.
+    pub fn stand_by(&self, stands: Stands) {
+        if let Ok(mut report) = self.report.lock() {
+            report.stands = Some(stands);
         }
     }
 
     /// Says `text` on stderr, and writes the stacks of all threads.
     pub fn say_with_stacks(&self, text: &str) {
         say(libc::STDERR_FILENO, text);
+        self.write_stacks();
+    }
+
+    fn write_stacks(&self) {
         let signal = self.dump_signal.load(Ordering::Relaxed);
         if signal != 0 {
             // SAFETY: sends this process a signal for which it has a handler.
@@ -64,31 +96,49 @@ impl LastWords {
         }
     }
 
-    /// Reports `outcome` and what is abandoned, `why` first.
-    pub fn report(&self, why: &str, outcome: &str, code: i32) {
-        if let Ok(mut report) = self.report.try_lock() {
-            report.write(why, outcome, code);
-        }
+    /// Reports `outcome` and what is abandoned, `why` first, and says `why` and where the run stands.
+    fn report(&self, why: &str, outcome: &str, code: i32) {
+        let lines = match self.report.try_lock() {
+            Ok(mut report) => report.write(why, outcome, code),
+            Err(_) => Vec::new(),
+        };
+        say(libc::STDERR_FILENO, why);
+        lines.iter().for_each(|line| say(libc::STDERR_FILENO, line));
     }
 
-    /// Ends the process with `code` after it has reported, and said `why` with stacks.
+    /// Ends the process with `code` after it has reported, and written the stacks of all threads.
     pub fn end(&self, why: &str, outcome: &str, code: i32) -> ! {
         self.report(why, outcome, code);
-        self.say_with_stacks(why);
+        self.write_stacks();
+        end(code)
+    }
+
+    /// The same, without the time that stacks take.
+    pub(super) fn end_at_once(&self, why: &str, outcome: &str, code: i32) -> ! {
+        self.report(why, outcome, code);
         end(code)
     }
 }
 
 impl Report {
-    fn write(&mut self, why: &str, outcome: &str, code: i32) {
+    /// Writes it, and gives the lines that say where the run stands.
+    fn write(&mut self, why: &str, outcome: &str, code: i32) -> Vec<String> {
+        let (standing, lines) = self.stands.as_ref().map(|stands| stands()).unwrap_or_default();
         if self.facts.is_empty() {
-            return;
+            return lines;
         }
+        self.facts.insert("standing".to_owned(), standing.into());
         self.facts.insert("outcome".to_owned(), outcome.into());
         self.facts.insert("exit_code".to_owned(), code.into());
+        let done: Vec<&Value> = self.done.iter().map(|step| &step["name"]).collect();
         let abandoned = self.facts.entry("abandoned").or_insert_with(|| json!([]));
         if let Value::Array(all) = abandoned {
+            all.retain(|what| !done.contains(&what));
             all.insert(0, why.into());
+        }
+        let steps = self.facts.entry("steps").or_insert_with(|| json!([]));
+        if let Value::Array(all) = steps {
+            all.splice(0..0, self.done.iter().cloned());
         }
         let text = json!(self.facts).to_string();
         if let Some(file) = &self.file {
@@ -100,6 +150,7 @@ impl Report {
         if self.to_stdout {
             say(libc::STDOUT_FILENO, &json!({ "shutdown": self.facts }).to_string());
         }
+        lines
     }
 }
 
@@ -149,12 +200,22 @@ mod tests {
         let words = LastWords::default();
         let file = folder.join("shutdown.json");
         words.set_report("no JSON", Some(file.clone()), false);
-        words.report.lock().unwrap().write("nothing is known", "forced", 1);
+        let stands = || (Map::from_iter([("ema".to_owned(), json!({"open_orders": 2}))]), vec!["ema".to_owned()]);
+        words.stand_by(Box::new(stands));
+        assert_eq!(words.report.lock().unwrap().write("nothing is known", "forced", 1), ["ema"]);
         assert!(!file.exists());
-        words.set_report(r#"{"abandoned": ["services"], "deadline_s": 25}"#, Some(file.clone()), false);
-        words.report.lock().unwrap().write("orders hang", "deadline_exceeded", 70);
+        words.done("drain", Duration::from_secs(2), Some(Duration::from_secs(1)), true);
+        words.set_report(r#"{"abandoned": ["drain", "services"], "deadline_s": 25}"#, Some(file.clone()), false);
+        let lines = words.report.lock().unwrap().write("orders hang", "deadline_exceeded", 70);
+        assert_eq!(lines, ["ema"], "what is to be reported has changed, and who stands where has not");
         let said: Value = serde_json::from_slice(&std::fs::read(&file).expect("written")).expect("JSON");
         assert_eq!(said["abandoned"], json!(["orders hang", "services"]));
+        assert_eq!(
+            said["steps"],
+            json!([{"name": "drain", "took_s": 2.0, "deadline_s": 1.0, "late": true}]),
+            "done, and so not abandoned"
+        );
+        assert_eq!(said["standing"], json!({"ema": {"open_orders": 2}}));
         assert_eq!((&said["outcome"], &said["exit_code"]), (&json!("deadline_exceeded"), &json!(70)));
         std::fs::remove_dir_all(folder).expect("removed");
     }

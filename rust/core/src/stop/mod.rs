@@ -16,7 +16,7 @@ mod watchdog;
 pub use flag::StopFlag;
 pub(crate) use flag::{CONTROL, HURRY, LIVES, OTHERS, STOP};
 #[cfg(unix)]
-pub use last_words::LastWords;
+pub use last_words::{LastWords, Stands};
 pub use wait::{Pace, WaitStrategy};
 pub use waker::{MAX_SLICE, WakeReason, Waker};
 #[cfg(unix)]

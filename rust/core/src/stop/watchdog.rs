@@ -1,7 +1,8 @@
 //! Signals and the deadline of a shutdown, on a thread that needs neither the loop nor an interpreter.
 //!
 //! Signal handlers write the numbers of signals to a descriptor; this thread reads them. The first stops the loop and starts
-//! the clock, the second leaves a few seconds, the third, or the end of the time, ends the process.
+//! the clock, the second leaves a few seconds, the third, or the end of the time, ends the process. A stop that somebody else
+//! asked for, by a command or from a strategy, starts the clock too.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -9,8 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::last_words::{LastWords, end};
+use super::last_words::LastWords;
 use super::{StopFlag, Waker};
+
+/// How often it is looked whether a stop was asked for by something else than a signal.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Exit code of a shutdown that took too long: the number of EX_SOFTWARE.
 pub const DEADLINE_EXCEEDED: i32 = 70;
@@ -18,7 +22,7 @@ pub const DEADLINE_EXCEEDED: i32 = 70;
 /// How a shutdown is bounded.
 #[derive(Clone, Debug)]
 pub struct WatchdogSettings {
-    /// From the first signal to the end of the process.
+    /// From the first signal, or whatever else stops the run, to the end of the process.
     pub deadline: Duration,
     /// From the second signal to the end of the process.
     pub hurry: Duration,
@@ -55,15 +59,31 @@ struct Seen {
     /// Whether the loop is what the process is about: else nobody expects it to go on.
     is_running: bool,
     is_over: bool,
-    /// When the first signal came, and when the process is ended.
+    /// When the end began, by the first signal or another stop, and when the process is ended.
     began: Option<Instant>,
     until: Option<Instant>,
 }
 
 impl Seen {
-    /// How long ago the first signal came.
+    /// How long ago the end began.
     fn stopping_for(&self) -> Duration {
         self.began.map_or(Duration::ZERO, |began| began.elapsed())
+    }
+
+    /// The end begins, if it has not yet.
+    fn begin(&mut self, settings: &WatchdogSettings) {
+        if self.began.is_none() {
+            notify(settings.notify.as_deref(), "STOPPING=1");
+            self.began = Some(now());
+            self.until = Some(now() + settings.deadline);
+        }
+    }
+
+    /// The same, where the run was told to stop, by whomever.
+    fn look_for_a_stop(&mut self, settings: &WatchdogSettings) {
+        if self.target.as_ref().is_some_and(|target| target.stop.is_set()) {
+            self.begin(settings);
+        }
     }
 }
 
@@ -108,6 +128,8 @@ impl Watchdog {
     /// service supervisor is told with the time that is left.
     pub fn set_phase(&self, phase: &str) {
         let left = self.seen(|seen| {
+            // The run may have ended between two looks.
+            seen.look_for_a_stop(&self.settings);
             phase.clone_into(&mut seen.phase);
             seen.is_running = false;
             seen.until.map(|until| until.saturating_duration_since(now()))
@@ -122,7 +144,7 @@ impl Watchdog {
         self.seen(|seen| seen.signals.clone())
     }
 
-    /// How long ago the first of them came.
+    /// How long ago the end began: with the first of them, or another stop.
     pub fn stopping_for(&self) -> Option<Duration> {
         self.seen(|seen| seen.began.map(|_| seen.stopping_for()))
     }
@@ -170,10 +192,12 @@ fn watch(descriptor: RawFd, seen: &Mutex<Seen>, settings: &WatchdogSettings, wor
     let mut feeding = Feeding { every: settings.feed_every, next: now(), fed: None };
     let mut until: Option<Instant> = None;
     loop {
-        let signals = read(descriptor, until.into_iter().chain(feeding.due()).min());
+        let look = until.unwrap_or_else(|| now() + LOOK_EVERY);
+        let signals = read(descriptor, feeding.due().map_or(look, |due| due.min(look)));
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(bytes) = signals.filter(|bytes| !seen.is_over && !bytes.contains(&0)) else { return };
         bytes.into_iter().for_each(|signal| take(&mut seen, i32::from(signal), settings, words));
+        seen.look_for_a_stop(settings);
         until = seen.until;
         feeding.feed(&seen, settings.notify.as_deref());
         if until.is_some_and(|until| now() >= until) {
@@ -194,9 +218,7 @@ fn take(seen: &mut Seen, signal: i32, settings: &WatchdogSettings, words: &LastW
                 target.stop.request_stop();
                 target.waker.wake();
             }
-            notify(settings.notify.as_deref(), "STOPPING=1");
-            seen.began = Some(now());
-            seen.until = Some(now() + settings.deadline);
+            seen.begin(settings);
         }
         2 => {
             if let Some(target) = &seen.target {
@@ -208,8 +230,8 @@ fn take(seen: &mut Seen, signal: i32, settings: &WatchdogSettings, words: &LastW
         _ => {
             let code = 128 + seen.signals[0];
             words.note_signals(&seen.signals, seen.stopping_for());
-            words.report("a third signal ended the process at once", "forced", code);
-            end(code)
+            let why = "tickrail: a third signal ended the process at once; what was still to be done is abandoned";
+            words.end_at_once(why, "forced", code)
         }
     }
 }
@@ -234,11 +256,9 @@ fn give_up(seen: &Seen, settings: &WatchdogSettings, words: &LastWords) -> ! {
 }
 
 /// The bytes that come until then; `None`: the other end is closed.
-fn read(descriptor: RawFd, until: Option<Instant>) -> Option<Vec<u8>> {
-    let left = until.map_or(-1, |until| {
-        // Rounded up: a wait that ends early would only be followed by another.
-        i32::try_from(until.saturating_duration_since(now()).as_millis() + 1).unwrap_or(i32::MAX)
-    });
+fn read(descriptor: RawFd, until: Instant) -> Option<Vec<u8>> {
+    // Rounded up: a wait that ends early would only be followed by another.
+    let left = i32::try_from(until.saturating_duration_since(now()).as_millis() + 1).unwrap_or(i32::MAX);
     let mut poll = libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
     // SAFETY: one descriptor, whose record is ours.
     if unsafe { libc::poll(&raw mut poll, 1, left) } <= 0 {

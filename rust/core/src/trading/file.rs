@@ -1,5 +1,6 @@
 //! The gate on disk: a process that starts again stays halted.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::sync::Mutex;
 
 use thiserror::Error;
 
-use super::{Trading, TradingGate};
+use super::{Kept, Trading, TradingGate};
 
 /// Longest reason that is kept, in characters.
 const MAX_REASON: usize = 500;
@@ -52,37 +53,43 @@ impl GateFile {
         &self.path
     }
 
-    /// Sets `gate` to what is kept, and says why it was set so; a missing file changes nothing.
+    /// Sets `gate` to what is kept; a missing file changes nothing. Limits that were kept are the caller's to set.
     ///
     /// # Errors
     /// The file cannot be read, or does not say what it should; the gate is halted then.
-    pub fn load(&self, gate: &TradingGate) -> Result<String, GateFileError> {
+    pub fn load(&self, gate: &TradingGate) -> Result<(), GateFileError> {
         let text = match fs::read_to_string(&self.path) {
             Ok(text) => text,
-            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(source) => {
                 gate.set(Trading::Halted);
                 return Err(self.io(source));
             }
         };
-        let Some((state, limit, reason)) = parse(&text) else {
+        let Some((state, limit, kept)) = parse(&text) else {
             gate.set(Trading::Halted);
             return Err(GateFileError::Damaged { path: self.path.clone() });
         };
         gate.set_max_order_quantity(limit);
+        gate.keep(|now| *now = kept);
         gate.set(state);
-        Ok(reason)
+        Ok(())
     }
 
-    /// Keeps what `gate` says, and why.
+    /// Keeps what `gate` says, why, and the limits that were changed.
     ///
     /// # Errors
     /// The file system refused; the old state stands.
-    pub fn save(&self, gate: &TradingGate, reason: &str) -> Result<(), GateFileError> {
+    pub fn save(&self, gate: &TradingGate) -> Result<(), GateFileError> {
         let _one = self.writing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let reason: String = reason.chars().filter(|c| !c.is_control()).take(MAX_REASON).collect();
+        let kept = gate.kept();
+        let reason: String = kept.reason.chars().filter(|c| !c.is_control()).take(MAX_REASON).collect();
         let (state, limit) = (gate.state().name(), gate.max_order_quantity());
-        let text = format!("{HEADER}\nstate {state}\nmax_order_quantity {limit}\nreason {reason}\n");
+        let mut text = format!("{HEADER}\nstate {state}\nmax_order_quantity {limit}\nreason {reason}\n");
+        for ((table, key), value) in &kept.limits {
+            // A name may have whatever a key of TOML may have.
+            let _ = writeln!(text, "limit {key} {value} {}", serde_json::Value::from(table.as_str()));
+        }
         self.replace(text.as_bytes()).map_err(|source| self.io(source))
     }
 
@@ -101,13 +108,21 @@ impl GateFile {
     }
 }
 
-fn parse(text: &str) -> Option<(Trading, f64, String)> {
+fn parse(text: &str) -> Option<(Trading, f64, Kept)> {
     let mut lines = text.lines();
     (lines.next()? == HEADER).then_some(())?;
     let state = Trading::from_name(lines.next()?.strip_prefix("state ")?)?;
     let limit: f64 = lines.next()?.strip_prefix("max_order_quantity ")?.parse().ok()?;
     let reason = lines.next()?.strip_prefix("reason ")?.to_owned();
-    (limit > 0.0).then_some((state, limit, reason))
+    let limits = lines.map(parse_limit).collect::<Option<_>>()?;
+    (limit > 0.0).then_some((state, limit, Kept { reason, limits }))
+}
+
+fn parse_limit(line: &str) -> Option<((String, String), f64)> {
+    let mut words = line.strip_prefix("limit ")?.splitn(3, ' ');
+    let (key, value) = (words.next()?.to_owned(), words.next()?.parse().ok()?);
+    let table: String = serde_json::from_str(words.next()?).ok()?;
+    (value >= 0.0).then_some(((table, key), value))
 }
 
 #[cfg(test)]
@@ -124,12 +139,20 @@ mod tests {
     fn what_was_saved_is_loaded() {
         let folder = folder("saved");
         let (file, gate) = (GateFile::new(folder.join("trading")), TradingGate::default());
-        assert_eq!(file.load(&gate).expect("nothing there"), "");
+        file.load(&gate).expect("nothing there");
+        assert_eq!((gate.state(), gate.kept()), (Trading::Active, Kept::default()));
         gate.set(Trading::Halted);
         gate.set_max_order_quantity(2.5);
-        file.save(&gate, "flash crash\nstate ACTIVE").expect("written");
+        let limit = |table: &str, key: &str| (table.to_owned(), key.to_owned());
+        let limits = [(limit("a \"b\"\nc", "max_drawdown"), f64::INFINITY), (limit("all", "max_orders_per_s"), 20.5)];
+        gate.keep(|kept| {
+            *kept = Kept { reason: "flash crash\nstate ACTIVE".to_owned(), limits: limits.clone().into() };
+        });
+        file.save(&gate).expect("written");
         let other = TradingGate::default();
-        assert_eq!(GateFile::new(folder.join("trading")).load(&other).expect("readable"), "flash crashstate ACTIVE");
+        GateFile::new(folder.join("trading")).load(&other).expect("readable");
+        let kept = Kept { reason: "flash crashstate ACTIVE".to_owned(), limits: limits.into() };
+        assert_eq!(other.kept(), kept);
         assert_eq!((other.state(), other.max_order_quantity()), (Trading::Halted, 2.5));
         fs::remove_dir_all(folder).expect("removed");
     }
@@ -143,6 +166,8 @@ mod tests {
             "something",
             "tickrail trading 1\nstate OPEN\nmax_order_quantity 1\nreason \n",
             "tickrail trading 1\nstate ACTIVE\nmax_order_quantity NaN\nreason \n",
+            "tickrail trading 1\nstate ACTIVE\nmax_order_quantity 1\nreason \nlimit max_drawdown 5\n",
+            "tickrail trading 1\nstate ACTIVE\nmax_order_quantity 1\nreason \nlimit max_drawdown NaN \"all\"\n",
         ] {
             fs::write(&path, text).expect("written");
             let gate = TradingGate::default();

@@ -6,9 +6,10 @@ mod file;
 
 pub use file::{GateFile, GateFileError};
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::sync::{AtomicU8, AtomicU64, Ordering};
+use crate::sync::{AtomicU8, AtomicU64, Mutex, Ordering, PoisonError};
 
 /// What orders may do. The discriminants are written to files and never change.
 #[repr(u8)]
@@ -81,12 +82,33 @@ impl Stopped {
 /// gate.set(Trading::Halted);
 /// assert_eq!(gate.check(-5.0, 7.0), Err(Stopped::Halted));
 /// ```
-#[derive(Debug)]
 pub struct TradingGate {
     /// Release by `set`, Acquire by `state`: who is refused sees what was written before.
     state: AtomicU8,
     /// Bits of the largest quantity of one order. Relaxed: the number is the whole message.
     max_order_quantity: AtomicU64,
+    /// Who takes open orders back without the loop.
+    takers: Mutex<Vec<Taker>>,
+    /// What else outlives the process.
+    kept: Mutex<Kept>,
+}
+
+/// What is kept beside the state.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Kept {
+    /// Why the state was set.
+    pub reason: String,
+    /// Limits that were changed while the run went on, by table and key; infinite: none.
+    pub limits: BTreeMap<(String, String), f64>,
+}
+
+/// Takes open orders back; whether it can.
+type Taker = Box<dyn Fn() -> bool + Send + Sync>;
+
+impl fmt::Debug for TradingGate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TradingGate({}, at most {})", self.state().name(), self.max_order_quantity())
+    }
 }
 
 impl Default for TradingGate {
@@ -95,6 +117,8 @@ impl Default for TradingGate {
         Self {
             state: AtomicU8::new(Trading::Active as u8),
             max_order_quantity: AtomicU64::new(f64::INFINITY.to_bits()),
+            takers: Mutex::default(),
+            kept: Mutex::default(),
         }
     }
 }
@@ -103,6 +127,28 @@ impl TradingGate {
     /// Sets what orders may do, from the next order on.
     pub fn set(&self, state: Trading) {
         self.state.store(state as u8, Ordering::Release);
+    }
+
+    /// From now on `taker` is asked to take open orders back where the loop may not answer. It must not wait.
+    pub fn taken_back_by(&self, taker: impl Fn() -> bool + Send + Sync + 'static) {
+        self.takers.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(taker));
+    }
+
+    /// Takes back what can be without the loop; whether there is anybody who can. Any thread.
+    pub fn take_back(&self) -> bool {
+        let takers = self.takers.lock().unwrap_or_else(PoisonError::into_inner);
+        // All of them are asked.
+        takers.iter().filter(|taker| taker()).count() > 0
+    }
+
+    /// Changes what is kept beside the state.
+    pub fn keep(&self, change: impl FnOnce(&mut Kept)) {
+        change(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// What is kept beside the state.
+    pub fn kept(&self) -> Kept {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What orders may do.

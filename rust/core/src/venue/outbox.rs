@@ -8,6 +8,7 @@ use super::simulated::{SimulatedVenue, VenueReport};
 use crate::risk::Pass;
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::tick::Tick;
+use crate::trading::{Trading, TradingGate};
 
 /// What the loop has let leave.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,6 +19,10 @@ pub enum Leaving {
     Cancel(OrderKey),
     /// An order that is to stand on other terms.
     Amend(OrderKey, Amendment),
+    /// An order that does not leave any more: trading was halted while it waited.
+    Stopped(Order),
+    /// All orders are to be taken back, whatever the loop is doing.
+    CancelAll,
 }
 
 /// What has left the loop and was not sent yet, in the order in which it left.
@@ -26,6 +31,7 @@ pub enum Leaving {
 /// own, which would let the speed of another thread decide what becomes of an order.
 pub struct Outbox {
     waiting: Mutex<Waiting>,
+    gate: Arc<TradingGate>,
     bell: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -37,9 +43,13 @@ struct Waiting {
 }
 
 impl Outbox {
-    /// An empty one; `bell` is called after something was put in, on the dispatch thread: it must not wait.
-    pub fn new(bell: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { waiting: Mutex::default(), bell: Box::new(bell) })
+    /// An empty one; `bell` is called after something was put in, mostly on the dispatch thread: it must not wait. `gate` is
+    /// that of the run: who halts trading has orders taken back by this way too.
+    pub fn new(gate: &Arc<TradingGate>, bell: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        let made = Arc::new(Self { waiting: Mutex::default(), gate: Arc::clone(gate), bell: Box::new(bell) });
+        let outbox = Arc::downgrade(&made);
+        gate.taken_back_by(move || outbox.upgrade().is_some_and(|outbox| outbox.take_back()));
+        made
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -50,7 +60,7 @@ impl Outbox {
         let is_new = {
             let mut waiting = self.waiting();
             let is_new = match leaving {
-                Leaving::Order(_) => true,
+                Leaving::Order(_) | Leaving::Stopped(_) | Leaving::CancelAll => true,
                 Leaving::Cancel(key) => waiting.canceled.insert(key),
                 Leaving::Amend(key, change) => waiting.amended.insert(key, change).is_none(),
             };
@@ -64,13 +74,26 @@ impl Outbox {
         }
     }
 
-    /// Takes what waits, the first first, at most `most`. Any thread.
+    /// Has all orders taken back, by whoever sends: the loop may be busy for long. Any thread.
+    fn take_back(&self) -> bool {
+        self.put(Leaving::CancelAll);
+        true
+    }
+
+    /// Whether no order may be sent any more, whatever let it leave before.
+    pub fn is_halted(&self) -> bool {
+        self.gate.state() == Trading::Halted
+    }
+
+    /// Takes what waits, the first first, at most `most`. Any thread. Orders have passed the gate when they were put in; it may
+    /// have been shut since, and whoever shut it was promised that none leaves.
     pub fn take(&self, most: usize) -> Vec<Leaving> {
         let mut waiting = self.waiting();
         let count = most.min(waiting.queue.len());
         let taken: Vec<Leaving> = waiting.queue.drain(..count).collect();
         let latest = |leaving| match leaving {
-            Leaving::Order(_) => leaving,
+            Leaving::Order(order) if self.is_halted() => Leaving::Stopped(order),
+            Leaving::Order(_) | Leaving::Stopped(_) | Leaving::CancelAll => leaving,
             Leaving::Cancel(key) => {
                 waiting.canceled.remove(&key);
                 leaving
@@ -166,13 +189,17 @@ impl Venue for RoutedVenue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::risk::Verdict;
     use crate::sync::{AtomicU64, Ordering};
+    use crate::tick::Side;
+    use crate::venue::{OrderStatus, Terms};
 
     #[test]
     fn it_holds_what_has_left_in_order_and_the_latest_change_of_each_order() {
         let calls = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&calls);
-        let outbox = Outbox::new(move || {
+        let gate = Arc::default();
+        let outbox = Outbox::new(&gate, move || {
             counted.fetch_add(1, Ordering::Relaxed);
         });
         let key = |number| OrderKey { strategy: 0, number };
@@ -190,5 +217,43 @@ mod tests {
         assert_eq!(outbox.take(2), [Leaving::Amend(key(1), change(2.0)), Leaving::Cancel(key(2))]);
         outbox.put(Leaving::Cancel(key(2)));
         assert_eq!(outbox.take(9), [Leaving::Cancel(key(1)), Leaving::Cancel(key(2))]);
+    }
+    fn order(key: OrderKey) -> Order {
+        Order {
+            key,
+            instrument: 0,
+            side: Side::Buy,
+            status: OrderStatus::Submitted,
+            gate: Verdict::Passed,
+            terms: Terms::MARKET,
+            quantity: 1.0,
+            filled: 0.0,
+            made_position: 0,
+            made_ns: 0,
+            changed_position: 0,
+            changed_ns: 0,
+            price: 0.0,
+            fee: 0.0,
+        }
+    }
+
+    #[test]
+    fn what_waits_where_trading_is_halted_does_not_leave_and_what_has_left_is_taken_back() {
+        let gate: Arc<TradingGate> = Arc::default();
+        let outbox = Outbox::new(&gate, || ());
+        let order = order(OrderKey { strategy: 0, number: 1 });
+        outbox.put(Leaving::Order(order));
+        outbox.put(Leaving::Cancel(order.key));
+        gate.set(Trading::Halted);
+        assert!(gate.take_back(), "there is somebody who takes orders back");
+        let taken = outbox.take(9);
+        let is_stopped = |leaving: &Leaving| matches!(leaving, Leaving::Stopped(stopped) if stopped.key == order.key);
+        assert!(is_stopped(&taken[0]), "{taken:?}");
+        assert_eq!(taken[1..], [Leaving::Cancel(order.key), Leaving::CancelAll]);
+        outbox.put(Leaving::Order(order));
+        gate.set(Trading::Active);
+        assert!(matches!(outbox.take(9)[..], [Leaving::Order(_)]));
+        drop(outbox);
+        assert!(!gate.take_back(), "it is gone");
     }
 }
