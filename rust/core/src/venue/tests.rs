@@ -8,6 +8,7 @@ use crate::tick::Side;
 
 mod bars;
 mod fractions;
+mod model;
 mod outages;
 
 /// A venue of one instrument, and what it reported.
@@ -370,52 +371,6 @@ fn rejects_outages_and_sessions_on_purpose() {
     assert!(sim.venue.is_waiting(0));
 }
 
-/// What a run of random orders and quotes comes to, by the simplest means: every order looked at for every quote.
-fn model(steps: &[Step]) -> Vec<(u32, f64, f64)> {
-    let mut open: Vec<(u32, Side, f64, Terms, bool)> = Vec::new();
-    let mut done = Vec::new();
-    let mut made = 0;
-    for step in steps {
-        match *step {
-            Step::Order { is_buy, price, kind } => {
-                made += 1;
-                open.push((made, side_of(is_buy), 1.0, terms_of(kind, price), false));
-            }
-            Step::Quote { bid } => {
-                let price_of = |side: Side| if side == Side::Buy { f64::from(bid) + 1.0 } else { f64::from(bid) };
-                let mut now: Vec<(i32, f64, usize, u32, f64)> = Vec::new();
-                for (place, order) in open.iter_mut().enumerate() {
-                    let (number, side, _, terms, was_seen) = *order;
-                    let price = price_of(side);
-                    let better = |limit: f64| if side == Side::Buy { price <= limit } else { price >= limit };
-                    let woken = |stop: f64| if side == Side::Buy { price >= stop } else { price <= stop };
-                    let group = if side == Side::Buy { 1 } else { 2 };
-                    let by_price = |at: f64| if side == Side::Buy { -at } else { at };
-                    match terms.kind {
-                        OrderKind::Market => now.push((0, 0.0, place, number, price)),
-                        OrderKind::Limit if better(terms.limit) && !was_seen => {
-                            now.push((0, 0.0, place, number, price))
-                        }
-                        OrderKind::Limit if better(terms.limit) => {
-                            now.push((group, by_price(terms.limit), place, number, terms.limit));
-                        }
-                        OrderKind::Stop if woken(terms.stop) => {
-                            now.push((group + 2, -by_price(terms.stop), place, number, price));
-                        }
-                        _ => {}
-                    }
-                    order.4 = true;
-                }
-                now.sort_by_key(|entry| (entry.0, entry.2));
-                now.sort_by(|a, b| (a.0.cmp(&b.0)).then(a.1.total_cmp(&b.1)));
-                open.retain(|order| !now.iter().any(|entry| entry.3 == order.0));
-                done.extend(now.into_iter().map(|(_, _, _, number, price)| (number, 1.0, price)));
-            }
-        }
-    }
-    done
-}
-
 #[test]
 fn a_trade_at_the_very_price_reaches_who_waits_there() {
     let mut sim = Sim::new(VenueSettings::default());
@@ -465,25 +420,6 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Ladders fill what looking at every order would, in the same order, at the same prices.
-    #[test]
-    fn ladders_fill_what_looking_at_every_order_would(steps in prop::collection::vec(step(), 1..80)) {
-        let mut sim = Sim::new(VenueSettings::default());
-        let mut filled = Vec::new();
-        for step in &steps {
-            match *step {
-                Step::Order { is_buy, price, kind } => {
-                    sim.order(side_of(is_buy), 1.0, terms_of(kind, price));
-                }
-                Step::Quote { bid } => {
-                    let told = sim.quote(f64::from(bid), f64::from(bid) + 1.0);
-                    filled.extend(fills(&told).into_iter().map(|(number, quantity, price, _)| (number, quantity, price)));
-                }
-            }
-        }
-        prop_assert_eq!(filled, model(&steps));
-    }
-
     /// Whatever happens, an order is filled for its quantity at most, within its limit, and ends once.
     #[test]
     fn no_order_gets_more_than_it_asked_for(
