@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import re
@@ -15,7 +16,9 @@ from hypothesis import strategies as st
 
 import tickrail
 from tickrail import AccountTerms, InstrumentTerms, Strategy, Tick, VenueTerms
+from tickrail._native import TickFileWriter
 from tickrail.domain.order_limits import OrderLimits
+from tickrail.errors import DataError
 from tickrail.report import statistics
 from tickrail.report.trades import HELD_DTYPE, trades_of
 
@@ -261,7 +264,12 @@ def test_polars_and_pandas_look_at_the_tables_own_memory(result: tickrail.Result
 
 def test_the_page_opens_offline_and_escapes_what_users_write(result: tickrail.Result, tmp_path: Path) -> None:
     page = result.report(tmp_path / "report.html").read_text()
-    assert not re.search(r"(?:src|href)=|<script|@import|url\(", page), "it needs something from elsewhere"
+    look = (Path(tickrail.__file__).parent / "report" / "look.js").read_text()
+    assert page.count(f"<script>{look}</script>") == 1, "one script, and it is ours"
+    rest = page.replace(look, "")
+    assert rest.count("<script") == 1 + rest.count('<script type="application/json">{"begin": ')
+    assert not re.search(r"(?:src|href)=|@import|url\(|https?:", rest), "it needs something from elsewhere"
+    assert not re.search(r"fetch|XMLHttp|WebSocket|import\b|https?:|eval|localStorage", look)
     for told in ("Equity", "Below the peak", "X.SIM", "sharpe", "profit factor", result.digest):
         assert told in page
     assert page.count("<svg") == 4
@@ -273,8 +281,8 @@ def test_the_page_opens_offline_and_escapes_what_users_write(result: tickrail.Re
 
     bad = tickrail.backtest({"<b>": Bad()}, quotes(5))
     text = bad.report(tmp_path / "bad.html").read_text()
-    assert "<script>" not in text
-    assert "&lt;script&gt;" in text
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert" in text
     assert "<b>.on_quote" not in text
 
 
@@ -306,7 +314,22 @@ def test_a_long_curve_keeps_its_spikes_and_its_page_small(tmp_path: Path) -> Non
     levels = re.findall(r'text-anchor="end">([^<]*)<', svg)[:-1]
     assert levels == ["0", "200,000", "400,000", "600,000", "800,000", "1,000,000"], "round numbers"
     assert "1,000,000" in svg
-    assert len(svg) < 60_000
+    drawn, _, data = svg.partition("<script")
+    assert len(drawn) < 60_000
+    # The closer look has twenty times as many points where there are as many, at 11 bytes each.
+    assert len(data) < 225_000
+    noise = np.random.default_rng(5).normal(size=100_000)
+    kept = json.loads(chart("noise", [("line", np.arange(100_000), noise)]).partition('json">')[2].partition("</")[0])
+    (line,) = kept["lines"]
+    parts = np.frombuffer(base64.b64decode(line["v"]), "<u4") / (2**32 - 1)
+    assert 19_000 < len(parts) <= 20_002
+    assert (line["low"], line["high"]) == (noise.min(), noise.max())
+    values = line["low"] + parts * (line["high"] - line["low"])
+    assert values.max() == pytest.approx(noise.max())
+    ranked = np.sort(noise)
+    above = np.clip(np.searchsorted(ranked, values), 1, len(ranked) - 1)
+    apart = np.minimum(np.abs(ranked[above] - values), np.abs(ranked[above - 1] - values))
+    assert apart.max() < 1e-8, "points of the line, and no others"
 
 
 @given(low=st.floats(-1e9, 1e9), size=st.floats(1e-6, 1e9))
@@ -375,3 +398,40 @@ def test_fills_against_arrival_and_what_came_after() -> None:
     assert quality["markout_10_s"].tolist() == [9.0, -11.0, 9.0, -11.0]
     assert quality["markout_60_s"][:2].tolist() == [59.0, -61.0]
     assert np.isnan(quality["markout_60_s"][2:]).all(), "the data ends before"
+
+
+def test_the_data_of_a_run_is_taken_in_every_form_that_a_run_takes_it(tmp_path: Path) -> None:
+    first, second = quotes(200, step_ns=S), quotes(200, step_ns=S, name="Y.SIM", seed=4)
+    data = {"X.SIM": first, "Y.SIM": second}
+    result = tickrail.backtest(Walks(), data)
+    path = tmp_path / "second.ticks"
+    with TickFileWriter(path) as writer:
+        writer.append_ticks(second)
+        writer.commit()
+    expected = result.quality(data)
+    assert np.isfinite(expected["slippage"]).all()
+    assert set(result.fills["instrument"]) == {0, 1}
+    for same in ([second, first], [first, path], {"one": [first], "other": str(path)}):
+        assert result.quality(same).tobytes() == expected.tobytes()
+    assert "markout 60 s" in result.report(tmp_path / "report.html", ticks=data).read_text()
+    for wrong, said in ((42, "ticks is int"), ([], "ticks is empty"), (result, "ticks is Result")):
+        with pytest.raises(DataError, match=said):
+            result.quality(wrong)
+
+
+def test_a_run_by_receipt_is_held_against_what_it_had_received() -> None:
+    records = np.zeros(20, tickrail.TICK_DTYPE)
+    records["kind"] = 1
+    records["ts_event"] = (1 + np.arange(20)) * S
+    records["ts_init"] = records["ts_event"] + 2 * S
+    records["value_0"], records["value_1"] = 100.0 + np.arange(20), 102.0 + np.arange(20)
+    records["value_2"] = records["value_3"] = 1e6
+    ticks = tickrail.TickArray.from_records(records, ["X.SIM"], order_by="ts_init")
+
+    class Once(Strategy):
+        def on_quote(self, tick: Tick) -> None:
+            if tick.ts_event == 5 * S:
+                self.buy(tick.instrument, 1.0)
+
+    # Decided at 7 s on the quote of 5 s, when the venue was at that of 7 s, which nobody here had seen.
+    assert tickrail.backtest(Once(), ticks).quality(ticks)["arrival"].tolist() == [105.0]

@@ -106,7 +106,7 @@ class VenueTerms(_Terms):
             even steps; or pairs (time, latency) as they were measured.
         report_latency_ns: From the venue to the strategy, likewise.
         reject_rate: Share of orders that are rejected for no reason, by the run's seed.
-        outages: Pairs of times (int ns UTC, ISO text, datetime) between which no order reaches the venue.
+        outages: Pairs of times (int ns UTC, ISO text, datetime) between which the venue cannot be reached.
         sessions: When it trades, UTC: ``"09:00-17:30"``, ``"mon-fri 09:00-17:30"``; none: always.
         maker_fee_rate: Fraction of the notional where the order waited; below zero is a rebate. ``None``: ``fee_rate``.
         taker_fee_rate: Fraction of the notional where it matched at once. ``None``: ``fee_rate``.

@@ -1,8 +1,13 @@
-"""Lines as SVG: at most a thousand steps each, with the least and the most of every step, so that no spike is lost."""
+"""Lines as SVG: at most a thousand steps each, with the least and the most of every step, so that no spike is lost.
+
+Beside each drawing stand more of its points, for ``look.js``, which draws a part of them anew.
+"""
 
 from __future__ import annotations
 
+import base64
 import html
+import json
 from collections.abc import Sequence
 from typing import Final
 
@@ -18,6 +23,10 @@ HEIGHT: Final = 240
 LEFT: Final = 84
 BOTTOM: Final = 22
 STEPS: Final = 1_000
+#: Steps for a closer look, all lines of a chart together: 16 bytes each, and a third more as text.
+LOOK_STEPS: Final = 10_000
+#: Parts of a figure for a closer look: those of 32 bits.
+WHOLE: Final = 2**32 - 1
 COLOURS: Final = ("#1f6feb", "#d29922", "#2da44e", "#8250df", "#cf222e", "#0f766e", "#bf3989", "#57606a")
 
 Line = tuple[str, npt.NDArray[np.int64], npt.NDArray[np.float64]]
@@ -33,8 +42,10 @@ def chart(title: str, lines: Sequence[Line], marks: Sequence[Marks] = (), *, fil
         marks: Name, times, values and colour of points.
         fill: Whether the room between a line and zero is filled.
     """
+    lines = [(name, *_known(ts, values)) for name, ts, values in lines]
     drawn = [(name, *_steps(ts, values)) for name, ts, values in lines if len(ts)]
-    points = [one for one in marks if len(one[1])]
+    points = [(name, *_known(ts, values), colour) for name, ts, values, colour in marks]
+    points = [one for one in points if len(one[1])]
     if not drawn and not points:
         return f"<figure><figcaption>{html.escape(title)}</figcaption><p>nothing to show</p></figure>"
     every = [(ts, values) for _, ts, values in drawn] + [(ts, values) for _, ts, values, _ in points]
@@ -50,7 +61,46 @@ def chart(title: str, lines: Sequence[Line], marks: Sequence[Marks] = (), *, fil
     key = " ".join(f'<span style="color:{colour}">&#9632; {html.escape(name)}</span>' for name, colour in named)
     shown = html.escape(title)
     svg = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{shown}">{frame.axes()}{body}</svg>'
-    return f"<figure><figcaption>{shown} {key}</figcaption>{svg}</figure>"
+    closer = _closer(frame, [one for one in lines if len(one[1])], points, fill=fill)
+    return f"<figure><figcaption>{shown} {key}</figcaption>{svg}{closer}</figure>"
+
+
+def _known(
+    ts: npt.NDArray[np.int64], values: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    known = np.isfinite(values)
+    return (ts, values) if known.all() else (ts[known], values[known])
+
+
+def _closer(frame: _Frame, lines: Sequence[Line], marks: Sequence[Marks], *, fill: bool) -> str:
+    """The points for a closer look, as data that no browser takes for a script."""
+    steps = LOOK_STEPS // max(1, len(lines))
+    told = {
+        "begin": frame.begin / 1e6,
+        "end": frame.end / 1e6,
+        "fill": fill,
+        "lines": [
+            _packed(frame, name, *_steps(ts, values, steps), COLOURS[n % 8])
+            for n, (name, ts, values) in enumerate(lines)
+        ],
+        "marks": [_packed(frame, name, *_some(ts, values, LOOK_STEPS), colour) for name, ts, values, colour in marks],
+    }
+    text = json.dumps(told, ensure_ascii=False).replace("<", "\\u003c")
+    return f'<script type="application/json">{text}</script>'
+
+
+def _packed(
+    frame: _Frame, name: str, ts: npt.NDArray[np.int64], values: npt.NDArray[np.float64], colour: str
+) -> dict[str, object]:
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)
+    parts = (values - low) / ((high - low) or 1.0)
+    times = (ts - frame.begin) / (frame.end - frame.begin)
+    return {"name": name, "colour": colour, "low": low, "high": high, "t": _text(times), "v": _text(parts)}
+
+
+def _text(parts: npt.NDArray[np.float64]) -> str:
+    """Numbers from 0 to 1 as whole numbers of 32 bits."""
+    return base64.b64encode(np.round(parts * WHOLE).astype("<u4").tobytes()).decode()
 
 
 class _Frame:
@@ -80,18 +130,25 @@ class _Frame:
 
 
 def _steps(
-    ts: npt.NDArray[np.int64], values: npt.NDArray[np.float64]
+    ts: npt.NDArray[np.int64], values: npt.NDArray[np.float64], steps: int = STEPS
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """At most two points for each of ``STEPS`` equal parts of the points: the least and the most, in their order."""
-    if len(ts) <= 2 * STEPS:
+    """At most two points for each of ``steps`` equal parts of the points: the least and the most, in their order."""
+    count = len(ts)
+    if count <= 2 * steps:
         return ts, values
-    edges = np.linspace(0, len(ts), STEPS + 1).astype(np.int64)
-    starts = edges[:-1]
-    kept = {0, len(ts) - 1}
-    for begin, end in zip(starts.tolist(), edges[1:].tolist(), strict=True):
-        part = values[begin:end]
-        kept |= {begin + int(part.argmin()), begin + int(part.argmax())}
-    chosen = np.fromiter(sorted(kept), np.int64)
+    size = -(-count // steps)
+    parts = np.pad(values, (0, size * steps - count), mode="edge").reshape(steps, size)
+    starts = np.arange(steps) * size
+    kept = np.concatenate([[0], starts + parts.argmin(axis=1), starts + parts.argmax(axis=1)])
+    chosen = np.unique(np.append(np.minimum(kept, count - 1), count - 1))
+    return ts[chosen], values[chosen]
+
+
+def _some(
+    ts: npt.NDArray[np.int64], values: npt.NDArray[np.float64], most: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Points evenly chosen, where there are more."""
+    chosen = np.unique(np.linspace(0, len(ts) - 1, min(len(ts), most)).astype(np.int64))
     return ts[chosen], values[chosen]
 
 
@@ -107,8 +164,8 @@ def _line(frame: _Frame, ts: npt.NDArray[np.int64], values: npt.NDArray[np.float
 
 
 def _points(frame: _Frame, ts: npt.NDArray[np.int64], values: npt.NDArray[np.float64], colour: str) -> str:
-    chosen = np.unique(np.linspace(0, len(ts) - 1, min(len(ts), 2 * STEPS)).astype(np.int64))
-    pairs = zip(frame.x(ts[chosen]), frame.y(values[chosen]), strict=True)
+    ts, values = _some(ts, values, 2 * STEPS)
+    pairs = zip(frame.x(ts), frame.y(values), strict=True)
     return "".join(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2.2" fill="{colour}"/>' for a, b in pairs)
 
 

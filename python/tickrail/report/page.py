@@ -1,10 +1,11 @@
-"""``Result.report()``: one HTML file that needs nothing else, neither network nor scripts."""
+"""``Result.report()``: one HTML file that needs nothing else; a script of ours lets it be looked at more closely."""
 
 from __future__ import annotations
 
 import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -23,6 +24,8 @@ td,th{padding:3px 12px 3px 0;text-align:right;border-bottom:1px solid #d1d9e0}
 td:first-child,th:first-child{text-align:left}
 figure{margin:0 0 18px}figcaption{font-weight:600;margin-bottom:4px}figcaption span{font-weight:400;margin-left:10px}
 svg{width:100%;height:auto;border:1px solid #d1d9e0}svg text{font-size:11px;fill:#57606a}.grid{stroke:#eaeef2}
+figure svg{cursor:crosshair;touch-action:pan-y;user-select:none}
+.readout{font-size:12px;color:#57606a;min-height:18px;white-space:pre-wrap}
 code{font-size:12px;word-break:break-all}.bad{color:#cf222e}
 """
 
@@ -47,7 +50,9 @@ def page_of(result: Any, *, ticks: Any = None, days_per_year: float = 252.0) -> 
         _run(result),
     ]
     head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style>'
-    return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
+    look = Path(__file__).with_name("look.js").read_text(encoding="utf-8")
+    body = f"{''.join(parts)}<script>{look}</script>"
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'
 
 
 def _errors(result: Any) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+
+from tickrail._native import TickArray
+from tickrail.errors import DataError
 
 __all__ = ["HORIZONS_NS", "prices_of", "quality_of"]
 
@@ -29,7 +33,7 @@ def quality_of(
         fills: As of ``Result.fills``.
         made_ns: When the order of each fill was decided.
         instruments: Ids by their number in ``fills``.
-        ticks: The data that the run was over, a ``TickArray``.
+        ticks: The data that the run was over: a ``TickArray``, the path of a tick file, or a list or dict of these.
         horizons_ns: How long after a fill the market is looked at.
 
     Returns:
@@ -52,7 +56,39 @@ def quality_of(
 
 
 def prices_of(ticks: Any, instrument: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Times, and mids of quotes, prices of trades, closes of bars; empty where ``ticks`` lacks the instrument."""
+    """Times, and mids of quotes, prices of trades, closes of bars; empty where ``ticks`` lacks the instrument.
+
+    Raises:
+        DataError: ``ticks`` is something else than ``quality_of`` takes.
+    """
+    found = [_prices(array, instrument) for array in _arrays(ticks)]
+    ts, marks = (np.concatenate(columns) for columns in zip(*found, strict=True))
+    if len(found) == 1:
+        return ts, marks
+    order = np.argsort(ts, kind="stable")
+    return ts[order], marks[order]
+
+
+def _arrays(ticks: Any) -> Iterator[TickArray]:
+    if isinstance(ticks, TickArray):
+        yield ticks
+    elif isinstance(ticks, str | os.PathLike):
+        yield TickArray.open(ticks)
+    elif isinstance(ticks, Mapping) and ticks:
+        for one in ticks.values():
+            yield from _arrays(one)
+    elif isinstance(ticks, Sequence) and len(ticks):
+        for one in ticks:
+            yield from _arrays(one)
+    else:
+        found = "empty" if isinstance(ticks, Mapping | Sequence) else type(ticks).__name__
+        raise DataError(
+            f"ticks is {found}: expected the run's data",
+            hint="a TickArray, as tickrail.data.read_ticks gives, the path of a tick file, or a list or dict of these",
+        )
+
+
+def _prices(ticks: TickArray, instrument: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     records = ticks.numpy()
     known = {str(one): place for place, one in enumerate(ticks.instruments)}
     records = records[records["instrument"] == known.get(instrument, len(known))]
@@ -60,7 +96,8 @@ def prices_of(ticks: Any, instrument: str) -> tuple[npt.NDArray[np.int64], npt.N
     first, second, last = records["value_0"], records["value_1"], records["value_3"]
     marks = np.where(kind == QUOTE, (first + second) * 0.5, np.where(kind == BAR, last, first))
     told = np.isin(kind, (QUOTE, TRADE, BAR)) & np.isfinite(marks)
-    return records["ts_event"][told], marks[told]
+    # Decisions and fills have the times of the run's clock, which goes by this key.
+    return records[ticks.order_by][told], marks[told]
 
 
 def _at(

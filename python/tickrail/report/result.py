@@ -300,7 +300,8 @@ class Result:
         """How well each fill was: ``arrival`` mid, ``slippage`` against it, markouts after 1, 10 and 60 s.
 
         Args:
-            ticks: The data that the run was over, a ``TickArray``: a result keeps none of it.
+            ticks: The data that the run was over, of which a result keeps none: a ``TickArray``, the path of a tick
+                file, or a list or dict of these.
             horizons_ns: How long after a fill the market is looked at.
         """
         keys = self._key(self.orders)
@@ -347,8 +348,8 @@ class Result:
 
         Args:
             path: Where; it appears whole, or not at all.
-            ticks: The data that the run was over, a ``TickArray``, of which a result keeps none: with it the page has
-                prices around the fills, slippage and markouts.
+            ticks: The data that the run was over, as in ``quality``: with it the page has prices around the fills,
+                slippage and markouts.
             days_per_year: 252 for exchanges, 365 for markets that never close.
 
         Returns:

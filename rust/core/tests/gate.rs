@@ -1,6 +1,7 @@
 //! No path reaches a venue without a record of the gate: whatever strategies and operators do, what a venue is given has
 //! passed, and what has passed keeps every limit by figures of our own.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
@@ -14,7 +15,7 @@ use tickrail_core::risk::{LimitKey, Limits, Pass, Rule, Verdict};
 use tickrail_core::stop::StopFlag;
 use tickrail_core::tick::OrderBy;
 use tickrail_core::timer::Fired;
-use tickrail_core::trading::Trading;
+use tickrail_core::trading::{Trading, TradingGate};
 use tickrail_core::venue::{
     Amendment, Order, OrderKey, OrderStatus, OrderUpdate, SimulatedVenue, Terms, Venue, VenueReport,
 };
@@ -29,20 +30,71 @@ enum Given {
     Change(OrderKey),
 }
 
-/// The simulated venue, and a list of all that it was given.
+/// The simulated venue, and a list of all that it was given. Keeps accounts of its own, by which it holds the gate to its state.
 struct Spy {
     inner: SimulatedVenue,
     given: Arc<Mutex<Vec<Given>>>,
+    gate: Arc<TradingGate>,
+    open: BTreeMap<OrderKey, Order>,
+    nets: BTreeMap<(u32, u32), f64>,
+}
+
+impl Spy {
+    /// What `order` can make of what its owner holds, with everything else that may fill on its side before it.
+    fn must_reduce(&self, order: &Order, what: &str) {
+        let place = (order.key.strategy, order.instrument);
+        let net = self.nets.get(&place).copied().unwrap_or(0.0);
+        let others = self.open.values().filter(|other| {
+            other.key != order.key && (other.key.strategy, other.instrument) == place && other.side == order.side
+        });
+        let reach = net + others.map(Order::signed_left).sum::<f64>() + order.signed_left();
+        let is_towards_zero = order.side.sign() * net < 0.0;
+        assert!(is_towards_zero && (order.terms.reduce_only || reach * net >= 0.0), "{what} of {order:?} on {net}");
+    }
+
+    /// Takes note of what the venue reports from place `from` on.
+    fn note(&mut self, out: &[VenueReport], from: usize) {
+        for report in &out[from..] {
+            let Some(order) = self.open.get_mut(&report.order()) else { continue };
+            match *report {
+                VenueReport::Fill(fill) => {
+                    order.filled += fill.quantity;
+                    let place = (order.key.strategy, order.instrument);
+                    *self.nets.entry(place).or_default() += order.side.sign() * fill.quantity;
+                    if fill.is_done {
+                        self.open.remove(&fill.order);
+                    }
+                }
+                VenueReport::Amended(_, change) => {
+                    (order.quantity, order.terms.limit) = (change.quantity, change.limit)
+                }
+                VenueReport::Rejected(..) | VenueReport::Canceled(..) | VenueReport::Expired(..) => {
+                    self.open.remove(&report.order());
+                }
+                _ => {}
+            }
+        }
+    }
 }
 
 impl Venue for Spy {
     fn submit(&mut self, order: &Order, pass: Pass, now_ns: i64, out: &mut Vec<VenueReport>) {
+        match self.gate.state() {
+            Trading::Halted => panic!("{order:?} has left, and trading is halted"),
+            Trading::Reducing => self.must_reduce(order, "an order"),
+            Trading::Active => {}
+        }
         self.given.lock().expect("one thread").push(Given::Order(*order, now_ns));
+        self.open.insert(order.key, *order);
+        let from = out.len();
         self.inner.submit(order, pass, now_ns, out);
+        self.note(out, from);
     }
 
     fn cancel(&mut self, order: OrderKey, instrument: u32, now_ns: i64, out: &mut Vec<VenueReport>) {
+        let from = out.len();
         self.inner.cancel(order, instrument, now_ns, out);
+        self.note(out, from);
     }
 
     fn amend(
@@ -54,8 +106,20 @@ impl Venue for Spy {
         now_ns: i64,
         out: &mut Vec<VenueReport>,
     ) {
+        let known = self.open.get(&order).copied();
+        let shrinks = known.is_some_and(|known| change.quantity <= known.quantity && change.keeps_prices(&known.terms));
+        match self.gate.state() {
+            Trading::Halted => panic!("{change:?} has left, and trading is halted"),
+            Trading::Reducing if !shrinks => {
+                let changed = known.map(|known| Order { quantity: change.quantity, ..known });
+                changed.iter().for_each(|changed| self.must_reduce(changed, "a change"));
+            }
+            _ => {}
+        }
         self.given.lock().expect("one thread").push(Given::Change(order));
+        let from = out.len();
         self.inner.amend(order, instrument, change, pass, now_ns, out);
+        self.note(out, from);
     }
 
     fn is_waiting(&self, instrument: u32) -> bool {
@@ -63,16 +127,18 @@ impl Venue for Spy {
     }
 
     fn match_tick(&mut self, tick: &Tick, now_ns: i64, out: &mut Vec<VenueReport>) {
+        let from = out.len();
         self.inner.match_tick(tick, now_ns, out);
+        self.note(out, from);
     }
 }
 
 /// What is done at a tick.
 #[derive(Clone, Debug)]
 enum Act {
-    Order { signed: f64, limit: Option<f64>, instrument: u32 },
+    Order { signed: f64, limit: Option<f64>, instrument: u32, reduce_only: bool },
     Target { units: f64, instrument: u32 },
-    Amend { number: u32, quantity: f64 },
+    Amend { number: u32, quantity: Option<f64>, limit: Option<f64> },
     Cancel { number: u32 },
     Flatten,
     CancelAll,
@@ -93,13 +159,13 @@ impl Acts {
     fn act(&self, strategy: u32, act: &Act) {
         let desk = &self.desk;
         match *act {
-            Act::Order { signed, limit, instrument } => {
+            Act::Order { signed, limit, instrument, reduce_only } => {
                 let side = if signed > 0.0 { Side::Buy } else { Side::Sell };
-                let terms = limit.map_or(Terms::MARKET, Terms::limit);
+                let terms = Terms { reduce_only, ..limit.map_or(Terms::MARKET, Terms::limit) };
                 done(desk.order_on(strategy, instrument, side, signed.abs(), terms).map(drop));
             }
             Act::Target { units, instrument } => done(desk.target(strategy, instrument, units).map(drop)),
-            Act::Amend { number, quantity } => done(desk.amend(strategy, number, Some(quantity), None, None)),
+            Act::Amend { number, quantity, limit } => done(desk.amend(strategy, number, quantity, limit, None)),
             Act::Cancel { number } => done(desk.cancel(strategy, number)),
             Act::Flatten => done(desk.flatten(None, None).map(drop)),
             Act::CancelAll => drop(desk.cancel_all(None, None)),
@@ -163,7 +229,13 @@ fn run(script: Vec<Vec<(u32, Act)>>, rules: Vec<Rule>, step_ns: i64) -> (Rc<Desk
     let inputs = vec![MergeInput { block: TickBlock::from_vec(quotes), feed: 0, instruments: None }];
     let source = Box::new(Merge::new(inputs, OrderBy::TsEvent).expect("a valid feed"));
     let given = Arc::<Mutex<Vec<Given>>>::default();
-    let spy = Spy { inner: SimulatedVenue::new(vec![0.0; 2]), given: Arc::clone(&given) };
+    let spy = Spy {
+        inner: SimulatedVenue::new(vec![0.0; 2]),
+        given: Arc::clone(&given),
+        gate: Arc::clone(desk.gate()),
+        open: BTreeMap::new(),
+        nets: BTreeMap::new(),
+    };
     let host = Acts { desk: Rc::clone(&desk), script, at: 0 };
     let venue: Box<dyn Venue> = Box::new(spy);
     let mut dispatcher =
@@ -186,13 +258,16 @@ fn act() -> impl Strategy<Value = (u32, Act)> {
     let units = prop_oneof![(1_i32..12).prop_map(f64::from), (1_i32..12).prop_map(|n| -f64::from(n))];
     let limit = prop::option::of((95_i32..110).prop_map(f64::from));
     let act = prop_oneof![
-        8 => (units.clone(), limit, 0_u32..2).prop_map(|(signed, limit, instrument)| Act::Order { signed, limit, instrument }),
+        8 => (units.clone(), limit.clone(), 0_u32..2, any::<bool>()).prop_map(|(signed, limit, instrument, reduce_only)| {
+            Act::Order { signed, limit, instrument, reduce_only }
+        }),
         3 => (units, 0_u32..2).prop_map(|(units, instrument)| Act::Target { units, instrument }),
-        3 => (1_u32..30, 1_i32..12).prop_map(|(number, units)| Act::Amend { number, quantity: f64::from(units) }),
+        3 => (1_u32..30, prop::option::of((1_i32..12).prop_map(f64::from)), limit)
+            .prop_map(|(number, quantity, limit)| Act::Amend { number, quantity, limit }),
         2 => (1_u32..30).prop_map(|number| Act::Cancel { number }),
         1 => Just(Act::Flatten),
         1 => Just(Act::CancelAll),
-        1 => prop::sample::select(Trading::ALL.to_vec()).prop_map(Act::Trading),
+        2 => prop::sample::select(Trading::ALL.to_vec()).prop_map(Act::Trading),
         1 => (1_i32..12).prop_map(|units| Act::SetQuantity(f64::from(units))),
     ];
     (0_u32..2, act)
@@ -272,7 +347,7 @@ proptest! {
 fn of_a_million_orders_of_a_runaway_strategy_none_above_its_limits_leaves() {
     let mad = |n: u32| {
         let signed = if n.is_multiple_of(3) { 1e9 } else { 1.0 + f64::from(n % 2) };
-        (n % 2, Act::Order { signed, limit: None, instrument: n % 2 })
+        (n % 2, Act::Order { signed, limit: None, instrument: n % 2, reduce_only: false })
     };
     let script: Vec<Vec<(u32, Act)>> =
         (0..1_000).map(|tick| (0..1_000).map(|n| mad(tick * 1_000 + n)).collect()).collect();

@@ -77,7 +77,8 @@ fn read_row(row: &Bound<'_, PyDict>, id: &str) -> PyResult<InstrumentRow> {
         fraction: number(row, "slippage_fraction", 0.0, 0.0)?,
         amount: number(row, "slippage_amount", 0.0, 0.0)?,
     };
-    let terms = InstrumentTerms { fees, slippage, multiplier: rules.multiplier, venue: 0 };
+    let (multiplier, bar_duration_ns) = (rules.multiplier, info.bar_duration_ns);
+    let terms = InstrumentTerms { fees, slippage, multiplier, bar_duration_ns, venue: 0 };
     Ok(InstrumentRow { info, rules, terms })
 }
 

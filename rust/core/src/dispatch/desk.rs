@@ -309,7 +309,7 @@ impl Desk {
     }
 
     /// Asks to change an order; `None` leaves what it is. Quantities are in all, what is filled among them. While the strategy
-    /// may only reduce, an order does not grow.
+    /// may only reduce, an order does not grow, and one that might not reduce keeps its prices.
     ///
     /// # Errors
     /// The refusal; nothing has changed then.
@@ -334,8 +334,13 @@ impl Desk {
         }
         let rules = self.specification(order.instrument)?;
         let mut quantity = quantity.unwrap_or(order.quantity);
+        let (mut limit, mut stop) = (limit, stop);
         if self.only_reduces(strategy) {
             quantity = quantity.min(order.quantity);
+            let portfolio = self.portfolio.borrow();
+            if !portfolio.position(strategy, order.instrument).surely_reduces(order.side, 0.0) {
+                (limit, stop) = (None, None);
+            }
         }
         if !(f64::MIN_POSITIVE..=MAX_QUANTITY).contains(&quantity) {
             return Err(Refusal::Quantity(quantity));

@@ -179,11 +179,11 @@ impl Risk {
 
     fn judge(&mut self, order: &Order, look: &Look<'_>) -> Result<(), Found> {
         let rows = look.portfolio.position(order.key.strategy, order.instrument);
-        let signed = order.side.sign() * order.quantity;
+        let reduces = reduces(order, rows, order.quantity);
         // Counted first, whatever comes of it.
         let rate = self.count_order(order, look.now_ns);
         let repeats = self.count_repeat(order);
-        look.gate.check(signed, rows.net_with_sent()).map_err(|stopped| (stopped.into(), f64::NAN, f64::NAN))?;
+        look.gate.check(order.quantity, reduces).map_err(|stopped| (stopped.into(), f64::NAN, f64::NAN))?;
         if self.strategies[order.key.strategy as usize].is_halted {
             return Err((Verdict::StrategyHalted, f64::NAN, f64::NAN));
         }
@@ -193,13 +193,15 @@ impl Risk {
             above(limits, LimitKey::Repeats, repeats as f64, Verdict::Repeats)?;
             above(limits, LimitKey::OrderQuantity, order.quantity, Verdict::OrderQuantity)?;
             notional(limits, order, order.quantity, look)?;
-            position(limits, rows, signed)?;
+            if !reduces {
+                position(limits, rows, order, order.quantity)?;
+            }
             if limits.has(LimitKey::OpenOrders) {
                 let open = open_orders(rule, order.key.strategy, look.portfolio);
                 above(limits, LimitKey::OpenOrders, open as f64 + 1.0, Verdict::OpenOrders)?;
             }
             prices(limits, order, [order.terms.limit, order.terms.stop], look)?;
-            if !rows.surely_reduces(signed) {
+            if !reduces {
                 losses(limits, order.key.strategy, look)?;
             }
         }
@@ -209,13 +211,16 @@ impl Risk {
     fn judge_change(&mut self, order: &Order, change: Amendment, look: &Look<'_>) -> Result<(), Found> {
         let rate = self.count_order(order, look.now_ns);
         let none = |verdict: Verdict| (verdict, f64::NAN, f64::NAN);
-        look.gate.check_change(order.quantity, change.quantity).map_err(|stopped| none(stopped.into()))?;
         let more = change.quantity - order.quantity;
-        if more > 0.0 && self.strategies[order.key.strategy as usize].is_halted {
+        let rows = look.portfolio.position(order.key.strategy, order.instrument);
+        // At another price an order that has waited may fill.
+        let shrinks = more <= 0.0 && change.keeps_prices(&order.terms);
+        let reduces = shrinks || reduces(order, rows, more);
+        look.gate.check(change.quantity, reduces).map_err(|stopped| none(stopped.into()))?;
+        if self.strategies[order.key.strategy as usize].is_halted {
             return Err(none(Verdict::StrategyHalted));
         }
         rate?;
-        let rows = look.portfolio.position(order.key.strategy, order.instrument);
         let mut changed = *order;
         (changed.terms.limit, changed.terms.stop) = (change.limit, change.stop);
         for rule in self.rules.iter().filter(|rule| rule.binds(order.key.strategy, order.instrument)) {
@@ -224,7 +229,11 @@ impl Risk {
             prices(limits, &changed, [change.limit, change.stop], look)?;
             if more > 0.0 {
                 above(limits, LimitKey::OrderQuantity, change.quantity, Verdict::OrderQuantity)?;
-                position(limits, rows, order.side.sign() * more)?;
+            }
+            if more > 0.0 && !reduces {
+                position(limits, rows, order, more)?;
+            }
+            if !reduces {
                 losses(limits, order.key.strategy, look)?;
             }
         }
@@ -302,12 +311,17 @@ fn notional(limits: &Limits, order: &Order, quantity: f64, look: &Look<'_>) -> R
     above(limits, LimitKey::OrderNotional, value, Verdict::OrderNotional)
 }
 
-/// The largest position that can come of what has left and of this order.
-fn position(limits: &Limits, rows: &Position, signed: f64) -> Result<(), Found> {
-    if !limits.has(LimitKey::PositionQuantity) || rows.surely_reduces(signed) {
+/// Whether `more` units of an order reduce the position for sure: by what else may fill, or as the venue lets it do nothing else.
+fn reduces(order: &Order, rows: &Position, more: f64) -> bool {
+    rows.surely_reduces(order.side, more) || (order.terms.reduce_only && order.side.sign() * rows.net < 0.0)
+}
+
+/// The largest position that can come of what has left and of `more` units of this order.
+fn position(limits: &Limits, rows: &Position, order: &Order, more: f64) -> Result<(), Found> {
+    if !limits.has(LimitKey::PositionQuantity) {
         return Ok(());
     }
-    let reached = rows.reach_with(signed).abs();
+    let reached = rows.reach_with(order.side, more).abs();
     above(limits, LimitKey::PositionQuantity, reached, Verdict::PositionQuantity)
 }
 

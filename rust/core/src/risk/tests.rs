@@ -177,6 +177,61 @@ fn after_a_loss_only_what_reduces_leaves() {
 }
 
 #[test]
+fn restricted_to_reducing_nothing_leaves_that_might_not() {
+    let mut desk = Desk::with(&[]);
+    desk.mark(10.0);
+    desk.buy(10.0);
+    desk.fill(10.0, 10.0);
+    assert_eq!(desk.send(20.0, Terms::limit(5.0)), None, "waits far below, and may never fill");
+    desk.gate.set(Trading::Reducing);
+    let refused = Some(Verdict::NotReducing);
+    for (signed, expected) in
+        [(-11.0, refused), (1.0, refused), (-6.0, None), (-5.0, refused), (-4.0, None), (-1.0, refused)]
+    {
+        assert_eq!(desk.send(signed, Terms::MARKET), expected, "{signed}");
+    }
+    // Ten are on their way out: one that cannot turn the position may go all the same.
+    assert_eq!(desk.send(-10.0, Terms { reduce_only: true, ..Terms::MARKET }), None);
+    assert_eq!(desk.send(1.0, Terms { reduce_only: true, ..Terms::MARKET }), refused);
+    desk.gate.set(Trading::Halted);
+    assert_eq!(desk.send(-1.0, Terms { reduce_only: true, ..Terms::MARKET }), Some(Verdict::Halted));
+}
+
+#[test]
+fn an_order_that_waits_is_moved_only_where_a_new_one_could_go() {
+    let mut desk = Desk::with(&[(LimitKey::RefusedPerS, 4.0), (LimitKey::DailyLoss, 100.0)]);
+    desk.portfolio.fund(0, 1_000.0, 1.0);
+    desk.mark(10.0);
+    let entry = desk.order(4.0, Terms::limit(9.0));
+    let exit = desk.order(-4.0, Terms::limit(12.0));
+    desk.portfolio.position_mut(0, 0).send(4.0, false);
+    desk.portfolio.position_mut(0, 0).leave(4.0);
+    let change = |desk: &mut Desk, order: &Order, quantity, limit| {
+        let look = Look { gate: &desk.gate, portfolio: &desk.portfolio, position: 0, now_ns: 0 };
+        desk.risk.check_change(order, Amendment { quantity, limit, stop: f64::NAN }, &look).err()
+    };
+    desk.gate.set(Trading::Reducing);
+    assert_eq!(change(&mut desk, &entry, 4.0, 11.0), Some(Verdict::NotReducing), "it would fill at once");
+    assert_eq!(change(&mut desk, &entry, 3.0, 9.0), None, "less of the same");
+    desk.gate.set(Trading::Active);
+    desk.buy(4.0);
+    desk.fill(4.0, 10.0);
+    desk.gate.set(Trading::Reducing);
+    desk.portfolio.position_mut(0, 0).send(-4.0, false);
+    desk.portfolio.position_mut(0, 0).leave(-4.0);
+    assert_eq!(change(&mut desk, &exit, 4.0, 9.5), None, "an exit may come nearer");
+    assert_eq!(change(&mut desk, &exit, 5.0, 9.5), Some(Verdict::NotReducing));
+    desk.gate.set(Trading::Active);
+    desk.mark(7.0);
+    desk.portfolio.observe(Some(0), 1);
+    assert_eq!(change(&mut desk, &exit, 4.0, 6.5), None);
+    for _ in 0..3 {
+        assert_eq!(change(&mut desk, &entry, 4.0, 11.0), Some(Verdict::DailyLoss));
+    }
+    assert_eq!(change(&mut desk, &entry, 3.0, 9.0), Some(Verdict::StrategyHalted), "halted is halted");
+}
+
+#[test]
 fn too_many_refusals_halt_a_strategy_until_somebody_lets_it_go_on() {
     let mut desk = Desk::with(&[(LimitKey::OrderQuantity, 1.0), (LimitKey::RefusedPerS, 2.0)]);
     assert!([desk.buy(2.0), desk.buy(2.0)].iter().all(|verdict| *verdict == Some(Verdict::OrderQuantity)));

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::order::{Order, OrderKey};
+use super::portfolio::less;
 use super::terms::{OrderKind, Terms};
 use crate::tick::{Kind, Side, Tick};
 
@@ -29,6 +30,8 @@ pub(super) struct Resting {
     pub owed: f64,
     /// Fees that its fills have said.
     pub charged: f64,
+    /// When it was decided to be what it is, ns UTC.
+    pub since_ns: i64,
 }
 
 impl Resting {
@@ -41,6 +44,7 @@ impl Resting {
             quantity: order.quantity,
             owed: 0.0,
             charged: 0.0,
+            since_ns: order.made_ns,
         }
     }
 
@@ -168,6 +172,8 @@ pub(super) struct Book {
     free: Vec<u32>,
     places: HashMap<OrderKey, u32, BuildHasherDefault<Spread>>,
     arrivals: u64,
+    /// No order was decided after that.
+    latest_ns: i64,
     /// What each strategy holds by the venue's own account, which no report delays.
     nets: Vec<f64>,
 }
@@ -182,6 +188,7 @@ impl Book {
             free: Vec::new(),
             places: HashMap::default(),
             arrivals: 0,
+            latest_ns: i64::MIN,
             nets: Vec::new(),
         }
     }
@@ -238,6 +245,7 @@ impl Book {
     /// Gives an order a slot, or that which it has, as the latest to arrive.
     fn put(&mut self, entry: Resting, shelf: Shelf) -> (u64, u32) {
         self.arrivals += 1;
+        self.latest_ns = self.latest_ns.max(entry.since_ns);
         let slot = Slot { entry, arrival: self.arrivals, shelf };
         let (slots, free) = (&mut self.slots, &mut self.free);
         let place = *self.places.entry(entry.key).or_insert_with(|| {
@@ -318,6 +326,17 @@ impl Book {
         Some(entry)
     }
 
+    /// Takes out the orders that were decided after `ts_ns`, in order of arrival: mostly none, and then nothing is looked at.
+    pub fn take_since(&mut self, ts_ns: i64) -> Vec<Resting> {
+        if self.latest_ns <= ts_ns {
+            return Vec::new();
+        }
+        let mut taken: Vec<Slot> = self.places.values().map(|&place| self.slots[place as usize]).collect();
+        taken.retain(|slot| slot.entry.since_ns > ts_ns);
+        taken.sort_unstable_by_key(|slot| slot.arrival);
+        taken.into_iter().filter_map(|slot| self.remove(slot.entry.key)).collect()
+    }
+
     fn slot(&self, key: OrderKey) -> Option<&Slot> {
         self.places.get(&key).map(|&slot| &self.slots[slot as usize])
     }
@@ -346,7 +365,7 @@ impl Book {
         if strategy >= self.nets.len() {
             self.nets.resize(strategy + 1, 0.0);
         }
-        self.nets[strategy] += signed;
+        self.nets[strategy] = less(self.nets[strategy], -signed);
     }
 }
 
@@ -358,7 +377,7 @@ mod tests {
     fn limit(number: u32, side: Side, price: f64) -> Resting {
         let terms = Terms::limit(price);
         let key = OrderKey { strategy: 0, number };
-        Resting { key, side, terms, left: 1.0, quantity: 1.0, owed: 0.0, charged: 0.0 }
+        Resting { key, side, terms, left: 1.0, quantity: 1.0, owed: 0.0, charged: 0.0, since_ns: 0 }
     }
 
     fn drained(book: &mut Book, side: usize) -> Vec<u32> {

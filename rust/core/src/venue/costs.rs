@@ -26,6 +26,11 @@ impl Fees {
         let rate = if is_maker { self.maker_rate } else { self.taker_rate };
         notional * rate + quantity * self.per_unit
     }
+
+    /// What an order costs that owes so much: without a minimum a rebate is one.
+    pub(super) fn due(&self, owed: f64) -> f64 {
+        if self.minimum > 0.0 { owed.max(self.minimum) } else { owed }
+    }
 }
 
 /// How much worse than what it saw a taker fares.
@@ -66,5 +71,6 @@ mod tests {
         let fees = Fees { maker_rate: -0.001, taker_rate: 0.002, per_unit: 0.5, minimum: 0.0 };
         assert_eq!(fees.of(1_000.0, 2.0, true), 0.0);
         assert_eq!(fees.of(1_000.0, 2.0, false), 3.0);
+        assert_eq!((fees.due(-0.5), Fees { minimum: 1.0, ..fees }.due(-0.5)), (-0.5, 1.0));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::book::{Book, Resting, index};
 use super::offer::Offer;
+use super::portfolio::FLAT_FRACTION;
 use super::simulated::{BarPath, FillModel, InstrumentTerms, VenueFill, VenueReport};
 use super::terms::{OrderKind, TimeInForce};
 use crate::tick::{Kind, Side, Tick};
@@ -24,11 +25,11 @@ pub(super) struct Matching<'a> {
 
 impl Matching<'_> {
     /// Matches the whole book against `tick`.
-    pub fn tick(&mut self, tick: &Tick, path: BarPath) {
+    pub fn tick(&mut self, tick: &Tick, path: BarPath, now_ns: i64) {
         if let Some(offer) = Offer::of(tick, self.model) {
             self.moment(offer);
         } else if tick.kind == Kind::Bar as u8 {
-            self.bar(tick, path);
+            self.bar(tick, path, now_ns);
         }
     }
 
@@ -57,7 +58,8 @@ impl Matching<'_> {
             if entry.terms.post_only {
                 return self.cancel(entry, reason::POST_ONLY);
             }
-            if entry.terms.time_in_force == TimeInForce::Fok && self.room(entry, offer) < entry.left {
+            let most = entry.left - entry.quantity * FLAT_FRACTION;
+            if entry.terms.time_in_force == TimeInForce::Fok && self.room(entry, offer) < most {
                 return self.cancel(entry, reason::FOK);
             }
             let slipped = self.terms.slippage.apply(entry.side, price, entry.terms.limit);
@@ -95,9 +97,13 @@ impl Matching<'_> {
         if allowed <= 0.0 {
             return self.cancel(entry, reason::REDUCE_ONLY);
         }
-        let quantity = offer.take(entry.side, entry.left.min(allowed));
+        let mut quantity = offer.take(entry.side, entry.left.min(allowed));
         if quantity <= 0.0 {
             return true;
+        }
+        // What arithmetic on decimals leaves behind is no rest to wait for.
+        if entry.left - quantity <= entry.quantity * FLAT_FRACTION {
+            quantity = entry.left;
         }
         entry.left -= quantity;
         let fee = self.fee(entry, price, quantity, is_maker);
@@ -114,7 +120,7 @@ impl Matching<'_> {
     fn fee(&self, entry: &mut Resting, price: f64, quantity: f64, is_maker: bool) -> f64 {
         let fees = &self.terms.fees;
         entry.owed += fees.of(price.abs() * quantity * self.terms.multiplier, quantity, is_maker);
-        let fee = entry.owed.max(fees.minimum) - entry.charged;
+        let fee = fees.due(entry.owed) - entry.charged;
         entry.charged += fee;
         fee
     }
@@ -177,12 +183,20 @@ impl Matching<'_> {
         }
     }
 
-    /// A bar: its open as one moment, then along the path between its four prices.
-    fn bar(&mut self, tick: &Tick, path: BarPath) {
+    /// When a bar that came at `now_ns` opened. Where records come later than they bear, the one before it did as well, more or
+    /// less by as much, and who decided on that one decided in time.
+    const fn opened_ns(&self, tick: &Tick, now_ns: i64) -> i64 {
+        now_ns.saturating_sub(self.terms.bar_duration_ns).saturating_add(now_ns.saturating_sub(tick.ts_event))
+    }
+
+    /// A bar: its open as one moment, then along the path between its four prices. What was decided while it went on would
+    /// have come to prices from before its decision: it has the close.
+    fn bar(&mut self, tick: &Tick, path: BarPath, now_ns: i64) {
         let [open, high, low, close] = tick.values;
         if ![open, high, low, close].into_iter().all(f64::is_finite) {
             return;
         }
+        let late = self.book.take_since(self.opened_ns(tick, now_ns));
         let volume = self.model.quantity(f64::from_bits(tick.sequence));
         let mut left = self.moment(Offer::at(open, volume, true)).left[0];
         let is_low_first = match path {
@@ -193,6 +207,10 @@ impl Matching<'_> {
         let [first, second] = if is_low_first { [low, high] } else { [high, low] };
         for (from, to) in [(open, first), (first, second), (second, close)] {
             left = self.walk(from, to, left);
+        }
+        if !late.is_empty() {
+            late.into_iter().for_each(|entry| self.book.arrive(entry));
+            self.moment(Offer::at(close, left, false));
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a tick says about the prices at which orders could trade.
 
 use super::book::index;
+use super::portfolio::less;
 use super::simulated::FillModel;
 use crate::tick::{Kind, Side, Tick};
 
@@ -57,7 +58,7 @@ impl Offer {
     pub fn take(&mut self, side: Side, wanted: f64) -> f64 {
         let side = index(side);
         let taken = wanted.min(self.left[side]);
-        self.left[side] -= taken;
+        self.left[side] = less(self.left[side], taken);
         if self.shared {
             self.left[1 - side] = self.left[side];
         }

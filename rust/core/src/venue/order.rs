@@ -97,6 +97,12 @@ pub struct Amendment {
 }
 
 impl Amendment {
+    /// Whether it leaves the prices as they are.
+    pub fn keeps_prices(&self, terms: &Terms) -> bool {
+        let same = |new: f64, old: f64| new.to_bits() == old.to_bits() || (new.is_nan() && old.is_nan());
+        same(self.limit, terms.limit) && same(self.stop, terms.stop)
+    }
+
     /// The canonical bytes that enter the run digest.
     pub fn payload(&self) -> [u8; 24] {
         let mut bytes = [0; 24];

@@ -35,7 +35,13 @@ pub struct Position {
 }
 
 /// Below this fraction of the larger of two quantities their difference is rounding, and the position is flat.
-const FLAT_FRACTION: f64 = 1e-12;
+pub(super) const FLAT_FRACTION: f64 = 1e-12;
+
+/// `most` without `part`; nothing where the difference is rounding. What is without end stays so.
+pub(super) fn less(most: f64, part: f64) -> f64 {
+    let left = most - part;
+    if left.abs() < FLAT_FRACTION * most.abs().max(part.abs()) { 0.0 } else { left }
+}
 
 /// Of an order of `signed` units among [`Position::sent`].
 fn place(signed: f64) -> usize {
@@ -55,10 +61,7 @@ impl Position {
         self.fees += fee;
         self.fills += 1;
         let before = self.net;
-        let mut after = before + signed;
-        if after.abs() <= FLAT_FRACTION * before.abs().max(signed.abs()) {
-            after = 0.0;
-        }
+        let after = less(before, -signed);
         if before == 0.0 || (before > 0.0) == (signed > 0.0) {
             self.average_price = (self.average_price * before.abs() + price * signed.abs()) / after.abs();
         } else {
@@ -138,20 +141,14 @@ impl Position {
         }
     }
 
-    /// Units held once everything is done that has passed the gate.
-    pub fn net_with_sent(&self) -> f64 {
-        self.net + self.sent[0] - self.sent[1]
+    /// The largest position, in the direction of `side`, that orders which have passed the gate and `more` units of it make.
+    pub fn reach_with(&self, side: Side, more: f64) -> f64 {
+        if side == Side::Sell { self.net - self.sent[1] - more } else { self.net + self.sent[0] + more }
     }
 
-    /// The largest position, in the direction of one more order of `signed` units, that it and those which have passed the
-    /// gate can make.
-    pub fn reach_with(&self, signed: f64) -> f64 {
-        if signed < 0.0 { self.net - self.sent[1] + signed } else { self.net + self.sent[0] + signed }
-    }
-
-    /// Whether one more order of `signed` units reduces the position, whatever of those that have passed the gate fills.
-    pub fn surely_reduces(&self, signed: f64) -> bool {
-        signed * self.net < 0.0 && self.reach_with(signed) * self.net >= 0.0
+    /// Whether `more` units on `side` reduce the position, whatever of the orders that have passed the gate fills.
+    pub fn surely_reduces(&self, side: Side, more: f64) -> bool {
+        side.sign() * self.net < 0.0 && self.reach_with(side, more) * self.net >= 0.0
     }
 
     /// What is in flight on `side` has become `signed` units more, or less.

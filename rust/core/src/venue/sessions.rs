@@ -17,6 +17,10 @@ pub struct Session {
     pub weekdays: u8,
 }
 
+const fn midnight_before(ts_ns: i64) -> i64 {
+    ts_ns.div_euclid(DAY_NS).saturating_mul(DAY_NS)
+}
+
 /// The sessions of a venue; none: it always trades, and its day ends at midnight UTC.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Sessions(Vec<Session>);
@@ -70,11 +74,30 @@ impl Sessions {
         self.0.iter().find(holds)
     }
 
-    /// When a day order given at `ts_ns` expires: at the last moment of the session, or of the UTC day.
+    /// Whether the venue trades during what a record of `ts_ns` tells of: a bar tells of the time before it.
+    #[inline]
+    pub fn is_open_for(&self, is_bar: bool, ts_ns: i64) -> bool {
+        self.is_open(ts_ns - i64::from(is_bar))
+    }
+
+    /// When a day order given at `ts_ns` expires: at the end of the session, or of the UTC day. A session that goes on after
+    /// midnight is one, as long as it is no longer than a day.
     pub fn day_end_ns(&self, ts_ns: i64) -> i64 {
-        let midnight = ts_ns.div_euclid(DAY_NS).saturating_mul(DAY_NS);
-        let close_ns = self.at(ts_ns).map_or(DAY_NS, |session| session.close_ns);
-        midnight.saturating_add(close_ns - 1)
+        let day_end = midnight_before(ts_ns).saturating_add(DAY_NS);
+        let Some((mut begin, mut end)) = self.around(ts_ns) else { return day_end };
+        while let Some((earlier, _)) = self.around(begin - 1).filter(|_| end - begin <= DAY_NS) {
+            begin = earlier;
+        }
+        while let Some((_, later)) = self.around(end).filter(|_| end - begin <= DAY_NS) {
+            end = later;
+        }
+        if end - begin <= DAY_NS { end } else { day_end }
+    }
+
+    /// The session that `ts_ns` lies in, as times.
+    fn around(&self, ts_ns: i64) -> Option<(i64, i64)> {
+        let midnight = midnight_before(ts_ns);
+        self.at(ts_ns).map(|session| (midnight + session.open_ns, midnight + session.close_ns))
     }
 }
 
@@ -103,9 +126,36 @@ mod tests {
 
     #[test]
     fn a_day_ends_with_its_session_or_at_midnight() {
-        assert_eq!(office_hours().day_end_ns(10 * HOUR_NS), 17 * HOUR_NS - 1);
-        assert_eq!(Sessions::default().day_end_ns(10 * HOUR_NS), DAY_NS - 1);
-        assert_eq!(Sessions::default().day_end_ns(-1), -1);
+        assert_eq!(office_hours().day_end_ns(10 * HOUR_NS), 17 * HOUR_NS);
+        assert_eq!(Sessions::default().day_end_ns(10 * HOUR_NS), DAY_NS);
+        assert_eq!(Sessions::default().day_end_ns(-1), 0);
+        assert_eq!(Sessions::default().day_end_ns(0), DAY_NS);
+    }
+
+    #[test]
+    fn a_session_over_midnight_is_one_and_a_week_without_a_pause_is_days() {
+        let part = |open_ns, close_ns, weekdays| Session { open_ns, close_ns, weekdays };
+        // Sunday to Thursday from 22:00, to 21:00 of the next day, with a pause of an hour.
+        let futures = vec![part(22 * HOUR_NS, DAY_NS, 0b100_1111), part(0, 21 * HOUR_NS, 0b001_1111)];
+        let futures = Sessions::new(futures).unwrap();
+        // The epoch was a Thursday.
+        for hours in [-2, -1, 0, 20] {
+            assert_eq!(futures.day_end_ns(hours * HOUR_NS), 21 * HOUR_NS, "{hours}");
+        }
+        assert_eq!(futures.day_end_ns(22 * HOUR_NS), 45 * HOUR_NS);
+        let lunch = Sessions::new(vec![part(HOUR_NS, 2 * HOUR_NS, 127), part(3 * HOUR_NS, 4 * HOUR_NS, 127)]).unwrap();
+        assert_eq!(lunch.day_end_ns(HOUR_NS), 2 * HOUR_NS, "a pause ends a session");
+        let always = Sessions::new(vec![part(0, DAY_NS, 127)]).unwrap();
+        assert_eq!(always.day_end_ns(10 * HOUR_NS), DAY_NS);
+        let weekdays = Sessions::new(vec![part(0, DAY_NS, 0b001_1111)]).unwrap();
+        assert_eq!(weekdays.day_end_ns(10 * HOUR_NS), DAY_NS);
+    }
+
+    #[test]
+    fn a_bar_tells_of_the_time_before_it() {
+        let sessions = office_hours();
+        assert!(!sessions.is_open_for(true, 9 * HOUR_NS) && sessions.is_open_for(false, 9 * HOUR_NS));
+        assert!(sessions.is_open_for(true, 17 * HOUR_NS) && !sessions.is_open_for(false, 17 * HOUR_NS));
     }
 
     #[test]

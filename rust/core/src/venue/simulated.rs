@@ -17,7 +17,7 @@ use super::sessions::Sessions;
 use super::terms::TimeInForce;
 use super::{Amendment, Venue};
 use crate::risk::Pass;
-use crate::tick::Tick;
+use crate::tick::{Kind, Tick};
 
 /// When an order that waits is filled, and how much of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -59,13 +59,15 @@ pub struct InstrumentTerms {
     pub slippage: Slippage,
     /// What one unit at a price of 1 is worth.
     pub multiplier: f64,
+    /// How long its bars are; 0: that is not known, and orders count as decided before a bar begins.
+    pub bar_duration_ns: i64,
     /// Index of its venue among the settings.
     pub venue: usize,
 }
 
 impl Default for InstrumentTerms {
     fn default() -> Self {
-        Self { fees: Fees::default(), slippage: Slippage::default(), multiplier: 1.0, venue: 0 }
+        Self { fees: Fees::default(), slippage: Slippage::default(), multiplier: 1.0, bar_duration_ns: 0, venue: 0 }
     }
 }
 
@@ -82,10 +84,23 @@ pub struct VenueSettings {
     pub report_latency: Latency,
     /// Share of orders that it rejects for no reason, 0 to 1.
     pub reject_rate: f64,
-    /// Times, from (included) to (excluded), in which it cannot be reached: orders are rejected, the rest stands.
+    /// Times, from (included) to (excluded), in which it cannot be reached: orders are rejected and none is amended; cancels and
+    /// reports get through at its end. What stands there trades on.
     pub outages: Vec<(i64, i64)>,
     /// When it trades.
     pub sessions: Sessions,
+}
+
+impl VenueSettings {
+    /// When it can be reached again; `None`: it can be at `ts_ns`.
+    fn out_until(&self, ts_ns: i64) -> Option<i64> {
+        let holds = |time: i64| move |&&(from, to): &&(i64, i64)| (from..to).contains(&time);
+        let mut until = self.outages.iter().find(holds(ts_ns))?.1;
+        while let Some(&(_, to)) = self.outages.iter().find(holds(until)) {
+            until = to;
+        }
+        Some(until)
+    }
 }
 
 /// A fill that the venue made.
@@ -153,7 +168,8 @@ const BELOW_FILLED: &str = "the new quantity is filled already";
 enum Message {
     Order(Order),
     Cancel(OrderKey, u32),
-    Amend(OrderKey, u32, Amendment),
+    /// And when it was sent.
+    Amend(OrderKey, u32, Amendment, i64),
     Expiry(OrderKey, u32, i64),
     Report(VenueReport),
 }
@@ -241,18 +257,21 @@ impl SimulatedVenue {
         self.due.push(Reverse(Due { due_ns, number: self.messages, message }));
     }
 
-    /// When a message that is sent now arrives; `None`: at once.
+    /// When a message that is sent now arrives; `None`: at once. Reports wait for the end of an outage.
     fn arrival_ns(&mut self, venue: usize, way: Way, now_ns: i64) -> Option<i64> {
         let settings = &self.venues[venue];
         let latency = match way {
             Way::In => &settings.order_latency,
             Way::Out => &settings.report_latency,
         };
-        if latency.is_none() {
+        let mut arrives = now_ns.saturating_add(latency.draw(now_ns, &mut self.random));
+        if let (Way::Out, Some(until)) = (way, settings.out_until(arrives)) {
+            arrives = until;
+        }
+        let last = &mut self.last_ns[venue][way as usize];
+        if latency.is_none() && arrives == now_ns && *last < now_ns {
             return None;
         }
-        let arrives = now_ns.saturating_add(latency.draw(now_ns, &mut self.random));
-        let last = &mut self.last_ns[venue][way as usize];
         *last = arrives.max(*last);
         Some(*last)
     }
@@ -282,7 +301,9 @@ impl SimulatedVenue {
         match message {
             Message::Order(order) => self.take_order(&order, now_ns, out),
             Message::Cancel(key, instrument) => self.take_cancel(key, instrument, now_ns, out),
-            Message::Amend(key, instrument, change) => self.take_amendment(key, instrument, change, now_ns, out),
+            Message::Amend(key, instrument, change, sent_ns) => {
+                self.take_amendment(key, instrument, (change, sent_ns), now_ns, out);
+            }
             Message::Expiry(key, instrument, expires_ns) => self.expire(key, instrument, expires_ns, now_ns, out),
             Message::Report(report) => out.push(report),
         }
@@ -290,6 +311,10 @@ impl SimulatedVenue {
 
     fn take_order(&mut self, order: &Order, now_ns: i64, out: &mut Vec<VenueReport>) {
         let venue = self.venue_of(order.instrument);
+        if self.venues[venue].out_until(now_ns).is_some() {
+            // Whoever sends it finds out.
+            return out.push(VenueReport::Rejected(order.key, UNREACHABLE));
+        }
         if let Some(reason) = self.refusal(venue, now_ns) {
             return self.report(venue, now_ns, VenueReport::Rejected(order.key, reason), out);
         }
@@ -310,15 +335,14 @@ impl SimulatedVenue {
         if rate > 0.0 && self.random.unit() < rate {
             return Some(REFUSED_AT_RANDOM);
         }
-        let settings = &self.venues[venue];
-        if settings.outages.iter().any(|&(from, to)| (from..to).contains(&now_ns)) {
-            return Some(UNREACHABLE);
-        }
-        (!settings.sessions.is_open(now_ns)).then_some(CLOSED)
+        (!self.venues[venue].sessions.is_open(now_ns)).then_some(CLOSED)
     }
 
     fn take_cancel(&mut self, key: OrderKey, instrument: u32, now_ns: i64, out: &mut Vec<VenueReport>) {
-        if self.books[instrument as usize].remove(key).is_some() {
+        if let Some(until) = self.venues[self.venue_of(instrument)].out_until(now_ns) {
+            // As cancels at venues outside are: tried until they get there.
+            self.schedule(until, Message::Cancel(key, instrument));
+        } else if self.books[instrument as usize].remove(key).is_some() {
             self.report(self.venue_of(instrument), now_ns, VenueReport::Canceled(key, "asked for"), out);
         }
     }
@@ -338,11 +362,14 @@ impl SimulatedVenue {
         &mut self,
         key: OrderKey,
         instrument: u32,
-        change: Amendment,
+        (change, sent_ns): (Amendment, i64),
         now_ns: i64,
         out: &mut Vec<VenueReport>,
     ) {
-        let report = match self.amend_book(key, instrument, change) {
+        if self.venues[self.venue_of(instrument)].out_until(now_ns).is_some() {
+            return out.push(VenueReport::NotAmended(key, UNREACHABLE));
+        }
+        let report = match self.amend_book(key, instrument, change, sent_ns) {
             Ok(()) => VenueReport::Amended(key, change),
             Err(reason) => VenueReport::NotAmended(key, reason),
         };
@@ -350,21 +377,26 @@ impl SimulatedVenue {
     }
 
     /// A smaller quantity keeps its turn; anything else goes to the back, as at venues.
-    fn amend_book(&mut self, key: OrderKey, instrument: u32, change: Amendment) -> Result<(), &'static str> {
+    fn amend_book(
+        &mut self,
+        key: OrderKey,
+        instrument: u32,
+        change: Amendment,
+        sent_ns: i64,
+    ) -> Result<(), &'static str> {
         let book = &mut self.books[instrument as usize];
         let entry = book.get(key).ok_or(TOO_LATE)?;
         let left = change.quantity - (entry.quantity - entry.left);
         if left <= 0.0 {
             return Err(BELOW_FILLED);
         }
-        let same = |new: f64, old: f64| new.to_bits() == old.to_bits() || (new.is_nan() && old.is_nan());
-        let keeps_prices = same(change.limit, entry.terms.limit) && same(change.stop, entry.terms.stop);
         let is_smaller = change.quantity <= entry.quantity;
-        if keeps_prices && is_smaller {
+        if is_smaller && change.keeps_prices(&entry.terms) {
             book.shrink(key, left, change.quantity);
         } else if let Some(mut entry) = book.remove(key) {
             (entry.left, entry.quantity) = (left, change.quantity);
             (entry.terms.limit, entry.terms.stop) = (change.limit, change.stop);
+            entry.since_ns = sent_ns;
             book.arrive(entry);
         }
         Ok(())
@@ -397,7 +429,7 @@ impl Venue for SimulatedVenue {
         now_ns: i64,
         out: &mut Vec<VenueReport>,
     ) {
-        if let Some(message) = self.send(instrument, now_ns, Message::Amend(order, instrument, change)) {
+        if let Some(message) = self.send(instrument, now_ns, Message::Amend(order, instrument, change, now_ns)) {
             self.receive(message, now_ns, out);
         }
     }
@@ -415,19 +447,19 @@ impl Venue for SimulatedVenue {
     fn match_tick(&mut self, tick: &Tick, now_ns: i64, out: &mut Vec<VenueReport>) {
         let terms = &self.instruments[tick.instrument as usize];
         let settings = &self.venues[terms.venue];
-        if !settings.sessions.is_open(now_ns) {
+        if !settings.sessions.is_open_for(tick.kind == Kind::Bar as u8, now_ns) {
             return;
         }
         let (model, path) = (settings.fill_model, settings.bar_path);
-        let is_prompt = settings.report_latency.is_none();
+        let is_prompt = settings.report_latency.is_none() && settings.outages.is_empty();
         let book = &mut self.books[tick.instrument as usize];
         if is_prompt {
-            Matching { book, terms, model, out }.tick(tick, path);
+            Matching { book, terms, model, out }.tick(tick, path, now_ns);
             return;
         }
         let venue = terms.venue;
         let mut reports = std::mem::take(&mut self.reports);
-        Matching { book, terms, model, out: &mut reports }.tick(tick, path);
+        Matching { book, terms, model, out: &mut reports }.tick(tick, path, now_ns);
         for report in reports.drain(..) {
             self.report(venue, now_ns, report, out);
         }

@@ -6,6 +6,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::tick::Side;
 
+mod bars;
+mod fractions;
+mod model;
+mod outages;
+
 /// A venue of one instrument, and what it reported.
 struct Sim {
     venue: SimulatedVenue,
@@ -243,6 +248,7 @@ fn gtd_matches_up_to_its_time_and_day_to_midnight() {
     let told = sim.quote(8.0, 9.0);
     assert_eq!((fills(&told), gone(&told)), (vec![(1, 1.0, 9.0, true)], vec![(2, "expired")]));
     sim.now_ns = DAY_NS - 1;
+    assert_eq!(sim.quote(9.0, 10.0), [], "midnight is of the day");
     assert_eq!(gone(&sim.quote(9.0, 10.0)), [(3, "expired")]);
     assert!(!sim.venue.is_waiting(0));
 }
@@ -273,49 +279,6 @@ fn an_amended_order_keeps_its_turn_only_where_it_shrinks() {
             VenueReport::NotAmended(first, "too late: the venue has it no more"),
         ]
     );
-}
-
-#[test]
-fn a_bar_fills_at_its_open_and_then_along_its_path() {
-    let mut sim = Sim::new(VenueSettings::default());
-    sim.buy(1.0, Terms::MARKET);
-    sim.buy(1.0, Terms::limit(95.0));
-    sim.sell(1.0, Terms::stop(97.0));
-    sim.sell(1.0, Terms::limit(108.0));
-    // The low is nearer to the open: 100, 94, 110, 105.
-    let told = sim.bar([100.0, 110.0, 94.0, 105.0]);
-    let expected = [(1, 1.0, 100.0, false), (3, 1.0, 97.0, false), (2, 1.0, 95.0, true), (4, 1.0, 108.0, true)];
-    assert_eq!(fills(&told), expected);
-}
-
-#[test]
-fn the_path_of_a_bar_is_a_setting_and_decides_which_of_two_exits_comes_first() {
-    for (bar_path, expected) in [(BarPath::LowFirst, 98.0), (BarPath::HighFirst, 104.0)] {
-        let mut sim = Sim::new(VenueSettings { bar_path, ..VenueSettings::default() });
-        sim.buy(1.0, Terms::MARKET);
-        sim.bar([100.0, 100.0, 100.0, 100.0]);
-        let reducing = |terms| Terms { reduce_only: true, ..terms };
-        sim.sell(1.0, reducing(Terms::stop(98.0)));
-        sim.sell(1.0, reducing(Terms::limit(104.0)));
-        assert_eq!(fills(&sim.bar([101.0, 105.0, 97.0, 101.0]))[0].2, expected, "{bar_path:?}");
-    }
-}
-
-#[test]
-fn what_waits_over_a_gap_fills_at_the_open() {
-    let mut sim = Sim::new(VenueSettings::default());
-    sim.buy(1.0, Terms::limit(99.0));
-    sim.sell(1.0, Terms::stop(98.0));
-    sim.bar([100.0, 101.0, 99.5, 100.0]);
-    assert_eq!(fills(&sim.bar([90.0, 91.0, 89.0, 90.0])), [(1, 1.0, 90.0, true), (2, 1.0, 90.0, false)]);
-}
-
-#[test]
-fn a_bars_volume_is_its_size_on_offer() {
-    let mut sim = Sim::new(sizes());
-    sim.buy(600.0, Terms::MARKET);
-    sim.buy(600.0, Terms::limit(99.0));
-    assert_eq!(fills(&sim.bar([100.0, 101.0, 98.0, 100.0])), [(1, 600.0, 100.0, false), (2, 400.0, 99.0, true)]);
 }
 
 #[test]
@@ -403,54 +366,9 @@ fn rejects_outages_and_sessions_on_purpose() {
     sim.buy(1.0, Terms::limit(9.0).standing(TimeInForce::Day));
     sim.buy(1.0, Terms::limit(9.0));
     sim.now_ns = 19;
-    assert_eq!(gone(&sim.quote(8.0, 9.0)), [(2, "expired")], "and at 20 nothing trades");
+    assert_eq!(sim.quote(8.0, 9.0), [], "at 20 nothing trades");
+    assert_eq!(gone(&sim.quote(8.0, 9.0)), [(2, "expired")]);
     assert!(sim.venue.is_waiting(0));
-}
-
-/// What a run of random orders and quotes comes to, by the simplest means: every order looked at for every quote.
-fn model(steps: &[Step]) -> Vec<(u32, f64, f64)> {
-    let mut open: Vec<(u32, Side, f64, Terms, bool)> = Vec::new();
-    let mut done = Vec::new();
-    let mut made = 0;
-    for step in steps {
-        match *step {
-            Step::Order { is_buy, price, kind } => {
-                made += 1;
-                open.push((made, side_of(is_buy), 1.0, terms_of(kind, price), false));
-            }
-            Step::Quote { bid } => {
-                let price_of = |side: Side| if side == Side::Buy { f64::from(bid) + 1.0 } else { f64::from(bid) };
-                let mut now: Vec<(i32, f64, usize, u32, f64)> = Vec::new();
-                for (place, order) in open.iter_mut().enumerate() {
-                    let (number, side, _, terms, was_seen) = *order;
-                    let price = price_of(side);
-                    let better = |limit: f64| if side == Side::Buy { price <= limit } else { price >= limit };
-                    let woken = |stop: f64| if side == Side::Buy { price >= stop } else { price <= stop };
-                    let group = if side == Side::Buy { 1 } else { 2 };
-                    let by_price = |at: f64| if side == Side::Buy { -at } else { at };
-                    match terms.kind {
-                        OrderKind::Market => now.push((0, 0.0, place, number, price)),
-                        OrderKind::Limit if better(terms.limit) && !was_seen => {
-                            now.push((0, 0.0, place, number, price))
-                        }
-                        OrderKind::Limit if better(terms.limit) => {
-                            now.push((group, by_price(terms.limit), place, number, terms.limit));
-                        }
-                        OrderKind::Stop if woken(terms.stop) => {
-                            now.push((group + 2, -by_price(terms.stop), place, number, price));
-                        }
-                        _ => {}
-                    }
-                    order.4 = true;
-                }
-                now.sort_by_key(|entry| (entry.0, entry.2));
-                now.sort_by(|a, b| (a.0.cmp(&b.0)).then(a.1.total_cmp(&b.1)));
-                open.retain(|order| !now.iter().any(|entry| entry.3 == order.0));
-                done.extend(now.into_iter().map(|(_, _, _, number, price)| (number, 1.0, price)));
-            }
-        }
-    }
-    done
 }
 
 #[test]
@@ -502,25 +420,6 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Ladders fill what looking at every order would, in the same order, at the same prices.
-    #[test]
-    fn ladders_fill_what_looking_at_every_order_would(steps in prop::collection::vec(step(), 1..80)) {
-        let mut sim = Sim::new(VenueSettings::default());
-        let mut filled = Vec::new();
-        for step in &steps {
-            match *step {
-                Step::Order { is_buy, price, kind } => {
-                    sim.order(side_of(is_buy), 1.0, terms_of(kind, price));
-                }
-                Step::Quote { bid } => {
-                    let told = sim.quote(f64::from(bid), f64::from(bid) + 1.0);
-                    filled.extend(fills(&told).into_iter().map(|(number, quantity, price, _)| (number, quantity, price)));
-                }
-            }
-        }
-        prop_assert_eq!(filled, model(&steps));
-    }
-
     /// Whatever happens, an order is filled for its quantity at most, within its limit, and ends once.
     #[test]
     fn no_order_gets_more_than_it_asked_for(
