@@ -35,7 +35,8 @@ def test_a_fault_that_does_not_apply_is_told() -> None:
 @pytest.mark.parametrize(
     ("code", "output", "verdict"),
     [
-        (0, "running 3 tests\ntest result: ok", "SURVIVED"),
+        (0, "Compiling tickrail-models v0.0.7\nrunning 3 tests\ntest result: ok", "SURVIVED"),
+        (0, "running 3 tests\ntest result: ok", "not built"),
         (101, "running 3 tests\ntest result: FAILED", "killed"),
         (101, "running 3 tests\nthread panicked; aborting (signal: 6)", "killed"),
         (101, "error: could not compile `tickrail-models`", "does not build"),

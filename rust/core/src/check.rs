@@ -28,6 +28,8 @@ pub enum Problem {
     TimeNotPositive,
     /// The key is smaller than the record's before.
     KeyBackwards,
+    /// A live record's time lies too far ahead of the clock.
+    TimeAhead,
     /// No symbol, or an index beyond the table.
     NoInstrument,
     /// A kind that no record has.
@@ -50,11 +52,12 @@ pub enum Problem {
 
 impl Problem {
     /// All problems, in the order of their codes.
-    pub const ALL: [Problem; 13] = [
+    pub const ALL: [Problem; 14] = [
         Self::TimeOverflow,
         Self::TimeMissing,
         Self::TimeNotPositive,
         Self::KeyBackwards,
+        Self::TimeAhead,
         Self::NoInstrument,
         Self::UnknownKind,
         Self::UnknownSide,
@@ -73,6 +76,7 @@ impl Problem {
             Self::TimeMissing => "time_missing",
             Self::TimeNotPositive => "time_not_positive",
             Self::KeyBackwards => "key_backwards",
+            Self::TimeAhead => "time_ahead",
             Self::NoInstrument => "no_instrument",
             Self::UnknownKind => "unknown_kind",
             Self::UnknownSide => "unknown_side",
@@ -92,6 +96,7 @@ impl Problem {
             Self::TimeMissing => "there is no time",
             Self::TimeNotPositive => "a time must lie after 1970-01-01T00:00:00Z",
             Self::KeyBackwards => "the time runs backwards",
+            Self::TimeAhead => "a live record's time must not lie more than a day ahead of the clock",
             Self::NoInstrument => "there is no instrument",
             Self::UnknownKind => "no such kind of record",
             Self::UnknownSide => "a side must be buy, sell or nothing",

@@ -5,7 +5,7 @@ mod port;
 
 use std::cell::Cell;
 
-pub use live::{JUMP_NS, LiveClock, instant};
+pub use live::{JUMP_NS, LiveClock, Moment, instant};
 pub use port::ClockPort;
 
 /// Tells the time in ns since the Unix epoch, UTC.

@@ -6,10 +6,11 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use tickrail_core::clock::LiveClock;
+use tickrail_core::clock::{LiveClock, Moment};
 use tickrail_core::command::{Command, CommandKind, ExternalRecord, Handled, Lane, LaneSettings};
 use tickrail_core::digest::DigestMode;
 use tickrail_core::dispatch::{
@@ -24,7 +25,7 @@ use tickrail_core::source::Source;
 use tickrail_core::stop::{StopFlag, WaitStrategy, Waker};
 use tickrail_core::timer::{Fired, Schedule};
 use tickrail_core::venue::{OrderUpdate, SimulatedVenue};
-use tickrail_core::{InstrumentInfo, Side, Tick, TickBlock};
+use tickrail_core::{InstrumentInfo, Kind, Side, Tick, TickBlock};
 
 const INSTRUMENTS: usize = 3;
 
@@ -119,7 +120,11 @@ fn build(
 }
 
 fn live(delivery: Delivery, act: impl FnMut(&Call, &Desk) + 'static) -> Live {
-    let hub = FeedHub::new(Arc::new(LiveClock::new()), instruments().into(), Arc::new(Waker::new()));
+    live_by(LiveClock::new(), delivery, act)
+}
+
+fn live_by(clock: LiveClock, delivery: Delivery, act: impl FnMut(&Call, &Desk) + 'static) -> Live {
+    let hub = FeedHub::new(Arc::new(clock), instruments().into(), Arc::new(Waker::new()));
     let (run, stop, log) = build(Box::new(hub.arrivals()), DigestMode::Events, delivery, act);
     Live { hub, stop, run, log }
 }
@@ -170,6 +175,48 @@ fn records_are_taken_by_arrival_in_turn_and_the_clock_never_runs_backwards() {
     let times: Vec<i64> = live.log.borrow().iter().map(|(_, now_ns)| *now_ns).collect();
     assert!(times.is_sorted() && times[0] > 1_700_000_000_000_000_000);
     assert!(!live.run.digest().is_empty());
+}
+
+/// The steady clock of a machine that sleeps. Relaxed, of one thread.
+static STEADY_NS: AtomicI64 = AtomicI64::new(0);
+
+#[test]
+fn a_machine_that_slept_finds_its_timers_due_once_each_its_feeds_silent_and_no_burst() {
+    const MS: i64 = 1_000_000;
+    const HOUR: i64 = 3_600_000 * MS;
+    let clock = LiveClock::by(|| HOUR, || Moment::at_ns(STEADY_NS.load(Ordering::Relaxed)));
+    let mut live = live_by(clock, Delivery::Ticks, |call, desk| {
+        if *call == Call::Start {
+            desk.schedule(0, &Schedule::every(10 * MS)).unwrap();
+            desk.schedule(0, &Schedule::every(15 * MS)).unwrap();
+        }
+    });
+    let settings = FeedSettings { stale_after_ns: 1_000 * MS, rate_limit: 100, ..FeedSettings::default() };
+    let feed = live.hub.open("limited", settings).unwrap();
+    let mut publisher = live.hub.publisher(&feed).unwrap();
+    let mut outcome = live.run.start();
+    let mut until_idle = |live: &mut Live| {
+        loop {
+            outcome = live.run.advance();
+            if outcome == Outcome::Idle {
+                return live.calls();
+            }
+            assert_eq!(outcome, Outcome::Slice);
+        }
+    };
+    publisher.publish(&[quote(0, 1)], || true).unwrap();
+    STEADY_NS.store(16 * MS, Ordering::Relaxed);
+    assert_eq!(until_idle(&mut live), [Call::Start, Call::Timer(1), Call::Timer(2), live.calls()[3].clone()]);
+    assert_eq!(live.ticks(), [0]);
+    STEADY_NS.fetch_add(HOUR, Ordering::Relaxed);
+    let after = until_idle(&mut live)[4..].to_vec();
+    assert_eq!(after[..2], [Call::Timer(1), Call::Timer(2)], "one firing each, in order");
+    let stale =
+        |call: &Call| matches!(call, Call::Tick(tick) if tick.kind == Kind::Stale as u8 && tick.instrument == 1);
+    assert!(after.len() == 3 && stale(&after[2]), "{after:?}");
+    assert!(publisher.publish(&quotes(1..1_000, 1), || true).is_ok());
+    let came = until_idle(&mut live).len() - 7;
+    assert!((1..=11).contains(&came), "a burst of a tenth of a second's: {came}");
 }
 
 #[test]

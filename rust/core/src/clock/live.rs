@@ -1,6 +1,6 @@
 //! The clock of a live run.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Clock;
 use crate::sync::{AtomicI64, AtomicU64, Ordering};
@@ -13,11 +13,11 @@ const SECOND_NS: i64 = 1_000_000_000;
 /// How often both clocks are read for one difference.
 const READINGS: u32 = 3;
 
-/// The clock of a live run: set once by the wall clock, and from then on moved by the monotonic one alone.
+/// The clock of a live run: set once by the wall clock, and from then on moved by the [steady one](instant) alone.
 ///
 /// So it never runs backwards, timers do not see the wall clock being set, and a leap second is what the system makes of
-/// it: a slightly longer second. How far the wall clock has gone away from it meanwhile is [`Self::drift_ns`]; that it was
-/// set is counted by [`Self::look`]. Any thread.
+/// it: a slightly longer second. While the machine sleeps it goes on. How far the wall clock has gone away from it meanwhile
+/// is [`Self::drift_ns`]; that it was set is counted by [`Self::look`]. Any thread.
 ///
 /// ```
 /// use tickrail_core::clock::{Clock, LiveClock};
@@ -28,8 +28,9 @@ const READINGS: u32 = 3;
 #[derive(Debug)]
 pub struct LiveClock {
     wall: fn() -> i64,
+    steady: fn() -> Moment,
     wall_ns: i64,
-    set_at: Instant,
+    set_at: Moment,
     /// The drift at the last look. Relaxed, as `jumps`: figures for people, which guard nothing.
     seen_ns: AtomicI64,
     jumps: AtomicU64,
@@ -44,21 +45,25 @@ impl Default for LiveClock {
 impl LiveClock {
     /// A clock that shows the wall clock's time.
     pub fn new() -> Self {
-        Self::with_wall(wall_ns)
+        Self::by(wall_ns, instant)
     }
 
-    /// A clock set by `wall` in place of the wall clock.
-    pub fn with_wall(wall: fn() -> i64) -> Self {
-        let (wall_ns, set_at) = (wall(), instant());
-        Self { wall, wall_ns, set_at, seen_ns: AtomicI64::new(0), jumps: AtomicU64::new(0) }
+    /// A clock by others than the machine's: set by `wall`, moved by `steady`, which never runs backwards.
+    pub fn by(wall: fn() -> i64, steady: fn() -> Moment) -> Self {
+        let (wall_ns, set_at) = (wall(), steady());
+        Self { wall, steady, wall_ns, set_at, seen_ns: AtomicI64::new(0), jumps: AtomicU64::new(0) }
     }
 
     /// What it shows at `when`.
-    pub fn at(&self, when: Instant) -> i64 {
-        // Not by `as_nanos`: its 128 bits were a sixth of what a quote takes to publish.
-        let since = when.saturating_duration_since(self.set_at);
-        let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
-        self.wall_ns.saturating_add(seconds.saturating_mul(SECOND_NS).saturating_add(i64::from(since.subsec_nanos())))
+    pub fn at(&self, when: Moment) -> i64 {
+        self.wall_ns.saturating_add(when.0.saturating_sub(self.set_at.0))
+    }
+
+    /// Whether `ts_ns` lies more than `most_ns` ahead, by this clock and by the wall clock: a clock that was set wrongly when the
+    /// run began is no reason to call all that comes wrong.
+    pub fn is_ahead(&self, ts_ns: i64, most_ns: i64) -> bool {
+        let from_ns = ts_ns.saturating_sub(most_ns);
+        from_ns > self.now_ns() && from_ns > (self.wall)()
     }
 
     /// How far ahead of this clock the wall clock is; far from zero once that was set, or the machine slept.
@@ -90,15 +95,40 @@ impl LiveClock {
 
 impl Clock for LiveClock {
     fn now_ns(&self) -> i64 {
-        self.at(instant())
+        self.at((self.steady)())
     }
 }
 
-/// The monotonic clock: to measure how long something took, never to decide.
-#[expect(clippy::disallowed_methods, reason = "this is the clock that all others ask")]
+/// A moment on the steady clock, ns since some time before the program began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(i64);
+
+impl Moment {
+    /// That many ns after that time.
+    pub const fn at_ns(ns: i64) -> Self {
+        Self(ns)
+    }
+
+    /// How long ago it was.
+    pub fn elapsed(self) -> Duration {
+        Duration::from_nanos(instant().0.saturating_sub(self.0).max(0).unsigned_abs())
+    }
+}
+
+/// Goes on while the machine sleeps, as that of `std` does not: [`LiveClock`] would fall behind by as much, for good.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const STEADY: libc::clockid_t = libc::CLOCK_BOOTTIME;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const STEADY: libc::clockid_t = libc::CLOCK_MONOTONIC;
+
+/// The steady clock, which nobody sets: to measure how long something took, never to decide.
 #[inline]
-pub fn instant() -> Instant {
-    Instant::now()
+pub fn instant() -> Moment {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a timespec that outlives the call.
+    let failed = unsafe { libc::clock_gettime(STEADY, &raw mut time) };
+    assert!(failed == 0, "the system has no clock that counts from its start");
+    Moment(time.tv_sec * SECOND_NS + time.tv_nsec)
 }
 
 /// A wall clock before the epoch or after the year 2262 is a wrong one: it shows the nearest time there is.
@@ -134,7 +164,7 @@ mod tests {
 
     #[test]
     fn setting_the_wall_clock_moves_nothing_and_is_counted() {
-        let clock = LiveClock::with_wall(unsteady);
+        let clock = LiveClock::by(unsteady, instant);
         let began = clock.now_ns();
         for (by_ns, jumps) in [(0, 0), (HOUR_NS, 1), (HOUR_NS, 1), (-HOUR_NS, 2), (1_000_000_000, 3), (0, 4)] {
             SET_BY_NS.set(by_ns);
@@ -146,8 +176,19 @@ mod tests {
     }
 
     #[test]
+    fn a_time_is_ahead_where_both_clocks_say_so() {
+        let clock = LiveClock::by(unsteady, instant);
+        let soon_ns = clock.now_ns() + HOUR_NS;
+        assert!(!clock.is_ahead(soon_ns, HOUR_NS));
+        assert!(clock.is_ahead(soon_ns, HOUR_NS / 2));
+        assert!(clock.is_ahead(i64::MAX, i64::MAX / 4) && !clock.is_ahead(i64::MIN, 0));
+        SET_BY_NS.set(HOUR_NS);
+        assert!(!clock.is_ahead(soon_ns, HOUR_NS / 2), "the wall clock was an hour behind when the run began");
+    }
+
+    #[test]
     fn a_second_that_the_system_says_twice_is_one_step_and_no_time_twice() {
-        let clock = LiveClock::with_wall(unsteady);
+        let clock = LiveClock::by(unsteady, instant);
         let mut readings = vec![clock.now_ns()];
         for (by_ns, jumps) in [(0, 0), (-SECOND_NS, 1), (-SECOND_NS, 1)] {
             SET_BY_NS.set(by_ns);

@@ -4,12 +4,11 @@
 //! between are taken as if nobody measured. What was seen stands in histograms that any thread reads while the loop goes on.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use super::dispatcher::Dispatcher;
 use super::host::Host;
 use super::step::{Pass, Steps};
-use crate::clock::{LiveClock, instant};
+use crate::clock::{LiveClock, Moment, instant};
 use crate::histogram::Histogram;
 use crate::source::Slice;
 use crate::tick::Tick;
@@ -84,7 +83,7 @@ impl Meter {
     }
 
     /// `tick` is about to be handed to `strategy`.
-    pub fn begin(&mut self, strategy: u32, tick: &Tick) -> Instant {
+    pub fn begin(&mut self, strategy: u32, tick: &Tick) -> Moment {
         let began = instant();
         if let Some(now_ns) = self.clock.as_ref().map(|clock| clock.at(began)) {
             self.of(strategy).latency_ns.record(waited(tick.ts_init, now_ns));
@@ -93,7 +92,7 @@ impl Meter {
     }
 
     /// The handler of `strategy` has returned.
-    pub fn end(&mut self, strategy: u32, began: Instant) {
+    pub fn end(&mut self, strategy: u32, began: Moment) {
         let taken_ns = began.elapsed().as_nanos() as u64;
         self.of(strategy).handler_ns.record(taken_ns);
     }
@@ -153,11 +152,11 @@ impl<H: Host> Steps<H> {
     }
 
     #[inline]
-    pub(super) fn stamp(&mut self, strategy: u32, tick: &Tick) -> Option<Instant> {
+    pub(super) fn stamp(&mut self, strategy: u32, tick: &Tick) -> Option<Moment> {
         self.meter.as_mut().map(|meter| meter.begin(strategy, tick))
     }
 
-    pub(super) fn stamp_batch(&mut self, strategy: u32, batch: &[Tick]) -> Option<Instant> {
+    pub(super) fn stamp_batch(&mut self, strategy: u32, batch: &[Tick]) -> Option<Moment> {
         let (inputs, length) = (self.inputs, batch.len() as u64);
         let meter = self.meter.as_mut()?;
         let is_due = meter.is_batch_due(inputs.saturating_sub(length), length);
@@ -165,7 +164,7 @@ impl<H: Host> Steps<H> {
     }
 
     #[inline(always)]
-    pub(super) fn stamp_end(&mut self, strategy: u32, stamp: Option<Instant>) {
+    pub(super) fn stamp_end(&mut self, strategy: u32, stamp: Option<Moment>) {
         if let (Some(began), Some(meter)) = (stamp, &mut self.meter) {
             meter.end(strategy, began);
         }

@@ -12,7 +12,12 @@ use super::seen::Seen;
 use super::shared::FeedShared;
 use crate::check::{Problem, check_record};
 use crate::instrument::InstrumentInfo;
-use crate::tick::Tick;
+use crate::tick::{Kind, Tick};
+
+/// Farthest that a live record's time may lie ahead of the clock; a bar's, beyond its duration, as some are sent while they are
+/// still open. A wrong clock or time zone is not the record's fault, and what follows it is late by a day at the most; behind a
+/// time years ahead everything would be, for as long as the feed is open.
+pub const MAX_AHEAD_NS: i64 = 86_400_000_000_000;
 
 /// Looks at the records of one publisher, one after the other.
 pub(super) struct Admission {
@@ -63,8 +68,9 @@ impl Admission {
     /// How many of `ticks`, from the first on, may go on to the ring as they are: of one kind, of instruments that have
     /// come, in order, right in every way. Only what [`Self::admit`] would do for each of them is not done one by one.
     #[inline]
-    pub fn admit_plain(&mut self, ticks: &[Tick]) -> usize {
-        if !self.is_quick() {
+    pub fn admit_plain(&mut self, ticks: &[Tick], now_ns: i64) -> usize {
+        let until_ns = self.until_ns(now_ns);
+        if !self.is_quick() || ticks.first().is_none_or(|tick| tick.ts_event > until_ns) {
             return 0;
         }
         let (last_seen, seen) = (self.last_seen, &self.seen);
@@ -72,7 +78,12 @@ impl Admission {
             let others = ticks.iter().fold(0, |others, tick| others | (tick.instrument ^ last_seen));
             others == 0 || ticks.iter().all(|tick| seen.contains(tick.instrument))
         };
-        let (count, last_ns) = plain_run(ticks, self.last_ns, known);
+        let (mut count, mut last_ns) = plain_run(ticks, self.last_ns, known);
+        if last_ns > until_ns && count > 0 {
+            // In order, as they are plain.
+            count = ticks[..count].partition_point(|tick| tick.ts_event <= until_ns);
+            last_ns = ticks[count - 1].ts_event;
+        }
         if count > 0 {
             self.last_ns = last_ns;
             self.last_seen = ticks[count - 1].instrument;
@@ -80,22 +91,39 @@ impl Admission {
         count
     }
 
-    /// Lets `tick` in, or counts why not; what may go on to the ring is added to `out`.
+    /// Up to which time nobody has to ask whether it can be.
     #[inline]
-    pub fn admit(&mut self, tick: &Tick, counters: &Counters, out: &mut Vec<Tick>) {
-        match check_record(tick, &self.instruments) {
-            Ok(is_crossed) => {
-                if is_crossed {
-                    counters.crossed.add(1);
-                }
-            }
+    fn until_ns(&self, now_ns: i64) -> i64 {
+        if self.held.goes_by_clock() { now_ns.saturating_add(MAX_AHEAD_NS) } else { i64::MAX }
+    }
+
+    #[cold]
+    fn is_ahead(&self, tick: &Tick) -> bool {
+        let lasts_ns = match Kind::from_code(tick.kind) {
+            Some(Kind::Bar) => self.instruments[tick.instrument as usize].bar_duration_ns,
+            _ => 0,
+        };
+        self.feed.clock.is_ahead(tick.ts_event, MAX_AHEAD_NS.saturating_add(lasts_ns))
+    }
+
+    /// Lets `tick` in, which came at `now_ns`, or counts why not; what may go on to the ring is added to `out`.
+    #[inline]
+    pub fn admit(&mut self, tick: &Tick, now_ns: i64, counters: &Counters, out: &mut Vec<Tick>) {
+        let is_crossed = match check_record(tick, &self.instruments) {
+            Ok(is_crossed) => is_crossed,
             Err(offence) => return counters.invalid[offence.problem as usize].add(1),
+        };
+        if tick.ts_event > self.until_ns(now_ns) && self.is_ahead(tick) {
+            return counters.invalid[Problem::TimeAhead as usize].add(1);
         }
         if self.feed.settings.keeps_receipt {
             if tick.ts_init < self.receipt_ns {
                 return counters.invalid[Problem::KeyBackwards as usize].add(1);
             }
             self.receipt_ns = tick.ts_init;
+        }
+        if is_crossed {
+            counters.crossed.add(1);
         }
         if tick.instrument != self.last_seen {
             self.see(tick.instrument);
@@ -151,14 +179,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::clock::LiveClock;
+    use crate::clock::{LiveClock, Moment};
     use crate::feed::{FeedHub, FeedSettings};
     use crate::stop::Waker;
     use crate::tick::NO_SIZE;
 
+    /// Times above 35 lie too far ahead.
+    const NOW_NS: i64 = 35 - MAX_AHEAD_NS;
+
     fn admission(backwards: Backwards, numbering: Numbering) -> Admission {
         let instruments: Arc<[InstrumentInfo]> = ["A.SIM", "B.SIM"].map(InstrumentInfo::named).into();
-        let hub = FeedHub::new(Arc::new(LiveClock::new()), Arc::clone(&instruments), Arc::new(Waker::new()));
+        let clock = LiveClock::by(|| NOW_NS, || Moment::at_ns(0));
+        let hub = FeedHub::new(Arc::new(clock), Arc::clone(&instruments), Arc::new(Waker::new()));
         let settings = FeedSettings { backwards, numbering, ..FeedSettings::default() };
         let held = Arc::new(Held::new(&settings, Arc::default()));
         Admission::new(instruments, hub.open("feed", settings).unwrap(), held)
@@ -205,13 +237,13 @@ mod tests {
             let (mut slow, mut quick) = (admission(backwards, numbering), admission(backwards, numbering));
             let (slow_counters, quick_counters) = (Counters::default(), Counters::default());
             let (mut expected, mut found, mut at) = (Vec::new(), Vec::new(), 0);
-            ticks.iter().for_each(|tick| slow.admit(tick, &slow_counters, &mut expected));
+            ticks.iter().for_each(|tick| slow.admit(tick, NOW_NS, &slow_counters, &mut expected));
             while at < ticks.len() {
-                let plain = quick.admit_plain(&ticks[at..]);
+                let plain = quick.admit_plain(&ticks[at..], NOW_NS);
                 found.extend_from_slice(&ticks[at..at + plain]);
                 at += plain;
                 if let Some(tick) = ticks.get(at) {
-                    quick.admit(tick, &quick_counters, &mut found);
+                    quick.admit(tick, NOW_NS, &quick_counters, &mut found);
                     at += 1;
                 }
             }

@@ -160,9 +160,23 @@ impl Arrivals {
         }
     }
 
+    /// Takes nothing any more: every feed is closed, and whoever waits for slots is told, those too that never were let in.
+    fn leave(&mut self) {
+        self.hub.close();
+        self.let_in();
+        self.inlets.iter().for_each(Inlet::farewell);
+    }
+
     /// How many records of the current slice's publisher wait, the slice among them.
     pub fn lag_records(&self) -> u64 {
         if let Current::Inlet(index) = self.current { self.inlets[index].waiting() } else { 0 }
+    }
+}
+
+/// A loop that was not finished, as one in which something panicked, leaves too: nobody waits for it.
+impl Drop for Arrivals {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -237,9 +251,7 @@ impl Source for Arrivals {
     }
 
     fn finish(&mut self) {
-        self.hub.close();
-        self.let_in();
-        self.inlets.iter().for_each(Inlet::farewell);
+        self.leave();
     }
 
     fn event(&mut self) -> Option<FeedEvent> {

@@ -92,7 +92,8 @@ impl Held {
         Hold { held: self, inside: None }
     }
 
-    fn goes_by_clock(&self) -> bool {
+    /// Whether the clock says when records leave the window, and which times cannot be.
+    pub fn goes_by_clock(&self) -> bool {
         !self.keeps_receipt && !self.ignores_clock.load(Ordering::Relaxed)
     }
 

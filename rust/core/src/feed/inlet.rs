@@ -8,7 +8,6 @@ use super::gathered::Gathered;
 use super::hub::Ends;
 use super::lookout::{RingView, View};
 use super::policy::{FeedSettings, Policy, RatePolicy};
-use super::space::Space;
 use super::sums::Sums;
 use super::watch::{FeedEvent, FeedEventKind, Loss, Watch};
 use super::window::Leaving;
@@ -30,7 +29,6 @@ pub(super) struct Inlet {
     gathered: Gathered,
     pub high_water: u64,
     pub watch: Watch,
-    space: Farewell,
 }
 
 pub(super) enum Half {
@@ -49,15 +47,15 @@ struct Counts {
 
 impl Inlet {
     pub fn new(half: Half, ends: Ends) -> Self {
-        let (waits, space) = (waits_of(&ends.feed.settings), Farewell(Arc::clone(&ends.space)));
+        let waits = waits_of(&ends.feed.settings);
         let watch = Watch::new(&ends.feed.settings);
         let (gathered, shut_since_ns) = (Gathered::default(), None);
-        Self { publisher: 0, half, ends, shut_since_ns, waits, gathered, high_water: 0, watch, space }
+        Self { publisher: 0, half, ends, shut_since_ns, waits, gathered, high_water: 0, watch }
     }
 
     /// Tells the publisher to look up, if it waits: nothing is read any more.
     pub fn farewell(&self) {
-        self.space.0.announce();
+        self.ends.space.announce();
     }
 
     /// Whether the publisher is gone.
@@ -107,7 +105,7 @@ impl Inlet {
         self.gathered.next_slice(max);
         // Where no slot was freed since, whoever waits for one was told before.
         if self.waits && (freed.is_none() || self.freed() != freed) {
-            self.space.0.announce();
+            self.ends.space.announce();
         }
         let waiting = self.waiting();
         if advance == Advance::Ready {
@@ -144,7 +142,7 @@ impl Inlet {
         let leaving = if is_over { Leaving::All } else { hold.leaving(ends.feed.clock.now_ns()) };
         gathered.take_beside(&ends.counters, &mut hold, leaving);
         drop(hold);
-        self.space.0.announce();
+        self.ends.space.announce();
         if self.gathered.has_more() { Advance::Ready } else { advance }
     }
 
@@ -236,13 +234,4 @@ impl Inlet {
 /// Whether its publishers may wait for the loop, or for their turn.
 fn waits_of(settings: &FeedSettings) -> bool {
     settings.policy == Policy::Block || settings.rate_policy == RatePolicy::Wait
-}
-
-/// Tells the publisher, when it goes, that nobody reads any more: as the inlet's last field, after the ring's half.
-struct Farewell(Arc<Space>);
-
-impl Drop for Farewell {
-    fn drop(&mut self) {
-        self.0.announce();
-    }
 }

@@ -36,6 +36,7 @@ mod window;
 
 use thiserror::Error;
 
+pub use admission::MAX_AHEAD_NS;
 pub use arrivals::Arrivals;
 pub use counters::FeedAccount;
 pub use hub::FeedHub;

@@ -196,7 +196,7 @@ impl Publisher {
             && let Some(slots) = self.outlet.slots(wanted)
         {
             copy(slots);
-            let (count, plain) = (slots.len(), self.admission.admit_plain(slots));
+            let (count, plain) = (slots.len(), self.admission.admit_plain(slots, now_ns));
             slots[..plain].iter_mut().for_each(|tick| tick.ts_init = now_ns);
             self.piece[plain..count].copy_from_slice(&slots[plain..]);
             self.outlet.publish_filled(plain);
@@ -215,7 +215,7 @@ impl Publisher {
         let ticks = &mut piece[from..to];
         let mut used = 0;
         if ticks.first().is_some_and(|first| !self.outlet.is_bounded_for(first.kind)) {
-            used = self.admission.admit_plain(ticks);
+            used = self.admission.admit_plain(ticks, self.now_ns);
             ticks[..used].iter_mut().for_each(|tick| tick.ts_init = self.now_ns);
             self.push(&ticks[..used]);
         }
@@ -365,7 +365,8 @@ impl Publisher {
         while let Some(tick) = ticks.get(used) {
             let is_bounded = self.outlet.is_bounded_for(tick.kind);
             let fitting = if is_bounded { room.saturating_sub(bounded) } else { usize::MAX };
-            let plain = self.admission.admit_plain(&ticks[used..used.saturating_add(fitting).min(ticks.len())]);
+            let until = used.saturating_add(fitting).min(ticks.len());
+            let plain = self.admission.admit_plain(&ticks[used..until], now_ns);
             if plain > 0 {
                 let from = self.staged.len();
                 self.staged.extend_from_slice(&ticks[used..used + plain]);
@@ -379,7 +380,7 @@ impl Publisher {
             }
             let before = self.staged.len();
             let ts_init = if keeps { tick.ts_init } else { now_ns };
-            self.admission.admit(&Tick { ts_init, ..*tick }, &self.counters, &mut self.staged);
+            self.admission.admit(&Tick { ts_init, ..*tick }, now_ns, &self.counters, &mut self.staged);
             // A GAP takes a slot, whatever it stands before.
             bounded += self.staged[before..].iter().filter(|tick| self.outlet.is_bounded_for(tick.kind)).count();
             used += 1;

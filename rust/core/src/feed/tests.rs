@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::check::Problem;
-use crate::clock::LiveClock;
+use crate::clock::{Clock as _, LiveClock};
 use crate::instrument::InstrumentInfo;
 use crate::source::{Advance, Source as _};
 use crate::stop::Waker;
@@ -206,6 +206,7 @@ fn what_breaks_a_rule_is_rejected_counted_and_keeps_nobody_back() {
         (Tick { instrument: INSTRUMENTS, ..quote(0) }, Problem::NoInstrument),
         (Tick { kind: 99, ..quote(0) }, Problem::UnknownKind),
         (Tick { ts_event: 0, ..quote(0) }, Problem::TimeNotPositive),
+        (Tick { ts_event: i64::MAX, ..quote(0) }, Problem::TimeAhead),
         (Tick { side: 7, ..quote(0) }, Problem::UnknownSide),
         (trade(0, 0, 0.0), Problem::ZeroSizeTrade),
     ];
@@ -236,6 +237,39 @@ fn time_that_runs_backwards_passes_is_rejected_or_is_put_in_order() {
     assert_eq!(run(Backwards::Pass), (times.to_vec(), vec![], 3, 0));
     assert_eq!(run(Backwards::Reject), (vec![10, 30, 40, 60], vec![], 0, 3));
     assert_eq!(run(Backwards::Reorder { window_ns: 15 * SECOND_NS }), (vec![10, 20, 25, 30, 40], vec![60], 2, 1));
+}
+
+#[test]
+fn a_time_far_ahead_is_refused_and_makes_nothing_late() {
+    let instruments = [InstrumentInfo { bar_duration_ns: MAX_AHEAD_NS, ..InstrumentInfo::named("I.SIM") }];
+    let clock = Arc::new(LiveClock::new());
+    let ahead = |by_ns: i64, tick: Tick| Tick { ts_event: clock.now_ns() + by_ns, ..tick };
+    let bar = Tick { kind: Kind::Bar as u8, sequence: 0, values: [1.0; 4], ..quote(0) };
+    let hour_ns = MAX_AHEAD_NS / 24;
+    for backwards in [Backwards::Pass, Backwards::Reject, Backwards::Reorder { window_ns: 1 }] {
+        for is_one_by_one in [false, true] {
+            let hub = FeedHub::new(Arc::clone(&clock), instruments.to_vec().into(), Arc::new(Waker::new()));
+            let feed = hub.open("feed", FeedSettings { backwards, ..settings(Policy::Block, 16) }).unwrap();
+            let (mut publisher, mut arrivals) = (hub.publisher(&feed).unwrap(), hub.arrivals());
+            let ticks = [
+                quote(0),
+                ahead(100 * MAX_AHEAD_NS, quote(0)),
+                ahead(MAX_AHEAD_NS + hour_ns, quote(0)),
+                quote(0),
+                ahead(MAX_AHEAD_NS - hour_ns, quote(0)),
+                ahead(2 * MAX_AHEAD_NS - hour_ns, bar),
+                ahead(2 * MAX_AHEAD_NS + hour_ns, bar),
+            ];
+            let size = if is_one_by_one { 1 } else { ticks.len() };
+            ticks.chunks(size).for_each(|some| publisher.publish(some, || true).unwrap());
+            publisher.flush();
+            let taken: Vec<(u8, i64)> = drain(&mut arrivals).iter().map(|tick| (tick.kind, tick.ts_event)).collect();
+            let expected = [0, 3, 4, 5].map(|place: usize| (ticks[place].kind, ticks[place].ts_event));
+            assert_eq!(taken, expected, "{backwards:?}");
+            let account = account(&mut arrivals);
+            assert_eq!((account.invalid[Problem::TimeAhead as usize], account.rejected, account.backwards), (3, 3, 0));
+        }
+    }
 }
 
 #[test]
@@ -301,7 +335,8 @@ fn feeds_that_cannot_be_are_refused() {
     let all: Vec<_> = (0..MAX_PUBLISHERS).map(|_| hub.publisher(&feed).unwrap()).collect();
     assert_eq!(hub.publisher(&feed).unwrap_err(), OpenError::TooManyPublishers);
     drop(all);
-    assert_eq!(hub.arrivals().advance(1), Advance::Pending);
+    let mut arrivals = hub.arrivals();
+    assert_eq!(arrivals.advance(1), Advance::Pending);
     hub.publisher(&feed).unwrap();
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 use std::thread::{Builder, JoinHandle, park_timeout};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::letter::{LETTERS, Text};
 use super::meter::LaneMeter;
@@ -10,7 +10,7 @@ use super::thread::LaneThread;
 use super::tie::{NearEnd, tie};
 use super::wire::pack;
 use super::{LaneError, LanePlan, LanePolicy};
-use crate::clock::instant;
+use crate::clock::{Moment, instant};
 use crate::command::{Command, Lane};
 use crate::dispatch::Hook;
 use crate::handler::{Handler, HandlerError, Out, TimerRecord, UpdateRecord};
@@ -222,7 +222,7 @@ impl Drop for Relay {
 
 /// Waiting for another thread, at first with an eye on it.
 struct Wait {
-    began: Instant,
+    began: Moment,
     looks: u32,
 }
 
