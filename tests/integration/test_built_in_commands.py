@@ -209,10 +209,11 @@ def test_snapshot_and_shutdown() -> None:
             trader.buy(EURUSD, 2.0)
         if trader.seen == 6:
             answers.append(execute(c.Snapshot()))
-            execute(c.Shutdown("enough"))
+            answers.append(execute(c.Shutdown("enough")))
 
     dispatcher, trader = run(act)
     assert trader.seen == 6
+    assert answers[1] == {"stopping": True, "reason": "enough"}
     assert dispatcher.result().status == "stopped"
     snapshot = answers[0]
     assert snapshot["strategies"] == {

@@ -180,9 +180,9 @@ class BuiltIn:
         return self._changed(command.reason)
 
     def shutdown(self, command: c.Shutdown) -> dict[str, Any]:
-        """Nothing: the run stops after this step."""
+        """That the run stops, after this step."""
         self._request_stop()
-        return {"reason": command.reason}
+        return {"stopping": True, "reason": command.reason}
 
     def snapshot(self, _: c.Snapshot) -> dict[str, Any]:
         """Where everything stands."""
