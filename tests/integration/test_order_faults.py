@@ -313,10 +313,9 @@ def test_a_cancel_of_what_has_ended_meanwhile_goes_nowhere() -> None:
     [
         ({"quantity": 3.0}, None, ("ACCEPTED", "")),
         ({"quantity": 3.0}, errors.OrderRejected("too late", reason="late"), ("ACCEPTED", "late")),
-        ({"quantity": 3.0}, LOST, ("ACCEPTED", "the connection broke")),
         ({"stop": 7.0}, None, ("ACCEPTED", "the stop of an order that has left cannot be changed")),
     ],
-    ids=["done", "refused", "lost", "its stop"],
+    ids=["done", "refused", "its stop"],
 )
 def test_a_change_is_answered_and_the_order_stands_as_the_venue_has_it(
     change: dict[str, float], fault: Exception | None, end: tuple[str, str]
@@ -335,6 +334,53 @@ def test_a_change_is_answered_and_the_order_stands_as_the_venue_has_it(
     strategy = acting(act)
     ran(strategy, venue, most=3)
     assert strategy.told == [("SUBMITTED", ""), ("ACCEPTED", ""), end]
+
+
+def changes_then(*quantities: float) -> Any:
+    def act(self: Any) -> None:
+        if self.ticks == 1:
+            self.buy(A, 2.0, limit=8.0)
+        elif "ACCEPTED" in statuses(self) and not getattr(self, "acted", False):
+            self.acted = True
+            for quantity in quantities:
+                self.amend(1, quantity=quantity)
+
+    return acting(act)
+
+
+@pytest.mark.parametrize("where", ["amend", "amend:answer"])
+def test_a_change_that_is_lost_on_its_way_or_whose_answer_is_lost_is_asked_for_again(where: str) -> None:
+    """The run would go on with 2 while the venue has 3, and its limits with it."""
+    venue = FakeExecution(fills="by_hand")
+    venue.faults.on(where, LOST)
+    venue.faults.on(where, errors.Throttled("too many"))
+    strategy = changes_then(3.0)
+    result = ran(strategy, venue, most=3)
+    assert strategy.told == [("SUBMITTED", ""), ("ACCEPTED", ""), ("ACCEPTED", "")]
+    assert (venue.orders["r1-0-1"].quantity, result.orders["quantity"].tolist()) == (3.0, [3.0])
+    assert len(venue.called("amend")) == 3
+
+
+def test_a_change_that_never_gets_there_is_refused_in_words(hasty: None) -> None:
+    venue = FakeExecution(fills="by_hand")
+    venue.faults.on("amend", LOST, times=10**9)
+    strategy = changes_then(3.0)
+    result = ran(strategy, venue, most=3)
+    assert strategy.told[-1] == ("ACCEPTED", "the connection broke")
+    assert (venue.orders["r1-0-1"].quantity, result.orders["quantity"].tolist()) == (2.0, [2.0])
+
+
+def test_a_change_is_not_asked_for_again_where_the_order_is_done() -> None:
+    venue = FakeExecution(fills="by_hand")
+    venue.faults.on("amend", LOST, times=10**9)
+
+    def fill() -> None:
+        if venue.called("amend") and not venue.reports["r1-0-1"].is_final:
+            venue.fill("r1-0-1")
+
+    strategy = changes_then(3.0)
+    ran(strategy, venue, meanwhile=fill)
+    assert statuses(strategy)[-1] == "FILLED"
 
 
 # ---- answers ---------------------------------------------------------------------------------------------------

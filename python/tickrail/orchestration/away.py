@@ -53,6 +53,7 @@ class _Order:
     venue: str
     request: OrderRequest
     is_canceling: bool = False
+    changes: int = 0
 
 
 class Away:
@@ -264,16 +265,26 @@ class Away:
         order.is_canceling = False
 
     async def _amend(self, order: _Order, quantity: float, limit: float | None, stop: float | None) -> None:
-        port, name = self._venues[order.venue], order.request.client_id
-        stands = (quantity, *_prices(limit, stop))
-        try:
-            if stop != order.request.stop:
-                raise Unsupported("the stop of an order that has left cannot be changed", capability="stop")
-            await self._call(port.amend, name, quantity=quantity, limit=limit)
-        except ExecutionError as error:
-            self._tell(order, "NOT_AMENDED", NOTHING, getattr(error, "reason", "") or error.message)
-        else:
-            self._tell(order, "AMENDED", stands, "")
+        """Asked again where its outcome is not known, as it says what is to be and not what is to be added."""
+        loop, name = self._running(), order.request.client_id
+        order.changes += 1
+        number, stale_s, waits = order.changes, loop.time() + self._resend_within_s, _waits()
+        if stop != order.request.stop:
+            said = "the stop of an order that has left cannot be changed"
+            return self._tell(order, "NOT_AMENDED", NOTHING, said)
+        while True:
+            try:
+                await self._call(self._venues[order.venue].amend, name, quantity=quantity, limit=limit)
+            except (ConnectivityError, Throttled) as error:
+                if loop.time() >= stale_s:
+                    return self._tell(order, "NOT_AMENDED", NOTHING, error.message)
+                await _sleep(next(waits))
+                if number != order.changes or name not in self._orders:
+                    return None  # a later change says what is to be, or there is nothing left to change
+            except ExecutionError as error:
+                return self._tell(order, "NOT_AMENDED", NOTHING, getattr(error, "reason", "") or error.message)
+            else:
+                return self._tell(order, "AMENDED", (quantity, *_prices(limit, stop)), "")
 
     async def _call(self, method: Callable[..., Any], *given: Any, **named: Any) -> Any:
         """The adapter's answer, whether its calls are coroutines or keep a thread."""
