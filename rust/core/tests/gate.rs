@@ -289,7 +289,7 @@ fn most_at(desk: &Desk, now_ns: i64) -> f64 {
 fn mid_at(instrument: u32, now_ns: i64, step_ns: i64) -> Option<f64> {
     let at = now_ns / step_ns;
     let last = if at % 2 == i64::from(instrument) { at } else { at - 1 };
-    (last >= 1).then(|| 100.5 + (last % 7) as f64)
+    (last >= 1).then_some(100.5 + (last % 7) as f64)
 }
 
 /// Limits that hold throughout, by which what a venue was given is judged anew.
