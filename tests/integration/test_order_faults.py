@@ -198,6 +198,27 @@ def test_a_cancel_is_tried_until_it_gets_there() -> None:
     assert len(venue.called("cancel")) == 3
 
 
+@pytest.mark.parametrize("fault", [LOST, errors.Throttled("too many", retry_after_ns=1_000_000)], ids=["lost", "late"])
+def test_an_order_that_is_taken_back_while_it_is_still_sent_does_not_arrive_afterwards(fault: Exception) -> None:
+    """The venue knew nothing of it when it was to be taken back; the next attempt would have left it there for good."""
+    venue = FakeExecution(fills="by_hand")
+    venue.faults.on("submit", fault, times=3)
+    asked: list[int] = []
+
+    def act(self: Any) -> None:
+        if self.ticks == 1:
+            self.buy(A, 2.0, limit=8.0)
+        elif venue.called("submit") and not asked:
+            asked.append(self.ticks)
+            self.cancel(1)
+
+    strategy = acting(act)
+    ran(strategy, venue)
+    assert statuses(strategy)[-1] == "CANCELED"
+    left = venue.reports.get("r1-0-1")
+    assert left is None or left.state == "CANCELED", "it stands at the venue, and nobody knows"
+
+
 def test_a_cancel_that_is_refused_says_where_the_order_stands(caplog: pytest.LogCaptureFixture) -> None:
     """The venue has filled it meanwhile, and its report was lost: it is asked, and tells."""
     venue = FakeExecution(fills="by_hand")

@@ -43,6 +43,9 @@ Holders: TypeAlias = Sequence[tuple[str, Sequence[str]]]
 #: Filled, average price and fees of an order of which nothing is done.
 NOTHING: Final = (0.0, float("nan"), 0.0)
 
+#: Why an order is CANCELED that was never there.
+TAKEN_BACK: Final = "taken back before it reached the venue"
+
 logger = logging.getLogger("tickrail.orders")
 
 
@@ -53,6 +56,8 @@ class _Order:
     venue: str
     request: OrderRequest
     is_canceling: bool = False
+    #: Whether the venue has it, or had it.
+    is_there: bool = False
     changes: int = 0
 
 
@@ -217,6 +222,8 @@ class Away:
             try:
                 answer = await self._call(port.submit, order.request)
             except Throttled as error:
+                if order.is_canceling:
+                    return self._end(order, "CANCELED", TAKEN_BACK)
                 if loop.time() >= stale_s:
                     return self._refuse(order, f"throttled for too long: {error.message}")
                 await _sleep(error.retry_after_ns / 1e9 or next(waits))
@@ -225,10 +232,14 @@ class Away:
             except ConnectivityError:
                 report = await self._found(order)
                 if report is not None:
+                    order.is_there = True
                     return self._report(order, report)
+                if order.is_canceling:
+                    return self._end(order, "CANCELED", TAKEN_BACK)
                 if loop.time() >= stale_s:
                     return self._refuse(order, "it did not reach the venue in time")
             else:
+                order.is_there = True
                 if answer.state == "ACCEPTED" and order.request.client_id in self._orders:
                     self._tell(order, "ACCEPTED", NOTHING, "")
                 return None
@@ -256,6 +267,10 @@ class Away:
                 await _sleep(next(waits))
             except (OrderRejected, Unsupported) as error:
                 report = await self._found(order)
+                if report is None and not order.is_there:
+                    # It is on its way: another task sends it, and finds that it is not wanted any more.
+                    await _sleep(next(waits))
+                    continue
                 if report is not None:
                     self._report(order, report)
                 logger.warning("venue %s: order %s is not taken back: %s", order.venue, name, error.message)
@@ -320,7 +335,10 @@ class Away:
             self._forget(order)
 
     def _refuse(self, order: _Order, reason: str) -> None:
-        self._tell(order, "REJECTED", NOTHING, reason)
+        self._end(order, "REJECTED", reason)
+
+    def _end(self, order: _Order, kind: str, reason: str) -> None:
+        self._tell(order, kind, NOTHING, reason)
         self._forget(order)
 
     def _forget(self, order: _Order) -> None:
