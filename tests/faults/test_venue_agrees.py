@@ -1,4 +1,4 @@
-"""Orders of all kinds, changes and cancels at a venue outside that loses, delays, refuses and hangs up: both sides agree."""
+"""Orders, changes and cancels at a venue outside that loses, delays, refuses and hangs up: both sides agree."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from live_runs import in_thread
 
-import tickrail
 from tickrail import OrderUpdate, Strategy, Tick
 from tickrail.adapters.live.loopback import LoopbackExecution
 from tickrail.orchestration.live import open_live

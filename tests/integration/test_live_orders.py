@@ -202,7 +202,7 @@ def test_cancels_and_changes_reach_the_order(venue: LoopbackVenue, ends: str, la
 
 @pytest.mark.parametrize("parts", [2, 3, 6])
 def test_fills_that_come_before_the_answer_to_a_change_all_count(venue: LoopbackVenue, parts: int) -> None:
-    """The order is made three times as large, and its fills are told first: the first of them are all that was known of."""
+    """The order is made three times as large, and its fills are told first: a part of them is all that was known of."""
     venue.set(parts=parts)
     strategy = Waits(ends="amend")
     result = ran(run_of(strategy, adapter(venue)), done(strategy))

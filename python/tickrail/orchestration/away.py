@@ -222,10 +222,8 @@ class Away:
             try:
                 answer = await self._call(port.submit, order.request)
             except Throttled as error:
-                if order.is_canceling:
-                    return self._end(order, "CANCELED", TAKEN_BACK)
-                if loop.time() >= stale_s:
-                    return self._refuse(order, f"throttled for too long: {error.message}")
+                if self._is_given_up(order, stale_s, f"throttled for too long: {error.message}"):
+                    return None
                 await _sleep(error.retry_after_ns / 1e9 or next(waits))
             except (OrderRejected, Unsupported) as error:
                 return self._refuse(order, getattr(error, "reason", "") or error.message)
@@ -234,15 +232,21 @@ class Away:
                 if report is not None:
                     order.is_there = True
                     return self._report(order, report)
-                if order.is_canceling:
-                    return self._end(order, "CANCELED", TAKEN_BACK)
-                if loop.time() >= stale_s:
-                    return self._refuse(order, "it did not reach the venue in time")
+                if self._is_given_up(order, stale_s, "it did not reach the venue in time"):
+                    return None
             else:
                 order.is_there = True
                 if answer.state == "ACCEPTED" and order.request.client_id in self._orders:
                     self._tell(order, "ACCEPTED", NOTHING, "")
                 return None
+
+    def _is_given_up(self, order: _Order, stale_s: float, reason: str) -> bool:
+        """Whether an order that is not at the venue is not sent again: nobody wants it any more, or it is too late."""
+        if order.is_canceling:
+            self._end(order, "CANCELED", TAKEN_BACK)
+        elif self._running().time() >= stale_s:
+            self._refuse(order, reason)
+        return order.request.client_id not in self._orders
 
     async def _found(self, order: _Order) -> OrderReport | None:
         """Where an order stands, however long the venue cannot be asked; ``None``: it has no such order."""
