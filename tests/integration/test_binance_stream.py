@@ -140,10 +140,12 @@ def test_a_close_without_a_loss_is_a_gap_of_unknown_size_alone() -> None:
         (("repeat",), [], {"duplicates": 1}),
         (("swap",), [101], {"late": 1, "gaps": 1}),
         (("garbage", b"{nonsense"), [], {"malformed": 1}),
+        (("garbage", b'{"a":' * 5_000), [], {"malformed": 1}),
+        (("garbage", b"\x00\xff\xfe"), [], {"malformed": 1}),
         (("garbage", b'{"stream":"other@trade","data":{"t":1}}'), [], {"other": 1}),
         (("lose", 5), [101, 102, 103, 104, 105], {"gaps": 1}),
     ],
-    ids=["repeat", "swap", "garbage", "foreign", "lose"],
+    ids=["repeat", "swap", "garbage", "a deep one", "bytes", "foreign", "lose"],
 )
 def test_what_comes_wrong_within_a_connection_disturbs_no_order(
     fault: Fault, missing: list[int], counts: dict[str, int]

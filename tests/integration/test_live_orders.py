@@ -200,6 +200,20 @@ def test_cancels_and_changes_reach_the_order(venue: LoopbackVenue, ends: str, la
     assert strategy.net == venue.statement().get(A, 0.0) == net
 
 
+@pytest.mark.parametrize("parts", [2, 3, 6])
+def test_fills_that_come_before_the_answer_to_a_change_all_count(venue: LoopbackVenue, parts: int) -> None:
+    """The order is made three times as large, and its fills are told first: a part of them is all that was known of."""
+    venue.set(parts=parts)
+    strategy = Waits(ends="amend")
+    result = ran(run_of(strategy, adapter(venue)), done(strategy))
+    assert strategy.told[-1] == (1, "FILLED")
+    assert strategy.net == venue.statement()[A] == pytest.approx(3.0)
+    assert sum(result.fills["quantity"]) == pytest.approx(3.0)
+    assert all(result.fills["quantity"] > 0.0)
+    assert result.orders["quantity"].tolist() == [3.0]
+    assert result.positions["net"].tolist() == [pytest.approx(3.0)]
+
+
 class Rests(Told):
     def act(self, tick: int) -> None:
         if tick == 1:

@@ -210,6 +210,27 @@ def test_a_cancel_is_tried_until_it_gets_there() -> None:
     assert len(venue.called("cancel")) == 3
 
 
+@pytest.mark.parametrize("fault", [LOST, errors.Throttled("too many", retry_after_ns=1_000_000)], ids=["lost", "late"])
+def test_an_order_that_is_taken_back_while_it_is_still_sent_does_not_arrive_afterwards(fault: Exception) -> None:
+    """The venue knew nothing of it when it was to be taken back; the next attempt would have left it there for good."""
+    venue = FakeExecution(fills="by_hand")
+    venue.faults.on("submit", fault, times=3)
+    asked: list[int] = []
+
+    def act(self: Any) -> None:
+        if self.ticks == 1:
+            self.buy(A, 2.0, limit=8.0)
+        elif venue.called("submit") and not asked:
+            asked.append(self.ticks)
+            self.cancel(1)
+
+    strategy = acting(act)
+    ran(strategy, venue)
+    assert statuses(strategy)[-1] == "CANCELED"
+    left = venue.reports.get("r1-0-1")
+    assert left is None or left.state == "CANCELED", "it stands at the venue, and nobody knows"
+
+
 def test_a_cancel_that_is_refused_says_where_the_order_stands(caplog: pytest.LogCaptureFixture) -> None:
     """The venue has filled it meanwhile, and its report was lost: it is asked, and tells."""
     venue = FakeExecution(fills="by_hand")
@@ -325,10 +346,9 @@ def test_a_cancel_of_what_has_ended_meanwhile_goes_nowhere() -> None:
     [
         ({"quantity": 3.0}, None, ("ACCEPTED", "")),
         ({"quantity": 3.0}, errors.OrderRejected("too late", reason="late"), ("ACCEPTED", "late")),
-        ({"quantity": 3.0}, LOST, ("ACCEPTED", "the connection broke")),
         ({"stop": 7.0}, None, ("ACCEPTED", "the stop of an order that has left cannot be changed")),
     ],
-    ids=["done", "refused", "lost", "its stop"],
+    ids=["done", "refused", "its stop"],
 )
 def test_a_change_is_answered_and_the_order_stands_as_the_venue_has_it(
     impatient: None, change: dict[str, float], fault: Exception | None, end: tuple[str, str]
@@ -347,6 +367,53 @@ def test_a_change_is_answered_and_the_order_stands_as_the_venue_has_it(
     strategy = acting(act)
     ran(strategy, venue, most=3)
     assert strategy.told == [("SUBMITTED", ""), ("ACCEPTED", ""), end]
+
+
+def changes_then(*quantities: float) -> Any:
+    def act(self: Any) -> None:
+        if self.ticks == 1:
+            self.buy(A, 2.0, limit=8.0)
+        elif "ACCEPTED" in statuses(self) and not getattr(self, "acted", False):
+            self.acted = True
+            for quantity in quantities:
+                self.amend(1, quantity=quantity)
+
+    return acting(act)
+
+
+@pytest.mark.parametrize("where", ["amend", "amend:answer"])
+def test_a_change_that_is_lost_on_its_way_or_whose_answer_is_lost_is_asked_for_again(where: str) -> None:
+    """The run would go on with 2 while the venue has 3, and its limits with it."""
+    venue = FakeExecution(fills="by_hand")
+    venue.faults.on(where, LOST)
+    venue.faults.on(where, errors.Throttled("too many"))
+    strategy = changes_then(3.0)
+    result = ran(strategy, venue, most=3)
+    assert strategy.told == [("SUBMITTED", ""), ("ACCEPTED", ""), ("ACCEPTED", "")]
+    assert (venue.orders["r1-0-1"].quantity, result.orders["quantity"].tolist()) == (3.0, [3.0])
+    assert len(venue.called("amend")) == 3
+
+
+def test_a_change_that_never_gets_there_is_refused_in_words(hasty: None) -> None:
+    venue = FakeExecution(fills="by_hand")
+    venue.faults.on("amend", LOST, times=10**9)
+    strategy = changes_then(3.0)
+    result = ran(strategy, venue, most=3)
+    assert strategy.told[-1] == ("ACCEPTED", "the connection broke")
+    assert (venue.orders["r1-0-1"].quantity, result.orders["quantity"].tolist()) == (2.0, [2.0])
+
+
+def test_a_change_is_not_asked_for_again_where_the_order_is_done() -> None:
+    venue = FakeExecution(fills="by_hand")
+    venue.faults.on("amend", LOST, times=10**9)
+
+    def fill() -> None:
+        if venue.called("amend") and not venue.reports["r1-0-1"].is_final:
+            venue.fill("r1-0-1")
+
+    strategy = changes_then(3.0)
+    ran(strategy, venue, meanwhile=fill)
+    assert statuses(strategy)[-1] == "FILLED"
 
 
 # ---- a halt ----------------------------------------------------------------------------------------------------

@@ -245,6 +245,21 @@ def test_tables_go_to_polars_and_pandas(result: tickrail.Result) -> None:
         result.table("order")
 
 
+def test_errors_are_a_table_with_or_without_any(result: tickrail.Result) -> None:
+    class Bad(Strategy):
+        def on_quote(self, tick: Tick) -> None:
+            raise ValueError(f"no {tick.bid:.2f}")
+
+    failed = tickrail.backtest({"bad": Bad()}, quotes(5)).table("errors")
+    (row,) = failed.to_pylist()
+    assert (row["strategy"], row["handler"], row["type"]) == ("bad", "on_quote", "ValueError")
+    assert row["message"].startswith("no ")
+    assert row["ts_ns"].value == HOUR, "the first quote, in UTC"
+    assert "in on_quote" in row["traceback"]
+    assert result.table("errors").schema == failed.schema
+    assert result.table("errors").num_rows == 0
+
+
 @pytest.mark.parametrize("name", ["orders", "fills", "trades", "positions", "equity"])
 def test_polars_and_pandas_look_at_the_tables_own_memory(result: tickrail.Result, name: str) -> None:
     polars = pytest.importorskip("polars")

@@ -219,3 +219,30 @@ def test_capital_currency_and_rates_from_files(project: Path) -> None:
         run(project, *overrides, 'runtime.rates={ USD = "USDEUR" }')
     with pytest.raises(ConfigProblems, match=r"runtime.equity_every_ns: expected a whole part of a day"):
         run(project, "runtime.equity_every_ns=7")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("fee_rate", 0.002),
+        ("maker_fee_rate", -0.0005),
+        ("taker_fee_rate", 0.003),
+        ("fee_per_unit", 0.5),
+        ("fee_minimum", 2.0),
+        ("slippage_fraction", 0.003),
+        ("slippage_amount", 0.75),
+    ],
+)
+def test_an_instrument_may_cost_something_of_its_own(project: Path, key: str, value: float) -> None:
+    """The same as if its venue said so, and nobody else pays it."""
+    space: dict[str, type[tickrail.Strategy]] = {"__name__": "m"}  # type: ignore[dict-item]
+    exec(MODULE, space)
+    dear = INSTRUMENT.model_copy(update={key: value})
+    own = tickrail.backtest(space["Maker"](), quotes(), venue=VENUE, terms={NAME: dear})
+    both = {"maker_fee_rate": value, "taker_fee_rate": value} if key == "fee_rate" else {key: value}
+    whole = tickrail.backtest(space["Maker"](), quotes(), venue=VENUE.model_copy(update=both), terms={NAME: INSTRUMENT})
+    plain = tickrail.backtest(space["Maker"](), quotes(), venue=VENUE, terms={NAME: INSTRUMENT})
+    assert own.fills.tobytes() == whole.fills.tobytes() != plain.fills.tobytes()
+    from_files = run(project, f'instruments."X.SIM".{key}={value}')
+    assert from_files.fills.tobytes() == own.fills.tobytes()
+    assert from_files.configuration_digest != run(project).configuration_digest

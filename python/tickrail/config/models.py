@@ -31,7 +31,7 @@ from tickrail.config.values import (
 from tickrail.domain.account_terms import EQUITY_EVERY_NS, Currency, EquityEvery, Rates
 from tickrail.domain.lanes import Lane
 from tickrail.domain.order_limits import OrderLimits
-from tickrail.domain.venue_terms import VenueTerms
+from tickrail.domain.venue_terms import VenueTerms, said_of
 
 __all__ = [
     "DELIVERY_KEYS",
@@ -134,6 +134,13 @@ class InstrumentConfig(_Table):
         min_quantity: Smallest quantity of an order; 0.0 is any.
         max_quantity: Largest quantity of an order; ``None`` is any.
         multiplier: What one unit at a price of 1 is worth, in the currency of the price.
+        fee_rate: Of both sides; this and what follows as in ``[venues.ID]``, ``None`` is as the venue says.
+        maker_fee_rate: Fraction of the notional where the order waited.
+        taker_fee_rate: Fraction of the notional where it matched at once.
+        fee_per_unit: In the currency of the price.
+        fee_minimum: Of an order, in the currency of the price.
+        slippage_fraction: How much worse than what it saw a taker fares, of the price.
+        slippage_amount: The same in units of the price.
     """
 
     currency: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,15}$")] = "XXX"
@@ -144,10 +151,17 @@ class InstrumentConfig(_Table):
     min_quantity: Annotated[float, Field(ge=0.0)] = 0.0
     max_quantity: Annotated[float | None, Field(gt=0.0)] = None
     multiplier: Annotated[float, Field(gt=0.0)] = 1.0
+    fee_rate: Annotated[float | None, Field(ge=0.0, lt=1.0)] = None
+    maker_fee_rate: Annotated[float | None, Field(gt=-1.0, lt=1.0)] = None
+    taker_fee_rate: Annotated[float | None, Field(ge=0.0, lt=1.0)] = None
+    fee_per_unit: Annotated[float | None, Field(ge=0.0)] = None
+    fee_minimum: Annotated[float | None, Field(ge=0.0)] = None
+    slippage_fraction: Annotated[float | None, Field(ge=0.0, lt=1.0)] = None
+    slippage_amount: Annotated[float | None, Field(ge=0.0)] = None
 
     def row(self) -> dict[str, Any]:
         """What was said, as columns of the run's instrument table."""
-        return {name: value for name in self.model_fields_set if (value := getattr(self, name)) is not None}
+        return said_of(self, self.model_fields_set)
 
 
 class FeedConfig(_Table):

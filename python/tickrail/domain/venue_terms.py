@@ -1,14 +1,14 @@
 """``VenueTerms``: how a simulated venue behaves, for a backtest from a notebook and for one from files alike."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from operator import index
 from typing import Annotated, Any, Final, Literal, NoReturn, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-__all__ = ["InstrumentTerms", "VenueTerms"]
+__all__ = ["InstrumentTerms", "VenueTerms", "said_of"]
 
 INT64_MAX: Final = 2**63 - 1
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -145,8 +145,19 @@ class VenueTerms(_Terms):
         return {**{name: getattr(self, name) for name in names}, "maker_fee_rate": maker, "taker_fee_rate": taker}
 
 
+def said_of(model: BaseModel, names: Iterable[str]) -> dict[str, Any]:
+    """What was said of an instrument, as columns of the run's instrument table; ``fee_rate`` is that of both sides."""
+    row = {name: value for name in names if (value := getattr(model, name)) is not None}
+    if "fee_rate" in row:
+        row = {"maker_fee_rate": row["fee_rate"], "taker_fee_rate": row["fee_rate"], **row}
+    return row
+
+
 class InstrumentTerms(_Terms):
-    """What orders of an instrument are held to.
+    """What orders of an instrument are held to, and what trading it costs where that is not what its venue says.
+
+    >>> InstrumentTerms(multiplier=50.0, fee_per_unit=0.85).row()
+    {'multiplier': 50.0, 'fee_per_unit': 0.85}
 
     Attributes:
         price_increment: Smallest price step; 0.0 leaves it to the data.
@@ -156,6 +167,14 @@ class InstrumentTerms(_Terms):
         multiplier: What one unit at a price of 1 is worth, in the currency of the price.
         currency: Currency of the price; ``None`` leaves it to the data.
         negative_prices: Whether prices below zero are good prices; ``None`` leaves it to the data.
+        bar_duration_ns: How long its bars are; ``None`` leaves it to the data.
+        fee_rate: Of both sides; this and what follows as in ``VenueTerms``, ``None`` is as the venue says.
+        maker_fee_rate: Fraction of the notional where the order waited.
+        taker_fee_rate: Fraction of the notional where it matched at once.
+        fee_per_unit: In the currency of the price.
+        fee_minimum: Of an order, in the currency of the price.
+        slippage_fraction: How much worse than what it saw a taker fares, of the price.
+        slippage_amount: The same in units of the price.
     """
 
     price_increment: Annotated[float, Field(ge=0.0)] = 0.0
@@ -165,10 +184,18 @@ class InstrumentTerms(_Terms):
     multiplier: Annotated[float, Field(gt=0.0)] = 1.0
     currency: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,15}$")] | None = None
     negative_prices: bool | None = None
+    bar_duration_ns: Annotated[int, Field(ge=0, le=INT64_MAX)] | None = None
+    fee_rate: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
+    maker_fee_rate: Annotated[float, Field(gt=-1.0, lt=1.0)] | None = None
+    taker_fee_rate: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
+    fee_per_unit: Annotated[float, Field(ge=0.0)] | None = None
+    fee_minimum: Annotated[float, Field(ge=0.0)] | None = None
+    slippage_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
+    slippage_amount: Annotated[float, Field(ge=0.0)] | None = None
 
     def row(self) -> dict[str, Any]:
         """What was said, as columns of the run's instrument table."""
-        return {name: value for name in self.model_fields_set if (value := getattr(self, name)) is not None}
+        return said_of(self, sorted(self.model_fields_set, key=list(type(self).model_fields).index))
 
 
 def _session(text: str) -> tuple[int, int, int]:

@@ -259,10 +259,10 @@ class Assembly:
         rows.update(self._try(("feeds",), LiveFeeds(self._live).table) or {})
         venues = self._venues()
         for name, row in rows.items():
-            if (said := self.config.instruments.get(name)) is not None:
-                row.update(said.row())
             venue = venues.get(InstrumentId(name).venue)
             row.update(costs_at(venue if isinstance(venue, Venue) else None, InstrumentId(name)))
+            if (said := self.config.instruments.get(name)) is not None:
+                row.update(said.row())
         return rows
 
     @property

@@ -45,6 +45,9 @@ HALTED: Final = "trading is halted"
 #: Filled, average price and fees of an order of which nothing is done.
 NOTHING: Final = (0.0, float("nan"), 0.0)
 
+#: Why an order is CANCELED that was never there.
+TAKEN_BACK: Final = "taken back before it reached the venue"
+
 logger = logging.getLogger("tickrail.orders")
 
 
@@ -55,6 +58,9 @@ class _Order:
     venue: str
     request: OrderRequest
     is_canceling: bool = False
+    #: Whether the venue has it, or had it.
+    is_there: bool = False
+    changes: int = 0
 
 
 class Away:
@@ -231,18 +237,20 @@ class Away:
             try:
                 answer = await self._call(self._guarded(port.submit), order.request)
             except Throttled as error:
-                if loop.time() >= stale_s:
-                    return self._refuse(order, f"throttled for too long: {error.message}")
+                if self._is_given_up(order, stale_s, f"throttled for too long: {error.message}"):
+                    return None
                 await _sleep(error.retry_after_ns / 1e9 or next(waits))
             except (OrderRejected, Unsupported) as error:
                 return self._refuse(order, getattr(error, "reason", "") or error.message)
             except ConnectivityError:
                 report = await self._found(order)
                 if report is not None:
+                    order.is_there = True
                     return self._report(order, report)
-                if loop.time() >= stale_s:
-                    return self._refuse(order, "it did not reach the venue in time")
+                if self._is_given_up(order, stale_s, "it did not reach the venue in time"):
+                    return None
             else:
+                order.is_there = True
                 if answer.state == "ACCEPTED" and order.request.client_id in self._orders:
                     self._tell(order, "ACCEPTED", NOTHING, "")
                 return None
@@ -258,6 +266,14 @@ class Away:
             return submit(request)
 
         return send
+
+    def _is_given_up(self, order: _Order, stale_s: float, reason: str) -> bool:
+        """Whether an order that is not at the venue is not sent again: nobody wants it any more, or it is too late."""
+        if order.is_canceling:
+            self._end(order, "CANCELED", TAKEN_BACK)
+        elif self._running().time() >= stale_s:
+            self._refuse(order, reason)
+        return order.request.client_id not in self._orders
 
     async def _found(self, order: _Order) -> OrderReport | None:
         """Where an order stands, however long the venue cannot be asked; ``None``: it has no such order."""
@@ -282,6 +298,10 @@ class Away:
                 await _sleep(next(waits))
             except (OrderRejected, Unsupported) as error:
                 report = await self._found(order)
+                if report is None and not order.is_there:
+                    # It is on its way: another task sends it, and finds that it is not wanted any more.
+                    await _sleep(next(waits))
+                    continue
                 if report is not None:
                     self._report(order, report)
                 logger.warning("venue %s: order %s is not taken back: %s", order.venue, name, error.message)
@@ -291,16 +311,26 @@ class Away:
         order.is_canceling = False
 
     async def _amend(self, order: _Order, quantity: float, limit: float | None, stop: float | None) -> None:
-        port, name = self._venues[order.venue], order.request.client_id
-        stands = (quantity, *_prices(limit, stop))
-        try:
-            if stop != order.request.stop:
-                raise Unsupported("the stop of an order that has left cannot be changed", capability="stop")
-            await self._call(port.amend, name, quantity=quantity, limit=limit)
-        except ExecutionError as error:
-            self._tell(order, "NOT_AMENDED", NOTHING, getattr(error, "reason", "") or error.message)
-        else:
-            self._tell(order, "AMENDED", stands, "")
+        """Asked again where its outcome is not known, as it says what is to be and not what is to be added."""
+        loop, name = self._running(), order.request.client_id
+        order.changes += 1
+        number, stale_s, waits = order.changes, loop.time() + self._resend_within_s, _waits()
+        if stop != order.request.stop:
+            said = "the stop of an order that has left cannot be changed"
+            return self._tell(order, "NOT_AMENDED", NOTHING, said)
+        while True:
+            try:
+                await self._call(self._venues[order.venue].amend, name, quantity=quantity, limit=limit)
+            except (ConnectivityError, Throttled) as error:
+                if loop.time() >= stale_s:
+                    return self._tell(order, "NOT_AMENDED", NOTHING, error.message)
+                await _sleep(next(waits))
+                if number != order.changes or name not in self._orders:
+                    return None  # a later change says what is to be, or there is nothing left to change
+            except ExecutionError as error:
+                return self._tell(order, "NOT_AMENDED", NOTHING, getattr(error, "reason", "") or error.message)
+            else:
+                return self._tell(order, "AMENDED", (quantity, *_prices(limit, stop)), "")
 
     async def _call(self, method: Callable[..., Any], *given: Any, **named: Any) -> Any:
         """The adapter's answer, whether its calls are coroutines or keep a thread."""
@@ -336,7 +366,10 @@ class Away:
             self._forget(order)
 
     def _refuse(self, order: _Order, reason: str) -> None:
-        self._tell(order, "REJECTED", NOTHING, reason)
+        self._end(order, "REJECTED", reason)
+
+    def _end(self, order: _Order, kind: str, reason: str) -> None:
+        self._tell(order, kind, NOTHING, reason)
         self._forget(order)
 
     def _forget(self, order: _Order) -> None:

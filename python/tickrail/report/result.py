@@ -22,7 +22,7 @@ from tickrail.report.page import page_of
 from tickrail.report.quality import HORIZONS_NS, quality_of
 from tickrail.report.record import record_of
 from tickrail.report.statistics import Statistics, statistics_of
-from tickrail.report.tables import TABLES, table_of
+from tickrail.report.tables import TABLES, errors_table, table_of
 from tickrail.report.text import html_of, plain, summary_of
 from tickrail.report.trades import HELD_DTYPE, trades_of
 
@@ -316,7 +316,7 @@ class Result:
         return key
 
     def table(self, name: str) -> Any:
-        """``orders``, ``fills``, ``trades``, ``positions``, ``equity`` or ``refusals`` as a pyarrow table.
+        """``orders``, ``fills``, ``trades``, ``positions``, ``equity``, ``refusals`` or ``errors`` as a pyarrow table.
 
         polars (``pl.from_arrow``) and pandas (``.to_pandas(types_mapper=pd.ArrowDtype)``) take it without a copy. Codes
         are their names, times timestamps in UTC.
@@ -327,6 +327,8 @@ class Result:
         """
         if name not in TABLES:
             raise KeyError(f"no table '{name}'; there are {', '.join(TABLES)}")
+        if name == "errors":
+            return errors_table(self.errors)
         strategies: dict[int, str] = dict(enumerate(one.name for one in self.strategies))
         if name == "equity":
             array = self.worth.astype(WORTH_DTYPE)

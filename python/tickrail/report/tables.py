@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["TABLES", "table_of"]
+__all__ = ["TABLES", "errors_table", "table_of"]
 
-TABLES: Final = ("orders", "fills", "trades", "positions", "equity", "refusals")
+TABLES: Final = ("orders", "fills", "trades", "positions", "equity", "refusals", "errors")
 """Names of the tables."""
 #: Columns of times; nanoseconds, UTC.
 TIMES: Final = ("ts_ns", "made_ns", "changed_ns", "opened_ns", "closed_ns", "expires_ns")
@@ -41,6 +41,17 @@ def table_of(array: npt.NDArray[np.void], names: Mapping[str, Sequence[str] | Ma
         else:
             columns[field] = pa.array(values)
     return pa.table(columns)
+
+
+def errors_table(errors: Sequence[Any]) -> Any:
+    """What strategies raised, one row each: the fields of ``StrategyError.to_dict``."""
+    import pyarrow as pa
+
+    rows = [error.to_dict() for error in errors]
+    text = pa.string()
+    kinds = {"strategy": text, "handler": text, "type": text, "message": text, "position": pa.uint64()}
+    kinds |= {"ts_ns": pa.timestamp("ns", "UTC"), "tick": text, "traceback": text}
+    return pa.table({name: pa.array([row[name] for row in rows], kind) for name, kind in kinds.items()})
 
 
 def _named(pa: Any, codes: npt.NDArray[Any], names: Sequence[str] | Mapping[int, str]) -> Any:

@@ -22,7 +22,8 @@ class FakeExecution(Fake):
     """Orders fill whole.
 
     Reports wait until ``deliver`` is called, so that a test decides when they come; ``fill`` and ``reject`` decide
-    what. ``faults.on("submit:answer", ConnectivityError("..."))`` loses an acknowledgement: the order was taken.
+    what. ``faults.on("submit:answer", ConnectivityError("..."))`` loses an acknowledgement: the order was taken; so
+    does ``amend:answer``.
 
     Args:
         name: Id of the table that names it.
@@ -82,6 +83,8 @@ class FakeExecution(Fake):
             order, quantity=quantity or order.quantity, limit=order.limit if limit is None else limit
         )
         self._report(self.reports[client_id])
+        with self._lock:
+            self.faults.strike("amend:answer")
         return self._acknowledged(client_id)
 
     def cancel(self, client_id: str) -> Acknowledgement:

@@ -26,8 +26,10 @@ const SECOND_NS: i64 = 1_000_000_000;
 /// What a venue was given, and when.
 #[derive(Clone, Copy, Debug)]
 enum Given {
-    Order(Order, i64),
-    Change(OrderKey),
+    /// When, and how many orders of its owner were open.
+    Order(Order, i64, usize),
+    /// An order, what it had and what it is to have.
+    Change(OrderKey, [f64; 2], i64),
 }
 
 /// The simulated venue, and a list of all that it was given. Keeps accounts of its own, by which it holds the gate to its state.
@@ -84,7 +86,8 @@ impl Venue for Spy {
             Trading::Reducing => self.must_reduce(order, "an order"),
             Trading::Active => {}
         }
-        self.given.lock().expect("one thread").push(Given::Order(*order, now_ns));
+        let open = self.open.keys().filter(|key| key.strategy == order.key.strategy).count();
+        self.given.lock().expect("one thread").push(Given::Order(*order, now_ns, open));
         self.open.insert(order.key, *order);
         let from = out.len();
         self.inner.submit(order, pass, now_ns, out);
@@ -116,7 +119,8 @@ impl Venue for Spy {
             }
             _ => {}
         }
-        self.given.lock().expect("one thread").push(Given::Change(order));
+        let had = known.map_or(f64::INFINITY, |known| known.quantity);
+        self.given.lock().expect("one thread").push(Given::Change(order, [had, change.quantity], now_ns));
         let from = out.len();
         self.inner.amend(order, instrument, change, pass, now_ns, out);
         self.note(out, from);
@@ -262,40 +266,60 @@ fn act() -> impl Strategy<Value = (u32, Act)> {
             Act::Order { signed, limit, instrument, reduce_only }
         }),
         3 => (units, 0_u32..2).prop_map(|(units, instrument)| Act::Target { units, instrument }),
-        3 => (1_u32..30, prop::option::of((1_i32..12).prop_map(f64::from)), limit)
+        8 => (1_u32..9, prop::option::of((1_i32..12).prop_map(f64::from)), limit)
             .prop_map(|(number, quantity, limit)| Act::Amend { number, quantity, limit }),
         2 => (1_u32..30).prop_map(|number| Act::Cancel { number }),
         1 => Just(Act::Flatten),
         1 => Just(Act::CancelAll),
-        2 => prop::sample::select(Trading::ALL.to_vec()).prop_map(Act::Trading),
+        3 => prop::sample::select(vec![Trading::Active, Trading::Reducing, Trading::Reducing, Trading::Halted]).prop_map(Act::Trading),
         1 => (1_i32..12).prop_map(|units| Act::SetQuantity(f64::from(units))),
     ];
     (0_u32..2, act)
 }
 
+/// What the limit of quantities was at the end of the step at `now_ns`.
+fn most_at(desk: &Desk, now_ns: i64) -> f64 {
+    desk.with_risk(|risk| {
+        let known = risk.changes().filter(|change| change.ts_ns <= now_ns).last();
+        known.map_or(QUANTITY, |change| change.after)
+    })
+}
+
+/// The last mid of `instrument` at `now_ns`, of the quotes of `run`.
+fn mid_at(instrument: u32, now_ns: i64, step_ns: i64) -> Option<f64> {
+    let at = now_ns / step_ns;
+    let last = if at % 2 == i64::from(instrument) { at } else { at - 1 };
+    (last >= 1).then_some(100.5 + (last % 7) as f64)
+}
+
 /// Limits that hold throughout, by which what a venue was given is judged anew.
-const OPEN: usize = 5;
+const OPEN: usize = 2;
 const PER_S: usize = 4;
-const POSITION: f64 = 20.0;
+const QUANTITY: f64 = 8.0;
+const COLLAR: f64 = 0.05;
+const POSITION: f64 = 9.0;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
     #[test]
     fn nothing_reaches_a_venue_without_a_record_of_the_gate(
         script in prop::collection::vec(prop::collection::vec(act(), 0..5), 1..40),
     ) {
         let rules = vec![
-            rule("size", &[(LimitKey::OrderQuantity, 8.0)]),
+            rule("size", &[(LimitKey::OrderQuantity, QUANTITY)]),
             rule("rest", &[
                 (LimitKey::OpenOrders, OPEN as f64),
                 (LimitKey::OrdersPerS, PER_S as f64),
                 (LimitKey::PositionQuantity, POSITION),
-                (LimitKey::PriceCollar, 0.05),
+                (LimitKey::PriceCollar, COLLAR),
             ]),
         ];
         let (desk, given) = run(script, rules, SECOND_NS / 5);
         let orders: Vec<(Order, i64)> = given.iter().filter_map(|one| match one {
-            Given::Order(order, now_ns) => Some((*order, *now_ns)),
+            Given::Order(order, now_ns, open) => {
+                assert!(*open < OPEN, "{open} were open before {order:?}");
+                Some((*order, *now_ns))
+            }
             Given::Change(..) => None,
         }).collect();
         for (place, (order, now_ns)) in orders.iter().enumerate() {
@@ -303,8 +327,26 @@ proptest! {
             let own = orders[..place].iter().filter(|(other, _)| other.key.strategy == order.key.strategy);
             let recent = own.filter(|(_, then)| now_ns - then < SECOND_NS).count();
             prop_assert!(recent < PER_S, "{} orders within a second before {:?}", recent, order.key);
+            // Those that were refused count as well.
+            let asked = desk.with_orders(|book| {
+                let before = book.all().iter().take_while(|other| other.key != order.key);
+                let recent = |other: &&Order| {
+                    other.key.strategy == order.key.strategy
+                        && other.gate != Verdict::NotAsked
+                        && now_ns - other.made_ns < SECOND_NS
+                };
+                before.filter(recent).count()
+            });
+            prop_assert!(asked < PER_S, "{} were asked for within a second before {:?}", asked, order.key);
             if !order.terms.limit.is_nan() {
-                prop_assert!((order.terms.limit / 100.5 - 1.0).abs() < 0.13, "{:?}", order.terms);
+                let mid = mid_at(order.instrument, *now_ns, SECOND_NS / 5).expect("a collar needs a price");
+                prop_assert!((order.terms.limit / mid - 1.0).abs() < COLLAR + 1e-9, "{:?} at {}", order.terms, mid);
+            }
+            prop_assert!(order.quantity <= most_at(&desk, *now_ns), "{:?}", order);
+        }
+        for one in &given {
+            if let Given::Change(key, [had, has], now_ns) = *one {
+                prop_assert!(has <= had || has <= most_at(&desk, now_ns), "{:?} from {} to {}", key, had, has);
             }
         }
         // What the venue was not given was refused, with its reason, and what it was given is all that has passed.
@@ -317,11 +359,12 @@ proptest! {
             assert_eq!(passed, names);
             for order in book.all().iter().filter(|order| order.gate != Verdict::Passed) {
                 assert_eq!((order.status, order.filled), (OrderStatus::Rejected, 0.0), "{:?}", order.key);
+                assert_ne!(order.gate, Verdict::NotAsked, "{:?} has no record", order.key);
             }
         });
         for strategy in 0..2 {
             let count = names.iter().filter(|key| key.strategy == strategy).count() as u64;
-            let changes = given.iter().filter(|one| matches!(one, Given::Change(key) if key.strategy == strategy));
+            let changes = given.iter().filter(|one| matches!(one, Given::Change(key, ..) if key.strategy == strategy));
             let passed = desk.with_risk(|risk| risk.count(strategy, Verdict::Passed));
             prop_assert_eq!(passed, count + changes.count() as u64);
             for instrument in 0..2 {
@@ -364,7 +407,7 @@ fn of_a_million_orders_of_a_runaway_strategy_none_above_its_limits_leaves() {
     let mut per_strategy = [0.0; 2];
     let mut times: [Vec<i64>; 2] = Default::default();
     for one in &given {
-        let Given::Order(order, now_ns) = one else { panic!("nobody has amended") };
+        let Given::Order(order, now_ns, _) = one else { panic!("nobody has amended") };
         assert!(order.quantity <= 5.0);
         per_strategy[order.key.strategy as usize] += order.quantity;
         times[order.key.strategy as usize].push(*now_ns);

@@ -118,6 +118,16 @@ const HELD_FIELDS: [(&str, &str); 5] =
 /// Fields of `worth()`.
 const WORTH_FIELDS: [(&str, &str); 4] = [("ts_ns", "<i8"), ("equity", "<f8"), ("gross", "<f8"), ("strategy", "<u8")];
 
+/// Two fields of four bytes as one word.
+const fn pair(first: u32, second: u32) -> u64 {
+    first as u64 | (second as u64) << 32
+}
+
+/// Appends a row, at once: field by field took 190 ns an order.
+fn put<const WORDS: usize>(bytes: &mut Vec<u8>, row: [u64; WORDS]) {
+    bytes.extend_from_slice(row.map(u64::to_le_bytes).as_flattened());
+}
+
 /// Rows of `fields` as a numpy array over `bytes`.
 pub fn structured<'py>(py: Python<'py>, bytes: &[u8], fields: &[(&str, &str)]) -> PyResult<Bound<'py, PyAny>> {
     let numpy = py.import("numpy")?;
@@ -129,22 +139,27 @@ pub fn structured<'py>(py: Python<'py>, bytes: &[u8], fields: &[(&str, &str)]) -
 pub fn orders<'py>(py: Python<'py>, core: &Dispatcher<PyHost>) -> PyResult<Bound<'py, PyAny>> {
     let mut bytes = Vec::new();
     core.desk().with_orders(|book| {
+        bytes.reserve(book.all().len() * ORDER_FIELDS.len() * 8);
         for order in book.all() {
             let terms = &order.terms;
-            let named = [order.key.strategy, order.key.number, order.instrument, order.side as u32];
-            for word in named.into_iter().chain([terms.kind as u32, terms.time_in_force as u32]) {
-                bytes.extend_from_slice(&word.to_le_bytes());
-            }
-            bytes.extend_from_slice(&(order.status as u32).to_le_bytes());
-            bytes.extend_from_slice(&(order.gate as u32).to_le_bytes());
-            bytes.extend_from_slice(&order.made_position.to_le_bytes());
-            bytes.extend_from_slice(&order.made_ns.to_le_bytes());
-            bytes.extend_from_slice(&order.changed_position.to_le_bytes());
-            bytes.extend_from_slice(&order.changed_ns.to_le_bytes());
-            bytes.extend_from_slice(&terms.expires_ns.to_le_bytes());
-            for number in [order.quantity, order.filled, terms.limit, terms.stop, order.price, order.fee] {
-                bytes.extend_from_slice(&number.to_le_bytes());
-            }
+            let row = [
+                pair(order.key.strategy, order.key.number),
+                pair(order.instrument, order.side as u32),
+                pair(terms.kind as u32, terms.time_in_force as u32),
+                pair(order.status as u32, order.gate as u32),
+                order.made_position,
+                order.made_ns as u64,
+                order.changed_position,
+                order.changed_ns as u64,
+                terms.expires_ns as u64,
+                order.quantity.to_bits(),
+                order.filled.to_bits(),
+                terms.limit.to_bits(),
+                terms.stop.to_bits(),
+                order.price.to_bits(),
+                order.fee.to_bits(),
+            ];
+            put(&mut bytes, row);
         }
     });
     structured(py, &bytes, &ORDER_FIELDS)
@@ -152,18 +167,21 @@ pub fn orders<'py>(py: Python<'py>, core: &Dispatcher<PyHost>) -> PyResult<Bound
 
 /// All fills, in the order made.
 pub fn fills<'py>(py: Python<'py>, core: &Dispatcher<PyHost>) -> PyResult<Bound<'py, PyAny>> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(core.fills().len() * FILL_FIELDS.len() * 8);
     for fill in core.fills() {
-        for word in [fill.order.strategy, fill.order.number, fill.instrument, fill.side as u32] {
-            bytes.extend_from_slice(&word.to_le_bytes());
-        }
-        bytes.extend_from_slice(&u64::from(fill.is_maker).to_le_bytes());
-        bytes.extend_from_slice(&fill.made_position.to_le_bytes());
-        bytes.extend_from_slice(&fill.position.to_le_bytes());
-        bytes.extend_from_slice(&fill.ts_ns.to_le_bytes());
-        for number in [fill.quantity, fill.price, fill.fee, fill.realised] {
-            bytes.extend_from_slice(&number.to_le_bytes());
-        }
+        let row = [
+            pair(fill.order.strategy, fill.order.number),
+            pair(fill.instrument, fill.side as u32),
+            u64::from(fill.is_maker),
+            fill.made_position,
+            fill.position,
+            fill.ts_ns as u64,
+            fill.quantity.to_bits(),
+            fill.price.to_bits(),
+            fill.fee.to_bits(),
+            fill.realised.to_bits(),
+        ];
+        put(&mut bytes, row);
     }
     structured(py, &bytes, &FILL_FIELDS)
 }
@@ -173,11 +191,8 @@ fn held<'py>(py: Python<'py>, core: &Dispatcher<PyHost>) -> PyResult<Bound<'py, 
     let mut bytes = Vec::new();
     core.desk().with_portfolio(|portfolio| {
         for held in portfolio.held() {
-            bytes.extend_from_slice(&held.strategy.to_le_bytes());
-            bytes.extend_from_slice(&held.instrument.to_le_bytes());
-            bytes.extend_from_slice(&held.net.to_le_bytes());
-            bytes.extend_from_slice(&held.price.to_le_bytes());
-            bytes.extend_from_slice(&held.ts_ns.to_le_bytes());
+            let owner = pair(held.strategy, held.instrument);
+            put(&mut bytes, [owner, held.net.to_bits(), held.price.to_bits(), held.ts_ns as u64]);
         }
     });
     structured(py, &bytes, &HELD_FIELDS)
@@ -187,10 +202,8 @@ fn held<'py>(py: Python<'py>, core: &Dispatcher<PyHost>) -> PyResult<Bound<'py, 
 fn worth<'py>(py: Python<'py>, core: &Dispatcher<PyHost>) -> PyResult<Bound<'py, PyAny>> {
     let mut bytes = Vec::with_capacity(core.worth_points().len() * 32);
     for point in core.worth_points() {
-        bytes.extend_from_slice(&point.ts_ns.to_le_bytes());
-        bytes.extend_from_slice(&point.equity.to_le_bytes());
-        bytes.extend_from_slice(&point.gross.to_le_bytes());
-        bytes.extend_from_slice(&u64::from(point.strategy).to_le_bytes());
+        let row = [point.ts_ns as u64, point.equity.to_bits(), point.gross.to_bits(), u64::from(point.strategy)];
+        put(&mut bytes, row);
     }
     structured(py, &bytes, &WORTH_FIELDS)
 }

@@ -83,7 +83,9 @@ class _Answer(msgspec.Struct, gc=False):
 
 
 _decode: Final = msgspec.json.Decoder(_Message, strict=False).decode
-_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, struct.error, TypeError, OverflowError)
+#: What a text that is no message raises; one that goes a thousand levels deep raises the last.
+_NO_MESSAGE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_UNREADABLE: Final = (*_NO_MESSAGE, struct.error, TypeError, OverflowError)
 _decode_answer: Final = msgspec.json.Decoder(_Answer, strict=False).decode
 
 
@@ -205,7 +207,7 @@ class StreamDecoder:
         """A message of no stream that was asked for."""
         try:
             answer = _decode_answer(message)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except _NO_MESSAGE as error:
             return self._malformed(message, fault or str(error))
         if answer.code is not None:
             raise SubscriptionRefused(f"code {answer.code}: {answer.msg}")

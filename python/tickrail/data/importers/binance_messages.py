@@ -19,7 +19,7 @@ __all__ = ["RECORD", "MessagePacker", "Unreadable"]
 #: ``TICK_DTYPE`` as the standard library packs it: one call a message, where eleven columns would take eleven appends.
 RECORD: Final = struct.Struct("<qqQIBBHdddd")
 #: What a text that is no message raises.
-Unreadable: Final = (msgspec.MsgspecError, UnicodeDecodeError)
+Unreadable: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _NS_PER_MS: Final = 1_000_000
 _LAST_NS: Final = (1 << 63) - 1

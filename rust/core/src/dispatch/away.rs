@@ -72,6 +72,7 @@ fn reports_of(order: &Order, answer: &Answer, out: &mut Vec<VenueReport>) {
     match answer.kind {
         AnswerKind::Amended => {
             let [quantity, limit, stop] = answer.figures;
+            let quantity = quantity.max(order.filled);
             accept(order, out);
             return out.push(VenueReport::Amended(key, Amendment { quantity, limit, stop }));
         }
@@ -92,6 +93,7 @@ fn reports_of(order: &Order, answer: &Answer, out: &mut Vec<VenueReport>) {
             accept(order, out);
             out.push(VenueReport::Expired(key));
         }
+        AnswerKind::Filled if is_all(order.filled, order) => out.push(VenueReport::Filled(key)),
         AnswerKind::Filled => {
             out.push(VenueReport::Canceled(key, "the venue says FILLED, and less was filled than ordered"))
         }
@@ -106,11 +108,16 @@ fn accept(order: &Order, out: &mut Vec<VenueReport>) {
     }
 }
 
-/// The fill that was not known before; whether the order is done with it.
+fn is_all(filled: f64, order: &Order) -> bool {
+    (filled - order.quantity).abs() <= order.quantity * WHOLE
+}
+
+/// The fill that was not known before; whether the order is done with it. One that still stands when all is filled that is known
+/// of was made larger, and the answer that says so is on its way behind.
 fn fill(order: &Order, answer: &Answer, out: &mut Vec<VenueReport>) -> bool {
     let key = order.key;
     let [filled, price, fee] = answer.figures;
-    let is_whole = (filled - order.quantity).abs() <= order.quantity * WHOLE;
+    let is_whole = is_all(filled, order);
     // A venue that says a little more or less than all has rounded.
     let filled = if is_whole { order.quantity } else { filled };
     let quantity = filled - order.filled;
@@ -118,7 +125,7 @@ fn fill(order: &Order, answer: &Answer, out: &mut Vec<VenueReport>) -> bool {
         return false;
     }
     let is_more = filled > order.quantity;
-    let is_done = is_whole || is_more;
+    let is_done = (is_whole || is_more) && answer.kind != AnswerKind::Accepted;
     let before = if order.filled == 0.0 { 0.0 } else { order.price * order.filled };
     let price = if order.filled == 0.0 { price } else { (price * filled - before) / quantity };
     let fee = if fee.is_finite() { fee - order.fee } else { 0.0 };
@@ -186,6 +193,12 @@ mod tests {
             (Status::Accepted, 0.0, Kind::Filled, [1.0, 10.0, 0.0], &["1 at 10 for 0, false", "Canceled"]),
             // It stands for more, and the answer that says so was overtaken.
             (Status::Accepted, 0.0, Kind::Filled, [3.0, 10.0, 0.0], &["Amended", "3 at 10 for 0, true"]),
+            // It is filled in parts, and stands when all that was known of is done.
+            (Status::Accepted, 0.0, Kind::Accepted, [2.0, 10.0, 0.0], &["2 at 10 for 0, false"]),
+            (Status::Accepted, 0.0, Kind::Accepted, [2.5, 10.0, 0.0], &["Amended", "2.5 at 10 for 0, false"]),
+            (Status::PartiallyFilled, 2.0, Kind::Filled, [3.0, 10.0, 2.0], &["Amended", "1 at 10 for 0, true"]),
+            (Status::PartiallyFilled, 2.0, Kind::Filled, [2.0, 10.0, 2.0], &["Filled"]),
+            (Status::PartiallyFilled, 2.0, Kind::Canceled, [2.0, 10.0, 2.0], &["Canceled"]),
             (Status::Submitted, 0.0, Kind::Amended, [3.0, 10.0, f64::NAN], &["Accepted", "Amended"]),
             (Status::Accepted, 0.0, Kind::NotAmended, none, &["NotAmended"]),
         ] {

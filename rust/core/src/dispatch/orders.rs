@@ -119,6 +119,7 @@ impl<H: Host> Steps<H> {
             VenueReport::Canceled(key, reason) => self.close_order(key, OrderStatus::Canceled, reason, now_ns),
             VenueReport::Expired(key) => self.close_order(key, OrderStatus::Expired, "its time has run out", now_ns),
             VenueReport::Fill(fill) => self.book_fill(&fill, now_ns),
+            VenueReport::Filled(key) => self.close_order(key, OrderStatus::Filled, "", now_ns),
             VenueReport::Amended(key, change) => self.book_amendment(key, change, now_ns),
             VenueReport::NotAmended(key, reason) => {
                 let order = self.desk.book.borrow().get(key).copied();

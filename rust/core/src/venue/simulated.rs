@@ -131,6 +131,8 @@ pub enum VenueReport {
     Rejected(OrderKey, &'static str),
     /// Some or all of it is done.
     Fill(VenueFill),
+    /// The fills that were told are all there is to it.
+    Filled(OrderKey),
     /// It is gone, and why.
     Canceled(OrderKey, &'static str),
     /// Its time has run out.
@@ -147,6 +149,7 @@ impl VenueReport {
         match self {
             Self::Submitted(key)
             | Self::Accepted(key)
+            | Self::Filled(key)
             | Self::Rejected(key, _)
             | Self::Canceled(key, _)
             | Self::Expired(key)
