@@ -94,6 +94,15 @@ impl Outlet {
         }
     }
 
+    /// The same for quotes or trades alone: among them no GAP has to be looked for, which took a third of a batch's time.
+    #[inline]
+    pub fn push_plain(&mut self, ticks: &[Tick], counters: &Counters, hold: &mut Hold<'_>) {
+        match self {
+            Self::DropOldest(ring) => push_run_over(ring, ticks, counters, hold),
+            Self::Gated(_) | Self::DropNewest(_) | Self::Conflate { .. } => self.push(ticks, counters, hold),
+        }
+    }
+
     /// Publishes what is ready beside the ring; whether nothing is left. Under `drop_oldest` it stood before all that the ring
     /// has, and is the loop's to take.
     pub fn pay(&mut self, counters: &Counters, hold: &mut Hold<'_>) -> bool {
@@ -154,29 +163,35 @@ impl Outlet {
     }
 }
 
+/// By one where a GAP comes: it may give way to the rest of its own batch, and is watched from then on.
+fn push_over(ring: &mut DropOldestProducer, ticks: &[Tick], counters: &Counters, hold: &mut Hold<'_>) {
+    let mut rest = ticks;
+    while let Some(first) = rest.first() {
+        let run = rest.iter().position(is_gap).map_or(rest.len(), |place| place.max(1));
+        push_run_over(ring, &rest[..run], counters, hold);
+        if is_gap(first) {
+            ring.watch();
+        }
+        rest = &rest[run..];
+    }
+}
+
 /// Waits for the copy that is in the way, which takes less than a microsecond where the loop's thread runs.
 ///
 /// A GAP that gives way is owed before the next record that stays. The lock is taken before any record gives way, so that the
 /// loop, which sees that some did, and takes the lock then, finds what is owed.
-fn push_over(ring: &mut DropOldestProducer, ticks: &[Tick], counters: &Counters, hold: &mut Hold<'_>) {
+fn push_run_over(ring: &mut DropOldestProducer, run: &[Tick], counters: &Counters, hold: &mut Hold<'_>) {
     let (mut done, mut pauses) = (0, 0);
-    while done < ticks.len() && !ring.is_abandoned() {
-        // By one where a GAP comes: it may give way to the rest of its own batch.
-        let run = ticks[done..].iter().position(is_gap).map_or(ticks.len() - done, |place| place.max(1));
-        let run = &ticks[done..done + run];
+    while done < run.len() && !ring.is_abandoned() {
         if ring.is_watching() {
             hold.inside();
         }
-        let published = ring.publish_telling(run, |gone| {
+        done += ring.publish_telling(&run[done..], |gone| {
             if is_gap(gone) {
                 hold.owe(gone, counters);
             }
         });
-        done += published;
-        if published > 0 && run.iter().any(is_gap) {
-            ring.watch();
-        }
-        if published < run.len() {
+        if done < run.len() {
             pauses += 1;
             if pauses % PAUSES == 0 { yield_now() } else { spin_loop() }
         }

@@ -217,7 +217,7 @@ impl Publisher {
         if ticks.first().is_some_and(|first| !self.outlet.is_bounded_for(first.kind)) {
             used = self.admission.admit_plain(ticks, self.now_ns);
             ticks[..used].iter_mut().for_each(|tick| tick.ts_init = self.now_ns);
-            self.push(&ticks[..used]);
+            self.push(&ticks[..used], Outlet::push_plain);
         }
         if used < ticks.len() {
             let room = self.outlet.room(self.held.owes());
@@ -390,15 +390,17 @@ impl Publisher {
 
     fn push_staged(&mut self) {
         let staged = std::mem::take(&mut self.staged);
-        self.push(&staged);
+        self.push(&staged, Outlet::push);
         self.staged = staged;
         self.staged.clear();
     }
 
     #[inline]
-    fn push(&mut self, ticks: &[Tick]) {
+    fn push(&mut self, ticks: &[Tick], how: impl Fn(&mut Outlet, &[Tick], &Counters, &mut Hold<'_>)) {
         if !ticks.is_empty() {
-            push(&mut self.outlet, ticks, &self.counters, self.now_ns, &mut self.held.lazily());
+            let before = self.outlet.lost(&self.counters);
+            how(&mut self.outlet, ticks, &self.counters, &mut self.held.lazily());
+            note_loss(&self.outlet, before, &self.counters, self.now_ns);
             self.brought_ns = self.now_ns;
         }
     }
@@ -457,6 +459,12 @@ impl Publisher {
 fn push(outlet: &mut Outlet, ticks: &[Tick], counters: &Counters, now_ns: i64, hold: &mut Hold<'_>) {
     let before = outlet.lost(counters);
     outlet.push(ticks, counters, hold);
+    note_loss(outlet, before, counters, now_ns);
+}
+
+/// When records began to be lost, which were `before` so many, is told once the loss is over.
+#[inline]
+fn note_loss(outlet: &Outlet, before: u64, counters: &Counters, now_ns: i64) {
     if outlet.lost(counters) != before {
         counters.lost_since_ns.set_once(now_ns);
     }
