@@ -6,88 +6,18 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
+from acting_orders import LOST, A, acting, buys, ran, rests_then, statuses
 from live_runs import LONG_S, in_thread
 
-import tickrail
 from tickrail import TickDispatcher, errors
-from tickrail.cli.ctl import ask
 from tickrail.domain.ending import EndLimits
 from tickrail.domain.orders import HeldPosition, OrderReport, Statement
 from tickrail.orchestration import away
-from tickrail.orchestration.control import socket_of
 from tickrail.orchestration.live import open_live
-from tickrail.report.result import Result
 from tickrail.testing.execution import FakeAsyncExecution, FakeExecution
-
-A = "A.FAKE"
-LOST = errors.ConnectivityError("the connection broke")
-ENDS = ("FILLED", "CANCELED", "REJECTED")
-
-
-class Acts(tickrail.Strategy):
-    """Does what ``act`` is at each tick, and keeps what it is told."""
-
-    def on_start(self) -> None:
-        self.ticks = 0
-        self.told: list[tuple[str, str]] = []
-
-    def on_tick(self, tick: tickrail.Tick) -> None:
-        self.ticks += 1
-        self.act(self)
-
-    def on_order_update(self, update: tickrail.OrderUpdate) -> None:
-        self.told.append((update.status, update.reason))
-
-
-def acting(act: Callable[[Any], object]) -> Any:
-    strategy = Acts()
-    strategy.act = act  # type: ignore[attr-defined]
-    return strategy
-
-
-def buys(limit: float | None = None) -> Any:
-    return acting(lambda self: self.buy(A, 2.0, limit=limit) if self.ticks == 1 else None)
-
-
-def ran(
-    strategy: Any,
-    venue: Any,
-    *,
-    meanwhile: Callable[[], object] = lambda: None,
-    delivers: bool = True,
-    most: int = 9,
-) -> Result:
-    """Publish quotes and deliver reports until an order has its end, or so many updates have come."""
-    run = open_live(strategy, [A], execution={"FAKE": venue}, run_id="r1")
-    feed = run.feed("quotes")
-    fake = venue.sync if isinstance(venue, FakeAsyncExecution) else venue
-
-    def publish() -> None:
-        deadline = time.monotonic() + LONG_S
-        with feed.publisher() as publisher:
-            while len(told := statuses(strategy)) < most and not any(status in ENDS for status in told):
-                assert time.monotonic() < deadline, f"it does not come to that: {told}"
-                publisher.publish_quote(A, 9.9, 10.1)
-                meanwhile()
-                if delivers:
-                    fake.deliver()
-                time.sleep(0.001)
-
-    publishing = in_thread(publish)
-    run.seal()
-    with run:
-        result = run.run()
-    publishing()
-    return result
-
-
-def statuses(strategy: Any) -> list[str]:
-    return [status for status, _ in list(getattr(strategy, "told", ()))]
 
 
 @pytest.fixture
@@ -185,19 +115,6 @@ def test_an_adapter_that_fails_leaves_its_order_and_nothing_else(
 
 
 # ---- taking back and changing ---------------------------------------------------------------------------------
-
-
-def rests_then(act: Callable[[Any], object]) -> Any:
-    """An order that rests; ``act`` once it is accepted, once."""
-
-    def step(self: Any) -> None:
-        if self.ticks == 1:
-            self.buy(A, 2.0, limit=8.0)
-        elif "ACCEPTED" in statuses(self) and not getattr(self, "acted", False):
-            self.acted = True
-            act(self)
-
-    return acting(step)
 
 
 def test_a_cancel_is_tried_until_it_gets_there() -> None:
@@ -382,7 +299,9 @@ def changes_then(*quantities: float) -> Any:
 
 
 @pytest.mark.parametrize("where", ["amend", "amend:answer"])
-def test_a_change_that_is_lost_on_its_way_or_whose_answer_is_lost_is_asked_for_again(where: str) -> None:
+def test_a_change_that_is_lost_on_its_way_or_whose_answer_is_lost_is_asked_for_again(
+    impatient: None, where: str
+) -> None:
     """The run would go on with 2 while the venue has 3, and its limits with it."""
     venue = FakeExecution(fills="by_hand")
     venue.faults.on(where, LOST)
@@ -394,7 +313,7 @@ def test_a_change_that_is_lost_on_its_way_or_whose_answer_is_lost_is_asked_for_a
     assert len(venue.called("amend")) == 3
 
 
-def test_a_change_that_never_gets_there_is_refused_in_words(hasty: None) -> None:
+def test_a_change_that_never_gets_there_is_refused_in_words(hasty: None, impatient: None) -> None:
     venue = FakeExecution(fills="by_hand")
     venue.faults.on("amend", LOST, times=10**9)
     strategy = changes_then(3.0)
@@ -414,100 +333,6 @@ def test_a_change_is_not_asked_for_again_where_the_order_is_done() -> None:
     strategy = changes_then(3.0)
     ran(strategy, venue, meanwhile=fill)
     assert statuses(strategy)[-1] == "FILLED"
-
-
-# ---- a halt ----------------------------------------------------------------------------------------------------
-
-
-def halting(strategy: Any, venue: Any, tmp_path: Path) -> tuple[Any, Callable[[], dict[str, Any]]]:
-    """A run, and what an operator does who halts it."""
-    run = open_live(strategy, [A], execution={"FAKE": venue}, run_id="r1")
-    control = run._dispatcher.open_control(socket_of(tmp_path, "r1"), "r1")
-
-    def halt() -> dict[str, Any]:
-        answer: dict[str, Any] = ask(tmp_path, None, 0.2, "halt", {})["result"]
-        control.close()
-        return answer
-
-    return run, halt
-
-
-def driven(run: Any, strategy: Any, fake: FakeExecution, ends: int) -> None:
-    feed = run.feed("quotes")
-
-    def publish() -> None:
-        deadline = time.monotonic() + LONG_S
-        with feed.publisher() as publisher:
-            while sum(status in ENDS for status in statuses(strategy)) < ends:
-                assert time.monotonic() < deadline, strategy.told
-                publisher.publish_quote(A, 9.9, 10.1)
-                fake.deliver()
-                time.sleep(0.001)
-
-    publishing = in_thread(publish)
-    run.seal()
-    with run:
-        run.run()
-    publishing()
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + LONG_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-
-
-@pytest.mark.parametrize("kind", [FakeExecution, FakeAsyncExecution], ids=["a thread", "coroutines"])
-def test_a_halt_takes_back_what_is_at_a_venue_while_a_handler_keeps_the_loop(kind: Any, tmp_path: Path) -> None:
-    venue = kind(fills="by_hand")
-    fake = venue.sync if kind is FakeAsyncExecution else venue
-    answers: list[dict[str, Any]] = []
-
-    def keep(self: Any) -> None:
-        answers.append(halt())
-        until(lambda: fake.called("cancel"))
-
-    strategy = rests_then(keep)
-    run, halt = halting(strategy, venue, tmp_path)
-    driven(run, strategy, fake, 1)
-    assert statuses(strategy) == ["SUBMITTED", "ACCEPTED", "CANCELED"]
-    assert answers[0]["open_orders"] == {"Acts": 1}
-    assert "those at venues outside are asked back without it" in answers[0]["waiting"]
-
-
-def test_what_waits_to_be_sent_when_trading_is_halted_is_not_sent(tmp_path: Path) -> None:
-    """In the outbox, as the I/O thread is busy, and on the thread of an adapter that keeps one."""
-    sent, busy = threading.Event(), threading.Event()
-
-    class Slow(FakeExecution):
-        def submit(self, order: Any) -> Any:
-            sent.set()
-            assert busy.wait(LONG_S)
-            return super().submit(order)
-
-    async def keep_the_thread() -> None:
-        busy.wait(LONG_S)
-
-    def act(self: Any) -> None:
-        if self.ticks == 1:
-            for _ in range(3):  # the first is being sent when the halt comes
-                self.buy(A, 2.0, limit=8.0)
-        elif self.ticks == 2:
-            assert sent.wait(LONG_S)
-            run._dispatcher.io.run(keep_the_thread())
-            self.buy(A, 2.0, limit=8.0)
-        elif self.ticks == 3:
-            halt()
-            busy.set()
-
-    venue = Slow(fills="by_hand")
-    strategy = acting(act)
-    run, halt = halting(strategy, venue, tmp_path)
-    driven(run, strategy, venue, 4)
-    assert len(venue.called("submit")) == 1
-    assert strategy.told.count(("REJECTED", "trading is halted")) == 3
-    assert statuses(strategy).count("CANCELED") == 1
 
 
 # ---- answers ---------------------------------------------------------------------------------------------------

@@ -1,0 +1,109 @@
+"""A halt reaches orders that have passed the gate, while the loop is busy."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from acting_orders import ENDS, A, acting, rests_then, statuses
+from live_runs import LONG_S, in_thread
+
+from tickrail.cli.ctl import ask
+from tickrail.orchestration.control import socket_of
+from tickrail.orchestration.live import open_live
+from tickrail.testing.execution import FakeAsyncExecution, FakeExecution
+
+
+def halting(strategy: Any, venue: Any, tmp_path: Path) -> tuple[Any, Callable[[], dict[str, Any]]]:
+    """A run, and what an operator does who halts it."""
+    run = open_live(strategy, [A], execution={"FAKE": venue}, run_id="r1")
+    control = run._dispatcher.open_control(socket_of(tmp_path, "r1"), "r1")
+
+    def halt() -> dict[str, Any]:
+        answer: dict[str, Any] = ask(tmp_path, None, 0.2, "halt", {})["result"]
+        control.close()
+        return answer
+
+    return run, halt
+
+
+def driven(run: Any, strategy: Any, fake: FakeExecution, ends: int) -> None:
+    feed = run.feed("quotes")
+
+    def publish() -> None:
+        deadline = time.monotonic() + LONG_S
+        with feed.publisher() as publisher:
+            while sum(status in ENDS for status in statuses(strategy)) < ends:
+                assert time.monotonic() < deadline, strategy.told
+                publisher.publish_quote(A, 9.9, 10.1)
+                fake.deliver()
+                time.sleep(0.001)
+
+    publishing = in_thread(publish)
+    run.seal()
+    with run:
+        run.run()
+    publishing()
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + LONG_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("kind", [FakeExecution, FakeAsyncExecution], ids=["a thread", "coroutines"])
+def test_a_halt_takes_back_what_is_at_a_venue_while_a_handler_keeps_the_loop(kind: Any, tmp_path: Path) -> None:
+    venue = kind(fills="by_hand")
+    fake = venue.sync if kind is FakeAsyncExecution else venue
+    answers: list[dict[str, Any]] = []
+
+    def keep(self: Any) -> None:
+        answers.append(halt())
+        until(lambda: fake.called("cancel"))
+
+    strategy = rests_then(keep)
+    run, halt = halting(strategy, venue, tmp_path)
+    driven(run, strategy, fake, 1)
+    assert statuses(strategy) == ["SUBMITTED", "ACCEPTED", "CANCELED"]
+    assert answers[0]["open_orders"] == {"Acts": 1}
+    assert "those at venues outside are asked back without it" in answers[0]["waiting"]
+
+
+def test_what_waits_to_be_sent_when_trading_is_halted_is_not_sent(tmp_path: Path) -> None:
+    """In the outbox, as the I/O thread is busy, and on the thread of an adapter that keeps one."""
+    sent, busy = threading.Event(), threading.Event()
+
+    class Slow(FakeExecution):
+        def submit(self, order: Any) -> Any:
+            sent.set()
+            assert busy.wait(LONG_S)
+            return super().submit(order)
+
+    async def keep_the_thread() -> None:
+        busy.wait(LONG_S)
+
+    def act(self: Any) -> None:
+        if self.ticks == 1:
+            for _ in range(3):  # the first is being sent when the halt comes
+                self.buy(A, 2.0, limit=8.0)
+        elif self.ticks == 2:
+            assert sent.wait(LONG_S)
+            run._dispatcher.io.run(keep_the_thread())
+            self.buy(A, 2.0, limit=8.0)
+        elif self.ticks == 3:
+            halt()
+            busy.set()
+
+    venue = Slow(fills="by_hand")
+    strategy = acting(act)
+    run, halt = halting(strategy, venue, tmp_path)
+    driven(run, strategy, venue, 4)
+    assert len(venue.called("submit")) == 1
+    assert strategy.told.count(("REJECTED", "trading is halted")) == 3
+    assert statuses(strategy).count("CANCELED") == 1
