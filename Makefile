@@ -107,12 +107,13 @@ fuzz: $(BUILT) ## Fuzz the reader of tick files and the Arrow import, a minute e
 	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$$(date +%s)000000 cargo test --release --locked --package tickrail-core --test fuzz_tick_files -- --nocapture
 	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(PY) -m pytest -q tests/property/test_fuzz_arrow.py
 
-soak: $(BUILT) ## Overload under every policy, and a live run under commands, a minute each (SOAK_SECONDS): memory flat, accounts exact
+soak: $(BUILT) ## Overload under every policy, a minute each, and a live run under commands for ten (SOAK_SECONDS): memory flat, accounts exact
 	SOAK_SECONDS=$(SOAK_SECONDS) cargo test --release --locked --package tickrail-core --test overload -- --nocapture
 	SOAK_SECONDS=$(SOAK_SECONDS) $(VENV)/bin/python -m pytest -q tests/faults/test_live_soak.py
 	@$(MAKE) --no-print-directory soak-commands
 
-soak-commands: $(BUILT) ## The live run under commands alone, and runs begun and ended (SOAK_SECONDS)
+soak-commands: SOAK_SECONDS = 600
+soak-commands: $(BUILT) ## The live run under commands alone, and runs begun and ended, ten minutes (SOAK_SECONDS)
 	SOAK_SECONDS=$(SOAK_SECONDS) $(VENV)/bin/python -m pytest -q -s tests/faults/test_command_soak.py
 
 wheel: $(BUILT) ## Build the wheel into dist/

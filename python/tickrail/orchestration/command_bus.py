@@ -130,7 +130,9 @@ class CommandBus(CommandBusCore):
         """Put together what each command of the type needs, and nothing that it does not."""
         route.call = call = compiled(route.handler, self._middleware)
         if not route.is_async and issubclass(route.type, Command):
-            check = None if route.check is None else partial(_checked, route)
+            check: Callable[[Any], object] | None = None if route.check is None else partial(_checked, route)
+            if route.type.__module__ == Command.__module__:  # what comes with the runtime is refused in words, here too
+                check = route.validated
             number = self._number_of if route.takes_strategy else None
             self._plans[route.type] = CommandPlan(route, call, route.lane, check, encode, route.decode, number)
 
@@ -147,7 +149,9 @@ class CommandBus(CommandBusCore):
     def _execute(self, command: Command, timeout_s: float, key: str | None, expires_s: float | None) -> Any:
         """What ``execute`` does where the handler is not called within the present step."""
         route = self._routes.of(command)
-        return self._wait(route, self._send(route, command, key, expires_s), timeout_s)
+        ours = self._receipt(route)
+        receipt = self._send(route, command, key, expires_s, ours, at_once=self._standing() == ON_IT)
+        return self._wait(route, receipt, timeout_s, is_ours=receipt is ours)
 
     async def execute_async(
         self,
@@ -159,7 +163,8 @@ class CommandBus(CommandBusCore):
     ) -> Any:
         """The same for asyncio code, on any loop; cancelling the wait takes the command back if it had no turn yet."""
         route = self._routes.of(command)
-        if route.is_async and key is None and timeout_s is None and self._io.is_current:
+        plain = key is None and timeout_s is None and expires_s is None and not self._closed
+        if route.is_async and plain and self._io.is_current:
             if route.check is not None:
                 _checked(route, command)
             # Not by `_coroutine`: a coroutine more is a quarter of the way.
@@ -175,13 +180,15 @@ class CommandBus(CommandBusCore):
             return self.execute(command)
         from tickrail.orchestration.bus.bridge import awaited  # late, as asyncio is: most runs need neither
 
-        receipt = self._send(route, command, key, expires_s)
+        ours = self._receipt(route)
+        receipt = self._send(route, command, key, expires_s, ours)
+        answer = awaited(receipt, is_ours=receipt is ours)
         if timeout_s is None:
-            return await awaited(receipt)
+            return await answer
         import asyncio
 
         try:
-            return await asyncio.wait_for(awaited(receipt), timeout_s)
+            return await asyncio.wait_for(answer, timeout_s)
         except TimeoutError as error:
             if isinstance(error, CommandTimeout):
                 raise
@@ -203,11 +210,12 @@ class CommandBus(CommandBusCore):
             ShuttingDown: The run is over.
             CommandInvalid: A field is wrong.
         """
-        return self._send(self._routes.of(command), command, key, expires_s, wait_s=wait_s)
+        route = self._routes.of(command)
+        return self._send(route, command, key, expires_s, self._receipt(route), wait_s=wait_s)
 
     def _post(self, command: Command, expires_s: float | None, wait_s: float) -> None:
         """What ``post`` does where there is more to it than a place in a lane."""
-        self._send(self._routes.of(command), command, None, expires_s, wanted=False, wait_s=wait_s)
+        self._send(self._routes.of(command), command, None, expires_s, None, wait_s=wait_s)
 
     def schedule_by(self, timers: Timers) -> None:
         """Let commands be scheduled on ``timers``, the loop's clock. Before the run begins."""
@@ -273,7 +281,7 @@ class CommandBus(CommandBusCore):
 
     def _publish(self, event: Event) -> None:
         """What ``publish`` does on other threads."""
-        self._send(self._route_of(type(event)), event, None, None, wanted=False)
+        self._send(self._route_of(type(event)), event, None, None, None)
 
     def _not_heard(self, subscriber: Callable[[Any], object], event: Event, error: Exception) -> None:
         self._subscribers.not_heard(subscriber, event, error)
@@ -311,30 +319,33 @@ class CommandBus(CommandBusCore):
         command: Any,
         key: str | None,
         expires_s: float | None,
+        receipt: Receipt | None,
         *,
-        wanted: bool = True,
         wait_s: float = 0.0,
+        at_once: bool = False,
     ) -> Receipt:
         payload = route.validated(command)
-        receipt = Receipt(None if route.is_async else self._forbids) if wanted else None
         if key is not None and receipt is not None:
             known = self._answered.first(key, command, receipt)
             if known is not None:
                 return _same(known, command, key)
         try:
-            self._go(route, self._envelope(route, command, receipt, expires_s), payload, wait_s)
+            self._go(route, self._envelope(route, command, receipt, expires_s), payload, wait_s, at_once=at_once)
         except BaseException:
             if key is not None:
                 self._answered.forget(key)
             raise
         return receipt  # type: ignore[return-value] # only post wants none, and looks at none
 
-    def _go(self, route: Route, envelope: Envelope, payload: bytes, wait_s: float) -> None:
+    def _receipt(self, route: Route) -> Receipt:
+        return Receipt(None if route.is_async else self._forbids)
+
+    def _go(self, route: Route, envelope: Envelope, payload: bytes, wait_s: float, *, at_once: bool) -> None:
         if self._closed:
             raise self._dead(envelope, "shutting_down", _over(route))
         if route.is_async:
             self._await(route, envelope)
-        elif self._lanes is None:
+        elif self._lanes is None or at_once:
             self.handle(envelope)
         elif self._standing() == ON_IT:
             self._lanes.later(envelope)
@@ -351,31 +362,35 @@ class CommandBus(CommandBusCore):
     def _late(self, route: Route, timeout_s: float) -> NoReturn:
         raise _late(route, timeout_s)
 
-    def _wait(self, route: Route, receipt: Receipt, timeout_s: float) -> Any:
-        if not receipt.done():
-            if route.is_async and self._lanes is not None and self._standing() == ON_IT:
+    def _wait(self, route: Route, receipt: Receipt, timeout_s: float, *, is_ours: bool) -> Any:
+        """The answer; whoever sent a command first takes it back where it waits no longer, and nobody else does."""
+        if not receipt.done() and (refusal := self._refusal(route)) is not None:
+            if is_ours:
                 receipt.cancel()
-                raise WouldDeadlock(
-                    f"{route.name} has an async handler, which the dispatch thread must not wait for",
-                    hint="submit(...) and add_done_callback, or self.spawn a coroutine that awaits execute_async",
-                )
-            if self._io.is_current:
-                receipt.cancel()
-                raise WouldDeadlock(
-                    f"the I/O thread must not wait for {route.name}", hint="await bus.execute_async(...)"
-                )
-            if not route.is_async and self._standing() == NO_RUN:
-                receipt.cancel()
-                raise NotRunning(
-                    f"no run goes on that could handle {route.name}", hint="submit(...) waits for the run to begin"
-                )
+            raise refusal
         try:
             return receipt.result(timeout_s)
         except CommandTimeout:
             if receipt.done():
                 return receipt.result()
-            receipt.cancel()
+            if is_ours:
+                receipt.cancel()
             raise _late(route, timeout_s) from None
+
+    def _refusal(self, route: Route) -> CommandError | None:
+        """Why the caller cannot wait for such a command."""
+        if route.is_async and self._lanes is not None and self._standing() == ON_IT:
+            return WouldDeadlock(
+                f"{route.name} has an async handler, which the dispatch thread must not wait for",
+                hint="submit(...) and add_done_callback, or self.spawn a coroutine that awaits execute_async",
+            )
+        if self._io.is_current:
+            return WouldDeadlock(f"the I/O thread must not wait for {route.name}", hint="await bus.execute_async(...)")
+        if not route.is_async and self._standing() == NO_RUN:
+            return NotRunning(
+                f"no run goes on that could handle {route.name}", hint="submit(...) waits for the run to begin"
+            )
+        return None
 
     def _forbids(self) -> bool:
         return self._lanes is not None and self._standing() == ON_IT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -28,16 +29,19 @@ class Subscribers:
     def __init__(self, by_type: dict[type, tuple[Subscriber, ...]]) -> None:
         self._by_type = by_type
         self.failures = 0
+        self._changing = threading.Lock()
 
     def add(self, cls: type[Event], subscriber: Subscriber) -> Unsubscribe:
         """Let ``subscriber`` hear of events of exactly ``cls``; the answer undoes it, once."""
-        self._by_type[cls] = (*self._by_type.get(cls, ()), subscriber)
+        with self._changing:
+            self._by_type[cls] = (*self._by_type.get(cls, ()), subscriber)
 
         def unsubscribe() -> None:
-            left = list(self._by_type[cls])
-            if subscriber in left:
-                left.remove(subscriber)
-            self._by_type[cls] = tuple(left)
+            with self._changing:
+                left = list(self._by_type[cls])
+                if subscriber in left:
+                    left.remove(subscriber)
+                self._by_type[cls] = tuple(left)
 
         return unsubscribe
 

@@ -71,10 +71,11 @@ class Answered:
         """Whoever used ``key`` first, with its receipt; ``None``: this one is the first."""
         with self._lock:
             known = self._receipts.get(key)
-            if known is not None:
+            if known is not None and not known[1].cancelled():  # what was taken back was never handled
                 self._receipts.move_to_end(key)
                 return known
             self._receipts[key] = (command, receipt)
+            self._receipts.move_to_end(key)
             if len(self._receipts) > self._slots:
                 self._receipts.popitem(last=False)
             return None

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tickrail.domain.commands import CancelScheduled, Command, ScheduleCommand
+from tickrail.domain.context import TRACE, correlated
 
 if TYPE_CHECKING:
     from tickrail.orchestration.bus.receipt import Receipt
@@ -87,7 +88,7 @@ class Schedule:
             at_ns = self._timers.now_ns() + command.after_ns
         once = at_ns is not None
         self._numbers[command.id] = self._timers.schedule(
-            partial(self._due, command.id, command.payload, once),
+            partial(self._due, command.id, command.payload, once, TRACE.get().correlation),
             at_ns=at_ns,
             interval_ns=command.interval_ns,
             start_ns=command.start_ns,
@@ -99,7 +100,8 @@ class Schedule:
         number = self._numbers.pop(command.id, None)
         return number is not None and self._timers.unschedule(number)
 
-    def _due(self, one: str, payload: bytes, once: bool) -> None:
+    def _due(self, one: str, payload: bytes, once: bool, story: int | str) -> None:
         if once:
             self._numbers.pop(one, None)
-        self._send(payload)
+        with correlated(story):  # of whoever scheduled it
+            self._send(payload)
