@@ -148,6 +148,22 @@ def test_an_order_that_is_taken_back_while_it_is_still_sent_does_not_arrive_afte
     assert left is None or left.state == "CANCELED", "it stands at the venue, and nobody knows"
 
 
+def test_an_order_that_nobody_wants_any_more_is_not_sent_again() -> None:
+    venue = FakeExecution()
+    venue.faults.on("submit", LOST, times=10**9)
+
+    def act(self: Any) -> None:
+        if self.ticks == 1:
+            self.buy(A, 2.0)
+        elif venue.called("submit"):
+            self.cancel(1)
+
+    strategy = acting(act)
+    ran(strategy, venue)
+    assert strategy.told == [("SUBMITTED", ""), ("CANCELED", away.TAKEN_BACK)]
+    assert venue.orders == {}
+
+
 def test_a_cancel_that_is_refused_says_where_the_order_stands(caplog: pytest.LogCaptureFixture) -> None:
     """The venue has filled it meanwhile, and its report was lost: it is asked, and tells."""
     venue = FakeExecution(fills="by_hand")

@@ -123,7 +123,7 @@ const fn pair(first: u32, second: u32) -> u64 {
     first as u64 | (second as u64) << 32
 }
 
-/// Appends a row, at once: field by field took 190 ns an order.
+/// Appends a row, at once.
 fn put<const WORDS: usize>(bytes: &mut Vec<u8>, row: [u64; WORDS]) {
     bytes.extend_from_slice(row.map(u64::to_le_bytes).as_flattened());
 }

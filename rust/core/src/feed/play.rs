@@ -10,7 +10,7 @@ use super::publisher::{NotPublished, Publisher};
 /// Most ticks that are published at once: whoever wants to stop waits for no more than that.
 const MOST_AT_ONCE: usize = 1_024;
 
-/// A wait below this is looked out, ns: Linux lets sleeps end 50 us late, so a stream of more records a second could not be kept up.
+/// A wait below this is looked out, ns: Linux lets sleeps end 50 us late, and a dense stream could not be kept up.
 const SHORTEST_SLEEP_NS: i64 = 60_000;
 
 /// How far a replay has come.

@@ -460,8 +460,8 @@ impl PublisherCore {
     }
 
     /// Publish recorded ticks from ``position`` on, each when its time has come, for at most ``most_s``, without the GIL. The
-    /// first of all was due at ``began_ns`` by the run's clock; 0: now. With ``looks`` it does not sleep through short waits. How far it came, when it began, and how late it was at
-    /// most, ns.
+    /// first of all was due at ``began_ns`` by the run's clock; 0: now. With ``looks`` it does not sleep through short waits.
+    /// How far it came, when it began, and how late it was at most, ns.
     fn _play(
         &self,
         ticks: &Bound<'_, TickArray>,
