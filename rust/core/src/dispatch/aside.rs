@@ -2,7 +2,8 @@
 
 use super::dispatcher::Dispatcher;
 use super::host::{Fault, Hook, Host};
-use super::step::{RunError, Steps};
+use super::run_error::RunError;
+use super::step::Steps;
 use super::subscriber::{Delivery, Subscription};
 use crate::clock::LiveClock;
 use crate::command::{Command, Sender};

@@ -48,8 +48,10 @@ impl OrderBook {
         let order = &mut self.orders[place as usize];
         let was_open = !order.status.is_final();
         change(order);
-        let (order, is_over) = (*order, was_open && order.status.is_final());
-        self.count_open(key.strategy, |open| open - u32::from(is_over));
+        let order = *order;
+        if was_open && order.status.is_final() {
+            self.count_open(key.strategy, |open| open - 1);
+        }
         order
     }
 

@@ -6,7 +6,8 @@ use super::asked::serve_replayed;
 use super::dispatcher::{Dispatcher, Outcome};
 use super::host::{Fault, Host};
 use super::pulse::Doing;
-use super::step::{RunError, Steps};
+use super::run_error::RunError;
+use super::step::Steps;
 use crate::command::{
     Command, CommandKind, ExternalRecord, Handled, Inbox, Lane, LaneSettings, NO_STRATEGY, QUANTUM, Sender, lanes,
 };

@@ -4,40 +4,60 @@ use super::host::{Fault, Hook, Host};
 use super::pulse::Doing;
 use super::request::Refusal;
 use super::step::Steps;
+use super::stretch::Quiet;
 use crate::handler::{Handler, HandlerError, Out, OutRecord, TimerRecord, UpdateRecord, Wish};
 use crate::source::Slice;
 use crate::tick::{Side, Tick};
 use crate::timer::{Fired, Schedule};
 use crate::venue::OrderUpdate;
 
-/// Most records that a handler is offered at once: what was looked through beyond a wish is looked through again.
+/// Most records that are looked through and offered at once.
 const MOST_OFFERED: usize = 1_024;
+/// And the fewest.
+const LEAST_OFFERED: usize = 32;
 
 impl<H: Host> Steps<H> {
     /// Records that concern this strategy alone and between which nothing is due go to its handler in one call, which ends
     /// with the first that makes it ask for something. One step each, as everywhere.
     pub(super) fn record_stretch(&mut self, slice: &Slice<'_>, index: usize, strategy: u32) -> usize {
-        let subscriber = &self.subscribers[strategy as usize];
-        if !subscriber.state.takes_ticks() {
+        if !self.subscribers[strategy as usize].state.takes_ticks() {
             return 0;
         }
-        let offered = subscriber.reach.min(slice.ticks.len() - index);
-        let quiet = self.quiet(slice, index..index + offered, strategy);
+        let quiet = self.offered(slice, index, strategy);
         if quiet.count == 0 {
             return 0;
         }
         let ticks = &slice.ticks[index..index + quiet.count];
         let (taken, result) = self.call(strategy, |handler, out| handler.take(ticks, out));
-        let subscriber = &mut self.subscribers[strategy as usize];
-        subscriber.tallies.now.delivered += taken as u64;
-        subscriber.reach = if taken < offered { 32 } else { (subscriber.reach * 2).min(MOST_OFFERED) };
+        self.subscribers[strategy as usize].tallies.now.delivered += taken as u64;
         let last = &ticks[taken - 1];
+        // What was looked through beyond a wish has to be looked through again, unless it is known to be alike.
+        let is_lost = taken < quiet.count && !(quiet.is_uniform && !self.venue.is_waiting(last.instrument));
+        let subscriber = &mut self.subscribers[strategy as usize];
+        subscriber.reach = if is_lost { LEAST_OFFERED } else { (subscriber.reach * 2).min(MOST_OFFERED) };
         self.pass(slice, index, taken, &quiet);
         self.settle_tick(strategy, last, result);
         if self.has_requests() {
             self.apply_requests();
         }
         taken
+    }
+
+    /// The quiet stretch from `index` on, as far as it is worth looking. What one look finds to be alike is not looked through
+    /// again behind each wish.
+    #[inline]
+    fn offered(&mut self, slice: &Slice<'_>, index: usize, strategy: u32) -> Quiet {
+        if let Some(known) = slice.ticks.get(index..self.alike_until)
+            && let Some(quiet) = self.quiet_of(known, strategy)
+        {
+            return quiet;
+        }
+        let most = self.subscribers[strategy as usize].reach.min(slice.ticks.len() - index);
+        let quiet = self.quiet(slice, index..index + most, strategy);
+        if quiet.is_uniform {
+            self.alike_until = self.alike_until.max(index + quiet.count);
+        }
+        quiet
     }
 
     /// One record, in the general step.

@@ -89,9 +89,10 @@ impl<H: Host> Steps<H> {
         while let Some(strategy) = self.fallen.pop() {
             self.drop_orders(strategy);
         }
-        for update in told.drain(..) {
-            self.tell(slice, &update);
+        for update in &told {
+            self.tell(slice, update);
         }
+        told.clear();
         give_back(reports);
         give_back(&mut told);
         self.told = told;

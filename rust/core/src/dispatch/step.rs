@@ -1,7 +1,6 @@
 //! One step after the other: the semantics of the loop, and nothing else.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use super::keys::Keys;
 use super::meter::Meter;
 use super::pulse::Doing;
 use super::request::Request;
+use super::run_error::RunError;
 use super::sampler::Sampler;
 use super::spawns::Spawns;
 use super::subscriber::{Delivery, Routes, Subscriber, Subscription};
@@ -75,72 +75,6 @@ pub struct Fill {
     /// What the strategy had realised in this instrument after the fill, fees apart.
     pub realised: f64,
 }
-
-/// Why a run cannot go on.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum RunError {
-    /// The key of a feed went back.
-    Unordered {
-        /// Which feed.
-        feed: u32,
-        /// Input number, from 0.
-        input: u64,
-        /// The key before.
-        before_ns: i64,
-        /// The key found.
-        found_ns: i64,
-    },
-    /// A record names an instrument that the run does not have.
-    UnknownInstrument {
-        /// Which feed.
-        feed: u32,
-        /// Input number, from 0.
-        input: u64,
-        /// The index found.
-        instrument: u32,
-    },
-    /// The host could not show a tick.
-    Host,
-    /// A replay did not come to the place where this external input was recorded: data, configuration or strategies differ.
-    Diverged {
-        /// Where it was recorded.
-        position: u64,
-    },
-}
-
-impl RunError {
-    /// The feed whose data ended the run, if one did.
-    pub const fn feed(&self) -> Option<u32> {
-        match self {
-            Self::Unordered { feed, .. } | Self::UnknownInstrument { feed, .. } => Some(*feed),
-            Self::Host | Self::Diverged { .. } => None,
-        }
-    }
-}
-
-impl fmt::Display for RunError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unordered { input, before_ns, found_ns, .. } => write!(
-                f,
-                "input {input} runs backwards: its time is {found_ns} ns, after {before_ns} ns; \
-                 expected times that never decrease"
-            ),
-            Self::UnknownInstrument { input, instrument, .. } => {
-                write!(f, "input {input} has the instrument number {instrument}, which does not exist")
-            }
-            Self::Host => write!(f, "a tick could not be shown to Python"),
-            Self::Diverged { position } => write!(
-                f,
-                "the replay does not come to loop position {position} as it was recorded: data, configuration or \
-                 strategies are other ones"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for RunError {}
 
 /// How far a pass over a slice got.
 pub(super) enum Pass {
@@ -204,6 +138,8 @@ pub(super) struct Steps<H: Host> {
     pub(super) taken: usize,
     /// How many of them are in the digest.
     pub(super) entered: usize,
+    /// The slice's records from the present one up to this are known to be of one instrument and kind, their times in order.
+    pub(super) alike_until: usize,
     /// What becomes of timers that are late.
     pub(super) overdue: Overdue,
     pub(super) updates: VecDeque<OrderUpdate>,
@@ -268,6 +204,7 @@ impl<H: Host> Steps<H> {
             last_key: i64::MIN,
             taken: 0,
             entered: 0,
+            alike_until: 0,
             overdue: Overdue::Each,
             updates: VecDeque::new(),
             spawns: Spawns::default(),
@@ -315,6 +252,7 @@ impl<H: Host> Steps<H> {
     /// Takes the records of `slice` from `index` on, one step each, with whatever is due between them.
     #[inline]
     pub fn run_slice(&mut self, slice: &Slice<'_>, index: &mut usize) -> Pass {
+        self.alike_until = 0; // was said of another slice
         while let Some(tick) = slice.ticks.get(*index) {
             let taken = self.stretch(slice, *index);
             if taken > 0 {
@@ -549,7 +487,9 @@ impl<H: Host> Steps<H> {
     pub(super) fn update_step(&mut self, slice: &Slice<'_>, update: &OrderUpdate) {
         self.next_position();
         self.tell(slice, update);
-        self.apply_requests();
+        if self.has_requests() {
+            self.apply_requests();
+        }
         self.count_step(update.order.key.strategy);
     }
 

@@ -221,8 +221,22 @@ impl<H: Host> Steps<H> {
         Quiet { count, marks, is_uniform: changes <= 1 }
     }
 
+    /// The beginning of `alike`, whose records are of one instrument and kind with times in order, in which nothing is due.
+    /// `None`: each has to be looked at.
+    #[inline]
+    pub(super) fn quiet_of(&self, alike: &[Tick], strategy: u32) -> Option<Quiet> {
+        let ([first, ..], Some(last)) = (alike, alike.last()) else { return None };
+        let concern = self.concerns(first, strategy)?;
+        if concern.waits || self.keys.of(first) < self.last_key {
+            return None;
+        }
+        let is_due = |tick: &Tick| self.keys.of(tick) > self.gate;
+        let count = if is_due(last) { alike.partition_point(|tick| !is_due(tick)) } else { alike.len() };
+        Some(Quiet { count, marks: concern.marked, is_uniform: true })
+    }
+
     /// What the price of such a tick matters to; `None`: not only `strategy` is concerned.
-    #[cold]
+    #[inline]
     fn concerns(&self, tick: &Tick, strategy: u32) -> Option<Concern> {
         let kinds = self.subscribers[strategy as usize].kinds;
         if self.routes.sole(tick.instrument) != Some(strategy) || !kinds.wants(tick.kind) {

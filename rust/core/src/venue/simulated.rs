@@ -408,12 +408,15 @@ impl SimulatedVenue {
 
 impl Venue for SimulatedVenue {
     fn submit(&mut self, order: &Order, _pass: Pass, now_ns: i64, out: &mut Vec<VenueReport>) {
-        if order.instrument as usize >= self.instruments.len() {
-            out.push(VenueReport::Rejected(order.key, UNKNOWN));
-        } else if self.send(order.instrument, now_ns, Message::Order(*order)).is_some() {
-            self.take_order(order, now_ns, out);
-        } else {
-            out.push(VenueReport::Submitted(order.key));
+        let Some(terms) = self.instruments.get(order.instrument as usize) else {
+            return out.push(VenueReport::Rejected(order.key, UNKNOWN));
+        };
+        match self.arrival_ns(terms.venue, Way::In, now_ns) {
+            None => self.take_order(order, now_ns, out),
+            Some(due_ns) => {
+                self.schedule(due_ns, Message::Order(*order));
+                out.push(VenueReport::Submitted(order.key));
+            }
         }
     }
 
