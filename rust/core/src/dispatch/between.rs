@@ -37,17 +37,20 @@ impl<H: Host> Steps<H> {
 
     /// The first of it, and what that was.
     pub(super) fn between(&mut self, slice: &Slice<'_>, key: i64) -> Option<Between> {
-        let (timer_ns, venue_ns, restart_ns) = (self.desk.next_timer(), self.venue.next_due_ns(), self.restart_ns);
         if let Some(asked) = self.asked.pop_front() {
             self.serve(asked, slice);
-            Some(Between::Life)
-        } else if let Some(update) = self.updates.pop_front() {
+            return Some(Between::Life);
+        }
+        if let Some(update) = self.updates.pop_front() {
             give_back_queue(&mut self.updates);
             self.update_step(slice, &update);
-            Some(Between::OrderUpdate)
-        } else if self.spawns.is_due() {
-            Some(if self.spawn_step(slice) { Between::Result } else { Between::Stopped })
-        } else if self.flush_window(slice, key.min(timer_ns).min(venue_ns).min(restart_ns)) {
+            return Some(Between::OrderUpdate);
+        }
+        if self.spawns.is_due() {
+            return Some(if self.spawn_step(slice) { Between::Result } else { Between::Stopped });
+        }
+        let (timer_ns, venue_ns, restart_ns) = (self.desk.next_timer(), self.venue.next_due_ns(), self.restart_ns);
+        if self.flush_window(slice, key.min(timer_ns).min(venue_ns).min(restart_ns)) {
             Some(Between::Window)
         } else if self.sample_before(key.min(timer_ns).min(venue_ns).min(restart_ns)) {
             Some(Between::Worth)

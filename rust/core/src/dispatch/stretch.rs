@@ -17,25 +17,26 @@ use super::subscriber::{Delivery, NOBODY};
 use crate::prefetch::streamed;
 use crate::source::Slice;
 use crate::stop::LIVES;
-use crate::tick::Tick;
+use crate::tick::{SORT, Tick};
 
-/// Instrument and kind of no record: no table is that long.
-const NOTHING: (u32, u8) = (u32::MAX, u8::MAX);
+/// Instrument and kind of no record: see [`Tick::sort`].
+const NOTHING: u64 = u64::MAX;
 
 /// Records that are looked at together, which takes half the time where they are alike.
 const AT_ONCE: usize = 8;
 
-/// Whether all of `ticks` have the instrument and kind `seen`, and keys from `last_key` to `gate` in order.
+/// Whether all of `ticks` are of the sort `seen`, and keys from `last_key` to `gate` in order.
 #[inline(always)]
-fn alike(ticks: &[Tick; AT_ONCE], seen: (u32, u8), mut last_key: i64, gate: i64, key: impl Fn(&Tick) -> i64) -> bool {
-    let mut differs = false;
+fn alike(ticks: &[Tick; AT_ONCE], seen: u64, mut last_key: i64, gate: i64, key: impl Fn(&Tick) -> i64) -> bool {
+    let (mut goes_back, mut others) = (false, 0);
     for tick in streamed(ticks) {
         let key = key(tick);
         // Without a branch: they are alike nearly always.
-        differs |= (key < last_key) | (tick.instrument != seen.0) | (tick.kind != seen.1);
+        goes_back |= key < last_key;
+        others |= tick.head() ^ seen;
         last_key = key;
     }
-    !differs && last_key <= gate
+    !goes_back && others & SORT == 0 && last_key <= gate
 }
 
 /// The beginning of a range of records in which nothing but delivery happens.
@@ -60,9 +61,10 @@ impl<H: Host> Steps<H> {
     /// says how many. 0: the next record needs the general step.
     #[inline]
     pub(super) fn stretch(&mut self, slice: &Slice<'_>, index: usize) -> usize {
-        // Whoever has missed ticks is told before the next one, in the general step; and what is called for comes before
-        // it, also where a batch is collected without a look at the flag a tick.
-        if self.halted().is_some() || self.returning > 0 || self.stop.asks(self.heeds | LIVES) {
+        // What waits for no tick comes before the next one, in the general step, and so does telling whoever has missed ticks;
+        // what is called for likewise, also where a batch is collected without a look at the flag a tick.
+        let is_awaited = self.gate == i64::MIN || self.returning > 0;
+        if is_awaited || self.halted().is_some() || self.stop.asks(self.heeds | LIVES) {
             return 0;
         }
         let Some(strategy) = self.routes.sole(slice.ticks[index].instrument) else { return 0 };
@@ -199,8 +201,8 @@ impl<H: Host> Steps<H> {
             let before = changes;
             for tick in ticks[count..].iter().take(AT_ONCE) {
                 let key = key(tick);
-                if (tick.instrument, tick.kind) != seen {
-                    seen = (tick.instrument, tick.kind);
+                if tick.sort() != seen {
+                    seen = tick.sort();
                     changes = changes.saturating_add(1);
                     match self.concerns(tick, strategy) {
                         Some(concern) => {

@@ -11,8 +11,10 @@ const GUARD_WORDS: usize = 64;
 
 /// 64 bytes, so that a vector of them is aligned as the state is.
 #[repr(C, align(64))]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Line([u64; 8]);
+
+const GUARDS: Line = Line([GUARD; 8]);
 
 #[repr(C)]
 struct GuardedOut {
@@ -49,7 +51,7 @@ impl Bench {
         // SAFETY: words, and an `Out`, which are plain numbers: zero stands for all of them.
         let mut out: Box<GuardedOut> = unsafe { zeroed() };
         (out.before, out.after) = ([GUARD; GUARD_WORDS], [GUARD; GUARD_WORDS]);
-        let mut bench = Self { state: vec![Line([GUARD; 8]); lines], state_bytes: state.len(), out };
+        let mut bench = Self { state: vec![GUARDS; lines], state_bytes: state.len(), out };
         // SAFETY: the vector has room for the guards and the state behind them.
         unsafe { std::ptr::copy_nonoverlapping(state.as_ptr(), bench.state_at().cast(), state.len()) };
         bench
@@ -85,13 +87,15 @@ impl Bench {
     }
 
     fn state_is_whole(&self) -> bool {
-        // SAFETY: lines are plain words without padding.
-        let bytes = unsafe { std::slice::from_raw_parts(self.state.as_ptr().cast::<u8>(), self.state.len() * 64) };
-        let guard = GUARD.to_ne_bytes();
-        let (before, rest) = bytes.split_at(GUARD_LINES * 64);
-        let whole = |(place, &byte): (usize, &u8)| byte == guard[place % 8];
-        let mut after = rest.iter().enumerate().skip(self.state_bytes);
-        before.iter().enumerate().all(whole) && after.all(whole)
+        let (before, rest) = self.state.split_at(GUARD_LINES);
+        // The state ends within a line, or with one.
+        let (own, after) = rest.split_at(self.state_bytes.div_ceil(64));
+        let guards = bytes_of(&[GUARDS]);
+        let is_tail_whole = own.last().is_none_or(|line| {
+            let tail = self.state_bytes - (own.len() - 1) * 64;
+            bytes_of(std::slice::from_ref(line))[tail..] == guards[tail..]
+        });
+        before.iter().chain(after).all(|line| *line == GUARDS) && is_tail_whole
     }
 }
 
@@ -104,9 +108,9 @@ fn ticks(kinds: &[u8]) -> Vec<Tick> {
     kinds.iter().flat_map(|kind| [made(kind), made(kind)]).collect()
 }
 
-/// The bytes of plain records.
+/// The bytes of plain words and records.
 fn bytes_of<T: Copy>(records: &[T]) -> &[u8] {
-    // SAFETY: called with records of the C interface alone, which are plain numbers without padding.
+    // SAFETY: called with records of the C interface and lines alone, which are plain numbers without padding.
     unsafe { std::slice::from_raw_parts(records.as_ptr().cast(), size_of_val(records)) }
 }
 
