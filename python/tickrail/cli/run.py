@@ -164,11 +164,13 @@ def _control(runtime: Runtime, run_dir: Path, env: str, *, wanted: bool) -> Abst
     """Serves operators within the block."""
     if not wanted:
         return nullcontext()
-    from tickrail.orchestration.control import socket_folder, socket_of
+    from tickrail.orchestration.control import socket_of
+    from tickrail.orchestration.kept_trading import is_kept, trading_file
 
     run_id = f"{env}-{os.getpid()}"
-    trading = socket_folder(run_dir) / f"{env}.trading"
-    return closing(runtime.dispatcher.open_control(socket_of(run_dir, run_id), run_id, trading_file=trading))
+    # What is kept by itself has been taken up already, whoever is served.
+    file = None if is_kept(env) else trading_file(run_dir, env)
+    return closing(runtime.dispatcher.open_control(socket_of(run_dir, run_id), run_id, trading_file=file))
 
 
 def _require_writable(folder: Path, *, empty: bool) -> None:

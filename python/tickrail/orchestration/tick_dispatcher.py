@@ -53,6 +53,7 @@ from tickrail.orchestration.feeds import DeliverySettings, Feed, FeedSettings, f
 from tickrail.orchestration.funding import Funding
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.keeper import Keeper
+from tickrail.orchestration.kept_trading import restored
 from tickrail.orchestration.lane_check import check_lane
 from tickrail.orchestration.lives import Lives
 from tickrail.orchestration.loading import load_arrays, load_results
@@ -175,6 +176,7 @@ class TickDispatcher:
             spawner=spawner,
         )
         self._native = native
+        self._operations = operations(native)
         end_within(native, **asdict(end_limits))
         watch_handlers(native, **asdict(handler_limits), ask=stuck)
         self._funding = Funding(native, rows, account or AccountTerms())
@@ -421,10 +423,9 @@ class TickDispatcher:
         if self._commands is None:
             from tickrail.orchestration.bus.builtin import opened  # late: most backtests have no use for it
 
-            lanes = open_lanes(self._native)
             self._commands, self._built_in = opened(
-                lanes,
-                operations(self._native),
+                open_lanes(self._native),
+                self._operations,
                 io=self.io,
                 strategies=self.strategies,
                 lives=self.lives,
@@ -438,25 +439,37 @@ class TickDispatcher:
         """How many commands came to nothing, by reason."""
         return {} if self._commands is None else {str(k): n for k, n in self._commands.dead_letter_counts.items()}
 
+    def keep_trading(self, file: Path) -> None:
+        """Begin with the state of trading that the last process has left in ``file``, and keep every change there.
+
+        HALTED with its reason, and limits that were changed. Before the run begins, and before its commands are asked
+        for; what differs from the configuration is said in the log.
+
+        Raises:
+            OSError: It cannot be read; trading is halted then.
+        """
+        self._operations = operations(self._native, file)
+        if self._commands is not None:
+            self._built_in.operations = self._operations
+        restored(self._operations)
+
     def open_control(self, path: Path, run: str, *, trading_file: Path | None = None) -> Control:
         """Serve operators at the socket ``path`` until the answer is closed. Before the run begins.
 
         Args:
             path: The socket, in a folder of this user.
             run: What the run is called.
-            trading_file: Where the state of trading is kept over restarts; what it says holds from now on.
+            trading_file: See ``keep_trading``.
 
         Raises:
             OSError: Another process serves the socket, or a file cannot be had.
         """
-        from tickrail.orchestration.control import Control, restored  # late: as above
+        from tickrail.orchestration.control import Control  # late: as above
 
         bus = self.commands
         if trading_file is not None:
-            trading_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._built_in.operations = operations(self._native, trading_file)
-            restored(self._built_in.operations)
-        return Control(bus, open_lanes(self._native), self._built_in.operations, path, run, stats=self.stats)
+            self.keep_trading(trading_file)
+        return Control(bus, open_lanes(self._native), self._operations, path, run, stats=self.stats)
 
     def record_commands(self, sink: Callable[[bytes], object]) -> None:
         """Give ``sink`` the header of a recording, and then each command that the loop takes, as bytes to be written.
