@@ -18,6 +18,7 @@ __all__ = [
     "Bar",
     "ColumnBatch",
     "CommandBusCore",
+    "CommandFields",
     "CommandLanes",
     "CommandPlan",
     "CompiledCode",
@@ -743,7 +744,7 @@ class Watchdog:
         feed_s: float | None = None,
     ) -> Watchdog: ...
     def attach(self, dispatcher: Dispatcher) -> None: ...
-    def set_phase(self, phase: str) -> None: ...
+    def set_phase(self, phase: str, within_s: float | None = None) -> None: ...
     def set_report(
         self, facts: str, file: str | os.PathLike[str] | None = None, *, to_stdout: bool = False
     ) -> None: ...
@@ -835,12 +836,16 @@ class Envelope:
     def expires_ns(self) -> int: ...
 
 @final
+class CommandFields:
+    def __new__(cls, fields: list[tuple[str, list[str], list[type], list[object]]]) -> Self: ...
+    def __call__(self, command: Any) -> bool: ...
+
+@final
 class CommandPlan:
     def __new__(
         cls,
         route: object,
         call: Callable[[Any], Any],
-        lane: int,
         check: Callable[[Any], object] | None,
         encode: Callable[[Any], bytes],
         decode: Callable[[bytes], Any],
@@ -856,7 +861,13 @@ class CommandBusCore:
     @property
     def _hearers(self) -> dict[type, tuple[Callable[[Any], object], ...]]: ...
     def execute(
-        self, command: Any, *, timeout_s: float = 30.0, key: str | None = None, expires_s: float | None = None
+        self,
+        command: Any,
+        *,
+        timeout_s: float = 30.0,
+        key: str | None = None,
+        expires_s: float | None = None,
+        wait_s: float = 0.0,
     ) -> Any: ...
     def post(self, command: Any, *, expires_s: float | None = None, wait_s: float = 0.0) -> None: ...
     def publish(self, event: Any) -> None: ...
