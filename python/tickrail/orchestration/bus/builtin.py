@@ -120,24 +120,45 @@ class BuiltIn:
         """Whether the order was open."""
         number = self._number(command, command.strategy)
         try:
-            return {"was_open": self.operations.cancel(number, command.strategy, command.order)}
+            was_open = self.operations.cancel(number, command.strategy, command.order)
         except OrderRefused as error:
             _refuse(command, "unknown_order", error.message)
+        if not was_open and (state := self._over(command.strategy)) is not None:
+            message = f"strategy {command.strategy} is {state.name}, and its order {command.order} is not open"
+            _refuse(command, "stopped", message)
+        return {"was_open": was_open}
 
     def cancel_all(self, command: c.CancelAllOrders) -> dict[str, Any]:
         """How many orders are taken back."""
-        return {"orders": self.operations.cancel_all(*self._which(command, command.strategy, command.instrument))}
+        orders = self.operations.cancel_all(*self._which(command, command.strategy, command.instrument))
+        self._refuse_in_vain(command, command.strategy, command.instrument, orders, "has no open order")
+        return {"orders": orders}
 
     def close_positions(self, command: c.ClosePositions) -> dict[str, Any]:
         """How many orders it takes."""
         if self.operations.trading == "HALTED":
             _refuse(command, "halted", "trading is halted, so no position can be closed", hint="ResumeTrading first")
-        return {"orders": self.operations.close(*self._which(command, command.strategy, command.instrument))}
+        orders = self.operations.close(*self._which(command, command.strategy, command.instrument))
+        self._refuse_in_vain(command, command.strategy, command.instrument, orders, "holds nothing to be closed")
+        return {"orders": orders}
+
+    def _refuse_in_vain(
+        self, command: c.Command, strategy: str | None, instrument: str | None, orders: int, what: str
+    ) -> None:
+        """Refuse what was asked of a strategy that is over and has nothing left; one that has is operated as any."""
+        if orders == 0 and strategy is not None and (state := self._over(strategy)) is not None:
+            where = "" if instrument is None else f" in {instrument}"
+            _refuse(command, "stopped", f"strategy {strategy} is {state.name}, and {what}{where}")
+
+    def _over(self, strategy: str) -> State | None:
+        """The state of a strategy that takes no more ticks."""
+        state = self._lives.standing(strategy).state
+        return state if state in (State.STOPPED, State.FAILED) else None
 
     def update_parameters(self, command: c.UpdateParameters) -> dict[str, Any]:
         """The parameters afterwards."""
         self._number(command, command.strategy)
-        if (state := self._lives.standing(command.strategy).state) in (State.STOPPED, State.FAILED):
+        if (state := self._over(command.strategy)) is not None:
             message = f"strategy {command.strategy} is {state.name}, and what is changed now would be lost"
             _refuse(command, "stopped", message, hint="RestartStrategy first")
         strategy = self._strategies[command.strategy]
