@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,15 +119,16 @@ def _run(
             result = replace(result, status="interrupted")
         # before finalisers of services, which may raise: the result is what the user waited for
         with end.step("result", "the result is written"):
-            folder = _write(result, out, run_dir, env)
+            folder = end.within("result", partial(_write, result, out, run_dir, env))
         commands = dict(runtime.dispatcher.dead_letter_counts)
         # Said even where finalisers raise, and once they are done.
         closed.callback(lambda: _say(end, result, commands, folder, as_json=as_json))
         closed.enter_context(end.step("services", "services are closed", into=folder))
     from tickrail.report.result import left_by_exit  # late: what writes results is loaded once there is one
 
-    abandoned = bool(result.stats.get("ending", {}).get("abandoned"))
-    if result.status == "interrupted" and not left_by_exit(result):
+    abandoned = bool(result.stats.get("ending", {}).get("abandoned") or end.abandoned)
+    # A failure is not hidden by the Ctrl-C of whoever has seen it.
+    if result.status == "interrupted" and not left_by_exit(result) and not result.failures:
         return INTERRUPTED, abandoned
     return OK if result.ok else FAILED, abandoned
 
@@ -147,16 +149,18 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _say(end: End, result: Result, commands: dict[str, int], folder: Path, *, as_json: bool) -> None:
+def _say(end: End, result: Result, commands: dict[str, int], folder: Path | None, *, as_json: bool) -> None:
     report = end.report(result, commands)
     if report is not None:
         end.write(report)
     if as_json:
         more = {} if report is None else {"shutdown": report.to_dict()}
-        click.echo(json.dumps({**result.to_dict(), "folder": str(folder), **more}))
+        click.echo(json.dumps({**result.to_dict(), "folder": None if folder is None else str(folder), **more}))
     else:
         lines = [] if report is None else report.lines()
-        click.echo("\n".join([result.summary(), *lines, f"result: {_shown(folder)}"]))
+        click.echo(
+            "\n".join([result.summary(), *lines, f"result: {'not written' if folder is None else _shown(folder)}"])
+        )
     end.plan(())
 
 

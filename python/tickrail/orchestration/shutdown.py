@@ -32,7 +32,8 @@ DEADLINE_S: Final = 25.0
 HURRY_S: Final = 3.0
 """From the second signal to the end of the process: finalisers still run."""
 DEADLINE_EXCEEDED: Final = 70  # EX_SOFTWARE, as the native watchdog ends a process
-STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+STOPPING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""A terminal that is closed ends a run as SIGTERM does, unless the process was told to outlive it (``nohup``)."""
 
 
 class Shutdown:
@@ -84,7 +85,8 @@ class Shutdown:
         _heed_forks()
         self._before_fd = signal.set_wakeup_fd(self._writing.fileno(), warn_on_full_buffer=False)
         for one in STOPPING:
-            self._before[one] = signal.signal(one, _leave_it_to_the_watchdog)
+            if one != signal.SIGHUP or signal.getsignal(one) != signal.SIG_IGN:
+                self._before[one] = signal.signal(one, _leave_it_to_the_watchdog)
         return self
 
     def __exit__(
@@ -144,10 +146,13 @@ class Shutdown:
         if self._dog is not None and not self._dog.signals:
             self._dog.notify("READY=1")
 
-    def phase(self, phase: str) -> None:
-        """Say what the process is doing, for the report of a shutdown that takes too long."""
+    def phase(self, phase: str, within_s: float | None = None) -> None:
+        """Say what the process is doing, for the report of a shutdown that takes too long.
+
+        In a shutdown that step of it may take ``within_s``, and never longer than the whole.
+        """
         if self._dog is not None:
-            self._dog.set_phase(phase)
+            self._dog.set_phase(phase, within_s)
 
     def set_report(self, facts: str, file: Path, *, to_stdout: bool) -> None:
         """What is written to ``file`` where the process has to be ended: ``facts`` is a JSON object."""
@@ -167,15 +172,15 @@ class Shutdown:
     def exit_code(self, code: int, *, abandoned: bool = False) -> int:
         """What the process ends with, whose run alone would mean ``code``.
 
-        0 where it was drained after SIGTERM, 130 after SIGINT, 143 where a second signal was needed, 70 where something
-        had to be abandoned.
+        0 where it was drained after SIGTERM or SIGHUP, 130 after SIGINT, 143 where a second signal was needed, 70 where
+        something had to be abandoned. A run that has failed stays one that has, whoever has stopped it.
         """
         signals = self.signals
         if len(signals) > 1:
             return 128 + signals[0]
         if abandoned:
             return DEADLINE_EXCEEDED
-        return 128 + signals[0] if signals == [signal.SIGINT] else code
+        return 128 + signals[0] if signals == [signal.SIGINT] and code == 0 else code
 
 
 _here: list[Shutdown] = []

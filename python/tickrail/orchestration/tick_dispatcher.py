@@ -156,6 +156,7 @@ class TickDispatcher:
         self._received: dict[str, list[str]] = defaultdict(list)
         self._is_replay = False
         self._laned: list[str] = []
+        self._leaving: set[int] = set()
         self.io = io or IoThread()
         self._owns_io = io is None
         spawner = Spawner(self.io, timeout_s=spawn_timeout_s, stopping=_stopping(self))
@@ -310,6 +311,8 @@ class TickDispatcher:
         self._native.limit_lag(number, max_records=max_lag_records, max_ns=max_lag_ns, when_lagging=when_lagging)
         supervise(self._native, number, **asdict(supervision))
         end_by(self._native, number, leave_orders=ending.orders == "leave", close_positions=ending.positions == "close")
+        if ending.orders == "leave":
+            self._leaving.add(number)
         self.strategies[name] = strategy
         self._received[name] = [str(one) for one in instruments or ()]
         if renew is not None:
@@ -323,7 +326,7 @@ class TickDispatcher:
         """
         from tickrail.orchestration.away import Away  # late: asyncio is a fifth of what a run imports
 
-        self._away = Away(self._native, venues, self.io, self.run_id)
+        self._away = Away(self._native, venues, self.io, self.run_id, stays=self._leaving.__contains__)
         return self._away
 
     def send_nothing(self, venues: Sequence[str]) -> None:
