@@ -95,6 +95,12 @@ class Rests(tickrail.Strategy):
 """
 
 
+HURRIED = """
+from tickrail.orchestration.shutdown import Shutdown
+Shutdown.__init__.__kwdefaults__["hurry_s"] = 1.0
+"""
+
+
 @pytest.mark.parametrize("signals", [1, 2])
 def test_a_handler_that_hangs_leaves_no_order_outside_that_was_to_be_taken_back(project: Path, signals: int) -> None:
     """The loop never comes to it; orders of strategies that leave theirs stay."""
@@ -105,14 +111,14 @@ def test_a_handler_that_hangs_leaves_no_order_outside_that_was_to_be_taken_back(
         '[strategies.hangs]\nclass = "rests:Rests"\nparams = { hangs = true }\n'
         '[venues.SIM]\nadapter = "outside:Venue"\n[runtime]\nadapter_prefixes = ["outside"]\n'
     )
-    run = Process(project, "live", {}, timeout_s=2.0 if signals == 1 else 3_600.0)
+    run = Process(project, "live", {}, timeout_s=1.0 if signals == 1 else 3_600.0, FIRST=HURRIED)
     run.wait_for("running")
     sent = run.send(signal.SIGTERM)
     if signals == 2:
         run.send(signal.SIGINT)
     end = run.end(sent)
     assert end.code in ((70,) if signals == 1 else (130, 143)), end.err  # two at one moment come in any order
-    assert end.took_s < 3.0 + SLACK_S
+    assert end.took_s < 1.0 + SLACK_S
     (canceled,) = (project / "canceled").read_text().splitlines()
     names = (project / "submitted").read_text().splitlines()
     assert sorted(name.endswith(canceled) for name in names) == [False, True]
@@ -206,3 +212,41 @@ def test_a_run_that_has_failed_stays_so_when_somebody_stops_it_by_ctrl_c(project
     end = run.end(run.send(signal.SIGINT))
     assert (end.code, end.out["status"]) == (1, "interrupted")
     assert end.out["shutdown"]["outcome"] == "drained"
+
+
+DIES = """
+import os
+import signal
+import {module}
+before, calls = {module}.{name}, 0
+def dies(*given, **named):
+    global calls
+    calls += 1
+    if calls == {when}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return before(*given, **named)
+{module}.{name} = dies
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "when", "visible"),
+    [("numpy", "save", 2, 0), ("pathlib", "Path.replace", 1, 1)],
+    ids=["a result", "its report"],
+)
+def test_a_process_that_is_killed_while_it_seals_its_files_leaves_them_whole_or_not_at_all(
+    project: Path, module: str, name: str, when: int, visible: int
+) -> None:
+    """What is half written has a name that begins with a dot, and no reader takes it for a result."""
+    first = DIES.format(module=module, name=name, when=when)
+    run = Process(project, "live", {"one": ("Ticking", "")}, FIRST=first)
+    run.wait_for("running")
+    end = run.end(run.send(signal.SIGTERM))
+    assert end.code == -signal.SIGKILL
+    left = [path for path in (project / "runs").iterdir() if not path.name.startswith(".") and path.name != "control"]
+    assert len(left) == visible
+    for folder in left:
+        assert sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) == [
+            *("configuration.json", "fills.npy", "orders.npy", "record.json", "result.json", "summary.txt")
+        ], "whole, but for the report that was not sealed yet"
+        assert json.loads((folder / "result.json").read_text())["status"] == "stopped"

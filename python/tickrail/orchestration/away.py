@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from tickrail._native import Dispatcher, InstrumentId, Outbox, hold_at_start, open_outbox
 from tickrail.domain.orders import OrderReport, OrderRequest, Statement, client_order_id
 from tickrail.errors import ConnectivityError, ExecutionError, OrderRejected, Throttled, Unsupported
-from tickrail.orchestration.io_thread import IoThread
+from tickrail.orchestration.io_thread import CLOSE_TIMEOUT_S, IoThread
 
 if TYPE_CHECKING:  # loaded with the first run that sends orders away
     import asyncio
@@ -409,7 +409,10 @@ class Away:
             return
         self._is_over = True
         if self._loop is not None and not self._io.closed:
-            self._io.call(self._leave(), RECONCILE_S)
+            try:
+                self._io.call(self._leave(), CLOSE_TIMEOUT_S)
+            except TimeoutError:
+                logger.error("the I/O thread does not answer: what is on its way to %s is left", _listed(self._venues))
         for name, port in self._venues.items():
             try:
                 port.close()

@@ -1,4 +1,4 @@
-"""``Shutdown``: signals, the deadline, and what the process says when it ends. For the command line only.
+"""``Shutdown``: signals, the deadline, and what the process says when it ends. For programs, the command line first.
 
 A wake-up descriptor carries signal numbers from the interpreter's own handler, which runs in C at once, to a native
 thread that needs no interpreter: it stops the loop, tells the service supervisor, and ends the process where its time
@@ -21,14 +21,15 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from tickrail._native import Watchdog
+from tickrail.domain.ending import END_DEADLINE_S
 
 if TYPE_CHECKING:  # with it comes nearly everything, and until then no signal is heeded
     from tickrail.orchestration.tick_dispatcher import TickDispatcher
 
 __all__ = ["DEADLINE_S", "HURRY_S", "Shutdown"]
 
-DEADLINE_S: Final = 25.0
-"""From the first signal to the end of the process; Kubernetes kills after 30."""
+DEADLINE_S: Final = END_DEADLINE_S
+"""From the first signal to the end of the process."""
 HURRY_S: Final = 3.0
 """From the second signal to the end of the process: finalisers still run."""
 DEADLINE_EXCEEDED: Final = 70  # EX_SOFTWARE, as the native watchdog ends a process
@@ -45,6 +46,7 @@ class Shutdown:
         notify: Where a service supervisor listens (``NOTIFY_SOCKET``).
         watchdog_us: How soon it takes the process for dead that does not feed it (``WATCHDOG_USEC``).
 
+    A program that is a run and nothing else has with it what ``tickrail run`` has; see ``docs/how-to/operate.md``.
     On another thread than the main one, which no signal reaches, nothing is installed and nothing is bounded.
 
     Thread safety: one thread.
