@@ -110,7 +110,7 @@ def _run(
             host = runtime.config.runtime.http.rpartition(":")[0]
             click.echo(f"http://{host}:{runtime.http_port} has /livez, /readyz and /metrics", err=True)
         shutdown.attach(runtime.dispatcher)
-        runtime.end_deadline_s = shutdown.deadline_s
+        runtime.end_deadline_s = shutdown.grace_s
         with served, progress_bar(env, wanted=not no_progress) as progress:
             try:
                 result = runtime.run(progress=progress, started=shutdown.ready)

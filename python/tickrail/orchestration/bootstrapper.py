@@ -179,6 +179,7 @@ def _exit_code(bootstrapper: RuntimeBootstrapper, shutdown: Shutdown) -> int:
     try:
         with bootstrapper.bootstrap() as runtime:
             shutdown.attach(runtime.dispatcher)
+            runtime.end_deadline_s = shutdown.grace_s
             result = runtime.run(started=shutdown.ready)
             shutdown.phase("services are closed")
     except TickrailError as error:

@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 __all__ = ["EndWatch"]
 
@@ -47,11 +47,14 @@ class EndWatch:
         left_s = self._deadline_s if self._since_s is None else max(self._left_s(), 0.0)
         late = threading.Timer(left_s, self._say, ("services are still being closed", thread))
         late.daemon = True
-        late.start()
+        with suppress(RuntimeError):  # no thread can be had while the interpreter ends
+            late.start()
         try:
             yield
         finally:
             late.cancel()
+            with suppress(RuntimeError):
+                late.join()  # at once: nothing is left of it
 
     def _left_s(self) -> float:
         assert self._since_s is not None, "asked of a run that stops"

@@ -32,6 +32,7 @@ DEADLINE_S: Final = END_DEADLINE_S
 """From the first signal to the end of the process."""
 HURRY_S: Final = 3.0
 """From the second signal to the end of the process: finalisers still run."""
+GRACE_S: Final = 1.0
 DEADLINE_EXCEEDED: Final = 70  # EX_SOFTWARE, as the native watchdog ends a process
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """A terminal that is closed ends a run as SIGTERM does, unless the process was told to outlive it (``nohup``)."""
@@ -165,6 +166,11 @@ class Shutdown:
     def deadline_s(self) -> float:
         """How long the shutdown may take."""
         return self._deadline_s
+
+    @property
+    def grace_s(self) -> float:
+        """What a runtime may take by itself: longer than the watchdog gives it, so that one of both speaks."""
+        return self._deadline_s + GRACE_S
 
     @property
     def stopping_s(self) -> float | None:
