@@ -18,6 +18,7 @@ __all__ = [
     "Bar",
     "ColumnBatch",
     "CommandBusCore",
+    "CommandFields",
     "CommandLanes",
     "CommandPlan",
     "CompiledCode",
@@ -66,6 +67,7 @@ __all__ = [
     "give_lane",
     "handler_overruns",
     "hold_at_start",
+    "hurry_end",
     "layout",
     "meters",
     "open_lanes",
@@ -743,7 +745,7 @@ class Watchdog:
         feed_s: float | None = None,
     ) -> Watchdog: ...
     def attach(self, dispatcher: Dispatcher) -> None: ...
-    def set_phase(self, phase: str) -> None: ...
+    def set_phase(self, phase: str, within_s: float | None = None) -> None: ...
     def set_report(
         self, facts: str, file: str | os.PathLike[str] | None = None, *, to_stdout: bool = False
     ) -> None: ...
@@ -835,12 +837,16 @@ class Envelope:
     def expires_ns(self) -> int: ...
 
 @final
+class CommandFields:
+    def __new__(cls, fields: list[tuple[str, list[str], list[type], list[object]]]) -> Self: ...
+    def __call__(self, command: Any) -> bool: ...
+
+@final
 class CommandPlan:
     def __new__(
         cls,
         route: object,
         call: Callable[[Any], Any],
-        lane: int,
         check: Callable[[Any], object] | None,
         encode: Callable[[Any], bytes],
         decode: Callable[[bytes], Any],
@@ -856,7 +862,13 @@ class CommandBusCore:
     @property
     def _hearers(self) -> dict[type, tuple[Callable[[Any], object], ...]]: ...
     def execute(
-        self, command: Any, *, timeout_s: float = 30.0, key: str | None = None, expires_s: float | None = None
+        self,
+        command: Any,
+        *,
+        timeout_s: float = 30.0,
+        key: str | None = None,
+        expires_s: float | None = None,
+        wait_s: float = 0.0,
     ) -> Any: ...
     def post(self, command: Any, *, expires_s: float | None = None, wait_s: float = 0.0) -> None: ...
     def publish(self, event: Any) -> None: ...
@@ -1164,5 +1176,6 @@ def supervise(
 ) -> None: ...
 def end_by(dispatcher: Dispatcher, strategy: int, *, leave_orders: bool, close_positions: bool) -> None: ...
 def end_within(dispatcher: Dispatcher, drain_ns: int, orders_ns: int) -> None: ...
+def hurry_end(dispatcher: Dispatcher) -> None: ...
 def ending_report(dispatcher: Dispatcher) -> tuple[list[dict[str, Any]], list[str]]: ...
 def supervised(dispatcher: Dispatcher) -> tuple[list[int], int | None]: ...

@@ -15,6 +15,7 @@ import tickrail
 from tickrail.domain import commands as c
 from tickrail.domain.order_limits import OrderLimits
 from tickrail.domain.ticks import QUOTE_DTYPE
+from tickrail.domain.venue_terms import VenueTerms
 from tickrail.errors import CommandInvalid, CommandRefused
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
 
@@ -47,13 +48,14 @@ def run(
     *,
     fails: bool = False,
     before: Callable[[TickDispatcher], None] = lambda _: None,
+    venues: Mapping[str, VenueTerms] | None = None,
 ) -> tuple[TickDispatcher, Trader]:
     records = np.zeros(ticks, QUOTE_DTYPE)
     records["ts_event"] = records["ts_init"] = np.arange(1, ticks + 1)
     records["kind"] = 1
     records["bid"] = records["ask"] = 1.0
     records["bid_size"] = records["ask_size"] = 100.0
-    dispatcher = TickDispatcher([{"id": EURUSD}])
+    dispatcher = TickDispatcher([{"id": EURUSD}], venues=venues)
     dispatcher.feed("feed", tickrail.TickArray.from_records(records, [EURUSD]))
     trader = Trader()
     before(dispatcher)
@@ -199,6 +201,84 @@ def test_parameters_of_a_strategy_that_is_stopped_or_has_failed_are_refused_and_
     assert reasons == [("stopped", "stopped"), ("failed", "stopped")]
     assert [one.quantity for one in (trader, *others.values())] == [1.0, 1.0, 1.0]
     assert [one.state for one in dispatcher.result().strategies] == ["STOPPED", "STOPPED", "FAILED"]
+
+
+def test_of_a_strategy_that_is_over_what_is_left_is_taken_back_and_closed_and_the_rest_refused() -> None:
+    """Its orders were taken back when it stopped; what it holds stays, until an operator closes it."""
+    said: list[Any] = []
+
+    class Holds(Trader):
+        def on_tick(self, tick: tickrail.Tick) -> None:
+            self.seen += 1
+            if self.seen == 1:
+                self.buy(EURUSD, 2.0)
+                self.buy(EURUSD, 1.0, limit=0.5)
+            if self.seen == 4 and self.quantity == 2.0:
+                raise LookupError("on purpose")
+
+    def attempt(execute: Callable[[c.Command], Any], command: c.Command) -> None:
+        try:
+            said.append(execute(command))
+        except CommandRefused as error:
+            said.append((error.reason, error.message))
+
+    def act(trader: Trader, execute: Callable[[c.Command], Any]) -> None:
+        if trader.seen == 3:
+            execute(c.StopStrategy("stopped"))
+        if trader.seen in (6, 9):
+            for name in ("stopped", "failed"):
+                attempt(execute, c.CancelOrder(name, 2))
+                attempt(execute, c.CancelAllOrders(name, EURUSD))
+                attempt(execute, c.ClosePositions(name))
+        if trader.seen == 12:
+            attempt(execute, c.CancelAllOrders())
+            attempt(execute, c.ClosePositions(instrument=EURUSD))
+            attempt(execute, c.CancelOrder("stopped", 77))
+
+    others = {"stopped": Holds(), "failed": Holds(quantity=2.0)}
+    dispatcher, _ = run(act, others=others, fails=True)
+
+    def refused(name: str, kind: str, what: str) -> tuple[str, str]:
+        return ("stopped", f"{kind}: strategy {name} is {name.upper()}, and {what}")
+
+    orders = [
+        (
+            refused(name, "CancelOrder", "its order 2 is not open"),
+            refused(name, "CancelAllOrders", f"has no open order in {EURUSD}"),
+        )
+        for name in ("stopped", "failed")
+    ]
+    nothing = "holds nothing to be closed"
+    closed = [refused(name, "ClosePositions", nothing) for name in ("stopped", "failed")]
+    first = [*orders[0], {"orders": 1}, *orders[1], {"orders": 1}]
+    second = [*orders[0], closed[0], *orders[1], closed[1]]
+    assert said[:12] == [*first, *second]
+    assert said[12:14] == [{"orders": 0}, {"orders": 0}], "of the whole run nothing is refused"
+    assert said[14][0] == "unknown_order"
+    result = dispatcher.result()
+    assert all(position.net == 0.0 for one in result.strategies for position in one.positions)
+    assert [len(result.fills[result.fills["strategy"] == number]) for number in (1, 2)] == [2, 2]
+
+
+def test_an_order_that_is_still_open_after_a_stop_can_be_taken_back() -> None:
+    """At a venue that takes its time the cancel of the stop is on its way; asking again is no fault."""
+    said: list[Any] = []
+
+    class Rests(Trader):
+        def on_tick(self, tick: tickrail.Tick) -> None:
+            self.seen += 1
+            if self.seen == 1:
+                self.buy(EURUSD, 1.0, limit=0.5)
+
+    def act(trader: Trader, execute: Callable[[c.Command], Any]) -> None:
+        if trader.seen == 5:
+            execute(c.StopStrategy("stopped"))
+        if trader.seen == 7:
+            said.append(execute(c.CancelOrder("stopped", 1)))
+            said.append(execute(c.CancelAllOrders("stopped")))
+
+    run(act, others={"stopped": Rests()}, venues={"SIM": VenueTerms(order_latency_ns=4)})
+    assert said == [{"was_open": True}, {"orders": 1}]
 
 
 def test_snapshot_and_shutdown() -> None:

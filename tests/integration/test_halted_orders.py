@@ -12,10 +12,13 @@ import pytest
 from acting_orders import ENDS, A, acting, rests_then, statuses
 from live_runs import LONG_S, in_thread
 
+from tickrail._native import end_by, handler_overruns, watch_handlers
 from tickrail.cli.ctl import ask
 from tickrail.orchestration.control import socket_of
 from tickrail.orchestration.live import open_live
 from tickrail.testing.execution import FakeAsyncExecution, FakeExecution
+
+LONG_NS = int(LONG_S * 1e9)
 
 
 def halting(strategy: Any, venue: Any, tmp_path: Path) -> tuple[Any, Callable[[], dict[str, Any]]]:
@@ -73,6 +76,42 @@ def test_a_halt_takes_back_what_is_at_a_venue_while_a_handler_keeps_the_loop(kin
     assert statuses(strategy) == ["SUBMITTED", "ACCEPTED", "CANCELED"]
     assert answers[0]["open_orders"] == {"Acts": 1}
     assert "those at venues outside are asked back without it" in answers[0]["waiting"]
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_stop_takes_back_what_is_at_a_venue_while_a_handler_keeps_the_loop(leaves: bool) -> None:
+    """In a process that nobody ends too: once the handler has taken as long as it may when the run is to stop."""
+    venue = FakeExecution(fills="by_hand")
+
+    def keep(self: Any) -> None:
+        run.request_stop()
+        until(lambda: overruns() == 1 if leaves else venue.called("cancel"))
+
+    def overruns() -> int:
+        return sum(int(one["stuck"]) for one in handler_overruns(run._dispatcher._native))
+
+    strategy = rests_then(keep)
+    run = open_live(strategy, [A], execution={"FAKE": venue}, run_id="r1")
+    native = run._dispatcher._native
+    watch_handlers(native, slow_ns=10_000_000, deadline_ns=LONG_NS, last_deadline_ns=50_000_000, ask=lambda *_: True)
+    if leaves:
+        run._dispatcher._leaving.add(0)
+        end_by(native, 0, leave_orders=True, close_positions=False)
+    feed = run.feed("quotes")
+
+    def publish() -> None:
+        with feed.publisher() as publisher:
+            publisher.publish_quote(A, 9.9, 10.1)
+            until(lambda: "ACCEPTED" in statuses(strategy))
+            publisher.publish_quote(A, 9.9, 10.1)
+        until(lambda: (venue.deliver(), run._dispatcher.ended)[1])
+
+    publishing = in_thread(publish)
+    with run:
+        result = run.run()
+    publishing()
+    assert bool(venue.called("cancel")) is not leaves
+    assert result.ok, result.errors
 
 
 def test_what_waits_to_be_sent_when_trading_is_halted_is_not_sent(tmp_path: Path) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 import threading
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from click.testing import CliRunner
 from live_runs import in_thread
 
 from tickrail import RuntimeBootstrapper, errors
+from tickrail.cli import main
+from tickrail.data import generate_file
+from tickrail.domain import commands as c
 from tickrail.orchestration import adapters
 from tickrail.ports.market_data import LiveFeed
 
@@ -122,3 +127,81 @@ def test_a_feed_that_cannot_be_opened_says_where_it_was_set(project: Path, overr
     with pytest.raises(errors.ConfigError, match=message) as caught:
         bootstrapped(project, override)
     assert "feeds.mine" in str(caught.value)
+
+
+HALTING = """
+from tickrail import Strategy
+
+class Buyer(Strategy):
+    def on_quote(self, tick):
+        self.buy(tick.instrument, 1.0)
+"""
+RECORDED = """
+[runtime]
+run_dir = "runs"
+[feeds.mine]
+path = "sim.ticks"
+[venues.SIM]
+[limits.all]
+max_orders_per_s = 50
+[strategies.counter]
+class = "halting:Buyer"
+"""
+
+
+@pytest.fixture
+def halted(project: Path) -> Path:
+    """A project whose last run was halted, by a command of its own and without a control socket."""
+    (project / "halting.py").write_text(HALTING)
+    (project / "config" / "live" / "runtime.toml").write_text(RECORDED)
+    generate_file(project / "sim.ticks", 10, seed=1)
+    with bootstrapped(project) as runtime:
+        assert not (project / "runs").exists(), "who changes nothing leaves nothing"
+        runtime.commands.submit(c.Halt("wrong prices"))
+        runtime.commands.submit(c.SetLimits(table="all", limits={"max_orders_per_s": 7.0}))
+        result = runtime.run()
+    assert (len(result.orders), len(result.fills)) == (10, 0)
+    kept = project / "runs" / "control" / "live.trading"
+    assert "state HALTED\n" in kept.read_text()
+    assert kept.parent.stat().st_mode & 0o777 == 0o700
+    return project
+
+
+def test_a_runtime_made_by_a_program_stays_halted_and_says_so(halted: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with bootstrapped(halted) as runtime:
+        answer = runtime.commands.submit(c.Snapshot())
+        result = runtime.run()
+    assert (answer.result()["trading"], answer.result()["reason"]) == ("HALTED", "wrong prices")
+    assert answer.result()["limits"]["all"] == {"max_orders_per_s": 7.0}
+    assert (len(result.orders), len(result.fills)) == (10, 0)
+    said = [record.getMessage() for record in caplog.records if record.name == "tickrail.trading"]
+    assert said == [
+        "trading is HALTED, as the last process left it: wrong prices",
+        "limits.all: max_orders_per_s is 7, as an operator has set it in an earlier run",
+    ]
+
+
+@pytest.mark.parametrize("control", ["--control", "--no-control"])
+def test_a_run_stays_halted_whoever_may_operate_it(
+    halted: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, control: str
+) -> None:
+    monkeypatch.chdir(halted)
+    done = CliRunner().invoke(main, ["run", "--env", "live", control, "--json"])
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["fills"] == 0
+    assert "trading is HALTED, as the last process left it: wrong prices" in caplog.text
+    assert "state HALTED\n" in (halted / "runs" / "control" / "live.trading").read_text()
+
+
+def test_a_state_of_trading_that_cannot_be_read_starts_nothing(halted: Path) -> None:
+    (halted / "runs" / "control" / "live.trading").write_text("nonsense")
+    with pytest.raises(OSError, match="no trading state"):
+        bootstrapped(halted)
+
+
+def test_a_backtest_begins_with_nothing_that_was_left(halted: Path) -> None:
+    """Its result depends on its inputs alone."""
+    (halted / "config" / "live").rename(halted / "config" / "backtest")
+    (halted / "runs" / "control" / "live.trading").rename(halted / "runs" / "control" / "backtest.trading")
+    with RuntimeBootstrapper("backtest", root=halted / "config", environ={}).bootstrap() as runtime:
+        assert len(runtime.run().fills) > 0

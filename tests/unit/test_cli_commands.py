@@ -40,6 +40,8 @@ class FakeShutdown:
 
     signals: tuple[int, ...] = ()
     deadline_s = 25.0
+    grace_s = 26.0
+    stopping_s = None
 
     def __init__(self, **_: Any) -> None: ...
 
@@ -50,7 +52,7 @@ class FakeShutdown:
 
     def attach(self, dispatcher: object) -> None: ...
 
-    def phase(self, phase: str) -> None: ...
+    def phase(self, phase: str, within_s: float | None = None) -> None: ...
 
     def ready(self) -> None: ...
 
@@ -69,6 +71,7 @@ class FakeResult:
     def __init__(self, status: str, *, ok: bool) -> None:
         self.status, self.ok, self.digest = status, ok, "0123456789abcdef"
         self.stop_reason = None
+        self.failures = () if ok else ("a strategy",)
         self.stats: dict[str, Any] = {}
 
     def summary(self) -> str:

@@ -100,7 +100,8 @@ def ask(run_dir: Path, run_id: str | None, timeout_s: float, name: str, argument
         except PermissionError:
             raise NotYours(f"{path.stem} belongs to another user, who alone may operate it") from None
         except TimeoutError:
-            raise NoAnswer(f"{path.stem} does not answer within {timeout_s:g} s") from None
+            said = f"{path.stem} does not answer within {timeout_s:g} s"
+            raise NoAnswer(f"{said}; it may have been asked all the same: 'status' says where it stands") from None
         except OSError as error:
             raise NoAnswer(f"{path.stem} has closed the connection: {error.strerror or error}") from None
     if not line:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
     from tickrail.orchestration.shutdown import Shutdown
@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 
 __all__ = ["FILE", "End"]
 
+T = TypeVar("T")
 FILE: Final = "shutdown.json"
 LATER: Final = ("drain", "orders", "on_stop", "result", "services")
 """The steps of an end, in order: what is abandoned where it is given up."""
+SHARES: Final = {"result": 0.6, "services": 0.4}
+"""How much of the whole time a step beyond the loop may take: a result that cannot be written leaves time to close what
+is open, and what does not close keeps only the end of the process."""
 
 
 class End:
@@ -29,6 +33,9 @@ class End:
         shutdown: Bounds it.
         file: Where is written what a process that has to be ended leaves undone, until there is a result folder.
         as_json: Whether that goes to stdout too.
+
+    Attributes:
+        abandoned: What these steps have not done, in words.
     """
 
     def __init__(self, shutdown: Shutdown, file: Path, *, as_json: bool) -> None:
@@ -36,6 +43,7 @@ class End:
         self._file = file
         self._as_json = as_json
         self._steps: list[EndStep] = []
+        self.abandoned: list[str] = []
         self._told = 0.0
         self.plan(LATER)
 
@@ -50,7 +58,9 @@ class End:
         """One step beyond the loop's own; ``into`` is where the report goes from now on."""
         if into is not None:
             self._file = into / FILE
-        self._shutdown.phase(phase)
+        within_s = self._share_s(name)
+        # What cannot be left behind ends the process; of the result only this thread's wait ends.
+        self._shutdown.phase(phase, None if name == "result" else within_s)
         self.plan(LATER[LATER.index(name) :])
         began = time.perf_counter()
         try:
@@ -58,7 +68,30 @@ class End:
         finally:
             from tickrail.report.shutdown import EndStep  # late: it is made once the run is over
 
-            self._steps.append(EndStep(name=name, took_s=time.perf_counter() - began))
+            took_s = time.perf_counter() - began
+            self._steps.append(
+                EndStep(name=name, took_s=took_s, deadline_s=within_s, late=within_s is not None and took_s > within_s)
+            )
+
+    def _share_s(self, name: str) -> float | None:
+        """How long the step may take; ``None``: nothing has to end."""
+        return None if self._shutdown.stopping_s is None else SHARES[name] * self._shutdown.deadline_s
+
+    def within(self, name: str, act: Callable[[], T]) -> T | None:
+        """What ``act`` returns; ``None`` where the step's time is over before: it is left on its thread then."""
+        within_s = self._share_s(name)
+        if within_s is None:
+            return act()
+        from tickrail.orchestration.bounded import begun  # late: a run that comes to its end by itself needs it not
+
+        done = begun(act, f"tickrail-{name}")
+        try:
+            return done.result(within_s)
+        except TimeoutError:
+            if done.done():  # which it has raised itself
+                raise
+            self.abandoned.append(f"{name}: its time was over after {within_s:.1f} s")
+            return None
 
     def report(self, result: Result, commands: dict[str, int]) -> ShutdownReport | None:
         """How it went; ``None`` where the run came to its end by itself."""
@@ -71,8 +104,10 @@ class End:
         )
         steps = (*report.steps, *self._steps)
         took_s = self._shutdown.stopping_s or sum(step.took_s for step in steps)
-        return replace(report, steps=steps, took_s=took_s)
+        return replace(report, steps=steps, took_s=took_s, abandoned=(*report.abandoned, *self.abandoned))
 
     def write(self, report: ShutdownReport) -> None:
         """Write it beside the result."""
-        self._file.write_text(json.dumps(report.to_dict(), indent=2) + "\n", encoding="utf-8")
+        from tickrail.report.folder import write_file
+
+        write_file(self._file, json.dumps(report.to_dict(), indent=2) + "\n")

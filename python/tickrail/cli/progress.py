@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 __all__ = ["ProgressCallback", "progress_bar"]
@@ -52,6 +52,7 @@ def progress_bar(title: str, *, wanted: bool = True) -> Iterator[ProgressCallbac
             now = time.monotonic()
             if now - drawn_at >= REFRESH_S or done == total:
                 drawn_at = now
-                progress.update(task, completed=done, total=total, refresh=True)
+                with suppress(OSError):  # a terminal that is just being closed is no failure of the run
+                    progress.update(task, completed=done, total=total, refresh=True)
 
         yield advance

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,7 @@ def _run(
             host = runtime.config.runtime.http.rpartition(":")[0]
             click.echo(f"http://{host}:{runtime.http_port} has /livez, /readyz and /metrics", err=True)
         shutdown.attach(runtime.dispatcher)
+        runtime.end_deadline_s = shutdown.grace_s
         with served, progress_bar(env, wanted=not no_progress) as progress:
             try:
                 result = runtime.run(progress=progress, started=shutdown.ready)
@@ -118,15 +120,16 @@ def _run(
             result = replace(result, status="interrupted")
         # before finalisers of services, which may raise: the result is what the user waited for
         with end.step("result", "the result is written"):
-            folder = _write(result, out, run_dir, env)
+            folder = end.within("result", partial(_write, result, out, run_dir, env))
         commands = dict(runtime.dispatcher.dead_letter_counts)
         # Said even where finalisers raise, and once they are done.
         closed.callback(lambda: _say(end, result, commands, folder, as_json=as_json))
         closed.enter_context(end.step("services", "services are closed", into=folder))
     from tickrail.report.result import left_by_exit  # late: what writes results is loaded once there is one
 
-    abandoned = bool(result.stats.get("ending", {}).get("abandoned"))
-    if result.status == "interrupted" and not left_by_exit(result):
+    abandoned = bool(result.stats.get("ending", {}).get("abandoned") or end.abandoned)
+    # A failure is not hidden by the Ctrl-C of whoever has seen it.
+    if result.status == "interrupted" and not left_by_exit(result) and not result.failures:
         return INTERRUPTED, abandoned
     return OK if result.ok else FAILED, abandoned
 
@@ -147,16 +150,18 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _say(end: End, result: Result, commands: dict[str, int], folder: Path, *, as_json: bool) -> None:
+def _say(end: End, result: Result, commands: dict[str, int], folder: Path | None, *, as_json: bool) -> None:
     report = end.report(result, commands)
     if report is not None:
         end.write(report)
     if as_json:
         more = {} if report is None else {"shutdown": report.to_dict()}
-        click.echo(json.dumps({**result.to_dict(), "folder": str(folder), **more}))
+        click.echo(json.dumps({**result.to_dict(), "folder": None if folder is None else str(folder), **more}))
     else:
         lines = [] if report is None else report.lines()
-        click.echo("\n".join([result.summary(), *lines, f"result: {_shown(folder)}"]))
+        click.echo(
+            "\n".join([result.summary(), *lines, f"result: {'not written' if folder is None else _shown(folder)}"])
+        )
     end.plan(())
 
 
@@ -164,11 +169,13 @@ def _control(runtime: Runtime, run_dir: Path, env: str, *, wanted: bool) -> Abst
     """Serves operators within the block."""
     if not wanted:
         return nullcontext()
-    from tickrail.orchestration.control import socket_folder, socket_of
+    from tickrail.orchestration.control import socket_of
+    from tickrail.orchestration.kept_trading import is_kept, trading_file
 
     run_id = f"{env}-{os.getpid()}"
-    trading = socket_folder(run_dir) / f"{env}.trading"
-    return closing(runtime.dispatcher.open_control(socket_of(run_dir, run_id), run_id, trading_file=trading))
+    # What is kept by itself has been taken up already, whoever is served.
+    file = None if is_kept(env) else trading_file(run_dir, env)
+    return closing(runtime.dispatcher.open_control(socket_of(run_dir, run_id), run_id, trading_file=file))
 
 
 def _require_writable(folder: Path, *, empty: bool) -> None:

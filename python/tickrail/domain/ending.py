@@ -6,7 +6,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-__all__ = ["BY_DEFAULT", "END_LIMITS", "EndLimits", "Ending", "Orders", "Positions"]
+__all__ = ["BY_DEFAULT", "END_DEADLINE_S", "END_LIMITS", "EndLimits", "Ending", "Orders", "Positions"]
 
 Orders: TypeAlias = Literal["cancel", "leave"]
 Positions: TypeAlias = Literal["keep", "close"]
@@ -36,5 +36,7 @@ class EndLimits(msgspec.Struct, frozen=True, kw_only=True):
     orders_ns: int = 10_000_000_000
 
 
+END_DEADLINE_S: Final = 25.0
+"""How long the whole end of a run may take that is to stop; Kubernetes kills after 30."""
 BY_DEFAULT: Final = Ending()
 END_LIMITS: Final = EndLimits()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from tickrail.domain.near import did_you_mean
 from tickrail.errors import ExecutionError, FeedError, TickrailError, WiringError
+from tickrail.orchestration.finalising import FINALISER_DEADLINE_S, FinaliserWatch, log_late
 from tickrail.orchestration.guarded_import import IMPORT_TIMEOUT_S, guarded_import, require_allowed
 from tickrail.orchestration.port_check import check_port, port_of_execution
 from tickrail.ports.execution import Venue
@@ -112,7 +113,8 @@ def close_adapter(kind: Kind, name: str, adapter: Any) -> None:
         ExecutionError: Likewise, of a venue.
     """
     try:
-        adapter.close()
+        with FinaliserWatch(FINALISER_DEADLINE_S, log_late).over(f"{kind}s.{name}", type(adapter).__qualname__):
+            adapter.close()
     except TickrailError:
         raise
     except Exception as error:

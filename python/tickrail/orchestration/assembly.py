@@ -43,6 +43,7 @@ from tickrail.orchestration.container import Container, Provider, Scope
 from tickrail.orchestration.feed_keys import delivery_problems, sim_clock_problems
 from tickrail.orchestration.funding import account_problems
 from tickrail.orchestration.io_thread import IoThread
+from tickrail.orchestration.kept_trading import is_kept, trading_file
 from tickrail.orchestration.lane_check import check_lane, processor_problem
 from tickrail.orchestration.live import SAMPLE_EVERY, SLICE_TICKS
 from tickrail.orchestration.live_feeds import LiveFeeds
@@ -139,6 +140,8 @@ class Assembly:
                 self.undo.callback(lock.release)
             self._inject(parts.strategies, parts.container)
             dispatcher = self._dispatcher(parts)
+            if is_kept(self.loaded.env):
+                dispatcher.keep_trading(trading_file(self.config.runtime.run_dir, self.loaded.env))
             probes = self._probes(dispatcher, parts.container)
         undo = self._handed_over()
         return Runtime(self.loaded, parts.container, dispatcher, undo, parts.live, phases=self.phases, probes=probes)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from tickrail._native import Dispatcher, InstrumentId, Outbox, hold_at_start, open_outbox
 from tickrail.domain.orders import OrderReport, OrderRequest, Statement, client_order_id
 from tickrail.errors import ConnectivityError, ExecutionError, OrderRejected, Throttled, Unsupported
-from tickrail.orchestration.io_thread import IoThread
+from tickrail.orchestration.io_thread import CLOSE_TIMEOUT_S, IoThread
 
 if TYPE_CHECKING:  # loaded with the first run that sends orders away
     import asyncio
@@ -71,6 +71,7 @@ class Away:
         venues: Their adapters, by name.
         io: Where they are called.
         run_id: Enters the names of orders.
+        stays: Whether the orders of the strategy of that number stay where they are when the run stops.
         resend_within_s: How long an order that did not arrive is sent again.
 
     Attributes:
@@ -84,11 +85,12 @@ class Away:
         io: IoThread,
         run_id: str,
         *,
+        stays: Callable[[int], bool] = lambda _: False,
         resend_within_s: float = RESEND_WITHIN_S,
     ) -> None:
         self.unknown: dict[str, OrderReport] = {}
         self._native, self._venues, self._io, self._run_id = native, dict(venues), io, run_id
-        self._resend_within_s = resend_within_s
+        self._resend_within_s, self._stays = resend_within_s, stays
         opened = open_outbox(native, list(venues))
         assert opened is not None, "opened to send"
         self._outbox: Outbox = opened
@@ -178,9 +180,10 @@ class Away:
             if kind == "stopped":
                 self._refuse(self._made(strategy, number, *rest), HALTED)
                 continue
-            if kind == "cancel_all":
+            if kind in ("cancel_all", "cancel_at_end"):
                 for known in list(self._orders.values()):
-                    self._take_back(known)
+                    if kind == "cancel_all" or not self._stays(known.strategy):
+                        self._take_back(known)
                 continue
             order = self._orders.get(self._names.get((strategy, number), ""))
             if order is None:
@@ -406,7 +409,10 @@ class Away:
             return
         self._is_over = True
         if self._loop is not None and not self._io.closed:
-            self._io.call(self._leave(), RECONCILE_S)
+            try:
+                self._io.call(self._leave(), CLOSE_TIMEOUT_S)
+            except TimeoutError:
+                logger.error("the I/O thread does not answer: what is on its way to %s is left", _listed(self._venues))
         for name, port in self._venues.items():
             try:
                 port.close()

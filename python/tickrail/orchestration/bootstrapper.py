@@ -27,6 +27,8 @@ from tickrail.orchestration.wiring import Wiring, wiring_of
 if TYPE_CHECKING:
     import argparse
 
+    from tickrail.orchestration.shutdown import Shutdown
+
 __all__ = ["RuntimeBootstrapper", "main"]
 
 INTERRUPTED: Final = 130
@@ -161,15 +163,25 @@ def _related(one: Problem, other: Problem) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     """``python -m tickrail.orchestration.bootstrapper --env E``: bootstrap, run, print the summary.
 
-    Exits as ``tickrail run`` does.
+    Ends as ``tickrail run`` does, by the same signals, within the same time and with the same exit codes.
     """
     given = _parser().parse_args(arguments)
     bootstrapper = RuntimeBootstrapper(
         given.env, root=given.root, overrides=given.overrides, secrets_dir=given.secrets_dir
     )
+    from tickrail.orchestration.shutdown import Shutdown  # late: of use to programs alone
+
+    with Shutdown(notify=os.environ.get("NOTIFY_SOCKET"), watchdog_us=os.environ.get("WATCHDOG_USEC")) as shutdown:
+        return _exit_code(bootstrapper, shutdown)
+
+
+def _exit_code(bootstrapper: RuntimeBootstrapper, shutdown: Shutdown) -> int:
     try:
         with bootstrapper.bootstrap() as runtime:
-            result = runtime.run()
+            shutdown.attach(runtime.dispatcher)
+            runtime.end_deadline_s = shutdown.grace_s
+            result = runtime.run(started=shutdown.ready)
+            shutdown.phase("services are closed")
     except TickrailError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
@@ -183,7 +195,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     sys.stdout.write(result.summary() + "\n")
     interrupted = result.status == "interrupted" and not left_by_exit(result)
-    return INTERRUPTED if interrupted else 0 if result.ok else 1
+    code = INTERRUPTED if interrupted else 0 if result.ok else 1
+    return shutdown.exit_code(code, abandoned=bool(result.stats.get("ending", {}).get("abandoned")))
 
 
 def _parser() -> argparse.ArgumentParser:

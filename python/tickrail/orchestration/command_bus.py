@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextvars import copy_context
-from functools import partial
 from typing import Any, Final, NoReturn, Protocol
 
 from tickrail._native import CommandBusCore, CommandPlan, Envelope
@@ -45,7 +44,11 @@ KEYS: Final = 10_000
 MAX_AWAITED: Final = 4_096
 """Async handlers at work at once, as many as the NORMAL lane has slots."""
 
+AGAIN_S: Final = 0.001
+"""How long a coroutine waits before it looks again for room in a lane, as senders on threads do."""
+
 NO_RUN, ON_IT, ELSEWHERE = 0, 1, 2
+FULL, OVER = 1, 2
 
 
 class Lanes(Protocol):
@@ -130,11 +133,9 @@ class CommandBus(CommandBusCore):
         """Put together what each command of the type needs, and nothing that it does not."""
         route.call = call = compiled(route.handler, self._middleware)
         if not route.is_async and issubclass(route.type, Command):
-            check: Callable[[Any], object] | None = None if route.check is None else partial(_checked, route)
-            if route.type.__module__ == Command.__module__:  # what comes with the runtime is refused in words, here too
-                check = route.validated
+            check = None if route.check is None else route.checked
             number = self._number_of if route.takes_strategy else None
-            self._plans[route.type] = CommandPlan(route, call, route.lane, check, encode, route.decode, number)
+            self._plans[route.type] = CommandPlan(route, call, check, encode, route.decode, number)
 
     def _number_of(self, command: Any) -> int | None:
         return self._strategy_number(command.strategy or "")
@@ -146,12 +147,20 @@ class CommandBus(CommandBusCore):
 
     # ---- sending -----------------------------------------------------------------------------------------------
 
-    def _execute(self, command: Command, timeout_s: float, key: str | None, expires_s: float | None) -> Any:
+    def _execute(
+        self, command: Command, timeout_s: float, key: str | None, expires_s: float | None, wait_s: float
+    ) -> Any:
         """What ``execute`` does where the handler is not called within the present step."""
         route = self._routes.of(command)
         ours = self._receipt(route)
-        receipt = self._send(route, command, key, expires_s, ours, at_once=self._standing() == ON_IT)
-        return self._wait(route, receipt, timeout_s, is_ours=receipt is ours)
+        began = 0.0
+        if wait_s > 0.0:
+            if (refusal := self._refusal(route)) is not None:  # whoever may not wait does not wait for room either
+                raise refusal
+            wait_s, began = min(wait_s, timeout_s), time.monotonic()
+        receipt = self._send(route, command, key, expires_s, ours, wait_s=wait_s, at_once=self._standing() == ON_IT)
+        left_s = timeout_s - (time.monotonic() - began) if wait_s > 0.0 else timeout_s
+        return self._wait(route, receipt, left_s, is_ours=receipt is ours, told_s=timeout_s)
 
     async def execute_async(
         self,
@@ -160,13 +169,16 @@ class CommandBus(CommandBusCore):
         timeout_s: float | None = None,
         key: str | None = None,
         expires_s: float | None = None,
+        wait_s: float = 0.0,
     ) -> Any:
-        """The same for asyncio code, on any loop; cancelling the wait takes the command back if it had no turn yet."""
+        """The same for asyncio code, on any loop; cancelling the wait takes the command back if it had no turn yet.
+
+        Waiting for room keeps neither the loop nor a thread.
+        """
         route = self._routes.of(command)
         plain = key is None and timeout_s is None and expires_s is None and not self._closed
         if route.is_async and plain and self._io.is_current:
-            if route.check is not None:
-                _checked(route, command)
+            route.admit(command)
             # Not by `_coroutine`: a coroutine more is a quarter of the way.
             token = TRACE.set(self._trace())
             try:
@@ -181,14 +193,22 @@ class CommandBus(CommandBusCore):
         from tickrail.orchestration.bus.bridge import awaited  # late, as asyncio is: most runs need neither
 
         ours = self._receipt(route)
-        receipt = self._send(route, command, key, expires_s, ours)
-        answer = awaited(receipt, is_ours=receipt is ours)
+
+        async def answer() -> Any:
+            if wait_s > 0.0 and self._lanes is not None and not route.is_async and self._standing() != ON_IT:
+                receipt = await self._send_with_patience(
+                    route, command, ours, key=key, expires_s=expires_s, wait_s=wait_s
+                )
+            else:
+                receipt = self._send(route, command, key, expires_s, ours)
+            return await awaited(receipt, is_ours=receipt is ours)
+
         if timeout_s is None:
-            return await answer
+            return await answer()
         import asyncio
 
         try:
-            return await asyncio.wait_for(answer, timeout_s)
+            return await asyncio.wait_for(answer(), timeout_s)
         except TimeoutError as error:
             if isinstance(error, CommandTimeout):
                 raise
@@ -337,6 +357,41 @@ class CommandBus(CommandBusCore):
             raise
         return receipt  # type: ignore[return-value] # only post wants none, and looks at none
 
+    async def _send_with_patience(
+        self,
+        route: Route,
+        command: Any,
+        receipt: Receipt,
+        *,
+        key: str | None,
+        expires_s: float | None,
+        wait_s: float,
+    ) -> Receipt:
+        """As ``_send`` by a lane, but while that is full the loop of the caller goes on."""
+        import asyncio
+
+        assert self._lanes is not None, "there is a lane to wait for"
+        lanes, loop = self._lanes, asyncio.get_running_loop()
+        until_s = loop.time() + wait_s
+        payload = route.validated(command)
+        if key is not None and (known := self._answered.first(key, command, receipt)) is not None:
+            return _same(known, command, key)
+        number = self._number_of(command) if route.takes_strategy else None
+        envelope = self._envelope(route, command, receipt, expires_s)
+        try:
+            while (sent := OVER if self._closed else lanes.push(route.lane, number, payload, envelope, 0.0)) == FULL:
+                if (left_s := until_s - loop.time()) <= 0.0:
+                    break
+                await asyncio.sleep(min(AGAIN_S, left_s))
+            if sent != 0:
+                self._not_sent(envelope, sent == FULL, wait_s)
+        except BaseException:
+            if key is not None:
+                self._answered.forget(key)
+            receipt.cancel()
+            raise
+        return receipt
+
     def _receipt(self, route: Route) -> Receipt:
         return Receipt(None if route.is_async else self._forbids)
 
@@ -352,7 +407,7 @@ class CommandBus(CommandBusCore):
         else:
             number = self._number_of(envelope.command) if route.takes_strategy else None
             if (sent := self._lanes.push(route.lane, number, payload, envelope, wait_s)) != 0:
-                self._not_sent(envelope, sent == 1, wait_s)
+                self._not_sent(envelope, sent == FULL, wait_s)
 
     def _not_sent(self, envelope: Envelope, is_full: bool, wait_s: float) -> NoReturn:
         if is_full:
@@ -362,7 +417,7 @@ class CommandBus(CommandBusCore):
     def _late(self, route: Route, timeout_s: float) -> NoReturn:
         raise _late(route, timeout_s)
 
-    def _wait(self, route: Route, receipt: Receipt, timeout_s: float, *, is_ours: bool) -> Any:
+    def _wait(self, route: Route, receipt: Receipt, timeout_s: float, *, is_ours: bool, told_s: float) -> Any:
         """The answer; whoever sent a command first takes it back where it waits no longer, and nobody else does."""
         if not receipt.done() and (refusal := self._refusal(route)) is not None:
             if is_ours:
@@ -375,7 +430,7 @@ class CommandBus(CommandBusCore):
                 return receipt.result()
             if is_ours:
                 receipt.cancel()
-            raise _late(route, timeout_s) from None
+            raise _late(route, told_s) from None
 
     def _refusal(self, route: Route) -> CommandError | None:
         """Why the caller cannot wait for such a command."""
@@ -497,14 +552,6 @@ def _same(known: tuple[Any, Receipt], command: Any, key: str) -> Receipt:
             hint="a key names one command and its repetitions",
         )
     return receipt
-
-
-def _checked(route: Route, command: Any) -> None:
-    assert route.check is not None
-    try:
-        route.check(command)
-    except ValueError as error:
-        raise CommandInvalid(f"{route.name}: {error}", command=route.name) from None
 
 
 def _late(route: Route, timeout_s: float) -> CommandTimeout:

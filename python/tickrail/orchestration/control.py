@@ -7,7 +7,6 @@ interpreter; what arrives here is on the dispatch thread, between two steps.
 from __future__ import annotations
 
 import json
-import logging
 import socket
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -20,13 +19,12 @@ from tickrail._native import CommandLanes, ControlSocket, Operations
 from tickrail.domain import commands as c
 from tickrail.errors import CommandError, CommandRefused, TickrailError
 from tickrail.orchestration.command_bus import CommandBus
+from tickrail.orchestration.kept_trading import socket_folder
 
 if TYPE_CHECKING:
     from tickrail.report.stats import RuntimeStats
 
-__all__ = ["OPERATOR_KIND", "REQUESTS", "Control", "is_served", "restored", "socket_folder", "socket_of"]
-
-logger = logging.getLogger("tickrail.trading")
+__all__ = ["OPERATOR_KIND", "REQUESTS", "Control", "is_served", "socket_folder", "socket_of"]
 
 OPERATOR_KIND: Final = 19
 """The code that requests of operators have on the lanes and in recordings."""
@@ -52,11 +50,6 @@ LOOK_S: Final = 1.0
 """How long a process may take to accept a connection before it is taken for a busy one."""
 TRANSPORT: Final = "timeout_s"
 """Belongs to the request and not to the command."""
-
-
-def socket_folder(run_dir: Path) -> Path:
-    """Where the sockets of running processes lie."""
-    return run_dir / "control"
 
 
 def is_served(path: Path) -> bool:
@@ -130,23 +123,6 @@ class Control:
     def replay(self, payload: bytes) -> None:
         """Handle a recorded request, whose answer nobody waits for."""
         self.operate(payload.decode(), lambda _: None)
-
-
-def restored(operations: Operations) -> None:
-    """Take the state of trading that the last process kept, and say what of it differs from the configuration.
-
-    Raises:
-        OSError: It cannot be read; trading is halted then.
-    """
-    kept = operations.load()
-    if operations.trading != "ACTIVE":
-        why = f": {operations.reason}" if operations.reason else ""
-        logger.warning("trading is %s, as the last process left it%s", operations.trading, why)
-    for table, key, value, is_set in kept:
-        said = (
-            "is no limit of this run any more" if not is_set else f"is {'no limit' if value is None else f'{value:g}'}"
-        )
-        logger.warning("limits.%s: %s %s, as an operator has set it in an earlier run", table, key, said)
 
 
 def _command(request: dict[str, Any]) -> c.Command:

@@ -18,6 +18,7 @@ __all__ = ["FINALISER_DEADLINE_S", "FinaliserLate", "FinaliserWatch", "OnLate", 
 LOG: Final = logging.getLogger("tickrail.container")
 #: A fifth of the deadline of a whole shutdown: one that takes longer leaves too little to the others.
 FINALISER_DEADLINE_S: Final = 5.0
+JOIN_S: Final = 1.0
 
 
 class FinaliserLate(msgspec.Struct, frozen=True):
@@ -72,6 +73,8 @@ class FinaliserWatch:
             yield
         finally:
             timer.cancel()
+            with contextlib.suppress(RuntimeError):
+                timer.join(JOIN_S)  # at once, unless it is telling: nothing is left of it
 
     def _report(self, what: str, place: str, thread: int) -> None:
         frame = sys._current_frames().get(thread)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from tickrail.orchestration.end_watch import EndWatch
 from tickrail.orchestration.lives import HookOverrun, Lives
 
 __all__ = ["watched_hooks"]
@@ -22,13 +23,15 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def watched_hooks(lives: Lives) -> Iterator[None]:
+def watched_hooks(lives: Lives, end: EndWatch | None = None) -> Iterator[None]:
     """While the block runs, a hook that passes its deadline is logged with the stack of the dispatch thread, once.
+
+    ``end`` looks too.
 
     The thread only reads two words of the native loop; it wakes a few times a deadline, and costs the loop nothing.
     """
     over = threading.Event()
-    watch = threading.Thread(target=_watch, args=(lives, over), name="tickrail-hook-watch", daemon=True)
+    watch = threading.Thread(target=_watch, args=(lives, over, end), name="tickrail-hook-watch", daemon=True)
     watch.start()
     try:
         yield
@@ -37,9 +40,11 @@ def watched_hooks(lives: Lives) -> Iterator[None]:
         watch.join()
 
 
-def _watch(lives: Lives, over: threading.Event) -> None:
+def _watch(lives: Lives, over: threading.Event, end: EndWatch | None) -> None:
     reported: tuple[str, str] | None = None
     while not over.wait(max(lives.hook_deadline_ns / LOOKS / 1e9, SHORTEST_S)):
+        if end is not None:
+            end.look(lives.dispatch_thread)
         hook = lives.running_hook()
         if hook is None:
             reported = None

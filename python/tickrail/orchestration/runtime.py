@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Self, Unpack
 
-from tickrail._native import Probes
+from tickrail._native import Probes, hurry_end
 from tickrail.config import LoadedConfig, RuntimeConfig
+from tickrail.domain.ending import END_DEADLINE_S
 from tickrail.domain.time import TimeLike
 from tickrail.errors import IllegalTransition, RunFailed
 from tickrail.orchestration.backtest import run_to_result
 from tickrail.orchestration.container import Container
+from tickrail.orchestration.end_watch import EndWatch
 from tickrail.orchestration.feeds import Feed, FeedSettings
 from tickrail.orchestration.hook_watch import watched_hooks
 from tickrail.orchestration.live import SWITCH_INTERVAL_S, switch_interval
@@ -44,6 +46,8 @@ class Runtime:
         dispatcher: The loop.
         phases: How long each phase of the start took.
         http_port: Where probes and metrics are served, if ``runtime.http`` is set.
+        end_deadline_s: How long the end of a run may take that is to stop; set before it runs. Then nothing is awaited
+            any more, and what hangs is said in the log (``tickrail.shutdown``). Only ``Shutdown`` ends a process.
         graph_hash: SHA-256 over all parts and their order: equal where the same would be started.
 
     Thread safety: one thread at a time; ``request_stop``, ``pause``, ``resume``, ``stop`` and ``restart`` from any.
@@ -65,6 +69,8 @@ class Runtime:
         self.container = container
         self.dispatcher = dispatcher
         self.graph_hash = ""
+        self.end_deadline_s = END_DEADLINE_S
+        self._end: EndWatch | None = None
         self.http_port = None if probes is None else probes.port
         self._probes = probes
         self._undo = undo
@@ -137,7 +143,7 @@ class Runtime:
         with (
             switch_interval(SWITCH_INTERVAL_S if self._live else None),
             self.lives.whole_start(self.request_stop) as start,
-            watched_hooks(self.lives),
+            watched_hooks(self.lives, self._watched_end()),
             span("tickrail.run", environment=self.loaded.env),
             ExitStack() as ended,
         ):
@@ -148,6 +154,11 @@ class Runtime:
         if start.failed is not None:
             raise _not_started(start.failed, result)
         return result
+
+    def _watched_end(self) -> EndWatch:
+        native = self.dispatcher._native
+        self._end = EndWatch(lambda: native.stop_requested, partial(hurry_end, native), self.end_deadline_s)
+        return self._end
 
     def _started(self, tell: Callable[[], object] | None) -> None:
         if self._probes is not None:
@@ -208,7 +219,8 @@ class Runtime:
     async def run_async(self, progress: Progress | None = None) -> Result:
         """The same on a worker thread, while the caller's loop goes on; cancelling it stops the run first.
 
-        ``progress`` is called on the worker thread.
+        ``progress`` is called on the worker thread. Whoever is cancelled waits for the end of the run, but no longer
+        than ``end_deadline_s``: a handler that does not return is left on its thread.
         """
         import asyncio
 
@@ -220,8 +232,9 @@ class Runtime:
             return await asyncio.shield(done)
         except asyncio.CancelledError:
             self.request_stop()
-            await asyncio.wait([done])
-            done.exception()
+            await asyncio.wait([done], timeout=self.end_deadline_s)
+            if done.done():
+                done.exception()
             raise
 
     @property
@@ -242,7 +255,8 @@ class Runtime:
         if self._closed:
             return
         self._closed = True
-        with span("tickrail.shutdown", environment=self.loaded.env):
+        end = self._end or self._watched_end()
+        with span("tickrail.shutdown", environment=self.loaded.env), end.closing():
             self._undo.close()
 
     def __enter__(self) -> Self:
@@ -271,9 +285,11 @@ class Runtime:
         try:
             result = self.run(progress)
         except BaseException as error:
-            loop.call_soon_threadsafe(done.set_exception, error)
+            tell = partial(done.set_exception, error)
         else:
-            loop.call_soon_threadsafe(done.set_result, result)
+            tell = partial(done.set_result, result)
+        with suppress(RuntimeError):  # the loop is closed: whoever waited was let go
+            loop.call_soon_threadsafe(tell)
 
 
 def _not_started(strategy: str, result: Result) -> RunFailed:

@@ -1,4 +1,4 @@
-"""``Shutdown``: signals, the deadline, and what the process says when it ends. For the command line only.
+"""``Shutdown``: signals, the deadline, and what the process says when it ends. For programs, the command line first.
 
 A wake-up descriptor carries signal numbers from the interpreter's own handler, which runs in C at once, to a native
 thread that needs no interpreter: it stops the loop, tells the service supervisor, and ends the process where its time
@@ -21,18 +21,21 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from tickrail._native import Watchdog
+from tickrail.domain.ending import END_DEADLINE_S
 
 if TYPE_CHECKING:  # with it comes nearly everything, and until then no signal is heeded
     from tickrail.orchestration.tick_dispatcher import TickDispatcher
 
 __all__ = ["DEADLINE_S", "HURRY_S", "Shutdown"]
 
-DEADLINE_S: Final = 25.0
-"""From the first signal to the end of the process; Kubernetes kills after 30."""
+DEADLINE_S: Final = END_DEADLINE_S
+"""From the first signal to the end of the process."""
 HURRY_S: Final = 3.0
 """From the second signal to the end of the process: finalisers still run."""
+GRACE_S: Final = 1.0
 DEADLINE_EXCEEDED: Final = 70  # EX_SOFTWARE, as the native watchdog ends a process
-STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+STOPPING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""A terminal that is closed ends a run as SIGTERM does, unless the process was told to outlive it (``nohup``)."""
 
 
 class Shutdown:
@@ -44,6 +47,7 @@ class Shutdown:
         notify: Where a service supervisor listens (``NOTIFY_SOCKET``).
         watchdog_us: How soon it takes the process for dead that does not feed it (``WATCHDOG_USEC``).
 
+    A program that is a run and nothing else has with it what ``tickrail run`` has; see ``docs/how-to/operate.md``.
     On another thread than the main one, which no signal reaches, nothing is installed and nothing is bounded.
 
     Thread safety: one thread.
@@ -84,7 +88,8 @@ class Shutdown:
         _heed_forks()
         self._before_fd = signal.set_wakeup_fd(self._writing.fileno(), warn_on_full_buffer=False)
         for one in STOPPING:
-            self._before[one] = signal.signal(one, _leave_it_to_the_watchdog)
+            if one != signal.SIGHUP or signal.getsignal(one) != signal.SIG_IGN:
+                self._before[one] = signal.signal(one, _leave_it_to_the_watchdog)
         return self
 
     def __exit__(
@@ -144,10 +149,13 @@ class Shutdown:
         if self._dog is not None and not self._dog.signals:
             self._dog.notify("READY=1")
 
-    def phase(self, phase: str) -> None:
-        """Say what the process is doing, for the report of a shutdown that takes too long."""
+    def phase(self, phase: str, within_s: float | None = None) -> None:
+        """Say what the process is doing, for the report of a shutdown that takes too long.
+
+        In a shutdown that step of it may take ``within_s``, and never longer than the whole.
+        """
         if self._dog is not None:
-            self._dog.set_phase(phase)
+            self._dog.set_phase(phase, within_s)
 
     def set_report(self, facts: str, file: Path, *, to_stdout: bool) -> None:
         """What is written to ``file`` where the process has to be ended: ``facts`` is a JSON object."""
@@ -160,6 +168,11 @@ class Shutdown:
         return self._deadline_s
 
     @property
+    def grace_s(self) -> float:
+        """What a runtime may take by itself: longer than the watchdog gives it, so that one of both speaks."""
+        return self._deadline_s + GRACE_S
+
+    @property
     def stopping_s(self) -> float | None:
         """Seconds since the first signal, or since the run was stopped by another way; ``None``: neither yet."""
         return None if self._dog is None else self._dog.stopping_s
@@ -167,15 +180,15 @@ class Shutdown:
     def exit_code(self, code: int, *, abandoned: bool = False) -> int:
         """What the process ends with, whose run alone would mean ``code``.
 
-        0 where it was drained after SIGTERM, 130 after SIGINT, 143 where a second signal was needed, 70 where something
-        had to be abandoned.
+        0 where it was drained after SIGTERM or SIGHUP, 130 after SIGINT, 143 where a second signal was needed, 70 where
+        something had to be abandoned. A run that has failed stays one that has, whoever has stopped it.
         """
         signals = self.signals
         if len(signals) > 1:
             return 128 + signals[0]
         if abandoned:
             return DEADLINE_EXCEEDED
-        return 128 + signals[0] if signals == [signal.SIGINT] else code
+        return 128 + signals[0] if signals == [signal.SIGINT] and code == 0 else code
 
 
 _here: list[Shutdown] = []

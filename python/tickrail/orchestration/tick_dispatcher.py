@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -54,11 +53,13 @@ from tickrail.orchestration.feeds import DeliverySettings, Feed, FeedSettings, f
 from tickrail.orchestration.funding import Funding
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.keeper import Keeper
+from tickrail.orchestration.kept_trading import restored
 from tickrail.orchestration.lane_check import check_lane
 from tickrail.orchestration.lives import Lives
 from tickrail.orchestration.loading import load_arrays, load_results
 from tickrail.orchestration.run_id import run_id_of
 from tickrail.orchestration.spawner import SPAWN_TIMEOUT_S, Spawner
+from tickrail.orchestration.stopwatch import Stopwatch
 from tickrail.orchestration.supervisor import stuck
 from tickrail.ports.state_store import StateStorePort
 from tickrail.strategy.compiled.form import is_compiled
@@ -144,7 +145,7 @@ class TickDispatcher:
         self.instruments: tuple[str, ...] = tuple(str(row["id"]) for row in rows)
         self.strategies: dict[str, Strategy] = {}
         self._config_digest, self._seed, self._facts, self._sources = config_digest, seed, rows, dict[str, str]()
-        self._elapsed_s = 0.0
+        self._stopwatch = Stopwatch()
         self._commands: CommandBus | None = None
         self._abandoned: tuple[str, ...] = ()
         self._compiled: dict[str, Compiled] = {}
@@ -155,6 +156,7 @@ class TickDispatcher:
         self._received: dict[str, list[str]] = defaultdict(list)
         self._is_replay = False
         self._laned: list[str] = []
+        self._leaving: set[int] = set()
         self.io = io or IoThread()
         self._owns_io = io is None
         spawner = Spawner(self.io, timeout_s=spawn_timeout_s, stopping=_stopping(self))
@@ -175,6 +177,7 @@ class TickDispatcher:
             spawner=spawner,
         )
         self._native = native
+        self._operations = operations(native)
         end_within(native, **asdict(end_limits))
         watch_handlers(native, **asdict(handler_limits), ask=stuck)
         self._funding = Funding(native, rows, account or AccountTerms())
@@ -308,6 +311,8 @@ class TickDispatcher:
         self._native.limit_lag(number, max_records=max_lag_records, max_ns=max_lag_ns, when_lagging=when_lagging)
         supervise(self._native, number, **asdict(supervision))
         end_by(self._native, number, leave_orders=ending.orders == "leave", close_positions=ending.positions == "close")
+        if ending.orders == "leave":
+            self._leaving.add(number)
         self.strategies[name] = strategy
         self._received[name] = [str(one) for one in instruments or ()]
         if renew is not None:
@@ -321,7 +326,7 @@ class TickDispatcher:
         """
         from tickrail.orchestration.away import Away  # late: asyncio is a fifth of what a run imports
 
-        self._away = Away(self._native, venues, self.io, self.run_id)
+        self._away = Away(self._native, venues, self.io, self.run_id, stays=self._leaving.__contains__)
         return self._away
 
     def send_nothing(self, venues: Sequence[str]) -> None:
@@ -356,7 +361,7 @@ class TickDispatcher:
             if self._away is not None:
                 received = [(name, self._received[name] or self.instruments) for name in self.strategies]
                 self._away.begin(received, self.instruments)
-            with self._timed(), self.lives.dispatching(), stopped_at_exit(self.request_stop):
+            with self._stopwatch, self.lives.dispatching(), stopped_at_exit(self.request_stop):
                 return ENDS[self._native.run(progress, started)]
         finally:
             self._leave_io()
@@ -372,7 +377,7 @@ class TickDispatcher:
             ValueError: ``until`` lies before the clock.
             RunFailed: The run could not go on.
         """
-        with self._timed():
+        with self._stopwatch:
             return run_until(self._native, parse_ns(until))
 
     def step(self) -> Step | None:
@@ -383,7 +388,7 @@ class TickDispatcher:
         Raises:
             RunFailed: The run could not go on.
         """
-        with self._timed():
+        with self._stopwatch:
             return cast("Step | None", step(self._native))
 
     def until(self, until: TimeLike) -> Iterator[Tick]:
@@ -419,18 +424,14 @@ class TickDispatcher:
             RuntimeError: The run has begun without one.
         """
         if self._commands is None:
-            from tickrail.orchestration.bus.builtin import BuiltIn  # late: most backtests have no use for it
-            from tickrail.orchestration.command_bus import CommandBus
+            from tickrail.orchestration.bus.builtin import opened  # late: most backtests have no use for it
 
-            lanes = open_lanes(self._native)
-            self._commands = CommandBus(lanes, io=self.io, strategy_number=self._number)
-            self._commands.schedule_by(lanes)
-            lanes.receive(self._commands)
-            self._built_in = BuiltIn(
-                self._commands,
-                operations(self._native),
-                self.strategies,
-                self.lives,
+            self._commands, self._built_in = opened(
+                open_lanes(self._native),
+                self._operations,
+                io=self.io,
+                strategies=self.strategies,
+                lives=self.lives,
                 instruments=self.instruments,
                 request_stop=self.request_stop,
             )
@@ -441,25 +442,37 @@ class TickDispatcher:
         """How many commands came to nothing, by reason."""
         return {} if self._commands is None else {str(k): n for k, n in self._commands.dead_letter_counts.items()}
 
+    def keep_trading(self, file: Path) -> None:
+        """Begin with the state of trading that the last process has left in ``file``, and keep every change there.
+
+        HALTED with its reason, and limits that were changed. Before the run begins, and before its commands are asked
+        for; what differs from the configuration is said in the log.
+
+        Raises:
+            OSError: It cannot be read; trading is halted then.
+        """
+        self._operations = operations(self._native, file)
+        if self._commands is not None:
+            self._built_in.operations = self._operations
+        restored(self._operations)
+
     def open_control(self, path: Path, run: str, *, trading_file: Path | None = None) -> Control:
         """Serve operators at the socket ``path`` until the answer is closed. Before the run begins.
 
         Args:
             path: The socket, in a folder of this user.
             run: What the run is called.
-            trading_file: Where the state of trading is kept over restarts; what it says holds from now on.
+            trading_file: See ``keep_trading``.
 
         Raises:
             OSError: Another process serves the socket, or a file cannot be had.
         """
-        from tickrail.orchestration.control import Control, restored  # late: as above
+        from tickrail.orchestration.control import Control  # late: as above
 
         bus = self.commands
         if trading_file is not None:
-            trading_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._built_in.operations = operations(self._native, trading_file)
-            restored(self._built_in.operations)
-        return Control(bus, open_lanes(self._native), self._built_in.operations, path, run, stats=self.stats)
+            self.keep_trading(trading_file)
+        return Control(bus, open_lanes(self._native), self._operations, path, run, stats=self.stats)
 
     def record_commands(self, sink: Callable[[bytes], object]) -> None:
         """Give ``sink`` the header of a recording, and then each command that the loop takes, as bytes to be written.
@@ -478,9 +491,6 @@ class TickDispatcher:
             ValueError: This is no recording.
         """
         return replay_commands(self._native, recording)
-
-    def _number(self, name: str) -> int | None:
-        return next((number for number, known in enumerate(self.strategies) if known == name), None)
 
     def stats(self, patience_s: float = PATIENCE_S) -> RuntimeStats:
         """Accounts and measured times of every strategy and feed. Any thread, at any time, as ``accounts``."""
@@ -542,7 +552,7 @@ class TickDispatcher:
         )
         return outcome.result(
             status=status or ENDS.get(self._native.end, "failed"),
-            elapsed_s=self._elapsed_s if elapsed_s is None else elapsed_s,
+            elapsed_s=self._stopwatch.elapsed_s if elapsed_s is None else elapsed_s,
             configuration=configuration or {},
             configuration_digest=self._config_digest.hex(),
             cause=cause or self.interruption,
@@ -566,9 +576,6 @@ class TickDispatcher:
         code = compile_into(self._compiled, self._compile_s, name, strategy)
         return self._native.register_compiled(strategy, name, code, instruments=instruments, **edges, keeper=keeper)
 
-    def _timed(self) -> _Stopwatch:
-        return _Stopwatch(self)
-
     def _admit(self, strategy: Strategy, name: str, instruments: Sequence[InstrumentId | str] | None) -> None:
         admit(strategy, name, instruments, strategies=self.strategies, instruments=self.instruments)
         if hasattr(strategy, "on_batch"):
@@ -587,14 +594,3 @@ def _stopping(dispatcher: TickDispatcher) -> Callable[[], bool]:
         return alive is None or alive._native.stop_requested
 
     return stopping
-
-
-class _Stopwatch:
-    def __init__(self, dispatcher: TickDispatcher) -> None:
-        self._dispatcher = dispatcher
-
-    def __enter__(self) -> None:
-        self._started = time.perf_counter()
-
-    def __exit__(self, *exception: object) -> None:
-        self._dispatcher._elapsed_s += time.perf_counter() - self._started

@@ -25,6 +25,10 @@ struct Rig {
 }
 
 fn rig(name: &str) -> Rig {
+    rig_with(name, Duration::from_secs(30))
+}
+
+fn rig_with(name: &str, request: Duration) -> Rig {
     let folder = std::env::temp_dir().join(format!("tickrail-control-{}-{name}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let gate = Arc::new(TradingGate::default());
@@ -33,7 +37,7 @@ fn rig(name: &str) -> Rig {
     let file = GateFile::new(folder.join("trading"));
     let operator =
         Arc::new(Operator::new("run-1".to_owned(), Arc::clone(&gate), Some(Arc::new(file)), sender, view(), open()));
-    let server = ControlServer::open(folder.join("control.sock"), operator).unwrap();
+    let server = ControlServer::open_with(folder.join("control.sock"), operator, request).unwrap();
     Rig { server, gate, inbox, folder }
 }
 
@@ -170,7 +174,7 @@ fn what_is_outside_is_asked_back_without_the_loop_and_the_answer_says_so() {
     let rig = rig("outside");
     let (gate, asked) = (Arc::clone(&rig.gate), Arc::new(AtomicU32::new(0)));
     let taken = Arc::clone(&asked);
-    rig.gate.taken_back_by(move || {
+    rig.gate.taken_back_by(move |_| {
         assert_eq!(gate.state(), Trading::Halted, "no order leaves any more by then");
         taken.fetch_add(1, Ordering::Relaxed);
         true
@@ -200,7 +204,8 @@ fn other_requests_are_answered_by_the_loop_or_in_time() {
     let stream = rig.connect();
     let answer = ask(&stream, r#"{"v":1,"do":"status","args":{"timeout_s":0.02}}"#);
     assert_eq!((&answer["ok"], &answer["reason"]), (&Value::Bool(false), &"timeout".into()));
-    assert!(answer["message"].as_str().unwrap().contains("once the loop goes on, it is done"), "{answer}");
+    assert!(answer["message"].as_str().unwrap().contains("is taken back, and will not be done"), "{answer}");
+    assert_eq!(answer["request"], "taken_back");
     let asked = std::thread::spawn(move || ask(&stream, r#"{"v":1,"do":"status"}"#));
     loop {
         rig.inbox.refill();
@@ -211,4 +216,91 @@ fn other_requests_are_answered_by_the_loop_or_in_time() {
         std::thread::yield_now();
     }
     assert_eq!(asked.join().unwrap()["reason"], "shutting_down");
+}
+
+/// The next command that comes.
+fn taken(inbox: &mut Inbox<Command>) -> Command {
+    loop {
+        inbox.refill();
+        match inbox.take() {
+            Some((_, command)) => return command,
+            None => std::thread::yield_now(),
+        }
+    }
+}
+
+fn call(command: &Command) -> &Call {
+    command.attachment.as_ref().and_then(|attachment| attachment.downcast_ref::<Call>()).unwrap()
+}
+
+#[test]
+fn a_request_that_nobody_waits_for_is_not_done_unless_it_has_begun_or_ends_the_run() {
+    let mut rig = rig("late");
+    let stream = rig.connect();
+    // Not begun: it never will.
+    for name in ["close", "cancel", "trade", "pause", "set"] {
+        let answer = ask(&stream, &json!({"v": 1, "do": name, "args": {"timeout_s": 0.01}}).to_string());
+        assert_eq!((&answer["reason"], &answer["request"]), (&"timeout".into(), &"taken_back".into()), "{answer}");
+        assert!(!call(&taken(&mut rig.inbox)).begin(), "{name}");
+    }
+    // What stops something is done however late.
+    for name in ["shutdown", "halt"] {
+        let answer = ask(&stream, &json!({"v": 1, "do": name, "args": {"timeout_s": 0.01}}).to_string());
+        let said = if name == "halt" { &answer["result"]["waiting"] } else { &answer["message"] };
+        assert!(said.as_str().unwrap().contains("once the loop goes on, it is done"), "{answer}");
+        let command = taken(&mut rig.inbox);
+        assert!(call(&command).begin() && call(&command).begin(), "{name}");
+    }
+    // Begun, and not answered in time.
+    let asked = std::thread::spawn({
+        let stream = stream.try_clone().unwrap();
+        move || ask(&stream, r#"{"v":1,"do":"stop","args":{"timeout_s":0.5}}"#)
+    });
+    let command = taken(&mut rig.inbox);
+    assert!(call(&command).begin());
+    let answer = asked.join().unwrap();
+    assert_eq!((&answer["reason"], &answer["request"]), (&"timeout".into(), &"begun".into()));
+    assert!(answer["message"].as_str().unwrap().contains("'status' says what came of it"), "{answer}");
+    call(&command).answer("{}".to_owned());
+}
+
+#[test]
+fn a_request_has_its_time_as_a_whole_and_a_drip_keeps_no_connection() {
+    let limit = Duration::from_millis(300);
+    let rig = rig_with("drip", limit);
+    let began = Instant::now();
+    let drips: Vec<_> = (0..16).map(|_| rig.connect()).collect();
+    // All places are taken, by whoever says a byte now and then.
+    let dripped = drips.iter().map(|stream| {
+        let mut writer = stream.try_clone().unwrap();
+        std::thread::spawn(move || {
+            while writer.write_all(b" ").is_ok() && began.elapsed() < Duration::from_secs(20) {
+                std::thread::sleep(limit / 10);
+            }
+            began.elapsed()
+        })
+    });
+    let dripped: Vec<_> = dripped.collect();
+    let one_more = loop {
+        let answer = ask(&rig.connect(), r#"{"v":1,"do":"ping"}"#);
+        if answer["ok"] == true {
+            break began.elapsed();
+        }
+        assert_eq!(answer["reason"], "busy");
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    assert!(one_more < Duration::from_secs(15), "served after {one_more:?}");
+    for thread in dripped {
+        let took = thread.join().unwrap();
+        assert!((limit..Duration::from_secs(15)).contains(&took), "closed after {took:?}");
+    }
+    // Whoever asks now and then has as long for each request, and for what is said in pieces.
+    let stream = rig.connect();
+    for _ in 0..3 {
+        std::thread::sleep(limit / 2);
+        let mut writer = &stream;
+        writer.write_all(br#"{"v":1,"#).unwrap();
+        std::thread::sleep(limit / 10);
+        assert_eq!(ask(&stream, r#""do":"ping"}"#)["ok"], true);
+    }
 }

@@ -211,6 +211,13 @@ fn end_within(py: Python<'_>, dispatcher: &Dispatcher, drain_ns: u64, orders_ns:
     Ok(())
 }
 
+/// Give up what the end of the run would still wait for. Any thread.
+#[pyfunction]
+fn hurry_end(dispatcher: &Dispatcher) {
+    dispatcher.stop.request_hurry();
+    dispatcher.waker.wake();
+}
+
 /// How the run ended: the steps, one dict each with ``name``, ``took_s``, ``deadline_s`` (or ``None``) and ``late``, and
 /// what was abandoned, in words.
 #[pyfunction]
@@ -234,5 +241,6 @@ fn ending_report<'py>(py: Python<'py>, dispatcher: &Dispatcher) -> PyResult<(Bou
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(end_by, m)?)?;
     m.add_function(wrap_pyfunction!(end_within, m)?)?;
+    m.add_function(wrap_pyfunction!(hurry_end, m)?)?;
     m.add_function(wrap_pyfunction!(ending_report, m)?)
 }

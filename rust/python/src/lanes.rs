@@ -95,6 +95,9 @@ impl Receivers {
 
     /// Whether the command still wants its turn.
     pub fn admits(&self, command: &Command) -> Result<bool, Fault<PyErr>> {
+        if let Some(call) = call_of(command) {
+            return Ok(call.begin());
+        }
         let Some(attachment) = attachment(command) else { return Ok(true) };
         Python::attach(|py| {
             let Some(receiver) = self.of(py, command.kind) else { return Ok(true) };
@@ -110,7 +113,7 @@ impl Receivers {
     pub fn deliver(&self, command: &Command, _handled: Handled) -> Result<(), Fault<PyErr>> {
         Python::attach(|py| {
             let Some(receiver) = self.of(py, command.kind) else { return Ok(()) };
-            if let Some(call) = command.attachment.as_ref().and_then(|attached| attached.downcast_ref::<Call>()) {
+            if let Some(call) = call_of(command) {
                 return answer_call(py, &receiver, command, call);
             }
             if let Some(attachment) = attachment(command)
@@ -190,6 +193,10 @@ fn on_bus<'a, 'py>(
     attachment: &'a Py<PyAny>,
 ) -> Option<(&'a Bound<'py, CommandBusCore>, &'a Bound<'py, Envelope>)> {
     Some((receiver.bind(py).cast().ok()?, attachment.bind(py).cast().ok()?))
+}
+
+fn call_of(command: &Command) -> Option<&Call> {
+    command.attachment.as_ref()?.downcast_ref::<Call>()
 }
 
 fn attachment(command: &Command) -> Option<&Py<PyAny>> {

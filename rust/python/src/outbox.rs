@@ -52,7 +52,7 @@ impl Outbox {
     }
 
     /// Take what waits, the first first, at most ``most``: tuples that begin with ``"submit"``, ``"stopped"``, ``"cancel"`` or
-    /// ``"amend"``, strategy and number; or with ``"cancel_all"``.
+    /// ``"amend"``, strategy and number; or with ``"cancel_all"``, or ``"cancel_at_end"``.
     fn take<'py>(&self, py: Python<'py>, most: usize) -> PyResult<Vec<Bound<'py, PyAny>>> {
         self.ready.clear();
         let taken = self.core.take(most);
@@ -91,6 +91,7 @@ impl Outbox {
             Leaving::Order(order) => self.order(py, "submit", order)?,
             Leaving::Stopped(order) => self.order(py, "stopped", order)?,
             Leaving::CancelAll => ("cancel_all", 0, 0).into_pyobject(py)?.into_any(),
+            Leaving::CancelAtEnd => ("cancel_at_end", 0, 0).into_pyobject(py)?.into_any(),
             Leaving::Cancel(key) => ("cancel", key.strategy, key.number).into_pyobject(py)?.into_any(),
             Leaving::Amend(key, change) => {
                 let prices = (change.quantity, some(change.limit), some(change.stop));

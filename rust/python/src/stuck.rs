@@ -12,6 +12,7 @@ use pyo3::types::{PyDict, PyList};
 use tickrail_core::command::NO_STRATEGY;
 use tickrail_core::dispatch::{Call, Doing, HandlerWatch, Look, Pulse, WatchSettings, Watcher, described};
 use tickrail_core::stop::{DEADLINE_EXCEEDED, LastWords, StopFlag};
+use tickrail_core::trading::{TakeBack, TradingGate};
 
 use crate::dispatcher::Dispatcher;
 
@@ -110,6 +111,7 @@ impl Warden {
             warden: Arc::clone(self),
             pulse: Arc::clone(inside.desk.pulse()),
             stop: Arc::clone(&run.stop),
+            gate: Arc::clone(inside.desk.gate()),
             names: inside.names.borrow().clone(),
         };
         let pulse = Arc::clone(inside.desk.pulse());
@@ -117,11 +119,16 @@ impl Warden {
     }
 }
 
+/// What the report of a process that had to be ended says of orders that the loop did not come to.
+pub const ASKED_BACK: &str =
+    "orders at venues outside were asked back without the loop, which has not seen what came of it";
+
 /// The watch's end.
 struct Guard {
     warden: Arc<Warden>,
     pulse: Arc<Pulse>,
     stop: Arc<StopFlag>,
+    gate: Arc<TradingGate>,
     names: Vec<String>,
 }
 
@@ -137,6 +144,10 @@ impl Watcher for Guard {
 
     fn stuck(&mut self, call: &Call, seen: Look) {
         self.warden.count(call, |seen| seen.stuck += 1);
+        // The end does not come to orders while this goes on, in whatever process.
+        if self.stop.is_set() && self.gate.take_back(TakeBack::AtTheEnd) {
+            self.warden.words.get().into_iter().for_each(|words| words.note(ASKED_BACK));
+        }
         if let Some(words) = self.warden.words.get() {
             let what = described(&self.names, call.strategy, call.doing);
             words.say_with_stacks(&format!("tickrail: {what} for {:.1} s; it is stuck", call.age.as_secs_f64()));

@@ -9,8 +9,10 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use tickrail_core::dispatch::{described, standing_lines};
 use tickrail_core::stop::{LastWords, Sight, Target, Watchdog as Core, WatchdogSettings};
+use tickrail_core::trading::TakeBack;
 
 use crate::dispatcher::Dispatcher;
+use crate::stuck::ASKED_BACK;
 
 /// Longest deadline, a day: beyond it a number is a mistake.
 const MAX_SECONDS: f64 = 86_400.0;
@@ -74,12 +76,22 @@ impl Watchdog {
             Sight { mark: look.mark(), doing }
         };
         let (stop, waker) = (Arc::clone(&dispatcher.stop), Arc::clone(&dispatcher.waker));
-        self.with(|core| core.attach(Target { stop, waker, look: Box::new(look) }));
+        let (gate, words) = (Arc::clone(inside.desk.gate()), Arc::clone(&self.words));
+        let take_back = Box::new(move || {
+            if gate.take_back(TakeBack::AtTheEnd) {
+                words.note(ASKED_BACK);
+            }
+        });
+        self.with(|core| core.attach(Target { stop, waker, look: Box::new(look), take_back }));
     }
 
-    /// Say what the process is doing, for the report of a shutdown that takes too long.
-    fn set_phase(&self, phase: &str) {
-        self.with(|core| core.set_phase(phase));
+    /// Say what the process is doing, for the report of a shutdown that takes too long; ``within_s``: as long as that step of
+    /// it may take.
+    #[pyo3(signature = (phase, within_s=None))]
+    fn set_phase(&self, phase: &str, within_s: Option<f64>) -> PyResult<()> {
+        let within = within_s.map(|within_s| seconds("within_s", within_s)).transpose()?;
+        self.with(|core| core.set_phase(phase, within));
+        Ok(())
     }
 
     /// What is reported where the process has to be ended from now on: ``facts`` is a JSON object.

@@ -4,23 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
-from tickrail._native import LIMIT_KEYS, Operations
+from tickrail._native import LIMIT_KEYS, CommandLanes, Operations
 from tickrail.domain import commands as c
 from tickrail.domain.near import did_you_mean
 from tickrail.errors import CommandRefused, IllegalTransition, OrderRefused, ParameterError
+from tickrail.orchestration.command_bus import CommandBus
+from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.lives import Lives
 from tickrail.strategy.compiled.form import is_compiled
 from tickrail.strategy.lifecycle import State
 from tickrail.strategy.strategy import Strategy, parameters_of, schema
 
-if TYPE_CHECKING:
-    from tickrail.orchestration.command_bus import CommandBus
-
-__all__ = ["BuiltIn"]
+__all__ = ["BuiltIn", "opened"]
 
 CAUSE: Final = "a command"
+
+
+def opened(
+    lanes: CommandLanes,
+    operations: Operations,
+    *,
+    io: IoThread,
+    strategies: dict[str, Strategy],
+    lives: Lives,
+    instruments: tuple[str, ...],
+    request_stop: Callable[[], None],
+) -> tuple[CommandBus, BuiltIn]:
+    """The bus of a run, with the built-in commands; see ``BuiltIn`` for the arguments. Before the run begins."""
+
+    def number(name: str) -> int | None:
+        return next((number for number, known in enumerate(strategies) if known == name), None)
+
+    bus = CommandBus(lanes, io=io, strategy_number=number)
+    bus.schedule_by(lanes)
+    lanes.receive(bus)
+    built_in = BuiltIn(bus, operations, strategies, lives, instruments=instruments, request_stop=request_stop)
+    return bus, built_in
 
 
 class BuiltIn:
@@ -99,24 +120,45 @@ class BuiltIn:
         """Whether the order was open."""
         number = self._number(command, command.strategy)
         try:
-            return {"was_open": self.operations.cancel(number, command.strategy, command.order)}
+            was_open = self.operations.cancel(number, command.strategy, command.order)
         except OrderRefused as error:
             _refuse(command, "unknown_order", error.message)
+        if not was_open and (state := self._over(command.strategy)) is not None:
+            message = f"strategy {command.strategy} is {state.name}, and its order {command.order} is not open"
+            _refuse(command, "stopped", message)
+        return {"was_open": was_open}
 
     def cancel_all(self, command: c.CancelAllOrders) -> dict[str, Any]:
         """How many orders are taken back."""
-        return {"orders": self.operations.cancel_all(*self._which(command, command.strategy, command.instrument))}
+        orders = self.operations.cancel_all(*self._which(command, command.strategy, command.instrument))
+        self._refuse_in_vain(command, command.strategy, command.instrument, orders, "has no open order")
+        return {"orders": orders}
 
     def close_positions(self, command: c.ClosePositions) -> dict[str, Any]:
         """How many orders it takes."""
         if self.operations.trading == "HALTED":
             _refuse(command, "halted", "trading is halted, so no position can be closed", hint="ResumeTrading first")
-        return {"orders": self.operations.close(*self._which(command, command.strategy, command.instrument))}
+        orders = self.operations.close(*self._which(command, command.strategy, command.instrument))
+        self._refuse_in_vain(command, command.strategy, command.instrument, orders, "holds nothing to be closed")
+        return {"orders": orders}
+
+    def _refuse_in_vain(
+        self, command: c.Command, strategy: str | None, instrument: str | None, orders: int, what: str
+    ) -> None:
+        """Refuse what was asked of a strategy that is over and has nothing left; one that has is operated as any."""
+        if orders == 0 and strategy is not None and (state := self._over(strategy)) is not None:
+            where = "" if instrument is None else f" in {instrument}"
+            _refuse(command, "stopped", f"strategy {strategy} is {state.name}, and {what}{where}")
+
+    def _over(self, strategy: str) -> State | None:
+        """The state of a strategy that takes no more ticks."""
+        state = self._lives.standing(strategy).state
+        return state if state in (State.STOPPED, State.FAILED) else None
 
     def update_parameters(self, command: c.UpdateParameters) -> dict[str, Any]:
         """The parameters afterwards."""
         self._number(command, command.strategy)
-        if (state := self._lives.standing(command.strategy).state) in (State.STOPPED, State.FAILED):
+        if (state := self._over(command.strategy)) is not None:
             message = f"strategy {command.strategy} is {state.name}, and what is changed now would be lost"
             _refuse(command, "stopped", message, hint="RestartStrategy first")
         strategy = self._strategies[command.strategy]

@@ -12,6 +12,7 @@ import msgspec
 from tickrail.domain.commands import Command, Event
 from tickrail.domain.near import did_you_mean
 from tickrail.errors import CommandInvalid, DuplicateHandler, NoHandler
+from tickrail.orchestration.bus.fields import fields_of
 
 __all__ = ["Middleware", "Route", "Routes", "encode", "place_of_caller"]
 
@@ -30,9 +31,22 @@ class Route:
         name: What it is called on the wire.
         place: Where the handler was registered.
         call: The handler with the middleware around it.
+        surely_holds: Whether the fields of a command have the types that they say; false: it is not known.
     """
 
-    __slots__ = ("call", "check", "decode", "handler", "is_async", "lane", "name", "place", "takes_strategy", "type")
+    __slots__ = (
+        "call",
+        "check",
+        "decode",
+        "handler",
+        "is_async",
+        "lane",
+        "name",
+        "place",
+        "surely_holds",
+        "takes_strategy",
+        "type",
+    )
 
     def __init__(self, cls: type, handler: Handler, place: str) -> None:
         self.type = cls
@@ -47,7 +61,31 @@ class Route:
         if getattr(cls, "check", None) is not Command.check:
             self.check = getattr(cls, "check", None)
         self.lane = int(getattr(cls, "lane", 1))
+        self.surely_holds = fields_of(cls)
         self.takes_strategy = "strategy" in cls.__struct_fields__  # type: ignore[attr-defined]
+
+    def admit(self, command: Any) -> None:
+        """Refuse what ``validated`` does, of a command that goes nowhere; the native half does the same.
+
+        Raises:
+            CommandInvalid: Naming the field.
+        """
+        if not self.surely_holds(command):
+            self.validated(command)
+        elif self.check is not None:
+            self.checked(command)
+
+    def checked(self, command: Any) -> None:
+        """Refuse what the command's own ``check`` does.
+
+        Raises:
+            CommandInvalid: With what it says.
+        """
+        assert self.check is not None
+        try:
+            self.check(command)
+        except ValueError as error:
+            raise CommandInvalid(f"{self.name}: {error}", command=self.name) from None
 
     def validated(self, command: Any) -> bytes:
         """``command`` as canonical bytes, once its fields have the types that they say.

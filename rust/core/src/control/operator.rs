@@ -1,6 +1,7 @@
 //! What an operator asks for, and what is done about it without the loop.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::server::MAX_LINE;
 use crate::command::{Command, CommandKind, Lane, NO_STRATEGY, Sender};
 use crate::ring::NotTaken;
-use crate::trading::{GateFile, Trading, TradingGate};
+use crate::trading::{GateFile, TakeBack, Trading, TradingGate};
 
 /// Version of the protocol: `"v"` of every request and answer.
 pub const PROTOCOL_VERSION: u64 = 1;
@@ -25,9 +26,35 @@ const HALT_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Call {
     reply: SyncSender<String>,
+    turn: Arc<Turn>,
+}
+
+/// Whether a request has had its turn, or was taken back before: one of both, whoever comes first.
+///
+/// AcqRel; partner: the other exchange. It decides who of both goes on, and guards nothing else.
+#[derive(Debug, Default)]
+struct Turn(AtomicU8);
+
+const WAITS: u8 = 0;
+const BEGUN: u8 = 1;
+const TAKEN_BACK: u8 = 2;
+
+impl Turn {
+    /// Whether it is `to` now, and was not the other.
+    fn becomes(&self, to: u8) -> bool {
+        match self.0.compare_exchange(WAITS, to, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => true,
+            Err(now) => now == to,
+        }
+    }
 }
 
 impl Call {
+    /// It has its turn; whether it is still wanted. One that was taken back, as whoever asked was told, is no input of the run.
+    pub fn begin(&self) -> bool {
+        self.turn.becomes(BEGUN)
+    }
+
     /// Answers with a JSON object. Whoever asked may be gone.
     pub fn answer(&self, text: String) {
         let _ = self.reply.try_send(text);
@@ -71,7 +98,9 @@ impl Operator {
                 "ping" => done(json!({"trading": self.gate.state().name()})),
                 "stats" => self.stats(),
                 "halt" => self.halt(&arguments),
-                _ => self.forward(&name, &arguments, patience(&arguments)),
+                // What somebody meant who gave up waiting may be wrong by the time that the loop goes on; an end is not.
+                "shutdown" => self.forward(&name, &arguments, patience(&arguments), Late::IsDone),
+                _ => self.forward(&name, &arguments, patience(&arguments), Late::IsTakenBack),
             },
         };
         self.signed(answer)
@@ -118,12 +147,12 @@ impl Operator {
         if before != Trading::Halted {
             self.gate.set(state);
         }
-        let are_asked_for = self.gate.take_back();
+        let are_asked_for = self.gate.take_back(TakeBack::All);
         if before != self.gate.state() || !reason.is_empty() {
             self.gate.keep(|kept| reason.clone_into(&mut kept.reason));
         }
         let kept = self.file.as_ref().map(|file| file.save(&self.gate));
-        let loop_says = self.forward("halt", arguments, HALT_PATIENCE.min(patience(arguments)));
+        let loop_says = self.forward("halt", arguments, HALT_PATIENCE.min(patience(arguments)), Late::IsDone);
         let mut result = json!({"trading": self.gate.state().name(), "persisted": matches!(kept, Some(Ok(())))});
         if let Some(Err(error)) = kept {
             result["problem"] = error.to_string().into();
@@ -140,34 +169,65 @@ impl Operator {
         done(result)
     }
 
-    fn forward(&self, name: &str, arguments: &Map<String, Value>, patience: Duration) -> Map<String, Value> {
+    fn forward(
+        &self,
+        name: &str,
+        arguments: &Map<String, Value>,
+        patience: Duration,
+        late: Late,
+    ) -> Map<String, Value> {
         let (reply, answer) = sync_channel(1);
+        let turn = Arc::new(Turn::default());
         let text = json!({"do": name, "args": arguments}).to_string();
-        let command = Command::new(CommandKind::OPERATOR, NO_STRATEGY, text.into_bytes()).with(Call { reply });
+        let command = Command::new(CommandKind::OPERATOR, NO_STRATEGY, text.into_bytes())
+            .with(Call { reply, turn: Arc::clone(&turn) });
         match self.sender.push(Lane::Control, command) {
-            Ok(()) => wait(&answer, patience),
+            Ok(()) => wait(&answer, patience, &turn, late),
             Err(NotTaken::Full(_)) => refusal("lane_full", "too many commands wait"),
             Err(NotTaken::Closed(_)) => refusal("shutting_down", "the run takes no more commands"),
         }
     }
 }
 
-fn wait(answer: &Receiver<String>, patience: Duration) -> Map<String, Value> {
+/// What becomes of a request that nobody waits for any more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Late {
+    /// It is done all the same.
+    IsDone,
+    /// It is taken back, unless it has begun.
+    IsTakenBack,
+}
+
+fn wait(answer: &Receiver<String>, patience: Duration, turn: &Turn, late: Late) -> Map<String, Value> {
     match answer.recv_timeout(patience) {
-        Ok(text) => match serde_json::from_str(&text) {
-            Ok(Value::Object(answer)) => answer,
-            _ => refusal("failed", "the handler gave no answer that could be understood"),
-        },
-        Err(RecvTimeoutError::Timeout) => refusal(
-            "timeout",
-            &format!(
-                "the loop has not answered within {} s; a handler may hang. The request waits: once the loop goes on, it is done",
-                patience.as_secs_f64()
-            ),
-        ),
+        Ok(text) => understood(&text),
+        Err(RecvTimeoutError::Timeout) => {
+            let (outcome, then) = match late {
+                Late::IsDone => ("waits", "The request waits: once the loop goes on, it is done"),
+                Late::IsTakenBack if turn.becomes(TAKEN_BACK) => {
+                    ("taken_back", "The request is taken back, and will not be done")
+                }
+                Late::IsTakenBack => match answer.try_recv() {
+                    Ok(text) => return understood(&text),
+                    Err(_) => ("begun", "The request has begun and goes on; 'status' says what came of it"),
+                },
+            };
+            let seconds = patience.as_secs_f64();
+            let hangs = format!("the loop has not answered within {seconds} s; a handler may hang. {then}");
+            let mut refusal = refusal("timeout", &hangs);
+            refusal.insert("request".to_owned(), outcome.into());
+            refusal
+        }
         Err(RecvTimeoutError::Disconnected) => {
             refusal("shutting_down", "the run ended before the command had its turn")
         }
+    }
+}
+
+fn understood(text: &str) -> Map<String, Value> {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(answer)) => answer,
+        _ => refusal("failed", "the handler gave no answer that could be understood"),
     }
 }
 

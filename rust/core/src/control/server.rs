@@ -1,6 +1,6 @@
 //! The socket: who may connect, how much they may say, how long they may take.
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::operator::Operator;
 
@@ -16,8 +16,9 @@ use super::operator::Operator;
 pub const MAX_LINE: u64 = 64 * 1024;
 /// Most connections at once: an operator has one, a monitor another.
 const MAX_CONNECTIONS: u32 = 16;
-/// Longest silence within a connection.
-const SILENCE: Duration = Duration::from_secs(30);
+/// Longest time from one answer to the end of the next request, and for an answer to be taken: for all of it, as whoever says
+/// a byte now and then would else keep his place for ever.
+const REQUEST: Duration = Duration::from_secs(30);
 
 /// Serves a socket until it is dropped.
 #[derive(Debug)]
@@ -34,11 +35,19 @@ impl ControlServer {
     /// # Errors
     /// Somebody serves it, or the file system refuses.
     pub fn open(path: impl Into<PathBuf>, operator: Arc<Operator>) -> io::Result<Self> {
+        Self::open_with(path, operator, REQUEST)
+    }
+
+    /// The same, where each request may take as long as `request`.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open_with(path: impl Into<PathBuf>, operator: Arc<Operator>, request: Duration) -> io::Result<Self> {
         let path = path.into();
         let listener = bind(&path)?;
         let is_over = Arc::new(AtomicBool::new(false));
         let over = Arc::clone(&is_over);
-        let serve = move || accept(&listener, &operator, &over);
+        let serve = move || accept(&listener, &operator, &over, request);
         let thread = std::thread::Builder::new().name("tickrail-control".to_owned()).spawn(serve)?;
         Ok(Self { path, is_over, thread: Some(thread) })
     }
@@ -80,7 +89,7 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-fn accept(listener: &UnixListener, operator: &Arc<Operator>, is_over: &AtomicBool) {
+fn accept(listener: &UnixListener, operator: &Arc<Operator>, is_over: &AtomicBool, request: Duration) {
     let open = Arc::new(AtomicU32::new(0));
     for stream in listener.incoming() {
         if is_over.load(Ordering::Acquire) {
@@ -102,7 +111,7 @@ fn accept(listener: &UnixListener, operator: &Arc<Operator>, is_over: &AtomicBoo
         }
         let (operator, count) = (Arc::clone(operator), Arc::clone(&open));
         let serve = move || {
-            let _ = converse(&stream, &operator);
+            let _ = converse(&stream, &operator, request);
             count.fetch_sub(1, Ordering::Relaxed);
         };
         if std::thread::Builder::new().name("tickrail-operator".to_owned()).spawn(serve).is_err() {
@@ -156,12 +165,42 @@ fn peer_user(stream: &UnixStream) -> Option<u32> {
     (answer == 0).then_some(user)
 }
 
-fn converse(stream: &UnixStream, operator: &Operator) -> io::Result<()> {
-    stream.set_read_timeout(Some(SILENCE))?;
-    stream.set_write_timeout(Some(SILENCE))?;
-    let mut reader = BufReader::new(stream);
-    let mut writer = stream;
+/// A connection for as long as one request or answer may take, however many reads and writes that is.
+struct Bounded<'a> {
+    stream: &'a UnixStream,
+    until: Instant,
+}
+
+impl Bounded<'_> {
+    fn left(&self) -> io::Result<Option<Duration>> {
+        let left = self.until.saturating_duration_since(now());
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
+    }
+}
+
+impl Read for Bounded<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(self.left()?)?;
+        self.stream.read(bytes)
+    }
+}
+
+impl Write for Bounded<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(self.left()?)?;
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn converse(stream: &UnixStream, operator: &Operator, request: Duration) -> io::Result<()> {
+    let bounded = || Bounded { stream, until: now() + request };
+    let mut reader = BufReader::new(bounded());
     loop {
+        reader.get_mut().until = now() + request;
         let mut line = Vec::new();
         let count = reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)?;
         if count == 0 {
@@ -170,9 +209,14 @@ fn converse(stream: &UnixStream, operator: &Operator) -> io::Result<()> {
         let is_whole = line.last() == Some(&b'\n');
         let mut answer = if is_whole { operator.answer(&line) } else { operator.refuse_length() };
         answer.push('\n');
-        writer.write_all(answer.as_bytes())?;
+        bounded().write_all(answer.as_bytes())?;
         if !is_whole {
             return Ok(());
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "bounds a conversation; no decision sees it")]
+fn now() -> Instant {
+    Instant::now()
 }

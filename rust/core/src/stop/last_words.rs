@@ -3,12 +3,16 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 /// How long the stacks of all threads may take to be written before the process ends.
 const STACKS: Duration = Duration::from_millis(300);
+
+/// How long the report may take to be written.
+const SAVED: Duration = Duration::from_millis(500);
 
 /// Longest text that a pipe takes at once, wherever it says that it takes any: `PIPE_BUF` of Linux.
 const AT_ONCE: usize = 4096;
@@ -25,6 +29,8 @@ struct Report {
     stands: Option<Stands>,
     /// Steps of the loop's own, as they were done.
     done: Vec<Value>,
+    /// What was tried beside the steps.
+    notes: Vec<String>,
 }
 
 impl std::fmt::Debug for Report {
@@ -61,6 +67,15 @@ impl LastWords {
         let step = json!({"name": name, "took_s": took.as_secs_f64(), "deadline_s": deadline_s, "late": is_late});
         if let Ok(mut report) = self.report.lock() {
             report.done.push(step);
+        }
+    }
+
+    /// Something was tried for the end that is no step of it; said once.
+    pub fn note(&self, text: &str) {
+        if let Ok(mut report) = self.report.lock()
+            && !report.notes.iter().any(|known| known == text)
+        {
+            report.notes.push(text.to_owned());
         }
     }
 
@@ -123,11 +138,13 @@ impl LastWords {
 impl Report {
     /// Writes it, and gives the lines that say where the run stands.
     fn write(&mut self, why: &str, outcome: &str, code: i32) -> Vec<String> {
-        let (standing, lines) = self.stands.as_ref().map(|stands| stands()).unwrap_or_default();
+        let (standing, mut lines) = self.stands.as_ref().map(|stands| stands()).unwrap_or_default();
+        lines.extend(self.notes.iter().cloned());
         if self.facts.is_empty() {
             return lines;
         }
         self.facts.insert("standing".to_owned(), standing.into());
+        self.facts.insert("notes".to_owned(), json!(self.notes));
         self.facts.insert("outcome".to_owned(), outcome.into());
         self.facts.insert("exit_code".to_owned(), code.into());
         let done: Vec<&Value> = self.done.iter().map(|step| &step["name"]).collect();
@@ -142,15 +159,27 @@ impl Report {
         }
         let text = json!(self.facts).to_string();
         if let Some(file) = &self.file {
-            // Whoever reads it finds all of it or none.
-            let beside = file.with_extension("new");
-            let _ = file.parent().map(std::fs::create_dir_all);
-            let _ = std::fs::write(&beside, format!("{text}\n")).and_then(|()| std::fs::rename(&beside, file));
+            save_in_time(file.clone(), format!("{text}\n"));
         }
         if self.to_stdout {
             say(libc::STDOUT_FILENO, &json!({ "shutdown": self.facts }).to_string());
         }
         lines
+    }
+}
+
+/// Writes `text` to `file`, if the file system takes it: one that hangs may be why the process has to be ended.
+fn save_in_time(file: PathBuf, text: String) {
+    let (tell, told) = sync_channel(1);
+    let save = move || {
+        // Whoever reads it finds all of it or none.
+        let beside = file.with_extension("new");
+        let _ = file.parent().map(std::fs::create_dir_all);
+        let _ = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, &file));
+        let _ = tell.try_send(());
+    };
+    if std::thread::Builder::new().name("tickrail-report".to_owned()).spawn(save).is_ok() {
+        let _ = told.recv_timeout(SAVED);
     }
 }
 
@@ -217,6 +246,29 @@ mod tests {
         );
         assert_eq!(said["standing"], json!({"ema": {"open_orders": 2}}));
         assert_eq!((&said["outcome"], &said["exit_code"]), (&json!("deadline_exceeded"), &json!(70)));
+        std::fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn a_file_system_that_hangs_keeps_nobody() {
+        let folder = std::env::temp_dir().join(format!("tickrail-hangs-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a temporary folder");
+        let beside = folder.join("shutdown.new");
+        let name = std::ffi::CString::new(beside.to_str().expect("text")).expect("no zero");
+        // SAFETY: a path that ends with a zero.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        let words = LastWords::default();
+        words.set_report(r#"{"abandoned": []}"#, Some(folder.join("shutdown.json")), false);
+        words.note("asked");
+        words.note("asked");
+        let (tell, told) = sync_channel(1);
+        let thread = std::thread::spawn(move || {
+            let lines = words.report.lock().unwrap().write("a pipe that nobody reads", "forced", 1);
+            tell.send(lines).expect("waited for");
+        });
+        assert_eq!(told.recv_timeout(SAVED * 20).expect("in time"), ["asked"]);
+        thread.join().expect("ended");
+        drop(std::fs::File::open(beside)); // lets the writer go
         std::fs::remove_dir_all(folder).expect("removed");
     }
 

@@ -5,7 +5,7 @@
 //! asked for, by a command or from a strategy, starts the clock too.
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd as _, RawFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -49,6 +49,8 @@ pub struct Target {
     pub waker: Arc<Waker>,
     /// Looks at the loop.
     pub look: Box<dyn Fn() -> Sight + Send>,
+    /// Has orders at venues outside taken back where the loop does not come to it; it must not wait.
+    pub take_back: Box<dyn Fn() + Send>,
 }
 
 #[derive(Default)]
@@ -62,6 +64,11 @@ struct Seen {
     /// When the end began, by the first signal or another stop, and when the process is ended.
     began: Option<Instant>,
     until: Option<Instant>,
+    /// When the process is ended if the present step of the end is not done, and how long that one may take.
+    step: Option<(Instant, Duration)>,
+    /// The loop as it was looked at last, while the run is to stop.
+    looked: Option<Sight>,
+    has_asked: bool,
 }
 
 impl Seen {
@@ -77,6 +84,22 @@ impl Seen {
             self.began = Some(now());
             self.until = Some(now() + settings.deadline);
         }
+    }
+
+    /// Has orders taken back if the loop is in a call; `again`: in the same one as at the last look.
+    fn take_back_if_it_hangs(&mut self, again: bool) {
+        let Some(target) = self.target.as_ref().filter(|_| self.is_running && !self.has_asked) else { return };
+        let sight = (target.look)();
+        if !sight.doing.is_empty() && (!again || self.looked.as_ref() == Some(&sight)) {
+            (target.take_back)();
+            self.has_asked = true;
+        }
+        self.looked = Some(sight);
+    }
+
+    /// Until when the process may go on: what comes first.
+    fn bound(&self) -> Option<Instant> {
+        self.until.map(|until| self.step.map_or(until, |(step, _)| step.min(until)))
     }
 
     /// The same, where the run was told to stop, by whomever.
@@ -125,13 +148,15 @@ impl Watchdog {
     }
 
     /// What the process is doing, for the report of one that took too long. In a shutdown each phase is progress, which a
-    /// service supervisor is told with the time that is left.
-    pub fn set_phase(&self, phase: &str) {
+    /// service supervisor is told with the time that is left. `within`: as long as it may take, of the whole.
+    pub fn set_phase(&self, phase: &str, within: Option<Duration>) {
         let left = self.seen(|seen| {
             // The run may have ended between two looks.
             seen.look_for_a_stop(&self.settings);
             phase.clone_into(&mut seen.phase);
             seen.is_running = false;
+            // What nobody waits for the end of has all its time.
+            seen.step = within.filter(|_| seen.until.is_some()).map(|within| (now() + within, within));
             seen.until.map(|until| until.saturating_duration_since(now()))
         });
         if let Some(left) = left {
@@ -190,17 +215,22 @@ impl Feeding {
 
 fn watch(descriptor: RawFd, seen: &Mutex<Seen>, settings: &WatchdogSettings, words: &LastWords) {
     let mut feeding = Feeding { every: settings.feed_every, next: now(), fed: None };
-    let mut until: Option<Instant> = None;
+    let mut bound: Option<Instant> = None;
     loop {
-        let look = until.unwrap_or_else(|| now() + LOOK_EVERY);
+        // A step that begins meanwhile may have to end sooner.
+        let next = now() + LOOK_EVERY;
+        let look = bound.map_or(next, |bound| bound.min(next));
         let signals = read(descriptor, feeding.due().map_or(look, |due| due.min(look)));
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(bytes) = signals.filter(|bytes| !seen.is_over && !bytes.contains(&0)) else { return };
         bytes.into_iter().for_each(|signal| take(&mut seen, i32::from(signal), settings, words));
         seen.look_for_a_stop(settings);
-        until = seen.until;
+        if seen.stopping_for() >= settings.deadline / 2 && seen.began.is_some() {
+            seen.take_back_if_it_hangs(true);
+        }
+        bound = seen.bound();
         feeding.feed(&seen, settings.notify.as_deref());
-        if until.is_some_and(|until| now() >= until) {
+        if bound.is_some_and(|bound| now() >= bound) {
             give_up(&seen, settings, words);
         }
     }
@@ -208,8 +238,12 @@ fn watch(descriptor: RawFd, seen: &Mutex<Seen>, settings: &WatchdogSettings, wor
 
 /// One signal more.
 fn take(seen: &mut Seen, signal: i32, settings: &WatchdogSettings, words: &LastWords) {
-    if signal != libc::SIGTERM && signal != libc::SIGINT {
+    // A terminal that is closed wants what SIGTERM does.
+    if ![libc::SIGTERM, libc::SIGINT, libc::SIGHUP].contains(&signal) {
         return;
+    }
+    if signal == libc::SIGHUP {
+        let_go_of_a_closed_terminal();
     }
     seen.signals.push(signal);
     match seen.signals.len() {
@@ -226,6 +260,7 @@ fn take(seen: &mut Seen, signal: i32, settings: &WatchdogSettings, words: &LastW
                 target.waker.wake();
             }
             seen.until = Some(seen.until.unwrap_or_else(now).min(now() + settings.hurry));
+            seen.take_back_if_it_hangs(false);
         }
         _ => {
             let code = 128 + seen.signals[0];
@@ -236,17 +271,38 @@ fn take(seen: &mut Seen, signal: i32, settings: &WatchdogSettings, words: &LastW
     }
 }
 
+/// Whatever is still said to a terminal that is gone goes nowhere, instead of failing whoever says it.
+fn let_go_of_a_closed_terminal() {
+    for descriptor in 0..=libc::STDERR_FILENO {
+        let mut poll = libc::pollfd { fd: descriptor, events: 0, revents: 0 };
+        // SAFETY: all zero is a valid record; it is only written to.
+        let mut facts: libc::stat = unsafe { std::mem::zeroed() };
+        // SAFETY: one descriptor, whose records are ours; neither waits.
+        let is_gone = unsafe { libc::poll(&raw mut poll, 1, 0) == 1 && libc::fstat(descriptor, &raw mut facts) == 0 }
+            && poll.revents & libc::POLLHUP != 0
+            && facts.st_mode & libc::S_IFMT == libc::S_IFCHR;
+        if is_gone && let Ok(nothing) = std::fs::File::options().read(true).write(true).open("/dev/null") {
+            // SAFETY: both are open; whoever uses the first meanwhile has the one or the other.
+            unsafe { libc::dup2(nothing.as_raw_fd(), descriptor) };
+        }
+    }
+}
+
 fn give_up(seen: &Seen, settings: &WatchdogSettings, words: &LastWords) -> ! {
     let doing =
         seen.target.as_ref().filter(|_| seen.is_running).map(|target| (target.look)().doing).unwrap_or_default();
     let what = if doing.is_empty() { &seen.phase } else { &doing };
     let seconds = |time: Duration| format!("{} s", time.as_secs_f64());
-    let time = match seen.signals.len() > 1 && seen.stopping_for() < settings.deadline {
-        true => format!("{} after the second signal", seconds(settings.hurry)),
-        false => seconds(settings.deadline),
+    let is_by_step = seen.step.is_some_and(|(step, _)| seen.until.is_none_or(|until| step < until));
+    let time = match seen.step.filter(|_| is_by_step) {
+        Some((_, step)) => format!("this step's time ({})", seconds(step)),
+        None if seen.signals.len() > 1 && seen.stopping_for() < settings.deadline => {
+            format!("its time ({} after the second signal)", seconds(settings.hurry))
+        }
+        None => format!("its time ({})", seconds(settings.deadline)),
     };
     let why = format!(
-        "tickrail: the shutdown has had its time ({time}) and is given up while {what}; what was still to be done is abandoned"
+        "tickrail: the shutdown has had {time} and is given up while {what}; what was still to be done is abandoned"
     );
     words.note_signals(&seen.signals, seen.stopping_for());
     if seen.signals.len() > 1 {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -94,7 +95,12 @@ impl GateFile {
     }
 
     fn replace(&self, bytes: &[u8]) -> io::Result<()> {
-        let beside = self.path.with_extension("new");
+        // With the first change, so that a run that changes nothing leaves nothing. As private as the socket beside it.
+        if let Some(folder) = self.path.parent() {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        // Another process of this environment may be writing too.
+        let beside = self.path.with_extension(format!("{}.new", std::process::id()));
         let mut file = File::create(&beside)?;
         file.write_all(bytes)?;
         file.sync_all()?;
@@ -138,8 +144,10 @@ mod tests {
     #[test]
     fn what_was_saved_is_loaded() {
         let folder = folder("saved");
-        let (file, gate) = (GateFile::new(folder.join("trading")), TradingGate::default());
+        let path = folder.join("control").join("trading");
+        let (file, gate) = (GateFile::new(&path), TradingGate::default());
         file.load(&gate).expect("nothing there");
+        assert!(!folder.join("control").exists(), "nothing is left by who only looks");
         assert_eq!((gate.state(), gate.kept()), (Trading::Active, Kept::default()));
         gate.set(Trading::Halted);
         gate.set_max_order_quantity(2.5);
@@ -150,7 +158,7 @@ mod tests {
         });
         file.save(&gate).expect("written");
         let other = TradingGate::default();
-        GateFile::new(folder.join("trading")).load(&other).expect("readable");
+        GateFile::new(&path).load(&other).expect("readable");
         let kept = Kept { reason: "flash crashstate ACTIVE".to_owned(), limits: limits.into() };
         assert_eq!(other.kept(), kept);
         assert_eq!((other.state(), other.max_order_quantity()), (Trading::Halted, 2.5));

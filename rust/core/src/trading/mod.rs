@@ -102,8 +102,17 @@ pub struct Kept {
     pub limits: BTreeMap<(String, String), f64>,
 }
 
+/// Which open orders are taken back without the loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakeBack {
+    /// All: trading is halted.
+    All,
+    /// Those of strategies whose rule says so: the run is to stop, and its loop does not come to it.
+    AtTheEnd,
+}
+
 /// Takes open orders back; whether it can.
-type Taker = Box<dyn Fn() -> bool + Send + Sync>;
+type Taker = Box<dyn Fn(TakeBack) -> bool + Send + Sync>;
 
 impl fmt::Debug for TradingGate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -130,15 +139,15 @@ impl TradingGate {
     }
 
     /// From now on `taker` is asked to take open orders back where the loop may not answer. It must not wait.
-    pub fn taken_back_by(&self, taker: impl Fn() -> bool + Send + Sync + 'static) {
+    pub fn taken_back_by(&self, taker: impl Fn(TakeBack) -> bool + Send + Sync + 'static) {
         self.takers.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(taker));
     }
 
     /// Takes back what can be without the loop; whether there is anybody who can. Any thread.
-    pub fn take_back(&self) -> bool {
+    pub fn take_back(&self, which: TakeBack) -> bool {
         let takers = self.takers.lock().unwrap_or_else(PoisonError::into_inner);
         // All of them are asked.
-        takers.iter().filter(|taker| taker()).count() > 0
+        takers.iter().filter(|taker| taker(which)).count() > 0
     }
 
     /// Changes what is kept beside the state.

@@ -8,7 +8,7 @@ use super::simulated::{SimulatedVenue, VenueReport};
 use crate::risk::Pass;
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::tick::Tick;
-use crate::trading::{Trading, TradingGate};
+use crate::trading::{TakeBack, Trading, TradingGate};
 
 /// What the loop has let leave.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,6 +23,8 @@ pub enum Leaving {
     Stopped(Order),
     /// All orders are to be taken back, whatever the loop is doing.
     CancelAll,
+    /// Those are, whose strategies' rule for the end of the run says so.
+    CancelAtEnd,
 }
 
 /// What has left the loop and was not sent yet, in the order in which it left.
@@ -48,7 +50,7 @@ impl Outbox {
     pub fn new(gate: &Arc<TradingGate>, bell: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
         let made = Arc::new(Self { waiting: Mutex::default(), gate: Arc::clone(gate), bell: Box::new(bell) });
         let outbox = Arc::downgrade(&made);
-        gate.taken_back_by(move || outbox.upgrade().is_some_and(|outbox| outbox.take_back()));
+        gate.taken_back_by(move |which| outbox.upgrade().is_some_and(|outbox| outbox.take_back(which)));
         made
     }
 
@@ -60,7 +62,7 @@ impl Outbox {
         let is_new = {
             let mut waiting = self.waiting();
             let is_new = match leaving {
-                Leaving::Order(_) | Leaving::Stopped(_) | Leaving::CancelAll => true,
+                Leaving::Order(_) | Leaving::Stopped(_) | Leaving::CancelAll | Leaving::CancelAtEnd => true,
                 Leaving::Cancel(key) => waiting.canceled.insert(key),
                 Leaving::Amend(key, change) => waiting.amended.insert(key, change).is_none(),
             };
@@ -74,9 +76,12 @@ impl Outbox {
         }
     }
 
-    /// Has all orders taken back, by whoever sends: the loop may be busy for long. Any thread.
-    fn take_back(&self) -> bool {
-        self.put(Leaving::CancelAll);
+    /// Has orders taken back, by whoever sends: the loop may be busy for long. Any thread.
+    fn take_back(&self, which: TakeBack) -> bool {
+        self.put(match which {
+            TakeBack::All => Leaving::CancelAll,
+            TakeBack::AtTheEnd => Leaving::CancelAtEnd,
+        });
         true
     }
 
@@ -93,7 +98,7 @@ impl Outbox {
         let taken: Vec<Leaving> = waiting.queue.drain(..count).collect();
         let latest = |leaving| match leaving {
             Leaving::Order(order) if self.is_halted() => Leaving::Stopped(order),
-            Leaving::Order(_) | Leaving::Stopped(_) | Leaving::CancelAll => leaving,
+            Leaving::Order(_) | Leaving::Stopped(_) | Leaving::CancelAll | Leaving::CancelAtEnd => leaving,
             Leaving::Cancel(key) => {
                 waiting.canceled.remove(&key);
                 leaving
@@ -245,15 +250,17 @@ mod tests {
         outbox.put(Leaving::Order(order));
         outbox.put(Leaving::Cancel(order.key));
         gate.set(Trading::Halted);
-        assert!(gate.take_back(), "there is somebody who takes orders back");
+        assert!(gate.take_back(TakeBack::All), "there is somebody who takes orders back");
         let taken = outbox.take(9);
         let is_stopped = |leaving: &Leaving| matches!(leaving, Leaving::Stopped(stopped) if stopped.key == order.key);
         assert!(is_stopped(&taken[0]), "{taken:?}");
         assert_eq!(taken[1..], [Leaving::Cancel(order.key), Leaving::CancelAll]);
+        assert!(gate.take_back(TakeBack::AtTheEnd));
+        assert_eq!(outbox.take(9), [Leaving::CancelAtEnd]);
         outbox.put(Leaving::Order(order));
         gate.set(Trading::Active);
         assert!(matches!(outbox.take(9)[..], [Leaving::Order(_)]));
         drop(outbox);
-        assert!(!gate.take_back(), "it is gone");
+        assert!(!gate.take_back(TakeBack::All), "it is gone");
     }
 }

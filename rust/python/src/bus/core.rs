@@ -82,7 +82,7 @@ impl CommandBusCore {
         command: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        plan.check(py, command)?;
+        plan.admit(py, command)?;
         let (this, id) = (slf.get(), slf.get().next_id(py));
         let handler = || call(slf, plan.call.bind(py), plan.route.bind(py), command);
         this.inside.get(py).context.within(py, |parent| parent.next(py, id), handler)
@@ -176,6 +176,7 @@ impl CommandBusCore {
     ///         longer than any step, shorter than a person's patience.
     ///     key: Of the same key, only the first command is handled; others get its answer.
     ///     expires_s: How long the command is worth handling; ``None``: as long as the run goes on.
+    ///     wait_s: How long to wait for room in the lane, as a part of ``timeout_s``.
     ///
     /// Raises:
     ///     WouldDeadlock: This thread is the one that would have to handle it.
@@ -183,21 +184,23 @@ impl CommandBusCore {
     ///     CommandExpired: Its turn came too late.
     ///     NotRunning: No run goes on that could handle it.
     ///     ShuttingDown: The run ended before its turn.
-    ///     LaneFull: Too many commands wait.
+    ///     LaneFull: There is no room, and there was none within ``wait_s``.
+    ///     CommandInvalid: A field is wrong.
     ///     Exception: Whatever the handler raises.
-    #[pyo3(signature = (command, *, timeout_s=30.0, key=None, expires_s=None))]
+    #[pyo3(signature = (command, *, timeout_s=30.0, key=None, expires_s=None, wait_s=0.0))]
     fn execute<'py>(
         slf: &Bound<'py, Self>,
         command: Bound<'py, PyAny>,
         timeout_s: f64,
         key: Option<Bound<'py, PyAny>>,
         expires_s: Option<Bound<'py, PyAny>>,
+        wait_s: f64,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (py, this) = (slf.py(), slf.get());
         if key.is_none()
             && let Some(plan) = this.plan(&command)?
         {
-            let is_plain = expires_s.is_none() && !this.inside.get(py).is_closed.get();
+            let is_plain = expires_s.is_none() && wait_s <= 0.0 && !this.inside.get(py).is_closed.get();
             match (this.standing(py)?, &this.way) {
                 (ON_IT, _) => return Self::inline(slf, plan.get(), &command),
                 (ELSEWHERE, Way::Lanes(lanes)) if is_plain && !Self::is_on_io(slf)? => {
@@ -206,7 +209,7 @@ impl CommandBusCore {
                 _ => {}
             }
         }
-        slf.call_method1(pyo3::intern!(py, "_execute"), (command, timeout_s, key, expires_s))
+        slf.call_method1(pyo3::intern!(py, "_execute"), (command, timeout_s, key, expires_s, wait_s))
     }
 
     /// Send ``command`` and want no answer: what goes wrong afterwards becomes a dead letter.

@@ -5,6 +5,7 @@
 
 mod core;
 mod envelope;
+mod fields;
 mod plan;
 mod receipt;
 mod trace;
@@ -19,6 +20,7 @@ pub use envelope::Envelope;
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<core::CommandBusCore>()?;
     m.add_class::<envelope::Envelope>()?;
+    m.add_class::<fields::CommandFields>()?;
     m.add_class::<plan::CommandPlan>()?;
     m.add_class::<receipt::Receipt>()?;
     m.add_class::<trace::Trace>()

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use tickrail_core::command::Lane;
 
+use super::fields::CommandFields;
 use crate::lanes::lane_of;
 
 /// A sync handler's command type, ready to be sent and called.
@@ -14,6 +15,7 @@ pub struct CommandPlan {
     /// The handler with the middleware around it.
     pub call: Py<PyAny>,
     pub lane: Lane,
+    fields: Py<CommandFields>,
     check: Option<Py<PyAny>>,
     encode: Py<PyAny>,
     decode: Py<PyAny>,
@@ -25,27 +27,42 @@ pub struct CommandPlan {
 impl CommandPlan {
     #[new]
     fn new(
+        py: Python<'_>,
         route: Py<PyAny>,
         call: Py<PyAny>,
-        lane: u8,
         check: Option<Py<PyAny>>,
         encode: Py<PyAny>,
         decode: Py<PyAny>,
         number: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
-        Ok(Self { route, call, lane: lane_of(lane)?, check, encode, decode, number })
+        let said = route.bind(py);
+        let lane = lane_of(said.getattr("lane")?.extract()?)?;
+        let fields = said.getattr("surely_holds")?.cast_into::<CommandFields>()?.unbind();
+        Ok(Self { route, call, lane, fields, check, encode, decode, number })
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         [&self.route, &self.call, &self.encode, &self.decode].into_iter().try_for_each(|one| visit.call(one))?;
+        visit.call(&self.fields)?;
         visit.call(&self.check)?;
         visit.call(&self.number)
     }
 }
 
 impl CommandPlan {
+    /// Refuses a command whose fields do not have the types that they say, and what its own `check` does.
+    ///
+    /// Of one that goes nowhere there is no wire form to look at: what is plain is looked at natively, and only the rest
+    /// is encoded for it (docs/decisions/0103).
+    pub fn admit(&self, py: Python<'_>, command: &Bound<'_, PyAny>) -> PyResult<()> {
+        if self.fields.get().surely_hold(command)? {
+            return self.check(py, command);
+        }
+        self.route.bind(py).call_method1(pyo3::intern!(py, "validated"), (command,)).map(drop)
+    }
+
     /// Refuses what the command's own `check` does.
-    pub fn check(&self, py: Python<'_>, command: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn check(&self, py: Python<'_>, command: &Bound<'_, PyAny>) -> PyResult<()> {
         self.check.as_ref().map_or(Ok(()), |check| check.call1(py, (command,)).map(drop))
     }
 

@@ -1,0 +1,136 @@
+"""Fields of commands that are handled at once: refused by the types that they say, as those that go by a lane are."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import math
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+import msgspec
+import pytest
+
+from tickrail.domain.commands import Command
+from tickrail.errors import CommandInvalid
+from tickrail.orchestration.bus.fields import fields_of
+from tickrail.orchestration.command_bus import CommandBus
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+
+
+class Bits(enum.Flag):
+    ONE = 1
+    TWO = 2
+
+
+class Text(str):
+    __slots__ = ()
+
+
+class Part(msgspec.Struct, frozen=True):
+    number: int
+
+
+CLASSES = [
+    *(int, float, str, bytes, bool, None, Any, Decimal, datetime, Colour, Level, Bits, Part),
+    *(int | None, str | float | None, Colour | None, Literal["a", "b"], Literal["a", 1] | None, list[int] | None),
+    *(dict[str, int], tuple[int, ...], Annotated[int, msgspec.Meta(ge=0)], Part | None),
+]
+VALUES: list[Any] = [
+    *(0, -1, 2**63 - 1, 2**63, 2**70, -(2**70), 1.5, 2.0, math.nan, math.inf, True, False, None),
+    *("a", "b", "".join(("a", "")), "\ud800", "é", Text("a"), b"a", bytearray(b"a"), Decimal("1.5"), datetime.now(UTC)),
+    *(Colour.RED, Level.LOW, Bits.ONE, Bits.ONE | Bits.TWO, Part(1), Part("1"), [1], ["1"], {"a": 1}, {"a": "1"}),
+    *((1,), {1}, object(), lambda: None, int),
+]
+
+
+def bus_of(cls: type[Command], seen: list[Any]) -> CommandBus:
+    bus = CommandBus()
+    bus.register(cls, seen.append)
+    return bus
+
+
+@pytest.mark.parametrize("annotation", CLASSES, ids=str)
+def test_at_once_the_same_is_refused_as_on_the_way(annotation: Any) -> None:
+    cls: Any = type("Made", (Command,), {"__annotations__": {"value": annotation}})
+    seen: list[Any] = []
+    bus, surely = bus_of(cls, seen), fields_of(cls)
+    for value in VALUES:
+        said = []
+        for send in (bus.execute, lambda command: bus.submit(command).result()):
+            try:
+                send(cls(value))
+                said.append("")
+            except CommandInvalid as error:
+                said.append(error.message)
+        assert said[0] == said[1], repr(value)
+        if surely(cls(value)):
+            assert said[0] == "", f"{value!r} is taken without being looked at"
+    assert any(one.value is value for one in seen for value in VALUES), "some are right"
+
+
+class Order(Command):
+    name: str
+    quantity: float
+    count: int = 1
+    side: Literal["buy", "sell"] = "buy"
+    note: str | None = None
+
+    def check(self) -> None:
+        if self.count < 0:
+            raise ValueError(f"count is {self.count}: expected none below zero")
+
+
+WRONG: list[Any] = [
+    Order("a", "1"),  # type: ignore[arg-type]
+    Order("a", 1.0, count=1.5),  # type: ignore[arg-type]
+    Order("a", 1.0, side="hold"),  # type: ignore[arg-type]
+    Order("a", 1.0, count=-1),
+    Order(None, 1.0),  # type: ignore[arg-type]
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
+def test_wherever_it_is_handled_a_wrong_field_is_named(wrong: Order) -> None:
+    seen: list[Any] = []
+    bus = bus_of(Order, seen)
+    with pytest.raises(CommandInvalid, match=r"Order: .*(quantity|count|side|name)"):
+        bus.execute(wrong)
+    with pytest.raises(CommandInvalid, match="Order: "):
+        asyncio.run(bus.execute_async(wrong))
+    assert seen == []
+
+
+def test_an_async_handler_on_its_own_thread_is_called_with_right_fields_only() -> None:
+    seen: list[Any] = []
+    bus = CommandBus()
+
+    async def order(command: Order) -> None:
+        seen.append(command)
+
+    async def ask() -> None:
+        await bus.execute_async(Order("a", 1.0))
+        for wrong in WRONG:
+            with pytest.raises(CommandInvalid, match="Order: "):
+                await bus.execute_async(wrong)
+
+    bus.register(Order, order)
+    bus._io.call(ask(), 10.0)
+    bus.close()
+    assert seen == [Order("a", 1.0)]
+
+
+def test_what_is_plain_is_not_encoded() -> None:
+    """Which is what makes the look cheap."""
+    surely = fields_of(Order)
+    assert surely(Order("a", 1))
+    assert surely(Order("é", 1.0, count=-1, side="sell", note="x")), "`check` is asked apart from it"
+    assert not surely(Order("a", "1")), "and of the rest nothing is known"  # type: ignore[arg-type]
