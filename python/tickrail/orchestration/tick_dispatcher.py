@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -59,6 +58,7 @@ from tickrail.orchestration.lives import Lives
 from tickrail.orchestration.loading import load_arrays, load_results
 from tickrail.orchestration.run_id import run_id_of
 from tickrail.orchestration.spawner import SPAWN_TIMEOUT_S, Spawner
+from tickrail.orchestration.stopwatch import Stopwatch
 from tickrail.orchestration.supervisor import stuck
 from tickrail.ports.state_store import StateStorePort
 from tickrail.strategy.compiled.form import is_compiled
@@ -144,7 +144,7 @@ class TickDispatcher:
         self.instruments: tuple[str, ...] = tuple(str(row["id"]) for row in rows)
         self.strategies: dict[str, Strategy] = {}
         self._config_digest, self._seed, self._facts, self._sources = config_digest, seed, rows, dict[str, str]()
-        self._elapsed_s = 0.0
+        self._stopwatch = Stopwatch()
         self._commands: CommandBus | None = None
         self._abandoned: tuple[str, ...] = ()
         self._compiled: dict[str, Compiled] = {}
@@ -356,7 +356,7 @@ class TickDispatcher:
             if self._away is not None:
                 received = [(name, self._received[name] or self.instruments) for name in self.strategies]
                 self._away.begin(received, self.instruments)
-            with self._timed(), self.lives.dispatching(), stopped_at_exit(self.request_stop):
+            with self._stopwatch, self.lives.dispatching(), stopped_at_exit(self.request_stop):
                 return ENDS[self._native.run(progress, started)]
         finally:
             self._leave_io()
@@ -372,7 +372,7 @@ class TickDispatcher:
             ValueError: ``until`` lies before the clock.
             RunFailed: The run could not go on.
         """
-        with self._timed():
+        with self._stopwatch:
             return run_until(self._native, parse_ns(until))
 
     def step(self) -> Step | None:
@@ -383,7 +383,7 @@ class TickDispatcher:
         Raises:
             RunFailed: The run could not go on.
         """
-        with self._timed():
+        with self._stopwatch:
             return cast("Step | None", step(self._native))
 
     def until(self, until: TimeLike) -> Iterator[Tick]:
@@ -419,18 +419,15 @@ class TickDispatcher:
             RuntimeError: The run has begun without one.
         """
         if self._commands is None:
-            from tickrail.orchestration.bus.builtin import BuiltIn  # late: most backtests have no use for it
-            from tickrail.orchestration.command_bus import CommandBus
+            from tickrail.orchestration.bus.builtin import opened  # late: most backtests have no use for it
 
             lanes = open_lanes(self._native)
-            self._commands = CommandBus(lanes, io=self.io, strategy_number=self._number)
-            self._commands.schedule_by(lanes)
-            lanes.receive(self._commands)
-            self._built_in = BuiltIn(
-                self._commands,
+            self._commands, self._built_in = opened(
+                lanes,
                 operations(self._native),
-                self.strategies,
-                self.lives,
+                io=self.io,
+                strategies=self.strategies,
+                lives=self.lives,
                 instruments=self.instruments,
                 request_stop=self.request_stop,
             )
@@ -478,9 +475,6 @@ class TickDispatcher:
             ValueError: This is no recording.
         """
         return replay_commands(self._native, recording)
-
-    def _number(self, name: str) -> int | None:
-        return next((number for number, known in enumerate(self.strategies) if known == name), None)
 
     def stats(self, patience_s: float = PATIENCE_S) -> RuntimeStats:
         """Accounts and measured times of every strategy and feed. Any thread, at any time, as ``accounts``."""
@@ -542,7 +536,7 @@ class TickDispatcher:
         )
         return outcome.result(
             status=status or ENDS.get(self._native.end, "failed"),
-            elapsed_s=self._elapsed_s if elapsed_s is None else elapsed_s,
+            elapsed_s=self._stopwatch.elapsed_s if elapsed_s is None else elapsed_s,
             configuration=configuration or {},
             configuration_digest=self._config_digest.hex(),
             cause=cause or self.interruption,
@@ -566,9 +560,6 @@ class TickDispatcher:
         code = compile_into(self._compiled, self._compile_s, name, strategy)
         return self._native.register_compiled(strategy, name, code, instruments=instruments, **edges, keeper=keeper)
 
-    def _timed(self) -> _Stopwatch:
-        return _Stopwatch(self)
-
     def _admit(self, strategy: Strategy, name: str, instruments: Sequence[InstrumentId | str] | None) -> None:
         admit(strategy, name, instruments, strategies=self.strategies, instruments=self.instruments)
         if hasattr(strategy, "on_batch"):
@@ -587,14 +578,3 @@ def _stopping(dispatcher: TickDispatcher) -> Callable[[], bool]:
         return alive is None or alive._native.stop_requested
 
     return stopping
-
-
-class _Stopwatch:
-    def __init__(self, dispatcher: TickDispatcher) -> None:
-        self._dispatcher = dispatcher
-
-    def __enter__(self) -> None:
-        self._started = time.perf_counter()
-
-    def __exit__(self, *exception: object) -> None:
-        self._dispatcher._elapsed_s += time.perf_counter() - self._started

@@ -4,23 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
-from tickrail._native import LIMIT_KEYS, Operations
+from tickrail._native import LIMIT_KEYS, CommandLanes, Operations
 from tickrail.domain import commands as c
 from tickrail.domain.near import did_you_mean
 from tickrail.errors import CommandRefused, IllegalTransition, OrderRefused, ParameterError
+from tickrail.orchestration.command_bus import CommandBus
+from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.lives import Lives
 from tickrail.strategy.compiled.form import is_compiled
 from tickrail.strategy.lifecycle import State
 from tickrail.strategy.strategy import Strategy, parameters_of, schema
 
-if TYPE_CHECKING:
-    from tickrail.orchestration.command_bus import CommandBus
-
-__all__ = ["BuiltIn"]
+__all__ = ["BuiltIn", "opened"]
 
 CAUSE: Final = "a command"
+
+
+def opened(
+    lanes: CommandLanes,
+    operations: Operations,
+    *,
+    io: IoThread,
+    strategies: dict[str, Strategy],
+    lives: Lives,
+    instruments: tuple[str, ...],
+    request_stop: Callable[[], None],
+) -> tuple[CommandBus, BuiltIn]:
+    """The bus of a run, with the built-in commands; see ``BuiltIn`` for the arguments. Before the run begins."""
+
+    def number(name: str) -> int | None:
+        return next((number for number, known in enumerate(strategies) if known == name), None)
+
+    bus = CommandBus(lanes, io=io, strategy_number=number)
+    bus.schedule_by(lanes)
+    lanes.receive(bus)
+    built_in = BuiltIn(bus, operations, strategies, lives, instruments=instruments, request_stop=request_stop)
+    return bus, built_in
 
 
 class BuiltIn:
