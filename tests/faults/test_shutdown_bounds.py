@@ -81,7 +81,8 @@ def test_under_full_load_it_is_ready_no_more_and_takes_no_more_within_a_millisec
             free.bind(("127.0.0.1", 0))
             here = f"http://127.0.0.1:{free.getsockname()[1]}"
         more = (f"runtime.http={here.removeprefix('http://')}", f"feeds.good.options.http={here}")
-        run = Process(fresh(), "lines", {"one": ("Ticking", ""), "two": ("Ticking", "")}, *more)
+        # The second takes its time to stop, so that it is not the end by which it is ready no more.
+        run = Process(fresh(), "lines", {"one": ("Ticking", ""), "two": ("Ticking", "slow")}, *more)
         run.wait_for("running")
         with urllib.request.urlopen(here + "/readyz", timeout=LONG_S) as ready:
             assert ready.status == 200
