@@ -85,6 +85,8 @@ class Ticking(Told):
                 self.note(f"child {os.waitpid(child, 0)[1]}")
             if self.how == "thread":
                 threading.Thread(target=time.sleep, args=(3_600,), name="forgotten").start()
+            if self.how == "sleeps":
+                time.sleep(3_600)
             if self.how == "native":
                 sum(range(10**12))
             if self.how == "exits":

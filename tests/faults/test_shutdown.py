@@ -79,7 +79,7 @@ def _wait_for_both(run: Process) -> None:
     run.wait_until(lambda: run.log()[-1:] == ["one:stop"])
 
 
-@pytest.mark.parametrize("how", ["native", "loop"])
+@pytest.mark.parametrize("how", ["native", "loop", "sleeps"])
 def test_a_handler_that_never_returns_ends_with_70_and_stacks(project: Path, how: str) -> None:
     run = backtest(project, how, timeout_s=1.0)
     run.wait_for("running")

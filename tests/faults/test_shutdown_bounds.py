@@ -8,16 +8,20 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ended_runs import LONG_S
-from shutdown_project import Process, made
+from shutdown_project import Process, made, wait
 
+import tickrail
 from tickrail.cli.ctl import ask
+from tickrail.orchestration.tick_dispatcher import TickDispatcher
 
 TRIES = 8
 MS = 0.001
@@ -110,5 +114,38 @@ def test_a_native_loop_on_the_main_thread_stops_within_10_ms(fresh: Callable[[],
         assert end.out["shutdown"]["outcome"] == "drained"
         assert end.out["stats"]["remaining"] > 0, "it was in the midst of its data"
         return run.at("one:stop") - sent
+
+    best(measure, below_s=10 * MS)
+
+
+class Quiet(tickrail.Strategy):
+    """Has no handler of ticks: the loop goes through them without the interpreter."""
+
+    def on_start(self) -> None:
+        self.began = threading.Event()
+        self.schedule_at(1, lambda event: self.began.set())
+
+
+def test_a_call_from_another_thread_stops_a_native_loop_within_10_ms() -> None:
+    records = np.zeros(250_000, tickrail.QUOTE_DTYPE)
+    records["ts_event"] = records["ts_init"] = np.arange(1, 250_001)
+    records["kind"], records["bid"], records["ask"] = 1, 1.0, 1.5
+    ticks = tickrail.TickArray.from_records(records, ["A.SIM"])
+
+    def measure() -> float:
+        dispatcher, strategy, ended = TickDispatcher([{"id": "A.SIM"}]), Quiet(), list[tuple[str, float]]()
+        for number in range(512):
+            dispatcher.feed(f"f{number}", ticks)
+        dispatcher.register(strategy, "quiet")
+        running = threading.Thread(target=lambda: ended.append((dispatcher.run(), time.monotonic())))
+        running.start()
+        wait(lambda: getattr(strategy, "began", None) is not None and strategy.began.is_set())
+        asked = time.monotonic()
+        dispatcher.request_stop()
+        running.join(LONG_S)
+        ((status, when),) = ended
+        assert status == "stopped"
+        assert dispatcher.result().stats["remaining"] > 0, "it was in the midst of its data"
+        return when - asked
 
     best(measure, below_s=10 * MS)
