@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ended_runs import DRIVER, LONG_S, Ended, ended, files
 
 STRATEGIES = '''
@@ -31,6 +32,8 @@ class Told(tickrail.Strategy):
     how: str = ""
 
     def note(self, word):
+        with open("times", "a") as times:
+            times.write(f"{time.monotonic()} {self.name}:{word}\\n")
         with open("log", "a") as log:
             log.write(f"{self.name}:{word}\\n")
 
@@ -82,6 +85,8 @@ class Ticking(Told):
                 self.note(f"child {os.waitpid(child, 0)[1]}")
             if self.how == "thread":
                 threading.Thread(target=time.sleep, args=(3_600,), name="forgotten").start()
+            if self.how == "sleeps":
+                time.sleep(3_600)
             if self.how == "native":
                 sum(range(10**12))
             if self.how == "exits":
@@ -105,6 +110,75 @@ path = "sim.ticks"
 [venues.SIM]
 adapter = "simulated"
 """
+LINE = """
+import os
+import threading
+import time
+import urllib.error
+import urllib.request
+
+from tickrail.errors import FeedClosed
+
+
+class Line:
+    \"""Publishes quotes as fast as they are taken, and notes when nobody takes them any more; may fail.\"""
+
+    instruments = ("EURUSD.SIM",)
+    settings = {}
+
+    def __init__(self, *, name, how="", http="", **options):
+        self.name, self.how, self.http, self.over = name, how, http, False
+        self.thread = None
+
+    def start(self, feed):
+        self.thread = threading.Thread(target=self.publish, args=(feed,), name=f"line-{self.name}")
+        self.thread.start()
+
+    def publish(self, feed):
+        try:
+            with feed.publisher() as publisher:
+                for number in range(1_000_000_000):
+                    if self.over:
+                        return
+                    publisher.publish_quote("EURUSD.SIM", 1.0, 1.1)
+                    if self.how == "fails" and number > 100 and os.path.exists("running"):
+                        raise LookupError("the line is dead")
+        except FeedClosed:
+            self.note(f"{time.monotonic()} {self.name}:refused")
+            if self.http:
+                self.note(f"{self.ready()} {self.name}:ready")
+        except LookupError as error:
+            feed.fail(error)
+
+    def ready(self):
+        try:
+            with urllib.request.urlopen(self.http + "/readyz", timeout=30) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+
+    def note(self, line):
+        with open("times", "a") as times:
+            times.write(line + "\\n")
+
+    def close(self):
+        self.over = True
+        if self.thread is not None:
+            self.thread.join(30)
+        with open("closed", "a") as closed:
+            closed.write(f"{self.name} ")
+        if self.how == "raises":
+            raise LookupError("the line is dead")
+"""
+LINES = """
+[runtime]
+adapter_prefixes = ["line"]
+[feeds.good]
+adapter = "line:Line"
+[venues.SIM]
+adapter = "simulated"
+"""
 LIVE = """
 [feeds.sim]
 adapter = "ticks"
@@ -125,8 +199,9 @@ adapter = "simulated"
 def made(folder: Path, ticks: int = 200_000, *, like: Path | None = None) -> Path:
     """The project in ``folder``; its ticks are those of ``like``, which was made before."""
     (folder / "told.py").write_text(STRATEGIES)
+    (folder / "line.py").write_text(LINE)
     (folder / "drive.py").write_text(DRIVER)
-    for env, text in {"backtest": BACKTEST, "live": LIVE, "idle": IDLE}.items():
+    for env, text in {"backtest": BACKTEST, "live": LIVE, "idle": IDLE, "lines": LINES}.items():
         (folder / "config" / env).mkdir(parents=True)
         (folder / "config" / env / "runtime.toml").write_text(text)
     if like is not None:
@@ -143,9 +218,10 @@ class Process:
     Args:
         project: Where.
         env: Which environment.
-        strategies: By name, class and what it does.
+        strategies: By name, class (of ``told.py``, if no module is said) and what it does.
         settings: More of the configuration, each as ``a.b=v``.
         timeout_s: The deadline of the whole shutdown.
+        command: What is run; without ``drive.py`` it ends as it does for users, and nobody notes what is left.
         environ: More variables.
     """
 
@@ -156,18 +232,24 @@ class Process:
         strategies: Mapping[str, tuple[str, str]],
         *settings: str,
         timeout_s: float = 25.0,
+        command: Sequence[str] = ("drive.py",),
         **environ: str,
     ) -> None:
         self.project = project
         self.before = files(project)
-        command = [sys.executable, "drive.py", "run", "--env", env, "--json", "--shutdown-timeout", str(timeout_s)]
+        command = [sys.executable, *command, "run", "--env", env, "--json", "--shutdown-timeout", str(timeout_s)]
         for name, (cls, how) in strategies.items():
-            settings += (f"strategies.{name}.class=told:{cls}", f"strategies.{name}.params.how={how}")
+            where = cls if ":" in cls else f"told:{cls}"
+            settings += (f"strategies.{name}.class={where}", f"strategies.{name}.params.how={how}")
         for one in settings:
             command += ["--set", one]
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         self.began = time.monotonic()
-        self.process = subprocess.Popen(command, cwd=project, env={**os.environ, **environ}, text=True, **pipes)
+        # What it starts is in a session with it, by which is seen whether anything of that is left.
+        pipes["start_new_session"] = True
+        # Temporary files lie where they are looked for afterwards.
+        variables = {**os.environ, "TMPDIR": str(project), **environ}
+        self.process = subprocess.Popen(command, cwd=project, env=variables, text=True, **pipes)
 
     def wait_for(self, name: str) -> None:
         """Until there is a file of that name, or the process has ended."""
@@ -185,7 +267,15 @@ class Process:
     def end(self, since: float | None = None) -> Ended:
         """Wait for its end; ``since`` is what its time counts from: the signal that was to end it."""
         began = self.began if since is None else since
-        return ended(self.process, self.project, since=began, before=self.before)
+        found = ended(self.process, self.project, since=began, before=self.before)
+        with pytest.raises(ProcessLookupError):  # no child is left
+            os.killpg(self.process.pid, 0)
+        return found
+
+    def at(self, word: str) -> float:
+        """When it noted that, by the clock of ``send``."""
+        lines = (line.split() for line in (self.project / "times").read_text().splitlines())
+        return next(float(when) for when, what in lines if what == word)
 
     def log(self) -> list[str]:
         """What strategies noted."""

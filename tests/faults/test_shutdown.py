@@ -39,14 +39,17 @@ Shutdown.__init__.__kwdefaults__["hurry_s"] = 20.0
 """
 
 
-def test_a_second_signal_shortens_the_end_and_is_told_by_143(project: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["term", "int"])
+def test_a_second_signal_shortens_the_end_and_is_told_by_its_code(
+    project: Path, number: signal.Signals, code: int
+) -> None:
     run = backtest(project, "slow", FIRST=PATIENT)
     run.wait_for("running")
-    run.send(signal.SIGTERM)
+    run.send(number)
     run.wait_for("stopping")
-    end = run.end(run.send(signal.SIGTERM)).held("shutdown_second_signal", within_s=5.0)
-    assert end.code == 143
-    assert end.out["status"] == "stopped", "what is quick enough is still done"
+    end = run.end(run.send(number)).held(f"shutdown_07_{number.name.lower()}_twice", within_s=5.0)
+    assert end.code == code
+    assert end.out["status"] == ("stopped" if code == 143 else "interrupted"), "what is quick enough is still done"
     assert run.log() == STOPPED
 
 
@@ -76,7 +79,7 @@ def _wait_for_both(run: Process) -> None:
     run.wait_until(lambda: run.log()[-1:] == ["one:stop"])
 
 
-@pytest.mark.parametrize("how", ["native", "loop"])
+@pytest.mark.parametrize("how", ["native", "loop", "sleeps"])
 def test_a_handler_that_never_returns_ends_with_70_and_stacks(project: Path, how: str) -> None:
     run = backtest(project, how, timeout_s=1.0)
     run.wait_for("running")

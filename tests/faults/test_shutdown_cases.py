@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,9 @@ def test_a_cancel_that_is_never_answered_is_named_and_ends_with_70(project: Path
     report = end.out["shutdown"]
     assert report["outcome"] == "abandoned"
     assert "strategy one: order 2 of EURUSD.SIM is still open" in report["abandoned"]
-    assert next(step for step in report["steps"] if step["name"] == "orders")["late"]
+    orders = next(step for step in report["steps"] if step["name"] == "orders")
+    assert (orders["late"], orders["deadline_s"]) == (True, 0.5)
+    assert 0.5 <= orders["took_s"] < 1.5
     assert report["standing"]["one"]["open_orders"] == 2
     assert run.log()[-1] == "one:stop", "its hook runs all the same"
 
@@ -107,16 +110,6 @@ def test_before_there_are_handlers_it_dies_as_any_process_and_leaves_nothing(pro
     end = run.end(run.send(signal.SIGTERM)).held("shutdown_09_before_handlers", within_s=1.0, by_force=True)
     assert end.code == -signal.SIGTERM
     assert not (project / "runs").exists()
-
-
-def test_a_native_loop_on_the_main_thread_stops_and_its_result_is_marked(project: Path) -> None:
-    feeds = [f"feeds.f{number}.path=sim.ticks" for number in range(300)]
-    run = Process(project, "backtest", {"one": ("Told", "native_loop")}, *feeds)
-    run.wait_for("running")
-    sent = run.send(signal.SIGTERM)
-    said = drained("10_native_loop", run, sent, within_s=2.0)
-    assert said["status"] == "stopped"
-    assert said["stats"]["remaining"] > 0, "it was in the midst of its data"
 
 
 def test_a_loop_in_a_handler_is_broken_off_the_others_stop_and_it_is_told_as_abandoned(project: Path) -> None:
@@ -154,23 +147,32 @@ def test_coroutines_timers_and_whoever_waits_are_told(project: Path) -> None:
     drained("17_whoever_waits", run, run.send(signal.SIGTERM), within_s=5.0)
 
 
+BAD = ("feeds.bad.adapter=line:Line", "feeds.bad.options.how")
+
+
+def test_an_adapter_that_fails_ends_the_run_in_order_and_is_the_cause(project: Path) -> None:
+    bad = (BAD[0], f"{BAD[1]}=fails")
+    run = Process(project, "lines", {"one": ("Ticking", "orders"), "two": ("Ticking", "")}, *bad)
+    end = run.end().held("shutdown_19_adapter_fails", within_s=5.0)
+    assert (end.code, end.err) == (1, "")
+    assert end.out["stop_reason"] == "feed 'bad' has failed: LookupError: the line is dead"
+    report = end.out["shutdown"]
+    assert next(iter(report.items())) == ("cause", end.out["stop_reason"]), "before all else"
+    assert (report["outcome"], report["signals"], report["abandoned"]) == ("drained", [], [])
+    assert run.log()[-4:] == ["one:FILLED", "one:CANCELED", "two:stop", "one:stop"]
+    for one in end.out["strategies"]:
+        assert one["delivered"] == one["accounts"]["published"] > 100, "what the others had taken arrives"
+    assert sorted((project / "closed").read_text().split()) == ["bad", "good"]
+    assert json.loads(Path(project, end.out["folder"], "shutdown.json").read_text()) == report
+
+
 def test_an_adapter_that_fails_at_its_end_is_told_and_keeps_no_other(project: Path) -> None:
-    (project / "broken.py").write_text(
-        "class Feed:\n"
-        "    instruments = ('GBPUSD.SIM',)\n    settings = {}\n"
-        "    def __init__(self, *, name, **options):\n        self.name = name\n"
-        "    def start(self, feed):\n        pass\n"
-        "    def close(self):\n"
-        "        open('closed', 'a').write(self.name)\n"
-        "        if self.name == 'bad':\n            raise LookupError('the line is dead')\n"
-    )
-    more = ["feeds.bad.adapter=broken:Feed", "feeds.good.adapter=broken:Feed", "runtime.adapter_prefixes=broken"]
-    run = Process(project, "live", {"one": ("Ticking", "")}, *more)
+    run = Process(project, "lines", {"one": ("Ticking", "")}, BAD[0], f"{BAD[1]}=raises")
     run.wait_for("running")
-    end = run.end(run.send(signal.SIGTERM)).held("shutdown_19_adapter_fails", within_s=5.0)
+    end = run.end(run.send(signal.SIGTERM)).held("shutdown_19_adapter_fails_to_close", within_s=5.0)
     assert end.code == 1
     assert "the line is dead" in end.err
-    assert (project / "closed").read_text() in ("goodbad", "badgood")
+    assert sorted((project / "closed").read_text().split()) == ["bad", "good"]
     assert end.out["status"] == "stopped", "the result is kept and said"
 
 
@@ -180,20 +182,21 @@ def test_a_service_supervisor_hears_of_every_step_and_is_fed_by_the_loop(project
         supervisor.bind(str(project / "notify"))
         strategies = {"one": ("Told", "slow_start"), "two": ("Ticking", "loop")}
         environ = {"NOTIFY_SOCKET": str(project / "notify"), "WATCHDOG_USEC": "400000"}
-        run = Process(project, "live", strategies, **environ)
+        run = Process(project, "live", strategies, timeout_s=1.0, **environ)
         heard = [supervisor.recv(64)]
         while heard[-1] != b"READY=1":
             heard.append(supervisor.recv(64))
         assert "two:start" in run.log(), "ready once all strategies have been started"
         run.wait_for("running")  # and hangs from then on
-        time.sleep(1.0)
+        supervisor.settimeout(1.0)
+        with suppress(TimeoutError):  # so long that one that is fed would have been fed five times
+            while supervisor.recv(64) == b"WATCHDOG=1":
+                pass
+        sent = run.send(signal.SIGTERM)
+        end = run.end(sent).held("shutdown_20_hangs", within_s=2.0, by_force=True)
+        assert end.code == 70
         supervisor.setblocking(False)
-        while _one(supervisor):
-            pass
-        time.sleep(1.0)
-        assert _one(supervisor) is None, "a loop that hangs is not fed for"
-        run.process.kill()
-        run.process.communicate()
+        assert list(iter(lambda: _one(supervisor), None)) == [b"STOPPING=1"], "no time more where nothing goes on"
 
 
 def _one(supervisor: socket.socket) -> bytes | None:
@@ -335,10 +338,12 @@ def test_commands_and_waits_all_have_their_answer_when_a_run_has_stopped() -> No
     async def slow(_: Slow) -> None:
         import asyncio
 
+        begun.append(1)
         await asyncio.sleep(3_600)
 
     said: list[str] = []
     receipts: list[Any] = []
+    begun: list[int] = []
 
     def late() -> None:
         try:
@@ -366,6 +371,7 @@ def test_commands_and_waits_all_have_their_answer_when_a_run_has_stopped() -> No
     for thread in asking:
         thread.start()
     assert bus.execute(Fast(), timeout_s=LONG_S) == "done"
+    wait(lambda: len(begun) == 6)
     dispatcher.request_stop()
     for thread in (running, *asking):
         thread.join(LONG_S)

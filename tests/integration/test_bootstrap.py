@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 import textwrap
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -378,3 +380,48 @@ def test_checks_are_found_by_name_and_one_that_is_not_there_is_named(project: Pa
         "--set runtime.checks: 'checking:strikt' cannot be had: module 'checking' has no attribute 'strikt'",
         "--set runtime.checks: 'no_such_module:check' cannot be had: No module named 'no_such_module'",
     ]
+
+
+COMMANDS = """
+from tickrail import Inject, Strategy
+from tickrail.domain.commands import Command, StopStrategy
+from tickrail.orchestration.command_bus import CommandBus
+
+
+class Count(Command):
+    number: int
+
+
+class Asks(Strategy):
+    bus: Inject[CommandBus]
+    counted = []
+
+    def on_start(self):
+        self.count = 0
+        if not self.counted:
+            self.bus.register(Count, lambda command: self.counted.append(command.number))
+
+    def on_quote(self, tick):
+        self.count += 1
+        self.bus.post(Count(self.count))
+        if self.count == 100 and len(self.counted) < 100:
+            self.restart()
+        elif self.count == 50 and len(self.counted) > 100:
+            self.bus.post(StopStrategy(self.name))
+"""
+
+
+def test_a_strategy_has_the_command_bus_of_its_run_and_so_has_the_next_object(project: Path) -> None:
+    (project / "asking.py").write_text(COMMANDS)
+    with bootstrapper(project, "strategies.first.class=asking:Asks", "strategies.second.enabled=false").bootstrap() as (
+        runtime
+    ):
+        assert runtime.dispatcher.strategies["first"].bus is runtime.commands  # type: ignore[attr-defined]
+        result = runtime.run()
+        counted = sys.modules.pop("asking").Asks.counted
+        run = weakref.ref(runtime.dispatcher)
+    assert result.ok, result.errors
+    assert counted == [*range(1, 101), *range(1, 51)]
+    del runtime
+    gc.collect()
+    assert run() is None, "strategy and run hold each other no more once it is closed"

@@ -253,6 +253,28 @@ def test_a_recorded_end_is_the_same_in_a_rerun() -> None:
     assert again.result().digest == first.digest
 
 
+def test_a_source_that_is_gone_for_good_ends_the_run_in_order_and_is_its_reason() -> None:
+    live = Live(Holder(), Ending(), limits=LONG)
+    other = live.dispatcher.live_feed("other")
+
+    def fails(strategy: Holder) -> bool:
+        if filled(strategy):
+            other.fail(LookupError("access was withdrawn"))
+            other.fail(LookupError("and so it goes on"))
+            with pytest.raises(FeedClosed):
+                other.publisher()
+        return filled(strategy)
+
+    result, _ = live.run(fails)
+    assert (result.status, result.ok) == ("failed", False)
+    assert result.stop_reason == "feed 'other' has failed: LookupError: access was withdrawn"
+    assert live.strategy.heard[-2:] == [("CANCELED", "asked for"), ("on_stop", "")]
+    report = ShutdownReport.of(result)
+    assert (report.outcome, report.cause) == ("drained", result.stop_reason)
+    assert report.lines()[0] == f"cause: {result.stop_reason}"
+    assert result.strategy("holder").delivered == live.published
+
+
 def test_ctrl_c_in_a_handler_ends_it_as_a_stop_does() -> None:
     class Interrupting(Holder):
         def on_tick(self, tick: tickrail.Tick) -> None:

@@ -121,9 +121,9 @@ def _run(
         # before finalisers of services, which may raise: the result is what the user waited for
         with end.step("result", "the result is written"):
             folder = end.within("result", partial(_write, result, out, run_dir, env))
-        commands = dict(runtime.dispatcher.dead_letter_counts)
-        # Said even where finalisers raise, and once they are done.
-        closed.callback(lambda: _say(end, result, commands, folder, as_json=as_json))
+        # Said even where finalisers raise, and once they are done: async handlers of commands end with the services.
+        letters = runtime.dispatcher
+        closed.callback(lambda: _say(end, result, dict(letters.dead_letter_counts), folder, as_json=as_json))
         closed.enter_context(end.step("services", "services are closed", into=folder))
     from tickrail.report.result import left_by_exit  # late: what writes results is loaded once there is one
 

@@ -28,7 +28,6 @@ from tickrail.domain.near import near_miss
 from tickrail.domain.order_limits import LIMIT_KEYS, OrderLimits
 from tickrail.domain.supervision import HandlerLimits, Supervision
 from tickrail.errors import (
-    BootstrapFailed,
     ConfigProblems,
     DataError,
     HandlerError,
@@ -42,6 +41,7 @@ from tickrail.orchestration.checks import Check, PreStart, findings
 from tickrail.orchestration.container import Container, Provider, Scope
 from tickrail.orchestration.feed_keys import delivery_problems, sim_clock_problems
 from tickrail.orchestration.funding import account_problems
+from tickrail.orchestration.injection import Injection, is_bus
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.kept_trading import is_kept, trading_file
 from tickrail.orchestration.lane_check import check_lane, processor_problem
@@ -64,7 +64,7 @@ from tickrail.ports.execution import Venue
 from tickrail.ports.market_data import LiveFeedPort
 from tickrail.ports.state_store import StateStorePort
 from tickrail.ports.telemetry import TelemetryPort
-from tickrail.strategy.strategy import Strategy, inject, schema
+from tickrail.strategy.strategy import Strategy, schema
 
 __all__ = ["Assembly", "Parts"]
 
@@ -121,7 +121,6 @@ class Assembly:
         self.phases = Phases(self.config.runtime.phase_deadline_ns)
         self._told: list[tuple[int, Problem, Phase]] = []
         self._place_of_problem = (Rank.PRESENCE, Phase.VALIDATION)
-        self._scopes: dict[str, Container] = {}
         self._venues_made: dict[str, Venue] = {}
         self._wiring: WiringError | None = None
         self._absent: set[str] = set()
@@ -138,8 +137,8 @@ class Assembly:
             if self.config.runtime.state_dir is not None:
                 lock = RunLock(self.config.runtime.state_dir, self.loaded.digest.hex())
                 self.undo.callback(lock.release)
-            self._inject(parts.strategies, parts.container)
             dispatcher = self._dispatcher(parts)
+            self._register(parts, dispatcher, self._inject(parts, dispatcher))
             if is_kept(self.loaded.env):
                 dispatcher.keep_trading(trading_file(self.config.runtime.run_dir, self.loaded.env))
             probes = self._probes(dispatcher, parts.container)
@@ -410,14 +409,17 @@ class Assembly:
     def _check_services(self, strategies: Mapping[str, Strategy], container: Container | None) -> None:
         for name, strategy in strategies.items():
             for field, key in schema(type(strategy)).services.items():
-                if container is not None and not container.has(key, scope=Scope.STRATEGY):
+                if container is not None and not container.has(key, scope=Scope.STRATEGY) and not is_bus(key):
                     message = f"{type(strategy).__name__}.{field} needs {key_name(key)}, which nothing provides"
                     expected = "a provider in runtime.modules, or in modules=[...] of the bootstrapper"
                     self._say(("strategies", name, "class"), message, expected)
 
-    def _inject(self, strategies: Mapping[str, Strategy], container: Container) -> None:
-        for name, strategy in strategies.items():
-            _inject_into(strategy, name, container, self._scopes)
+    def _inject(self, parts: Parts, dispatcher: TickDispatcher) -> Injection:
+        injection = Injection(parts.container, dispatcher)
+        for name, strategy in parts.strategies.items():
+            injection.into(strategy, name)
+        self.undo.callback(injection.let_go, dispatcher.strategies)
+        return injection
 
     def _dispatcher(self, parts: Parts) -> TickDispatcher:
         runtime = self.config.runtime
@@ -445,6 +447,9 @@ class Assembly:
         for name in parts.live.adapters:
             place = _place("feeds", name, self.config.feeds[name].options)
             self._try(place, partial(parts.live.open, name, dispatcher))
+        return dispatcher
+
+    def _register(self, parts: Parts, dispatcher: TickDispatcher, injection: Injection) -> None:
         store = parts.container.get(StateStorePort)
         for name, strategy in parts.strategies.items():
             settings = self.config.strategies[name]
@@ -456,7 +461,7 @@ class Assembly:
                 instruments=None if settings.instruments == "*" else settings.instruments,
                 max_ticks=settings.max_ticks,
                 window_ns=settings.window_ns,
-                renew=partial(_renewed, type(strategy), name, values, parts.container, self._scopes),
+                renew=partial(injection.renewed, type(strategy), name, values),
                 store=store,
                 max_lag_records=settings.max_lag_records,
                 max_lag_ns=settings.max_lag_ns,
@@ -473,7 +478,6 @@ class Assembly:
         for name, limits in self.config.limits.items():
             self._try(("limits", name), partial(dispatcher.limit, name, self._bound(limits)))
         self._refuse()
-        return dispatcher
 
     def _probes(self, dispatcher: TickDispatcher, container: Container) -> Probes | None:
         """Let the run be watched by HTTP where it is wanted."""
@@ -539,38 +543,6 @@ def _supervision(settings: StrategyConfig) -> Supervision:
         backoff_ns=settings.restart_backoff_ns,
         max_backoff_ns=max(settings.restart_max_backoff_ns, settings.restart_backoff_ns),
     )
-
-
-def _inject_into(strategy: Strategy, name: str, container: Container, scopes: dict[str, Container]) -> None:
-    """Fill the service fields of ``strategy`` from a scope of its own, noted in ``scopes``; telemetry it has anyway."""
-    if "telemetry" not in schema(type(strategy)).services:
-        setattr(strategy, "telemetry", container.get(TelemetryPort))  # noqa: B010  (to the checker it is the class's)
-    if wanted := schema(type(strategy)).services:
-        scope = scopes[name] = container.enter(Scope.STRATEGY)
-        scope.resolve_async(wanted.values())
-        inject(strategy, {field: _service(scope, key, f"{name}.{field}") for field, key in wanted.items()})
-
-
-def _service(scope: Container, key: Any, wanted_by: str) -> Any:
-    try:
-        return scope.get(key)
-    except WiringError:
-        raise
-    except Exception as error:
-        raise BootstrapFailed(
-            f"making {key_name(key)} for {wanted_by} raised {type(error).__name__}: {error}"
-        ) from error
-
-
-def _renewed(
-    cls: type[Strategy], name: str, values: Mapping[str, Any], container: Container, scopes: dict[str, Container]
-) -> Strategy:
-    """Another object for a restart, in a scope of its own; what the old one used is finalised first."""
-    if name in scopes:
-        scopes.pop(name).close()
-    strategy = cls(**values)
-    _inject_into(strategy, name, container, scopes)
-    return strategy
 
 
 def _wiring_problem(line: str) -> Problem:

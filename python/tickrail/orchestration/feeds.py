@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias, TypedDict
 
 from tickrail._native import FeedCore, FeedEvent, InstrumentId, PublisherCore
-from tickrail.errors import PublishError, WrongThread
+from tickrail.errors import FeedError, PublishError, WrongThread
 
 if TYPE_CHECKING:  # loaded where something is asyncio: most runs are not
     import asyncio
@@ -18,6 +18,7 @@ __all__ = [
     "Backwards",
     "DeliverySettings",
     "Feed",
+    "FeedFailures",
     "FeedSettings",
     "Numbering",
     "Policy",
@@ -68,8 +69,17 @@ class Feed:
     Thread safety: any thread.
     """
 
-    def __init__(self, core: FeedCore) -> None:
-        self._core = core
+    def __init__(self, core: FeedCore, failures: FeedFailures) -> None:
+        self._core, self._failures = core, failures
+
+    def fail(self, error: BaseException) -> None:
+        """Say that the source is gone for good, which no reconnection mends: the run is stopped in order, as a failure.
+
+        Its status is ``failed`` and its ``stop_reason`` names this feed and the first ``error``; the others' records
+        arrive, orders and positions end by their rules. Nothing can be published into this feed any more.
+        """
+        self._failures.note(self.name, error)
+        self.close()
 
     def publisher(self) -> Publisher:
         """Open a publisher: a stream of records with a ring of its own, for one thread or one event loop.
@@ -111,6 +121,35 @@ class Feed:
 
     def __repr__(self) -> str:
         return f"Feed({self.name!r}, policy={self.policy!r}, capacity={self.capacity})"
+
+
+class FeedFailures:
+    """The first feed of a run whose source is gone for good.
+
+    Args:
+        request_stop: Stops the run.
+
+    Thread safety: any thread.
+    """
+
+    def __init__(self, request_stop: Callable[[], object]) -> None:
+        self._request_stop = request_stop
+        self._first: list[tuple[str, BaseException]] = []
+
+    def note(self, feed: str, error: BaseException) -> None:
+        """The source of ``feed`` is gone."""
+        self._first.append((feed, error))  # of several the first counts, whichever thread it came from
+        self._request_stop()
+
+    @property
+    def cause(self) -> FeedError | None:
+        """What has stopped the run."""
+        if not self._first:
+            return None
+        feed, error = self._first[0]
+        said = FeedError(f"feed '{feed}' has failed: {type(error).__name__}: {error}")
+        said.__cause__ = error
+        return said
 
 
 class Publisher(PublisherCore):

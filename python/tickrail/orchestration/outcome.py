@@ -11,7 +11,7 @@ import numpy as np
 from tickrail._native import Dispatcher
 from tickrail.domain.changes import StateChange
 from tickrail.domain.positions import Position
-from tickrail.errors import HandlerError
+from tickrail.errors import FeedError, HandlerError
 from tickrail.report.accounts import StrategyAccount
 from tickrail.report.measured import feeds_of, lanes_of, measured_of
 from tickrail.report.result import Result, Status, StrategyError, StrategyResult
@@ -71,6 +71,8 @@ class Outcome:
     ) -> Result:
         """What it leaves behind."""
         native = self.native
+        if isinstance(cause, FeedError) and status == "stopped":
+            status = "failed"  # in order, and all the same not by anybody's wish
         errors = tuple(self._explained(_error(row)) for row in native.errors())
         orders, fills, stats = native.orders(), native.fills(), {**native.stats(), **self._more_stats(status)}
         counts = [np.bincount(array["strategy"], minlength=len(self.strategies)) for array in (orders, fills)]
@@ -152,6 +154,8 @@ class Outcome:
         """What ended a run before its data did, as far as it is known."""
         if isinstance(cause, SystemExit) and cause.code is not None:
             return f"SystemExit: {cause.code}"
+        if isinstance(cause, FeedError):
+            return cause.message
         if cause is not None:
             text = str(cause)
             return f"{type(cause).__name__}: {text}" if text else type(cause).__name__

@@ -49,7 +49,7 @@ from tickrail.domain.venue_terms import VenueTerms
 from tickrail.errors import ParameterError
 from tickrail.orchestration.admission import admit, compile_into
 from tickrail.orchestration.at_exit import stopped_at_exit
-from tickrail.orchestration.feeds import DeliverySettings, Feed, FeedSettings, feed_settings, taken_out
+from tickrail.orchestration.feeds import DeliverySettings, Feed, FeedFailures, FeedSettings, feed_settings, taken_out
 from tickrail.orchestration.funding import Funding
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.keeper import Keeper
@@ -178,6 +178,7 @@ class TickDispatcher:
         )
         self._native = native
         self._operations = operations(native)
+        self._failures = FeedFailures(native.request_stop)
         end_within(native, **asdict(end_limits))
         watch_handlers(native, **asdict(handler_limits), ask=stuck)
         self._funding = Funding(native, rows, account or AccountTerms())
@@ -225,7 +226,7 @@ class TickDispatcher:
         """
         instruments, on_event = taken_out(name, settings)
         plain = cast("DeliverySettings", settings)
-        return Feed(self._native.open_feed(name, feed_settings(**plain), instruments, on_event))
+        return Feed(self._native.open_feed(name, feed_settings(**plain), instruments, on_event), self._failures)
 
     def seal(self) -> None:
         """Open no more live feeds and publishers; the run ends once those that there are have closed. Any thread."""
@@ -555,7 +556,7 @@ class TickDispatcher:
             elapsed_s=self._stopwatch.elapsed_s if elapsed_s is None else elapsed_s,
             configuration=configuration or {},
             configuration_digest=self._config_digest.hex(),
-            cause=cause or self.interruption,
+            cause=cause or self.interruption or self._failures.cause,
         )
 
     def _leave_io(self) -> None:

@@ -79,6 +79,10 @@ class LiveFeed(Protocol):
         """
         ...
 
+    def fail(self, error: BaseException) -> None:
+        """Say that the source is gone for good: the run ends in order, ``failed``, with this as its reason."""
+        ...
+
 
 @runtime_checkable
 class LiveFeedPort(Protocol):
@@ -91,8 +95,9 @@ class LiveFeedPort(Protocol):
     Order: records of one publisher reach strategies in the order published; between publishers by arrival.
 
     Errors: a connection that is lost is no error of the port. It connects again by itself and says so by
-    ``publisher.reconnected()``, which makes a GAP record for each instrument. ``start`` may raise
-    ``ConnectivityError``, and then the run does not begin.
+    ``publisher.reconnected()``, which makes a GAP record for each instrument. What no connection mends (access was
+    withdrawn, say) it tells by ``feed.fail(error)``, which stops the run. ``start`` may raise ``ConnectivityError``,
+    and then the run does not begin.
 
     Time: ``ts_event`` is the source's; ``ts_init`` is stamped on publication.
 

@@ -39,6 +39,7 @@ class ShutdownReport:
     """How it went.
 
     Attributes:
+        cause: What began it, where that was a failure.
         signals: Numbers of the signals that came.
         deadline_s: How long all of it might take.
         took_s: How long it took, from the first signal or the stop on.
@@ -48,6 +49,7 @@ class ShutdownReport:
         commands: Commands that came to nothing, by reason.
     """
 
+    cause: str | None = None
     signals: Sequence[int] = ()
     deadline_s: float = 0.0
     took_s: float = 0.0
@@ -61,7 +63,9 @@ class ShutdownReport:
         """From the result of the run that was stopped."""
         ending = result.stats.get("ending", {})
         steps = tuple(EndStep(**step) for step in ending.get("steps", ()))
-        return cls(steps=steps, abandoned=tuple(ending.get("abandoned", ())), standing=standing_of(result), **facts)
+        abandoned = tuple(ending.get("abandoned", ()))
+        cause = result.stop_reason if result.status == "failed" else None
+        return cls(cause=cause, steps=steps, abandoned=abandoned, standing=standing_of(result), **facts)
 
     @property
     def outcome(self) -> str:
@@ -70,7 +74,9 @@ class ShutdownReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
+        cause = {} if self.cause is None else {"cause": self.cause}
         return {
+            **cause,
             "outcome": self.outcome,
             "signals": list(self.signals),
             "deadline_s": self.deadline_s,
@@ -84,7 +90,8 @@ class ShutdownReport:
     def lines(self) -> list[str]:
         """For a person."""
         done = ", ".join(f"{step.name} {step.took_s:.2f} s{' (late)' if step.late else ''}" for step in self.steps)
-        lines = [f"shutdown: {self.outcome} in {self.took_s:.2f} s of {self.deadline_s:g} s ({done})"]
+        lines = [] if self.cause is None else [f"cause: {self.cause}"]
+        lines += [f"shutdown: {self.outcome} in {self.took_s:.2f} s of {self.deadline_s:g} s ({done})"]
         lines += [f"  abandoned: {what}" for what in self.abandoned]
         for name, one in self.standing.items():
             held = ", ".join(f"{net:g} {instrument}" for instrument, net in one["positions"].items()) or "nothing held"

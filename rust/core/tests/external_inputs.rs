@@ -1,6 +1,7 @@
 //! External inputs in the loop: their place in the total order, their share of the steps, recording and replay.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -326,7 +327,50 @@ fn forms() -> [Delivery; 4] {
     [Delivery::Ticks, batches(13, 0), batches(1_000, 10), Delivery::Ticks]
 }
 
+/// Of what was taken, the numbers by lane and strategy; a command's kind is its number.
+fn taken_by_lane_and_strategy(run: &Run, sent: &[(usize, u32)]) -> BTreeMap<(usize, u32), Vec<u16>> {
+    let mut taken: BTreeMap<(usize, u32), Vec<u16>> = BTreeMap::new();
+    for (_, seen) in run.seen() {
+        if let Seen::External(kind, strategy, _) = seen {
+            let (lane, wanted) = sent[usize::from(kind - FIRST_NUMBER)];
+            assert_eq!(strategy, wanted);
+            taken.entry((lane, strategy)).or_default().push(kind);
+        }
+    }
+    taken
+}
+
+/// Codes from here on are the numbers of commands.
+const FIRST_NUMBER: u16 = 1_000;
+
 proptest! {
+    /// Whatever else is sent, and whatever they do to each other: of one lane a strategy has its commands in the order sent,
+    /// and all of them. More come at once than a lane's quantum.
+    #[test]
+    fn each_strategy_has_its_commands_in_the_order_sent(
+        script in prop::collection::vec((1..60_i64, 0..3_usize, 0..4_u32, 0..4_usize), 1..400), slice in 1..70_usize
+    ) {
+        let mut script = script;
+        script.sort_by_key(|(time, ..)| *time);
+        let sent: Vec<(usize, u32)> = script.iter().map(|(_, lane, strategy, _)| (*lane, *strategy)).collect();
+        let mut run = run_of(2_000, slice, &[Delivery::Ticks, forms()[1], forms()[2], Delivery::Ticks]);
+        let sender = run.lanes();
+        run.outside(move |time| {
+            for (number, (_, lane, strategy, act)) in script.iter().enumerate().filter(|(_, (at, ..))| *at == time) {
+                // The first strategy is not paused: it is the one that sends.
+                let payload: &[u8] = [b"" as &[u8], b"b", b"p", b"r"][if *strategy == 0 { act % 2 } else { *act }];
+                let command = Command::new(CommandKind(FIRST_NUMBER + number as u16), *strategy, payload);
+                sender.push(Lane::ALL[*lane], command).expect("room");
+            }
+        });
+        run.complete();
+        let taken = taken_by_lane_and_strategy(&run, &sent);
+        prop_assert_eq!(taken.values().map(Vec::len).sum::<usize>(), sent.len());
+        for (key, numbers) in taken {
+            prop_assert!(numbers.is_sorted(), "{key:?}: {numbers:?}");
+        }
+    }
+
     /// What a run took from its lanes, fed again, makes the same calls and the same digest, however it is sliced.
     #[test]
     fn a_replay_makes_the_same_run(script in script(), first in 1..70_usize, second in 1..70_usize, sole in 0..8_usize) {

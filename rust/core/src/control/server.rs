@@ -83,10 +83,16 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
         }
         std::fs::remove_file(path)?;
     }
-    let listener = UnixListener::bind(path)?;
-    // Whoever connects before this line is asked who he is, as all others are.
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
+    // Under another name until it is served: a socket that refuses a connection is taken for a dead process's, and removed.
+    let begun = path.with_extension("new");
+    let _ = std::fs::remove_file(&begun);
+    let listener = UnixListener::bind(&begun)?;
+    let private = std::fs::Permissions::from_mode(0o600);
+    let shown = std::fs::set_permissions(&begun, private).and_then(|()| std::fs::rename(&begun, path));
+    if shown.is_err() {
+        let _ = std::fs::remove_file(&begun);
+    }
+    shown.map(|()| listener)
 }
 
 fn accept(listener: &UnixListener, operator: &Arc<Operator>, is_over: &AtomicBool, request: Duration) {
