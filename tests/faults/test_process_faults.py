@@ -164,7 +164,8 @@ def test_f7_a_process_that_dies_in_a_handler_leaves_nothing_that_keeps_the_next(
     project: Path, how: str, code: int
 ) -> None:
     settings = (f"runtime.state_dir={project / 'states'}", "runtime.exclusive=true")
-    end = Started(project, "paper", how, *settings).end()
+    run = Started(project, "paper", how, *settings)
+    end = run.end()
     assert end.code == code
     end.held(f"process_f07_{how.replace(' ', '_')}", within_s=20.0, by_force=True)
     ctl = [sys.executable, "-m", "tickrail", "ctl", "status"]
@@ -175,10 +176,17 @@ def test_f7_a_process_that_dies_in_a_handler_leaves_nothing_that_keeps_the_next(
     named = subprocess.run([*ctl[:4], "--run", left[0].stem, "status"], cwd=project, capture_output=True, text=True)
     assert (named.returncode, named.stderr) == (3, f"error: {left[0].stem} has ended and left its socket behind\n")
     assert not list(project.glob("runs/paper-2*")), "no half of a result"
-    after = Started(project, "paper", "", *settings).end().held("process_f07_the_next", within_s=20.0)
-    assert (after.code, after.err) == (0, "")
+    started = Started(project, "paper", "", *settings)
+    after = started.end().held("process_f07_the_next", within_s=20.0)
+    assert after.code == 0
     assert delivered(after) == [500, 500]
-    assert not list(project.glob("runs/control/*.sock")), "the next run has cleared it away"
+    assert not list(project.glob("runs/control/*-*")), "the next run has cleared it away"
+    (mark,) = project.glob("runs/*.crashed.json")
+    facts = json.loads(mark.read_text())
+    died, follower = f"paper-{run.process.pid}", f"paper-{started.process.pid}"
+    assert (facts["status"], facts["run"], facts["followed_by"], facts["parent"]) == ("CRASHED", died, follower, None)
+    assert after.out["parent"] == mark.name.removesuffix(".crashed.json")
+    assert json.loads((Path(after.out["folder"]) / "record.json").read_text())["parent"] == after.out["parent"]
 
 
 def test_f35_every_call_of_a_forked_child_is_told_and_the_parent_misses_nothing(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from tickrail.cli.progress import progress_bar
 from tickrail.errors import RunFailed
 
 if TYPE_CHECKING:
+    from tickrail.orchestration.run_mark import RunMark
     from tickrail.orchestration.runtime import Runtime
     from tickrail.orchestration.shutdown import Shutdown
     from tickrail.report.result import Result
@@ -104,7 +105,9 @@ def _run(
     home = out.parent if out is not None else run_dir
     end = End(shutdown, home / f"{env}-{os.getpid()}.{FILE}", as_json=as_json)
     with ExitStack() as closed, RuntimeBootstrapper.of(loaded).bootstrap() as runtime:
-        served = _control(runtime, run_dir, env, wanted=env != "backtest" if control is None else control)
+        wanted = env != "backtest" if control is None else control
+        mark = closed.enter_context(_mark(runtime, run_dir, env, end.file, wanted=wanted))
+        served = _control(runtime, run_dir, env, wanted=wanted)
         if runtime.http_port is not None and runtime.config.runtime.http is not None:
             host = runtime.config.runtime.http.rpartition(":")[0]
             click.echo(f"http://{host}:{runtime.http_port} has /livez, /readyz and /metrics", err=True)
@@ -113,12 +116,13 @@ def _run(
             try:
                 result = runtime.run(progress=progress, started=shutdown.ready)
             except RunFailed as error:
-                raise _kept(error, out, run_dir, env) from None
-        if signal.SIGINT in shutdown.signals:
-            result = replace(result, status="interrupted")
+                raise _kept(error, out, run_dir, env, mark.parent) from None
+        status = "interrupted" if signal.SIGINT in shutdown.signals else result.status
+        result = replace(result, status=status, parent=mark.parent)
         # before finalisers of services, which may raise: the result is what the user waited for
         with end.step("result", "the result is written"):
             folder = _write(result, out, run_dir, env)
+            mark.close()
         commands = dict(runtime.dispatcher.dead_letter_counts)
         # Said even where finalisers raise, and once they are done.
         closed.callback(lambda: _say(end, result, commands, folder, as_json=as_json))
@@ -171,6 +175,18 @@ def _control(runtime: Runtime, run_dir: Path, env: str, *, wanted: bool) -> Abst
     return closing(runtime.dispatcher.open_control(socket_of(run_dir, run_id), run_id, trading_file=trading))
 
 
+def _mark(runtime: Runtime, run_dir: Path, env: str, report: Path, *, wanted: bool) -> RunMark:
+    """Says which run goes on until it is closed, and knows which one came to no end before it."""
+    from tickrail.orchestration.run_mark import RunMark
+
+    if not wanted:
+        return RunMark()
+    from tickrail.orchestration.control import socket_folder
+
+    facts = {"run_id": runtime.dispatcher.run_id, "configuration_digest": runtime.loaded.digest.hex()}
+    return RunMark.of(socket_folder(run_dir), run_dir, env, facts, report=report)
+
+
 def _require_writable(folder: Path, *, empty: bool) -> None:
     """Refuse before the run what would fail after it."""
     if empty and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -186,12 +202,13 @@ def _write(result: Result, out: Path | None, run_dir: Path, env: str) -> Path:
     return result.write(out if out is not None else _result_folder(run_dir, env, result.digest))
 
 
-def _kept(error: RunFailed, out: Path | None, run_dir: Path, env: str) -> RunFailed:
+def _kept(error: RunFailed, out: Path | None, run_dir: Path, env: str, parent: str | None) -> RunFailed:
     """The error, which now says where the partial result lies."""
     from tickrail.report.result import Result
 
     if isinstance(error.result, Result):
-        place = f"the partial result lies in {_shown(_write(error.result, out, run_dir, env))}"
+        folder = _write(replace(error.result, parent=parent), out, run_dir, env)
+        place = f"the partial result lies in {_shown(folder)}"
         error.hint = place if error.hint is None else f"{error.hint}; {place}"
     return error
 

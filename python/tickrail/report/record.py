@@ -41,6 +41,7 @@ def record_of(result: Any) -> dict[str, Any]:
         "configuration_digest": result.configuration_digest,
         "seed": result.seed,
         "run_id": result.run_id,
+        "parent": result.parent,
         "sources": dict(result.sources),
         "status": result.status,
         "build": dict(build_info()),
