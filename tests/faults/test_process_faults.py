@@ -151,6 +151,75 @@ def test_f1_a_handler_raises_and_the_others_miss_nothing(project: Path, env: str
     assert error["position"] > 0
 
 
+def test_f1_at_any_tick_in_any_form_and_size_the_others_miss_nothing(tmp_path: Path) -> None:
+    """Whatever it asked for in the step is void, and nothing of it is called any more: no timer, no update, no stop."""
+    done = script(
+        tmp_path,
+        """
+        import tickrail
+        from tickrail.data import generate_ticks
+
+        class Sees(tickrail.Strategy):
+            def on_start(self): self.seen = []
+            def on_tick(self, tick): self.seen.append(tick.sequence)
+
+        class SeesBatches(tickrail.Strategy):
+            def on_start(self): self.seen = []
+            def on_batch(self, batch): self.seen += batch.quotes["sequence"].tolist()
+
+        class Raises(tickrail.Strategy):
+            k: int
+            def on_start(self): self.seen = []
+            def take(self, number):
+                self.seen.append(number)
+                if number == self.k:
+                    self.schedule_after(1, lambda event: self.seen.append("timer"))
+                    self.buy("EURUSD.SIM", 1.0)
+                    raise LookupError("on purpose")
+            def on_order_update(self, update): self.seen.append("update")
+            def on_stop(self): self.seen.append("stop")
+
+        class OnTick(Raises):
+            def on_tick(self, tick): self.take(tick.sequence)
+
+        class OnQuote(Raises):
+            def on_quote(self, tick): self.take(tick.sequence)
+
+        class Ticks(Raises):
+            def ticks(self):
+                while True:
+                    self.take((yield).sequence)
+
+        class OnBatch(Raises):
+            def on_batch(self, batch):
+                for number in batch.quotes["sequence"].tolist(): self.take(number)
+
+        ticks, everything = generate_ticks(60), list(range(1, 61))
+        runs = 0
+        for size in (1, 7, 4_096):
+            for form in (OnTick, OnQuote, Ticks, OnBatch):
+                for k in range(1, 51):
+                    one, fails, other = Sees(), form(k=k), SeesBatches()
+                    strategies = {"one": one, "fails": fails, "other": other}
+                    result = tickrail.backtest(strategies, ticks, slice_ticks=size, max_ticks=size)
+                    assert one.seen == other.seen == everything, (size, form, k)
+                    assert fails.seen == everything[:k], (size, form, k, fails.seen)
+                    (error,) = result.errors
+                    last = min(60, -(-k // size) * size) if form is OnBatch else k  # of its batch
+                    assert error.position == last + 3, (size, form, k, error)  # three have been started
+                    assert error.tick.sequence == last, (size, form, k, error.tick)
+                    assert (error.strategy, error.type, error.message) == ("fails", "LookupError", "on purpose")
+                    account = result.strategy("fails").accounts
+                    assert (account["published"], account["delivered"], account["failed"]) == (60, last, 60 - last)
+                    assert [each.state for each in result.strategies] == ["STOPPED", "FAILED", "STOPPED"]
+                    assert result.status == "complete" and not len(result.fills)
+                    runs += 1
+        print(runs)
+        """,
+    )
+    assert done.stdout == "600\n"
+
+
 @pytest.mark.parametrize("how", ["arms", "raises in on_stop"])
 def test_f2_a_hook_raises_and_the_others_miss_nothing(project: Path, how: str) -> None:
     """Those of the start are in ``test_start_faults.py``."""
@@ -272,38 +341,79 @@ import os, resource
 def no_more_threads():
     if os.getuid() == 0:
         os.setresuid(54_321, 54_321, 54_321)  # root may have as many as it wants
-    resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+    resource.setrlimit(resource.RLIMIT_NPROC, (1, resource.getrlimit(resource.RLIMIT_NPROC)[1]))
+def threads_again():
+    resource.setrlimit(resource.RLIMIT_NPROC, (resource.getrlimit(resource.RLIMIT_NPROC)[1],) * 2)
 """
 
 
 def test_f36_without_threads_a_run_is_refused_by_name_and_leaves_none(tmp_path: Path) -> None:
+    """Natively and in Python; whoever is refused has started nobody, and goes on once there are threads again."""
     done = script(
         tmp_path,
         NO_THREADS
         + textwrap.dedent(
             """
-        import threading
+        import asyncio, contextlib, threading, time
+        from pathlib import Path
         import tickrail
+        from tickrail import errors
         from tickrail.data import generate_ticks
+        from tickrail.orchestration.shutdown import Shutdown
+        from tickrail.testing import boot
+        from live_runs import *
 
-        class Quiet(tickrail.Strategy):
+        started = []
+        class Starts(tickrail.Strategy):
+            def on_start(self): started.append(self.name)
             def on_tick(self, tick): pass
 
+        def native():
+            tasks = [Path(f"/proc/self/task/{one}/comm") for one in os.listdir("/proc/self/task")]
+            return [one.read_text() for one in tasks if one.exists() and one.read_text().startswith("tickrail")]
+
+        def live():
+            run = tickrail.open_live(Starts(), [A, B])
+            run.feed("f").publisher().close()
+            run.seal()
+            return run.run()
+
+        def control():
+            run, _ = opened()
+            run._dispatcher.open_control(Path("a.sock"), "a")
+
+        def watched():
+            with Shutdown():
+                pass
+
+        def awaited():
+            async def main():
+                with boot({"strategies": {}}) as runtime:
+                    await runtime.run_async()
+            asyncio.run(main())
+
         ticks = generate_ticks(10)
-        tickrail.backtest(Quiet(), ticks).digest
-        import time; time.sleep(0.5)  # the thread that watches handlers stays for a tenth of a second
+        expected = tickrail.backtest(Starts(), ticks).digest
+        while native():
+            time.sleep(0.01)  # the thread that watches handlers stays for a tenth of a second
+        started.clear()
+        asyncio.run(asyncio.sleep(0))
+        before = len(os.listdir("/proc/self/fd"))
         no_more_threads()
-        try:
-            tickrail.backtest(Quiet(), ticks)
-        except (OSError, RuntimeError) as error:
-            print(type(error).__name__, error)
-        print([one.name for one in threading.enumerate()])
+        for call in (lambda: tickrail.backtest(Starts(), ticks), live, control, watched, awaited):
+            try:
+                call()
+            except errors.TickrailError as error:
+                print(f"{type(error).__name__} {error}")
+        print(started, [one.name for one in threading.enumerate()], native(), os.path.exists("a.sock"))
+        _gc.collect()
+        print(len(os.listdir("/proc/self/fd")) - before, "descriptors more")
+        threads_again()
+        print(tickrail.backtest(Starts(), ticks).digest == expected, started)
         """
         ),
     )
-    said, threads = done.stdout.splitlines()
-    assert "Resource temporarily unavailable" in said or "can't start new thread" in said
-    assert threads == "['MainThread']"
+    compare("process_f36_threads", shown(done.stdout, tmp_path))
 
 
 def test_f36_publishers_are_bounded_and_one_too_many_is_refused_by_name(tmp_path: Path) -> None:

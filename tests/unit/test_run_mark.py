@@ -12,7 +12,7 @@ from tickrail.orchestration.run_mark import ABANDONED, CRASHED, RunMark
 
 
 def begun(tmp_path: Path, env: str = "live", **facts: Any) -> RunMark:
-    return RunMark.of(tmp_path / "control", tmp_path, env, facts, report=tmp_path / f"{env}.shutdown.json")
+    return RunMark(tmp_path / "control", tmp_path, env, facts, report=tmp_path / f"{env}.shutdown.json")
 
 
 def dead(tmp_path: Path, env: str, pid: int, began: str) -> None:

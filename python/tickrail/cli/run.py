@@ -22,7 +22,6 @@ from tickrail.cli.progress import progress_bar
 from tickrail.errors import RunFailed
 
 if TYPE_CHECKING:
-    from tickrail.orchestration.run_mark import RunMark
     from tickrail.orchestration.runtime import Runtime
     from tickrail.orchestration.shutdown import Shutdown
     from tickrail.report.result import Result
@@ -106,7 +105,8 @@ def _run(
     end = End(shutdown, home / f"{env}-{os.getpid()}.{FILE}", as_json=as_json)
     with ExitStack() as closed, RuntimeBootstrapper.of(loaded).bootstrap() as runtime:
         wanted = env != "backtest" if control is None else control
-        mark = closed.enter_context(_mark(runtime, run_dir, env, end.file, wanted=wanted))
+        marked = closed.enter_context(ExitStack())
+        parent = _mark(marked, runtime, run_dir, env, end.file) if wanted else None
         served = _control(runtime, run_dir, env, wanted=wanted)
         if runtime.http_port is not None and runtime.config.runtime.http is not None:
             host = runtime.config.runtime.http.rpartition(":")[0]
@@ -116,13 +116,15 @@ def _run(
             try:
                 result = runtime.run(progress=progress, started=shutdown.ready)
             except RunFailed as error:
-                raise _kept(error, out, run_dir, env, mark.parent) from None
-        status = "interrupted" if signal.SIGINT in shutdown.signals else result.status
-        result = replace(result, status=status, parent=mark.parent)
+                raise _kept(error, out, run_dir, env, parent) from None
+        if signal.SIGINT in shutdown.signals:
+            result = replace(result, status="interrupted")
+        if parent is not None:
+            result = replace(result, parent=parent)
         # before finalisers of services, which may raise: the result is what the user waited for
         with end.step("result", "the result is written"):
             folder = _write(result, out, run_dir, env)
-            mark.close()
+            marked.close()
         commands = dict(runtime.dispatcher.dead_letter_counts)
         # Said even where finalisers raise, and once they are done.
         closed.callback(lambda: _say(end, result, commands, folder, as_json=as_json))
@@ -175,16 +177,13 @@ def _control(runtime: Runtime, run_dir: Path, env: str, *, wanted: bool) -> Abst
     return closing(runtime.dispatcher.open_control(socket_of(run_dir, run_id), run_id, trading_file=trading))
 
 
-def _mark(runtime: Runtime, run_dir: Path, env: str, report: Path, *, wanted: bool) -> RunMark:
-    """Says which run goes on until it is closed, and knows which one came to no end before it."""
+def _mark(marked: ExitStack, runtime: Runtime, run_dir: Path, env: str, report: Path) -> str | None:
+    """Says which run goes on until ``marked`` is closed; the run before it, if that one came to no end."""
+    from tickrail.orchestration.control import socket_folder
     from tickrail.orchestration.run_mark import RunMark
 
-    if not wanted:
-        return RunMark()
-    from tickrail.orchestration.control import socket_folder
-
     facts = {"run_id": runtime.dispatcher.run_id, "configuration_digest": runtime.loaded.digest.hex()}
-    return RunMark.of(socket_folder(run_dir), run_dir, env, facts, report=report)
+    return marked.enter_context(RunMark(socket_folder(run_dir), run_dir, env, facts, report=report)).parent
 
 
 def _require_writable(folder: Path, *, empty: bool) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from tickrail.domain.threads import begin
 from tickrail.orchestration.lives import HookOverrun, Lives
 
 __all__ = ["watched_hooks"]
@@ -29,7 +30,7 @@ def watched_hooks(lives: Lives) -> Iterator[None]:
     """
     over = threading.Event()
     watch = threading.Thread(target=_watch, args=(lives, over), name="tickrail-hook-watch", daemon=True)
-    watch.start()
+    begin(watch)
     try:
         yield
     finally:

@@ -36,31 +36,26 @@ MOST_BYTES: Final = 65_536
 
 
 class RunMark:
-    """Says which run goes on, until ``close`` or the end of the process. A context manager; made by ``of``.
+    """Says which run goes on, until ``close`` or the end of the process. A context manager.
+
+    The runs of its environment that came to no end are marked as what they are.
+
+    Args:
+        folder: Where the sockets of running processes lie.
+        run_dir: Where results go.
+        env: The environment: a run follows those of its own.
+        facts: What is known of the run, ready for JSON.
+        report: Where the watchdog writes what it had to abandon.
 
     Attributes:
         parent: Name of the last run of the environment that came to no end and that no other run has followed yet;
             ``parent + ".crashed.json"`` beside the results says what is known of it.
+
+    Raises:
+        OSError: A folder cannot be written to.
     """
 
-    def __init__(self, path: Path | None = None, held: LockFile | None = None, parent: str | None = None) -> None:
-        self.parent = parent
-        self._path, self._held = path, held
-
-    @classmethod
-    def of(cls, folder: Path, run_dir: Path, env: str, facts: Mapping[str, Any], *, report: Path) -> Self:
-        """Mark this process's run, and those of its environment that came to no end as what they are.
-
-        Args:
-            folder: Where the sockets of running processes lie.
-            run_dir: Where results go.
-            env: The environment: a run follows those of its own.
-            facts: What is known of the run, ready for JSON.
-            report: Where the watchdog writes what it had to abandon.
-
-        Raises:
-            OSError: A folder cannot be written to.
-        """
+    def __init__(self, folder: Path, run_dir: Path, env: str, facts: Mapping[str, Any], *, report: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         run = f"{env}-{os.getpid()}"
         mine = {
@@ -72,18 +67,17 @@ class RunMark:
             "report": str(report),
             **facts,
         }
-        parent = max([_left(run_dir, one, run) for one in _dead_runs(folder, env)], default=None)
-        path = folder / f"{run}{MARK}"
+        self.parent = max([_left(run_dir, one, run) for one in _dead_runs(folder, env)], default=None)
+        self._path = folder / f"{run}{MARK}"
         # Under another name until it is held: what nobody holds would be taken for a dead one's.
-        making = folder / f".{path.name}"
-        held = LockFile(making, {**mine, "parent": parent})
-        making.replace(path)
-        return cls(path, held, parent)
+        making = folder / f".{self._path.name}"
+        self._held: LockFile | None = LockFile(making, {**mine, "parent": self.parent})
+        making.replace(self._path)
 
     def close(self) -> None:
         """The run has come to its end. Idempotent."""
         held, self._held = self._held, None
-        if held is not None and self._path is not None:
+        if held is not None:
             self._path.unlink(missing_ok=True)
             held.close()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 from tickrail._native import Probes
 from tickrail.config import LoadedConfig, RuntimeConfig
+from tickrail.domain.threads import begin
 from tickrail.domain.time import TimeLike
 from tickrail.errors import IllegalTransition, RunFailed
 from tickrail.orchestration.backtest import run_to_result
@@ -215,7 +216,7 @@ class Runtime:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Result] = loop.create_future()
         worker = threading.Thread(target=self._run_into, args=(loop, done, progress), name="tickrail-dispatch")
-        worker.start()
+        begin(worker)
         try:
             return await asyncio.shield(done)
         except asyncio.CancelledError:

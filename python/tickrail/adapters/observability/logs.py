@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO, TypeAlias
 
 from tickrail.domain.context import current_correlation, current_strategy
+from tickrail.domain.threads import begin
 from tickrail.ports.telemetry import Level, MetricKind
 
 __all__ = ["ContextFilter", "JsonFormatter", "LogTelemetry", "PipeHandler", "install", "remove"]
@@ -151,7 +152,7 @@ class PipeHandler(logging.Handler):
         self._descriptor = descriptor
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write, name="tickrail-log", daemon=True)
-        self._writer.start()
+        begin(self._writer)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Never waits."""

@@ -39,7 +39,9 @@ impl ControlServer {
         let is_over = Arc::new(AtomicBool::new(false));
         let over = Arc::clone(&is_over);
         let serve = move || accept(&listener, &operator, &over);
-        let thread = std::thread::Builder::new().name("tickrail-control".to_owned()).spawn(serve)?;
+        let thread = crate::threads::begin("tickrail-control", serve).inspect_err(|_| {
+            let _ = std::fs::remove_file(&path); // nobody will ever serve it
+        })?;
         Ok(Self { path, is_over, thread: Some(thread) })
     }
 
