@@ -6,6 +6,7 @@ Each case asserts exit code, message, an upper bound of time, and what is left; 
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -19,11 +20,15 @@ import pytest
 from ended_runs import DRIVER, LONG_S, Ended, assert_nothing_left, files
 from ended_runs import ended as ended_run
 
+from tickrail.data import generate_file
+
 STRATEGIES = """
 import ctypes
+import json
 import logging
 import os
 import signal
+from pathlib import Path
 
 import tickrail
 
@@ -33,10 +38,22 @@ class Fate(tickrail.Strategy):
 
     def on_start(self):
         self.count = 0
+        if self.how == "notes":
+            Path("log").touch()
         self.open = []
+        self.seen = []
+        self.handled = {signal.SIGUSR1: 0, signal.SIGCHLD: 0}
+        if self.how == "storm":
+            for number in self.handled:
+                signal.signal(number, self.handle)
+            Path("running").touch()
+
+    def handle(self, number, frame):
+        self.handled[number] += 1
 
     def on_tick(self, tick):
         self.count += 1
+        self.seen.append(tick.sequence)
         if self.how == "logs":
             for number in range(100):
                 logging.getLogger("tickrail.mine").info("x" * 200)
@@ -65,6 +82,10 @@ class Fate(tickrail.Strategy):
     def on_stop(self):
         for one in self.open:
             os.close(one)
+        if self.how == "storm":
+            for number in self.handled:
+                signal.signal(number, signal.SIG_IGN)
+            Path("log").write_text(json.dumps([self.handled, self.seen]))
         if self.how == "raises in on_stop":
             raise LookupError("in on_stop")
 
@@ -91,30 +112,37 @@ class = "fate:Other"
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(scope="module")
+def ticks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("ticks") / "sim.ticks"
+    generate_file(file, 500, instruments=["EURUSD.SIM"])
+    return file
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
+def project(tmp_path: Path, ticks: Path) -> Path:
     (tmp_path / "fate.py").write_text(STRATEGIES)
     (tmp_path / "drive.py").write_text(DRIVER)
     for env, more in {"backtest": "", "paper": "speed = 1000.0\n[venues"}.items():
         text = CONFIG if not more else CONFIG.replace("[venues", more, 1)
         (tmp_path / "config" / env).mkdir(parents=True)
         (tmp_path / "config" / env / "runtime.toml").write_text(text)
-    command = [sys.executable, "-m", "tickrail", "data", "generate", "sim.ticks", "--instrument", "EURUSD.SIM"]
-    subprocess.run([*command, "--ticks", "500"], cwd=tmp_path, check=True, capture_output=True, timeout=LONG_S)
+    os.link(ticks, tmp_path / "sim.ticks")
     return tmp_path
 
 
 class Started:
     """A run whose strategy ``fate`` meets what ``how`` says."""
 
-    def __init__(self, project: Path, env: str, how: str, *settings: str, **more: Any) -> None:
+    def __init__(self, project: Path, env: str, how: str, *settings: str, first: str = "", **more: Any) -> None:
         self.project, self.before = project, files(project)
         command = [sys.executable, "drive.py", "run", "--env", env, "--json"]
         for one in (f"strategies.fate.params.how={how}", *settings):
             command += ["--set", one]
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
         self.began = time.monotonic()
-        self.process = subprocess.Popen(command, cwd=project, text=True, **pipes)
+        environ = {**os.environ, "FIRST": first}
+        self.process = subprocess.Popen(command, cwd=project, text=True, env=environ, **pipes)
 
     def end(self, since: float | None = None) -> Ended:
         since = self.began if since is None else since
@@ -241,14 +269,81 @@ def test_f64_a_reader_of_the_result_that_has_gone_is_no_failure_of_the_run(proje
     assert_nothing_left(project)
 
 
+STEPS = """
+import time
+from pathlib import Path
+
+def pause():
+    from tickrail.orchestration import shutdown
+    Path("starting").touch()
+    while not shutdown._here[0].signals:
+        time.sleep(0.001)
+
+def before(owner, name, of=None):
+    whole = getattr(owner, name)
+    def paused(*arguments, **more):
+        if of is None or of in arguments:
+            pause()
+        return whole(*arguments, **more)
+    setattr(owner, name, paused)
+
+if step == "load configuration":
+    import tickrail.config
+    before(tickrail.config, "load_config")
+elif step == "open the control socket":
+    from tickrail.orchestration.tick_dispatcher import TickDispatcher
+    before(TickDispatcher, "open_control")
+elif step == "start the feeds":
+    from tickrail.orchestration.live_feeds import LiveFeeds
+    before(LiveFeeds, "start")
+else:
+    from tickrail.orchestration.phases import Phases
+    before(Phases, "enter", of=step)
+"""
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "load configuration",
+        "build container",
+        "construct strategies",
+        "validate ports and graph",
+        "pre-start checks",
+        "initialise",
+        "open the control socket",
+        "start the feeds",
+    ],
+)
+def test_f38_a_signal_at_any_step_of_the_start_starts_nobody(project: Path, step: str) -> None:
+    """Before there are handlers and while strategies start: ``test_shutdown_cases.py``."""
+    run = Started(project, "paper", "notes", first=f"step = {step!r}\n{STEPS}")
+    while not (project / "starting").exists():
+        assert run.process.poll() is None, run.end().err
+        time.sleep(0.005)
+    run.process.send_signal(signal.SIGTERM)
+    end = run.end(time.monotonic()).held("process_f38_step", within_s=5.0)
+    assert (end.code, end.err) == (0, "")
+    assert delivered(end) == [0, 0]
+    assert not (project / "log").exists(), "no strategy was started"
+
+
 def test_f37_a_storm_of_signals_costs_no_tick(project: Path) -> None:
-    run = Started(project, "paper", "")
-    for _ in range(2_000):
-        if run.process.poll() is None:
-            run.process.send_signal(signal.SIGCHLD)
+    """From its start to its end, ten thousand a second, of those that it handles and of those that nobody asked for."""
+    run = Started(project, "paper", "storm", "feeds.sim.speed=0.5")
+    while run.process.poll() is None:
+        for number in (signal.SIGUSR1, signal.SIGCHLD) * 25 if (project / "running").exists() else (signal.SIGCHLD,):
+            run.process.send_signal(number)
+        time.sleep(0.005)
     end = run.end().held("process_f37_storm", within_s=20.0)
     assert (end.code, end.err) == (0, "")
     assert delivered(end) == [500, 500]
+    for one in end.out["strategies"]:
+        assert one["accounts"] == {**dict.fromkeys(one["accounts"], 0), "published": 500, "delivered": 500}
+    handled, sequences = json.loads((project / "log").read_text())
+    assert sequences == list(range(1, 501)), "each in its order"
+    assert min(handled.values()) > 5, handled
+    assert end.out["stats"]["measured"], "what it did to latencies can be read"
 
 
 def test_f63_a_defect_of_the_native_module_fails_its_strategy_alone_and_the_process_lives(project: Path) -> None:
