@@ -20,6 +20,7 @@ import pytest
 from ended_runs import DRIVER, LONG_S, Ended, assert_nothing_left, files
 from ended_runs import ended as ended_run
 
+from tickrail.adapters.live.state_files import FileStateStore
 from tickrail.data import generate_file
 
 STRATEGIES = """
@@ -28,9 +29,11 @@ import json
 import logging
 import os
 import signal
+import time
 from pathlib import Path
 
 import tickrail
+from tickrail.orchestration import shutdown
 
 
 class Fate(tickrail.Strategy):
@@ -54,6 +57,12 @@ class Fate(tickrail.Strategy):
     def on_tick(self, tick):
         self.count += 1
         self.seen.append(tick.sequence)
+        if self.how in ("keeps", "drains") and self.count == 30:
+            Path("running").touch()
+        if self.how == "drains" and self.count >= 30:
+            self.await_signals(1)
+            Path("stopping").touch()
+            self.await_signals(2)
         if self.how == "logs":
             for number in range(100):
                 logging.getLogger("tickrail.mine").info("x" * 200)
@@ -75,6 +84,16 @@ class Fate(tickrail.Strategy):
                     self.open.append(os.open("/dev/null", os.O_RDONLY))
             except OSError as error:
                 self.said = error.errno
+
+    def save_state(self):
+        return {"count": self.count} if self.how == "keeps" else {}
+
+    def load_state(self, state):
+        assert state["count"] == 7
+
+    def await_signals(self, count):
+        while len(shutdown._here[0].signals) < count:
+            time.sleep(0.001)
 
     def late(self, event):
         raise LookupError("in a timer")
@@ -143,6 +162,12 @@ class Started:
         self.began = time.monotonic()
         environ = {**os.environ, "FIRST": first}
         self.process = subprocess.Popen(command, cwd=project, text=True, env=environ, **pipes)
+
+    def wait_for(self, name: str) -> None:
+        """Until there is a file of that name."""
+        while not (self.project / name).exists():
+            assert self.process.poll() is None, self.end().err
+            time.sleep(0.005)
 
     def end(self, since: float | None = None) -> Ended:
         since = self.began if since is None else since
@@ -318,14 +343,76 @@ else:
 def test_f38_a_signal_at_any_step_of_the_start_starts_nobody(project: Path, step: str) -> None:
     """Before there are handlers and while strategies start: ``test_shutdown_cases.py``."""
     run = Started(project, "paper", "notes", first=f"step = {step!r}\n{STEPS}")
-    while not (project / "starting").exists():
-        assert run.process.poll() is None, run.end().err
-        time.sleep(0.005)
+    run.wait_for("starting")
     run.process.send_signal(signal.SIGTERM)
     end = run.end(time.monotonic()).held("process_f38_step", within_s=5.0)
     assert (end.code, end.err) == (0, "")
     assert delivered(end) == [0, 0]
     assert not (project / "log").exists(), "no strategy was started"
+
+
+#: For handlers that wait for a test, which may be stopped meanwhile.
+UNWATCHED = [f"runtime.{name}_deadline_ns=60_000_000_000" for name in ("drain", "hook", "handler")]
+PATIENT = """
+from tickrail.orchestration.shutdown import Shutdown
+
+Shutdown.__init__.__kwdefaults__["hurry_s"] = 20.0  # a busy machine takes seconds to tear a process down
+"""
+FSYNC = """
+import os, sys, time
+from pathlib import Path
+
+sys.argv += ["--shutdown-timeout", timeout_s]
+whole = os.fsync
+def fsync(descriptor):
+    from tickrail.orchestration import shutdown
+    Path("stopping").touch()
+    while len(shutdown._here[0].signals) < awaited:
+        time.sleep(0.001)
+    whole(descriptor)
+os.fsync = fsync
+"""
+
+
+@pytest.mark.parametrize(
+    ("awaited", "code", "count"), [(1, 0, 500), (2, 143, 30), (99, 70, 7)], ids=["first", "second", "never returns"]
+)
+def test_f39_a_signal_while_a_state_is_synced_leaves_it_whole(
+    project: Path, awaited: int, code: int, count: int
+) -> None:
+    """At the end of the data, and after a stop; where the disk never answers the old state stays."""
+    store = FileStateStore(folder=project / "states")
+    store.save("fate", {"count": 7, "state_version": 1})
+    speed = 1000 if awaited == 1 else 0.2
+    settings = (f"runtime.state_dir={project / 'states'}", f"feeds.sim.speed={speed}", *UNWATCHED)
+    first = f"awaited, timeout_s = {awaited}, {'1' if code == 70 else '25'!r}\n{PATIENT}{FSYNC}"
+    run = Started(project, "paper", "keeps", *settings, first=first)
+    for name in {1: ["stopping"], 2: ["running", "stopping"], 99: ["running"]}[awaited]:
+        run.wait_for(name)
+        run.process.send_signal(signal.SIGTERM)
+    end = run.end(time.monotonic()).held(f"process_f39_{code}", within_s=5.0, by_force=code == 70)
+    assert end.code == code
+    assert store.load("fate")["count"] >= count
+    assert (store.load("fate")["count"] == 7) == (code == 70)
+    assert "in fsync" in end.err or code != 70, "the stacks say where"
+
+
+def test_f39_a_second_signal_while_ticks_are_drained_counts_what_is_left(project: Path) -> None:
+    run = Started(project, "paper", "drains", *UNWATCHED, first=PATIENT)
+    for name in ("running", "stopping"):
+        run.wait_for(name)
+        run.process.send_signal(signal.SIGTERM)
+    end = run.end(time.monotonic()).held("process_f39_drain", within_s=5.0)
+    assert (end.code, end.err) == (143, "")
+    for one in end.out["strategies"]:
+        account = one["accounts"]
+        assert 30 <= account["delivered"] < 500
+        assert account == {
+            **dict.fromkeys(account, 0),
+            "published": 500,
+            "delivered": account["delivered"],
+            "pending": 500 - account["delivered"],
+        }
 
 
 def test_f37_a_storm_of_signals_costs_no_tick(project: Path) -> None:
