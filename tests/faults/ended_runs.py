@@ -151,7 +151,7 @@ class Ended:
         """What it has left in its folder; a folder of results counts as one."""
         here = {path for path in files(self.project) - self.before if "__pycache__" not in path.parts}
         folders = {path.parent for path in here if path.name == "result.json"}
-        rest = {path for path in here if not folders & set(path.parents) and path.name not in MARKS}
+        rest = {path for path in here if not folders & set(path.parents) and not MARKS & set(path.parts)}
         # The mark of a run that died is where its socket is: see ``orchestration/run_mark.py``.
         rest = {path for path in rest if path.with_name(path.name.replace(".run.json", ".sock")) not in rest - {path}}
         found = folders | {path for path in rest if not path.is_dir()}

@@ -57,7 +57,7 @@ class Fate(tickrail.Strategy):
     def on_tick(self, tick):
         self.count += 1
         self.seen.append(tick.sequence)
-        if self.how in ("keeps", "drains") and self.count == 30:
+        if self.how in ("keeps", "drains", "never stops") and self.count == 30:
             Path("running").touch()
         if self.how == "drains" and self.count >= 30:
             self.await_signals(1)
@@ -105,6 +105,11 @@ class Fate(tickrail.Strategy):
             for number in self.handled:
                 signal.signal(number, signal.SIG_IGN)
             Path("log").write_text(json.dumps([self.handled, self.seen]))
+        if self.how == "never stops":
+            for count in range(1, 100):
+                self.await_signals(count)
+                Path("starting").mkdir(exist_ok=True)
+                Path("starting", str(count)).touch()
         if self.how == "raises in on_stop":
             raise LookupError("in on_stop")
 
@@ -397,13 +402,16 @@ def test_f39_a_signal_while_a_state_is_synced_leaves_it_whole(
     assert "in fsync" in end.err or code != 70, "the stacks say where"
 
 
-def test_f39_a_second_signal_while_ticks_are_drained_counts_what_is_left(project: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["term", "int"])
+def test_f39_a_second_signal_while_ticks_are_drained_counts_what_is_left(
+    project: Path, number: signal.Signals, code: int
+) -> None:
     run = Started(project, "paper", "drains", *UNWATCHED, first=PATIENT)
     for name in ("running", "stopping"):
         run.wait_for(name)
-        run.process.send_signal(signal.SIGTERM)
-    end = run.end(time.monotonic()).held("process_f39_drain", within_s=5.0)
-    assert (end.code, end.err) == (143, "")
+        run.process.send_signal(number)
+    end = run.end(time.monotonic()).held(f"process_f39_drain_{code}", within_s=5.0)
+    assert (end.code, end.err) == (code, "")
     for one in end.out["strategies"]:
         account = one["accounts"]
         assert 30 <= account["delivered"] < 500
@@ -413,6 +421,26 @@ def test_f39_a_second_signal_while_ticks_are_drained_counts_what_is_left(project
             "delivered": account["delivered"],
             "pending": 500 - account["delivered"],
         }
+
+
+@pytest.mark.parametrize("signals", [2, 3])
+def test_f40_ctrl_c_again_and_again_ends_what_does_not_end(project: Path, signals: int) -> None:
+    """The second leaves the hook ``HURRY_S``, the third nothing; 50 ms apart, as a hand does it."""
+    run = Started(project, "paper", "never stops", "feeds.sim.speed=0.2", *UNWATCHED)
+    run.wait_for("running")
+    for number in range(1, signals + 1):
+        sent = time.monotonic()
+        run.process.send_signal(signal.SIGINT)
+        if number < signals:
+            run.wait_for(f"starting/{number}")  # two of one number at once would be one
+            time.sleep(0.05)
+    end = run.end(sent).held(f"process_f40_{signals}", within_s=3.0 if signals == 2 else 0.25, by_force=True)
+    assert end.code == 130
+    assert end.took_s > 2.5 or signals == 3, "its hook has its time"
+    (report,) = project.glob("runs/paper-*.shutdown.json")
+    assert end.out == {"shutdown": json.loads(report.read_text())}
+    assert end.out["shutdown"]["signals"] == [2] * signals
+    assert ("in on_stop" in end.err) == (signals == 2), "stacks take time"
 
 
 def test_f37_a_storm_of_signals_costs_no_tick(project: Path) -> None:
