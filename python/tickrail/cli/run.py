@@ -127,7 +127,7 @@ def _run(
             marked.close()
         commands = dict(runtime.dispatcher.dead_letter_counts)
         # Said even where finalisers raise, and once they are done.
-        closed.callback(lambda: _say(end, result, commands, folder, as_json=as_json))
+        closed.callback(lambda: _say(end, result, commands, folder, runtime.log_dropped, as_json=as_json))
         closed.enter_context(end.step("services", "services are closed", into=folder))
     from tickrail.report.result import left_by_exit  # late: what writes results is loaded once there is one
 
@@ -153,15 +153,18 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _say(end: End, result: Result, commands: dict[str, int], folder: Path, *, as_json: bool) -> None:
+def _say(end: End, result: Result, commands: dict[str, int], folder: Path, log_dropped: int, *, as_json: bool) -> None:
     report = end.report(result, commands)
     if report is not None:
         end.write(report)
     if as_json:
         more = {} if report is None else {"shutdown": report.to_dict()}
-        click.echo(json.dumps({**result.to_dict(), "folder": str(folder), **more}))
+        lost = {"log_dropped": log_dropped} if log_dropped else {}
+        click.echo(json.dumps({**result.to_dict(), "folder": str(folder), **lost, **more}))
     else:
         lines = [] if report is None else report.lines()
+        if log_dropped:
+            lines.append(f"{log_dropped:,} log records were dropped, as nobody read them")
         click.echo("\n".join([result.summary(), *lines, f"result: {_shown(folder)}"]))
     end.plan(())
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from logging import Handler
 from typing import TYPE_CHECKING, Self, Unpack
 
 from tickrail._native import Probes
@@ -46,6 +47,7 @@ class Runtime:
         phases: How long each phase of the start took.
         http_port: Where probes and metrics are served, if ``runtime.http`` is set.
         graph_hash: SHA-256 over all parts and their order: equal where the same would be started.
+        log_handler: Writes log records where ``runtime.log`` asks for it, else ``None``.
 
     Thread safety: one thread at a time; ``request_stop``, ``pause``, ``resume``, ``stop`` and ``restart`` from any.
     """
@@ -66,6 +68,7 @@ class Runtime:
         self.container = container
         self.dispatcher = dispatcher
         self.graph_hash = ""
+        self.log_handler: Handler | None = None
         self.http_port = None if probes is None else probes.port
         self._probes = probes
         self._undo = undo
@@ -73,6 +76,11 @@ class Runtime:
         self._began = False
         self._by_hand = False
         self._closed = False
+
+    @property
+    def log_dropped(self) -> int:
+        """Log records that nobody has read, and that were dropped: all of them once the runtime is closed."""
+        return int(getattr(self.log_handler, "dropped", 0))
 
     @property
     def lives(self) -> Lives:
