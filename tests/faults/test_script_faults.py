@@ -357,6 +357,65 @@ def test_f60_runs_beside_and_after_one_another_and_a_stop_twice(tmp_path: Path) 
     assert done.stdout == "1 [50000, 50000, 50000, 50000]\nstopped 0\n"
 
 
+def test_f61_a_run_within_an_event_loop_lets_it_go_on_or_says_why_it_cannot(tmp_path: Path) -> None:
+    """Coroutines publish, heed signals, and are cancelled by Ctrl-C; a plain call that would starve them is refused."""
+    done = script(
+        tmp_path,
+        """
+        import asyncio, os, signal
+        from tickrail import errors
+        from tickrail.testing import boot
+        from live_runs import *
+
+        TABLES = {
+            "feeds": {"f": {"adapter": "published", "options": {"instruments": [A]}}},
+            "strategies": {"keeper": {"class": "live_runs:Keeper"}},
+        }
+
+        async def main():
+            loop, heard = asyncio.get_running_loop(), asyncio.Event()
+            loop.add_signal_handler(signal.SIGUSR1, heard.set)
+            before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)]
+            with boot(TABLES) as runtime:
+                running = asyncio.ensure_future(runtime.run_async())
+                publisher = runtime.feed("f").publisher()
+                for number in range(100):
+                    await publisher.publish_quote_async(A, 1.0, 1.1, sequence=number)
+                os.kill(os.getpid(), signal.SIGUSR1)
+                await asyncio.wait_for(heard.wait(), 30)
+                assert not running.done()
+                assert before == [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)]
+                other, _ = opened()
+                try:
+                    other.run()
+                except errors.WouldDeadlock as error:
+                    print(error)
+                publisher.close()
+                other.seal()
+                print(other.run().status)  # nobody publishes from here any more
+                runtime.seal()
+                result = await running
+            print(result.status, result.ticks)
+
+        async def interrupted():
+            with boot(TABLES) as runtime:
+                publisher = runtime.feed("f").publisher()
+                asyncio.get_running_loop().call_later(0.1, os.kill, os.getpid(), signal.SIGINT)
+                try:
+                    await runtime.run_async()
+                finally:
+                    print(runtime.dispatcher.ended, runtime.stats().strategies[0].account.state)
+
+        asyncio.run(main())
+        try:
+            asyncio.run(interrupted())
+        except KeyboardInterrupt:
+            print("interrupted")
+        """,
+    )
+    compare("process_f61", shown(done.stdout, tmp_path))
+
+
 EXIT = """
 import sys, threading, time
 import tickrail
