@@ -158,7 +158,9 @@ class Ended:
         """What it has left in its folder; a folder of results counts as one."""
         here = {path for path in files(self.project) - self.before if "__pycache__" not in path.parts}
         folders = {path.parent for path in here if path.name == "result.json"}
-        rest = {path for path in here if not folders & set(path.parents) and path.name not in MARKS}
+        rest = {path for path in here if not folders & set(path.parents) and not MARKS & set(path.parts)}
+        # The mark of a run that died is where its socket is: see ``orchestration/run_mark.py``.
+        rest = {path for path in rest if path.with_name(path.name.replace(".run.json", ".sock")) not in rest - {path}}
         found = folders | {path for path in rest if not path.is_dir()}
         return sorted(str(path.relative_to(self.project)) for path in found)
 
@@ -220,6 +222,8 @@ def shown(said: str, project: Path) -> str:
     said = said.replace(f"{project}/", "").replace(str(project), "PROJECT").replace(os.uname().nodename, "HOST")
     said = re.sub(r"\b(\w+)-\d{8}T\d{6}Z-[0-9a-f]{8}", r"\1-RESULT", said)
     said = re.sub(r"http://127\.0\.0\.1:\d+", "http://HERE", said)
+    said = re.sub(r"/\.\w{8}\.tmp\b", "/.NAME.tmp", said)
+    said = re.sub(r"-\d{8}T\d{6}Z-\d+\b", "-TIME-PID", said)
     said = re.sub(r"\b(process |live-|paper-|idle-|backtest-)\d+", r"\1PID", said)
     return re.sub(r"\b\d+\.\d+ s\b", "TIME", said)
 

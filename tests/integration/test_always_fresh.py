@@ -31,6 +31,7 @@ ELSEWHERE: Final = (
     "test_probes.py",
     "test_process_faults.py",
     "test_report_in_browser.py",
+    "test_script_faults.py",
     "test_shutdown.py",
     "test_start_faults.py",
     "test_start_loads.py",

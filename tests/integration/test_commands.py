@@ -20,6 +20,8 @@ from tickrail.orchestration.command_bus import CommandBus
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
 
 EURUSD = "EURUSD.SIM"
+#: Commands that may be handled in one go, where ticks have had the steps before: ``QUANTUM`` of the core.
+QUANTUM = 64
 
 
 def array(ticks: int) -> tickrail.TickArray:
@@ -41,6 +43,16 @@ class Note(Command):
     lane = Lane.CONTROL  # type: ignore[misc] # a class variable, said by assignment
 
     text: str
+
+
+class Flood(Command):
+    thread: int
+
+
+class FloodBehind(Command):
+    lane = Lane.BACKGROUND  # type: ignore[misc]
+
+    thread: int
 
 
 class Stop(Command):
@@ -280,23 +292,50 @@ def test_commands_that_had_no_turn_are_told_and_no_receipt_is_left() -> None:
     assert rig.bus.dead_letter_counts == {"shutting_down": 20}
 
 
-def test_a_flood_is_refused_and_ticks_go_on() -> None:
-    rig = endless()
-    with rig.running():
-        refused = 0
-        for _ in range(100):
+@pytest.mark.slow
+def test_a_flood_of_four_threads_is_refused_and_leaves_ticks_half_of_the_steps() -> None:
+    """Of a million commands in two lanes those that find no place are told so, and all others are handled."""
+    rig, handled, lowest, excess = endless(), [0] * 4, 0, 0
+    kinds = (Flood, FloodBehind, Flood, FloodBehind)
+
+    def handle(command: Any) -> None:
+        nonlocal lowest, excess
+        ahead = sum(handled) - rig.trader.seen
+        lowest = min(lowest, ahead)  # ticks that went before; from there on commands may be ahead by their credit
+        handled[command.thread] += 1
+        excess = max(excess, ahead + 1 - lowest)
+
+    rig.bus.register(Flood, handle)
+    rig.bus.register(FloodBehind, handle)
+    accepted, begin = [0] * 4, threading.Barrier(5)
+
+    def flood(number: int) -> None:
+        begin.wait(60)
+        command = kinds[number](number)
+        for _ in range(250_000):
             try:
-                for _ in range(5_000):
-                    rig.bus.post(Buy("nobody", 1.0))
-            except LaneFull:
-                refused += 1
-        before = rig.trader.seen
-        rig.bus.execute(Note("first lane"), timeout_s=60)
-        deadline = time.monotonic() + 60
-        while rig.trader.seen == before and time.monotonic() < deadline:
-            time.sleep(0.001)
-        assert rig.trader.seen > before
-    assert rig.notes[0][0] == "first lane"
+                rig.bus.post(command)
+                accepted[number] += 1
+            except LaneFull as error:
+                assert error.command == kinds[number].__name__
+
+    with rig.running():
+        threads = [threading.Thread(target=flood, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        begin.wait(60)
+        while any(thread.is_alive() for thread in threads):  # an operator meanwhile
+            rig.bus.execute(Note("first lane"), timeout_s=60)
+        for thread in threads:
+            thread.join()
+        for number in (0, 1):  # the last of its lane
+            rig.bus.submit(kinds[number](number), wait_s=60).result(60)
+            accepted[number] += 1
+        assert handled == accepted, "each that was taken, once"
+        assert all(count > 1_000 for count in accepted), "each thread has its turn"
+        assert sum(accepted) < 1_000_000, "the lanes are bounded"
+    assert excess <= QUANTUM, "ticks have at least half of the steps"
+    assert rig.notes
 
 
 @pytest.mark.parametrize("send", ["execute", "submit", "post"])

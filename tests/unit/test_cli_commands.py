@@ -101,6 +101,7 @@ def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
 
         dispatcher = FakeDispatcher()
         http_port = None
+        log_dropped = 0
 
         def bootstrap(self) -> RuntimeBootstrapper:
             if plan["raises"] is not None:

@@ -53,6 +53,11 @@ class End:
         facts = {"deadline_s": self._shutdown.deadline_s, "steps": steps, "abandoned": list(later)}
         self._shutdown.set_report(json.dumps(facts), self._file, to_stdout=self._as_json and bool(later))
 
+    @property
+    def file(self) -> Path:
+        """Where the report of a process goes that has to be ended."""
+        return self._file
+
     @contextmanager
     def step(self, name: str, phase: str, *, into: Path | None = None) -> Iterator[None]:
         """One step beyond the loop's own; ``into`` is where the report goes from now on."""

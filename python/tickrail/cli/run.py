@@ -101,11 +101,15 @@ def _run(
         _require_writable(out if out is not None else run_dir, empty=out is not None)
         # Late: a wrong configuration is said sooner.
         from tickrail.orchestration.bootstrapper import RuntimeBootstrapper
+        from tickrail.orchestration.kept_trading import is_kept
 
     home = out.parent if out is not None else run_dir
     end = End(shutdown, home / f"{env}-{os.getpid()}.{FILE}", as_json=as_json)
     with ExitStack() as closed, RuntimeBootstrapper.of(loaded).bootstrap() as runtime:
-        served = _control(runtime, run_dir, env, wanted=env != "backtest" if control is None else control)
+        wanted = env != "backtest" if control is None else control
+        marked = closed.enter_context(ExitStack())
+        parent = _mark(marked, runtime, run_dir, env, end.file) if wanted or is_kept(env) else None
+        served = _control(runtime, run_dir, env, wanted=wanted)
         if runtime.http_port is not None and runtime.config.runtime.http is not None:
             host = runtime.config.runtime.http.rpartition(":")[0]
             click.echo(f"http://{host}:{runtime.http_port} has /livez, /readyz and /metrics", err=True)
@@ -115,15 +119,18 @@ def _run(
             try:
                 result = runtime.run(progress=progress, started=shutdown.ready)
             except RunFailed as error:
-                raise _kept(error, out, run_dir, env) from None
+                raise _kept(error, out, run_dir, env, parent) from None
         if signal.SIGINT in shutdown.signals:
             result = replace(result, status="interrupted")
+        if parent is not None:
+            result = replace(result, parent=parent)
         # before finalisers of services, which may raise: the result is what the user waited for
         with end.step("result", "the result is written"):
             folder = end.within("result", partial(_write, result, out, run_dir, env))
+            if folder is not None:
+                marked.close()
         # Said even where finalisers raise, and once they are done: async handlers of commands end with the services.
-        letters = runtime.dispatcher
-        closed.callback(lambda: _say(end, result, dict(letters.dead_letter_counts), folder, as_json=as_json))
+        closed.callback(lambda: _say(end, result, runtime, folder, as_json=as_json))
         closed.enter_context(end.step("services", "services are closed", into=folder))
     from tickrail.report.result import left_by_exit  # late: what writes results is loaded once there is one
 
@@ -150,18 +157,21 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _say(end: End, result: Result, commands: dict[str, int], folder: Path | None, *, as_json: bool) -> None:
-    report = end.report(result, commands)
+def _say(end: End, result: Result, runtime: Runtime, folder: Path | None, *, as_json: bool) -> None:
+    log_dropped = runtime.log_dropped
+    report = end.report(result, dict(runtime.dispatcher.dead_letter_counts))
     if report is not None:
         end.write(report)
     if as_json:
         more = {} if report is None else {"shutdown": report.to_dict()}
-        click.echo(json.dumps({**result.to_dict(), "folder": None if folder is None else str(folder), **more}))
+        lost = {"log_dropped": log_dropped} if log_dropped else {}
+        click.echo(json.dumps({**result.to_dict(), "folder": None if folder is None else str(folder), **lost, **more}))
     else:
         lines = [] if report is None else report.lines()
-        click.echo(
-            "\n".join([result.summary(), *lines, f"result: {'not written' if folder is None else _shown(folder)}"])
-        )
+        if log_dropped:
+            lines.append(f"{log_dropped:,} log records were dropped, as nobody read them")
+        where = "not written" if folder is None else _shown(folder)
+        click.echo("\n".join([result.summary(), *lines, f"result: {where}"]))
     end.plan(())
 
 
@@ -176,6 +186,15 @@ def _control(runtime: Runtime, run_dir: Path, env: str, *, wanted: bool) -> Abst
     # What is kept by itself has been taken up already, whoever is served.
     file = None if is_kept(env) else trading_file(run_dir, env)
     return closing(runtime.dispatcher.open_control(socket_of(run_dir, run_id), run_id, trading_file=file))
+
+
+def _mark(marked: ExitStack, runtime: Runtime, run_dir: Path, env: str, report: Path) -> str | None:
+    """Says which run goes on until ``marked`` is closed; the run before it, if that one came to no end."""
+    from tickrail.orchestration.kept_trading import socket_folder
+    from tickrail.orchestration.run_mark import RunMark
+
+    facts = {"run_id": runtime.dispatcher.run_id, "configuration_digest": runtime.loaded.digest.hex()}
+    return marked.enter_context(RunMark(socket_folder(run_dir), run_dir, env, facts, report=report)).parent
 
 
 def _require_writable(folder: Path, *, empty: bool) -> None:
@@ -193,12 +212,13 @@ def _write(result: Result, out: Path | None, run_dir: Path, env: str) -> Path:
     return result.write(out if out is not None else _result_folder(run_dir, env, result.digest))
 
 
-def _kept(error: RunFailed, out: Path | None, run_dir: Path, env: str) -> RunFailed:
+def _kept(error: RunFailed, out: Path | None, run_dir: Path, env: str, parent: str | None) -> RunFailed:
     """The error, which now says where the partial result lies."""
     from tickrail.report.result import Result
 
     if isinstance(error.result, Result):
-        place = f"the partial result lies in {_shown(_write(error.result, out, run_dir, env))}"
+        folder = _write(replace(error.result, parent=parent), out, run_dir, env)
+        place = f"the partial result lies in {_shown(folder)}"
         error.hint = place if error.hint is None else f"{error.hint}; {place}"
     return error
 

@@ -18,6 +18,7 @@ from tickrail.domain.lanes import Lane
 from tickrail.domain.time import TimeLike
 from tickrail.domain.venue_terms import InstrumentTerms, VenueTerms
 from tickrail.errors import DataError, ParameterError
+from tickrail.orchestration.feeds import refuse_own_loop
 from tickrail.orchestration.lane_check import check_names
 from tickrail.orchestration.sources import Data, named_arrays, order_key
 from tickrail.orchestration.tick_dispatcher import DigestMode, Progress, TickDispatcher
@@ -325,6 +326,9 @@ def run_to_result(
 ) -> Result:
     """Run to the end; the partial result of a run that failed goes with the error."""
     from tickrail.errors import RunFailed
+
+    if dispatcher._is_live:
+        refuse_own_loop()
 
     try:
         dispatcher.run(progress, started=started)

@@ -137,7 +137,7 @@ class RuntimeBootstrapper:
             raise
         LOG.info("configuration of environment %s: digest %s", loaded.env, loaded.digest.hex())
         with ExitStack() as undo:
-            self._log_to(loaded, undo)
+            log_handler = self._log_to(loaded, undo)
             if loaded.config.runtime.exclusive:
                 undo.enter_context(claimed(loaded, build_name()))
             undo.enter_context(accounts_held(loaded))
@@ -145,13 +145,17 @@ class RuntimeBootstrapper:
                 assembly = Assembly(loaded, undo)
                 runtime = assembly.build(self.modules, self.checks)
                 runtime.graph_hash = wiring_of(loaded, assembly.made).digest
+                runtime.log_handler = log_handler
                 return runtime
 
-    def _log_to(self, loaded: LoadedConfig, undo: ExitStack) -> None:
-        """Log records go where ``runtime.log`` says, as long as the runtime is open."""
-        if loaded.config.runtime.log != "none":
-            logs = importlib.import_module("tickrail.adapters.observability.logs")
-            undo.callback(logs.remove, logs.install(loaded.config.runtime.log, run=f"{loaded.env}-{os.getpid()}"))
+    def _log_to(self, loaded: LoadedConfig, undo: ExitStack) -> logging.Handler | None:
+        """Log records go where ``runtime.log`` says, as long as the runtime is open; what writes them there."""
+        if loaded.config.runtime.log == "none":
+            return None
+        logs = importlib.import_module("tickrail.adapters.observability.logs")
+        handler: logging.Handler = logs.install(loaded.config.runtime.log, run=f"{loaded.env}-{os.getpid()}")
+        undo.callback(logs.remove, handler)
+        return handler
 
 
 def _related(one: Problem, other: Problem) -> bool:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias, TypedDict
+from weakref import WeakKeyDictionary, WeakSet
 
 from tickrail._native import FeedCore, FeedEvent, InstrumentId, PublisherCore
-from tickrail.errors import FeedError, PublishError, WrongThread
+from tickrail.errors import FeedError, PublishError, WouldDeadlock, WrongThread
 
 if TYPE_CHECKING:  # loaded where something is asyncio: most runs are not
     import asyncio
@@ -27,6 +29,7 @@ __all__ = [
     "Receipt",
     "Trades",
     "feed_settings",
+    "refuse_own_loop",
     "taken_out",
 ]
 
@@ -243,6 +246,7 @@ class Publisher(PublisherCore):
         loop = asyncio.get_running_loop()
         if self._turn is None or self._loop is not loop:  # whoever waited in a loop of before has gone with it
             self._turn, self._loop = asyncio.Lock(), loop
+            _of_loop.setdefault(loop, WeakSet()).add(self)
         return self._turn
 
     async def _bring(self) -> None:
@@ -305,6 +309,25 @@ class Publisher(PublisherCore):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.close()
+
+
+_of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakSet[Publisher]] = WeakKeyDictionary()
+"""Publishers that coroutines of an event loop use; each set is touched by the thread of its loop alone."""
+
+
+def refuse_own_loop() -> None:
+    """Refuse to keep the event loop that runs on this thread from coroutines that publish: who waits for them hangs.
+
+    Raises:
+        WouldDeadlock: It has open publishers.
+    """
+    asyncio = sys.modules.get("asyncio")
+    loop = None if asyncio is None else asyncio._get_running_loop()
+    if loop is not None and any(not one.is_closed for one in _of_loop.get(loop, ())):
+        raise WouldDeadlock(
+            "a live run would keep this thread's event loop from the coroutines that publish into its feeds",
+            hint="await runtime.run_async(), or asyncio.to_thread(run.run)",
+        )
 
 
 def taken_out(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Final
 
+from tickrail.domain.threads import begin
 from tickrail.errors import WiringError
 
 __all__ = ["IMPORT_TIMEOUT_S", "ImportHangs", "guarded_import", "require_allowed"]
@@ -52,7 +53,7 @@ def guarded_import(module: str, timeout_s: float = IMPORT_TIMEOUT_S) -> ModuleTy
         return known
     raised: list[BaseException] = []
     worker = threading.Thread(target=_import, args=(module, raised), name=f"tickrail-import-{module}", daemon=True)
-    worker.start()
+    begin(worker)
     worker.join(timeout_s)
     if worker.is_alive():
         raise ImportHangs(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from tickrail.domain.threads import begin
 from tickrail.orchestration.end_watch import EndWatch
 from tickrail.orchestration.lives import HookOverrun, Lives
 
@@ -32,7 +33,7 @@ def watched_hooks(lives: Lives, end: EndWatch | None = None) -> Iterator[None]:
     """
     over = threading.Event()
     watch = threading.Thread(target=_watch, args=(lives, over, end), name="tickrail-hook-watch", daemon=True)
-    watch.start()
+    begin(watch)
     try:
         yield
     finally:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import msgspec
 
+from tickrail.domain.threads import begin
 from tickrail.errors import IllegalTransition, WrongThread
 
 if TYPE_CHECKING:  # asyncio is a fifth of what a run imports, and most runs need none of it
@@ -156,7 +157,12 @@ class IoThread:
             self._loop = asyncio.new_event_loop()
             self._loop.set_exception_handler(lambda _, context: self._note(context))
             self._thread = threading.Thread(target=self._serve, args=(self._loop,), name=self.name, daemon=True)
-            self._thread.start()
+            try:
+                begin(self._thread)
+            except BaseException:
+                self._loop.close()
+                self._loop = self._thread = None
+                raise
         return self._loop
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:

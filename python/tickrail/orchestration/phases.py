@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import Final
 
+from tickrail.domain.threads import begin
 from tickrail.errors import BootstrapFailed, TickrailError
 from tickrail.orchestration.tracing import span
 
@@ -79,7 +80,8 @@ class Phases:
         report = _report_of(phase, self.deadline_ns, threading.get_ident())
         timer = threading.Timer(self.deadline_ns / 1e9, report)
         timer.daemon = True
-        timer.start()
+        timer.name = f"tickrail-phase-{phase.name.lower()}"
+        begin(timer)
         try:
             yield
         finally:

@@ -8,6 +8,7 @@ import threading
 from typing import Final, Literal, TypeAlias
 
 from tickrail._native import TickArray
+from tickrail.domain.threads import begin
 from tickrail.errors import FeedClosed, FeedError, ParameterError, PublishError, TickrailError
 from tickrail.orchestration.feeds import Feed, Publisher
 
@@ -75,7 +76,7 @@ class PacedReplay:
             pass  # the run is over: the thread has nothing to do
         except FeedError as error:
             self.error = error
-        self._thread.start()
+        begin(self._thread)
         return self
 
     def stop(self) -> None:

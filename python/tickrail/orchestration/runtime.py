@@ -6,11 +6,13 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
+from logging import Handler
 from typing import TYPE_CHECKING, Self, Unpack
 
 from tickrail._native import Probes, hurry_end
 from tickrail.config import LoadedConfig, RuntimeConfig
 from tickrail.domain.ending import END_DEADLINE_S
+from tickrail.domain.threads import begin
 from tickrail.domain.time import TimeLike
 from tickrail.errors import IllegalTransition, RunFailed
 from tickrail.orchestration.backtest import run_to_result
@@ -49,6 +51,7 @@ class Runtime:
         end_deadline_s: How long the end of a run may take that is to stop; set before it runs. Then nothing is awaited
             any more, and what hangs is said in the log (``tickrail.shutdown``). Only ``Shutdown`` ends a process.
         graph_hash: SHA-256 over all parts and their order: equal where the same would be started.
+        log_handler: Writes log records where ``runtime.log`` asks for it, else ``None``.
 
     Thread safety: one thread at a time; ``request_stop``, ``pause``, ``resume``, ``stop`` and ``restart`` from any.
     """
@@ -71,6 +74,7 @@ class Runtime:
         self.graph_hash = ""
         self.end_deadline_s = END_DEADLINE_S
         self._end: EndWatch | None = None
+        self.log_handler: Handler | None = None
         self.http_port = None if probes is None else probes.port
         self._probes = probes
         self._undo = undo
@@ -78,6 +82,11 @@ class Runtime:
         self._began = False
         self._by_hand = False
         self._closed = False
+
+    @property
+    def log_dropped(self) -> int:
+        """Log records that nobody has read, and that were dropped: all of them once the runtime is closed."""
+        return int(getattr(self.log_handler, "dropped", 0))
 
     @property
     def lives(self) -> Lives:
@@ -227,7 +236,7 @@ class Runtime:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Result] = loop.create_future()
         worker = threading.Thread(target=self._run_into, args=(loop, done, progress), name="tickrail-dispatch")
-        worker.start()
+        begin(worker)
         try:
             return await asyncio.shield(done)
         except asyncio.CancelledError:

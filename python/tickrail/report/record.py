@@ -25,7 +25,7 @@ def machine() -> dict[str, Any]:
     """
     facts = _cpu_facts()
     return {
-        "cpu": facts.get("model name", platform.processor()),
+        "cpu": facts.get("model name") or platform.processor(),  # which begins a process
         "cpu_flags": sorted(facts.get("flags", facts.get("Features", "")).split()),
         "machine": platform.machine(),
         "system": f"{platform.system()} {platform.release()}",
@@ -41,6 +41,7 @@ def record_of(result: Any) -> dict[str, Any]:
         "configuration_digest": result.configuration_digest,
         "seed": result.seed,
         "run_id": result.run_id,
+        "parent": result.parent,
         "sources": dict(result.sources),
         "status": result.status,
         "build": dict(build_info()),

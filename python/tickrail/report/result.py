@@ -162,6 +162,7 @@ class Result:
         configuration_digest: SHA-256 over what of it decides results, in hexadecimal.
         stop_reason: What ended it before its data did: ``KeyboardInterrupt``, ``SystemExit: 3``, ``stop asked for``, or
             the exception of the block of a pulled run; ``None`` otherwise.
+        parent: Name of the run that this one followed, as that one came to no end: see ``docs/how-to/operate.md``.
     """
 
     status: Status
@@ -188,6 +189,7 @@ class Result:
     configuration_digest: str = ""
     run_id: str = ""
     stop_reason: str | None = None
+    parent: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -381,6 +383,7 @@ class Result:
         return {
             "status": self.status,
             "stop_reason": self.stop_reason,
+            "parent": self.parent,
             "ok": self.ok,
             "ticks": self.ticks,
             "elapsed_s": self.elapsed_s,

@@ -35,6 +35,7 @@ pub mod source;
 pub mod stop;
 #[cfg_attr(shuttle, path = "../../models/schedules/src/sync.rs")]
 mod sync;
+pub mod threads;
 pub mod tick;
 pub mod timer;
 pub mod trading;

@@ -11,7 +11,7 @@ use tickrail_core::dispatch::Desk;
 use tickrail_core::trading::{GateFile, GateFileError, Trading, TradingGate};
 
 use crate::dispatcher::Dispatcher;
-use crate::errors::refused;
+use crate::errors::{not_begun, refused};
 use crate::gil::{GilBound, thread_mark};
 use crate::lanes::CommandLanes;
 use crate::risk::KeptLimit;
@@ -177,7 +177,7 @@ impl ControlSocket {
         let standing = Arc::clone(operations.here.get(py).desk.standing());
         let open = Box::new(move || standing.open_orders());
         let operator = Arc::new(Operator::new(run, gate, file, sender, view, open));
-        let server = py.detach(|| ControlServer::open(path, operator))?;
+        let server = py.detach(|| ControlServer::open(path, operator)).map_err(|error| not_begun(py, error))?;
         Ok(Self(Mutex::new(Some(server))))
     }
 

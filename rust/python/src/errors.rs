@@ -5,6 +5,7 @@ use pyo3::types::PyDict;
 use tickrail_core::dispatch::{Refusal, RunError};
 use tickrail_core::feed::{FeedShared, NotPublished};
 use tickrail_core::lifecycle::{Operation, State};
+use tickrail_core::threads::NoThread;
 use tickrail_core::timer::TimerError;
 
 use crate::lives::allowed_names;
@@ -24,6 +25,16 @@ pub fn hinted(py: Python<'_>, name: &str, message: &str, hint: &str) -> PyErr {
         Ok(PyErr::from_value(class.call((message,), Some(&keywords))?))
     };
     make().unwrap_or_else(|error| error)
+}
+
+/// The exception for what the system refuses at a start: where it has no thread left that is said in words of ours.
+pub fn not_begun(py: Python<'_>, error: std::io::Error) -> PyErr {
+    let is_thread = error.get_ref().is_some_and(|inner| inner.is::<NoThread>());
+    if !is_thread {
+        return error.into();
+    }
+    let hint = "end other processes, or raise the limit: 'ulimit -u', pids.max of the container, TasksMax of systemd";
+    hinted(py, "BootstrapFailed", &error.to_string(), hint)
 }
 
 /// The exception for a step of a life that the table does not have.

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use tickrail_core::control::{HttpServer, Page, Probed, Probes as Pages, Scrape, Standing};
 
 use crate::dispatcher::Dispatcher;
+use crate::errors::not_begun;
 
 /// What the process answers where the interpreter is gone.
 const GONE: &str = "the interpreter has ended";
@@ -51,7 +52,8 @@ impl Probes {
             Box::new(move || Python::try_attach(|py| scraped(py, &scrape)).unwrap_or_else(|| Page::text(503, GONE)));
         let pages = Arc::new(Pages::new(probed, scrape));
         let shown = Arc::clone(&pages);
-        let server = py.detach(move || HttpServer::open((host.as_str(), port), shown))?;
+        let server = py.detach(move || HttpServer::open((host.as_str(), port), shown));
+        let server = server.map_err(|error| not_begun(py, error))?;
         let port = server.address().port();
         Ok(Self { pages, server: Mutex::new(Some(server)), port })
     }

@@ -13,7 +13,7 @@ use tickrail_core::ring::Observer;
 use tickrail_core::stop::{WakeReason, Waker};
 use tickrail_core::{InstrumentInfo, TickBlock};
 
-use crate::errors::hinted;
+use crate::errors::{hinted, not_begun};
 use crate::infos::{declare_all, info_to};
 use crate::{batch, records};
 
@@ -36,7 +36,12 @@ impl Recorder {
     ///
     /// # Errors
     /// There is no thread to be had.
-    pub fn start(observer: Observer, most: usize, instruments: Arc<[InstrumentInfo]>) -> PyResult<Self> {
+    pub fn start(
+        py: Python<'_>,
+        observer: Observer,
+        most: usize,
+        instruments: Arc<[InstrumentInfo]>,
+    ) -> PyResult<Self> {
         let (done, tell) = (Arc::new(Waker::new()), Arc::new(Waker::new()));
         let answer = Arc::clone(&done);
         let keep = move || {
@@ -50,7 +55,7 @@ impl Recorder {
             answer.wake();
             kept
         };
-        let thread = std::thread::Builder::new().name("tickrail-recorder".to_owned()).spawn(keep)?;
+        let thread = tickrail_core::threads::begin("tickrail-recorder", keep).map_err(|error| not_begun(py, error))?;
         Ok(Self { thread: Mutex::new(Some(thread)), done, instruments })
     }
 }

@@ -15,6 +15,7 @@ use tickrail_core::stop::{DEADLINE_EXCEEDED, LastWords, StopFlag};
 use tickrail_core::trading::{TakeBack, TradingGate};
 
 use crate::dispatcher::Dispatcher;
+use crate::errors::not_begun;
 
 /// Longest handler deadline, a day: beyond it a number is a mistake.
 const MAX_NS: u64 = 86_400_000_000_000;
@@ -115,7 +116,8 @@ impl Warden {
             names: inside.names.borrow().clone(),
         };
         let pulse = Arc::clone(inside.desk.pulse());
-        Ok(Some(HandlerWatch::open(pulse, Arc::clone(&run.stop), settings, guard)?))
+        let watch = HandlerWatch::open(pulse, Arc::clone(&run.stop), settings, guard);
+        Ok(Some(watch.map_err(|error| not_begun(py, error))?))
     }
 }
 

@@ -12,6 +12,7 @@ use tickrail_core::stop::{LastWords, Sight, Target, Watchdog as Core, WatchdogSe
 use tickrail_core::trading::TakeBack;
 
 use crate::dispatcher::Dispatcher;
+use crate::errors::not_begun;
 use crate::stuck::ASKED_BACK;
 
 /// Longest deadline, a day: beyond it a number is a mistake.
@@ -40,6 +41,7 @@ impl Watchdog {
     #[new]
     #[pyo3(signature = (descriptor, *, deadline_s, hurry_s, dump_signal=0, notify=None, feed_s=None))]
     fn new(
+        py: Python<'_>,
         descriptor: RawFd,
         deadline_s: f64,
         hurry_s: f64,
@@ -55,7 +57,8 @@ impl Watchdog {
         };
         let words = Arc::new(LastWords::default());
         words.dump_by(dump_signal);
-        Ok(Self { core: Mutex::new(Core::open(descriptor, settings, Arc::clone(&words))?), words })
+        let core = Core::open(descriptor, settings, Arc::clone(&words)).map_err(|error| not_begun(py, error))?;
+        Ok(Self { core: Mutex::new(core), words })
     }
 
     /// Stop the run of ``dispatcher`` at the first signal; at once, if that has come. From now on handlers of it that are

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from tickrail.domain.near import did_you_mean
+from tickrail.domain.threads import begin
 from tickrail.errors import ConnectivityError, WiringError
 from tickrail.ports.market_data import LiveFeed, StreamPublisher
 
@@ -135,7 +136,7 @@ class BinanceStreamFeed:
         self._thread = threading.Thread(
             target=self._serve, args=(publisher, places), name=f"tickrail-feed-{self.name}", daemon=True
         )
-        self._thread.start()
+        begin(self._thread)
         # The link has its own deadline; this one is for a loop that does not come to it.
         answered = self._first.wait(self._times["connect_timeout_s"] + JOIN_S)
         if answered and self._failure is None:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO, TypeAlias
 
 from tickrail.domain.context import current_correlation, current_strategy
+from tickrail.domain.threads import begin
 from tickrail.ports.telemetry import Level, MetricKind
 
 __all__ = ["ContextFilter", "JsonFormatter", "LogTelemetry", "PipeHandler", "install", "remove"]
@@ -37,6 +38,9 @@ STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {
 LINES: Final = 10_000
 """Most lines that wait to be written: some megabytes."""
 CLOSE_S: Final = 1.0
+"""How long nobody may read at the end before what waits is given up."""
+CLOSE_MOST: Final = 10
+"""As many times as that at most, however slowly somebody reads."""
 LOGGER: Final = logging.getLogger("tickrail.telemetry")
 
 
@@ -136,6 +140,7 @@ class PipeHandler(logging.Handler):
     """Writes lines to a descriptor on a thread of its own: a pipe that nobody reads keeps no dispatch thread.
 
     At most ``LINES`` wait; what comes beyond that is dropped and counted, and the next line that goes out says so.
+    What nobody has read at the end is counted too: ``tickrail run`` says it with the result.
 
     Args:
         descriptor: Stays its owner's.
@@ -148,10 +153,12 @@ class PipeHandler(logging.Handler):
         super().__init__()
         self.dropped = 0
         self._told = 0
+        self._written = 0
+        self._is_given_up = False
         self._descriptor = descriptor
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write, name="tickrail-log", daemon=True)
-        self._writer.start()
+        begin(self._writer)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Never waits."""
@@ -166,14 +173,22 @@ class PipeHandler(logging.Handler):
             self.dropped += 1  # under the handler's lock
 
     def close(self) -> None:
-        """Write what waits, as far as somebody reads it within ``CLOSE_S``. Idempotent."""
-        if self._writer.is_alive():
+        """Write what waits, as long as somebody reads it, and count what is left. Idempotent."""
+        if self._writer.is_alive() and not self._is_given_up:
             self._lines.put(None)
-            self._writer.join(CLOSE_S)
+            written = -1
+            for _ in range(CLOSE_MOST):
+                if not self._writer.is_alive() or written == self._written:
+                    break
+                written = self._written
+                self._writer.join(CLOSE_S)
+            if self._writer.is_alive():
+                self._is_given_up = True
+                self.dropped += self._lines.qsize()  # the line that is being written for the one that ends them
         super().close()
 
     def _write(self) -> None:
-        while (line := self._lines.get()) is not None:
+        while (line := self._lines.get()) is not None and not self._is_given_up:
             lost = self.dropped - self._told
             if lost:
                 line = f"{line}\ntickrail: {lost:,} log records were dropped, as nobody read them"
@@ -182,7 +197,9 @@ class PipeHandler(logging.Handler):
             try:
                 while data:
                     # Not by the stream, whose lock would be held while the interpreter ends.
-                    data = data[os.write(self._descriptor, data) :]
+                    count = os.write(self._descriptor, data)
+                    self._written += count
+                    data = data[count:]
             except OSError:  # nobody will ever read it
                 self.dropped += 1
 

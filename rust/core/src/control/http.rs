@@ -69,7 +69,7 @@ impl HttpServer {
         let address = listener.local_addr()?;
         let (ended, over) = pipe()?;
         let serve = move || accept(&listener, &ended, &pages);
-        let thread = std::thread::Builder::new().name("tickrail-http".to_owned()).spawn(serve)?;
+        let thread = crate::threads::begin("tickrail-http", serve)?;
         Ok(Self { address, over, thread: Some(thread) })
     }
 

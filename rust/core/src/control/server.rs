@@ -26,6 +26,7 @@ pub struct ControlServer {
     path: PathBuf,
     /// Release by `close`, Acquire by the thread that accepts.
     is_over: Arc<AtomicBool>,
+    listener: Arc<UnixListener>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -44,12 +45,15 @@ impl ControlServer {
     /// As `open`.
     pub fn open_with(path: impl Into<PathBuf>, operator: Arc<Operator>, request: Duration) -> io::Result<Self> {
         let path = path.into();
-        let listener = bind(&path)?;
+        let listener = Arc::new(bind(&path)?);
         let is_over = Arc::new(AtomicBool::new(false));
         let over = Arc::clone(&is_over);
-        let serve = move || accept(&listener, &operator, &over, request);
-        let thread = std::thread::Builder::new().name("tickrail-control".to_owned()).spawn(serve)?;
-        Ok(Self { path, is_over, thread: Some(thread) })
+        let accepting = Arc::clone(&listener);
+        let serve = move || accept(&accepting, &operator, &over, request);
+        let thread = crate::threads::begin("tickrail-control", serve).inspect_err(|_| {
+            let _ = std::fs::remove_file(&path); // nobody will ever serve it
+        })?;
+        Ok(Self { path, is_over, listener, thread: Some(thread) })
     }
 
     /// Where it is.
@@ -61,8 +65,10 @@ impl ControlServer {
     pub fn close(&mut self) {
         let Some(thread) = self.thread.take() else { return };
         self.is_over.store(true, Ordering::Release);
-        // `accept` returns for a connection, and for nothing else that can be had without a second descriptor.
-        let woken = UnixStream::connect(&self.path).is_ok();
+        // Linux ends `accept` by this, which takes no descriptor where there is none left; elsewhere a connection does.
+        // SAFETY: the descriptor is that of our listener, which is open.
+        let is_shut = unsafe { libc::shutdown(self.listener.as_raw_fd(), libc::SHUT_RDWR) } == 0;
+        let woken = (is_shut && cfg!(target_os = "linux")) || UnixStream::connect(&self.path).is_ok();
         let _ = std::fs::remove_file(&self.path);
         if woken {
             let _ = thread.join();

@@ -158,7 +158,7 @@ impl Patrol {
         let mut beat = self.lock();
         if !beat.is_walking {
             let patrol = Arc::clone(self);
-            std::thread::Builder::new().name("tickrail-handlers".to_owned()).spawn(move || patrol.walk())?;
+            crate::threads::begin("tickrail-handlers", move || patrol.walk())?;
             beat.is_walking = true;
         } else if watched.interval < beat.sleeps {
             self.called.notify_all();

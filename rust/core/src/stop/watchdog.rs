@@ -127,7 +127,7 @@ impl Watchdog {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let (shared, own) = (Arc::clone(&seen), settings.clone());
         let watch = move || watch(descriptor, &shared, &own, &words);
-        let thread = std::thread::Builder::new().name("tickrail-watchdog".to_owned()).spawn(watch)?;
+        let thread = crate::threads::begin("tickrail-watchdog", watch)?;
         Ok(Self { seen, settings, thread: Some(thread) })
     }
 

@@ -79,7 +79,7 @@ impl Dispatcher {
         })?;
         let Some(observer) = observed else { return Err(PyValueError::new_err("this run does not go by arrival")) };
         let table: Arc<[InstrumentInfo]> = inside.desk.instruments().into();
-        Recorder::start(observer, most, table)
+        Recorder::start(py, observer, most, table)
     }
 
     /// Run a recording in the place of feeds. Its instruments must be the run's, in their order.
