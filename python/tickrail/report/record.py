@@ -42,6 +42,7 @@ def record_of(result: Any) -> dict[str, Any]:
         "seed": result.seed,
         "run_id": result.run_id,
         "sources": dict(result.sources),
+        "code": {name: dict(said) for name, said in result.code.items()},
         "status": result.status,
         "build": dict(build_info()),
         **machine(),

@@ -59,7 +59,7 @@ pub struct InstrumentTerms {
     pub slippage: Slippage,
     /// What one unit at a price of 1 is worth.
     pub multiplier: f64,
-    /// How long its bars are; 0: that is not known, and orders count as decided before a bar begins.
+    /// How long its bars are; 0: that is not known, and a bar begins with the end of the one before.
     pub bar_duration_ns: i64,
     /// Index of its venue among the settings.
     pub venue: usize,
@@ -399,7 +399,7 @@ impl SimulatedVenue {
         } else if let Some(mut entry) = book.remove(key) {
             (entry.left, entry.quantity) = (left, change.quantity);
             (entry.terms.limit, entry.terms.stop) = (change.limit, change.stop);
-            entry.since_ns = sent_ns;
+            (entry.since_ns, entry.beyond) = (sent_ns, f64::NAN);
             book.arrive(entry);
         }
         Ok(())
@@ -411,7 +411,12 @@ impl Venue for SimulatedVenue {
         if order.instrument as usize >= self.instruments.len() {
             out.push(VenueReport::Rejected(order.key, UNKNOWN));
         } else if self.send(order.instrument, now_ns, Message::Order(*order)).is_some() {
+            let told = out.len();
             self.take_order(order, now_ns, out);
+            if out.len() == told {
+                // It is there, and what the venue says of it is on its way.
+                out.push(VenueReport::Submitted(order.key));
+            }
         } else {
             out.push(VenueReport::Submitted(order.key));
         }
@@ -445,6 +450,10 @@ impl Venue for SimulatedVenue {
     #[inline]
     fn leaves(&self, tick: &Tick) -> bool {
         self.books[tick.instrument as usize].is_beyond(tick)
+    }
+
+    fn bar_follows(&mut self, instrument: u32, before_ns: i64) {
+        self.books[instrument as usize].bar_before_ns = before_ns;
     }
 
     fn match_tick(&mut self, tick: &Tick, now_ns: i64, out: &mut Vec<VenueReport>) {
