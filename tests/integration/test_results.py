@@ -372,11 +372,16 @@ def test_the_page_opens_offline_and_escapes_what_users_write(result: tickrail.Re
 
 def test_with_its_data_the_page_has_the_price_around_the_fills_and_what_they_cost(tmp_path: Path) -> None:
     data = quotes(400, step_ns=S)
-    result = tickrail.backtest({"walks": Walks()}, data, venue=VenueTerms(), account=AccountTerms(capital=100.0))
+    venue = VenueTerms(order_latency_ns=S + S // 2, report_latency_ns=S // 2)
+    result = tickrail.backtest({"walks": Walks()}, data, venue=venue, account=AccountTerms(capital=100.0))
     without = result.report(tmp_path / "report.html").read_text()
     page = result.report(tmp_path / "report.html", ticks=data).read_text()
     assert "price of fills" in without
     assert "markout" not in without
+    figures = re.search(r"<tr><td>walks</td>(.*?)</tr>", without[without.index("maker share") :])
+    assert figures is not None
+    mean = f"{result.fills['quantity'].mean():,.6g}"
+    assert re.findall(r"<td>(.*?)</td>", figures[1]) == [f"{len(result.fills)}", mean, "0", "2.5 s", "2.5 s", "2.5 s"]
     assert "price of fills" not in page
     lines = re.findall(r'<polyline fill="none"[^>]* points="([^"]*)"', page)
     assert max(len(line.split()) for line in lines) == 400, "every quote is a point of the line"

@@ -318,10 +318,17 @@ class Result:
                 file, or a list or dict of these.
             horizons_ns: How long after a fill the market is looked at.
         """
+        return quality_of(self.fills, self.decided_ns, self.instruments, ticks, horizons_ns)
+
+    @cached_property
+    def decided_ns(self) -> npt.NDArray[np.int64]:
+        """When the order of each fill was decided, ns UTC."""
         keys = self._key(self.orders)
         by_key = np.argsort(keys)
-        made_ns = self.orders["made_ns"][by_key[np.searchsorted(keys, self._key(self.fills), sorter=by_key)]]
-        return quality_of(self.fills, made_ns, self.instruments, ticks, horizons_ns)
+        found: npt.NDArray[np.int64] = self.orders["made_ns"][
+            by_key[np.searchsorted(keys, self._key(self.fills), sorter=by_key)]
+        ]
+        return found
 
     @staticmethod
     def _key(rows: npt.NDArray[np.void]) -> npt.NDArray[np.uint64]:
