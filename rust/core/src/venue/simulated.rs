@@ -14,7 +14,7 @@ use super::matching::Matching;
 use super::order::{Order, OrderKey};
 use super::random::Random;
 use super::sessions::Sessions;
-use super::terms::TimeInForce;
+use super::terms::{OrderKind, TimeInForce};
 use super::{Amendment, Venue};
 use crate::risk::Pass;
 use crate::tick::{Kind, Tick};
@@ -166,6 +166,7 @@ const CLOSED: &str = "the venue is closed (sessions)";
 const UNKNOWN: &str = "unknown instrument";
 const TOO_LATE: &str = "too late: the venue has it no more";
 const BELOW_FILLED: &str = "the new quantity is filled already";
+const WOKEN: &str = "too late: the market has come to its stop, which can be another one no more";
 
 #[derive(Clone, Debug)]
 enum Message {
@@ -392,6 +393,10 @@ impl SimulatedVenue {
         let left = change.quantity - (entry.quantity - entry.left);
         if left <= 0.0 {
             return Err(BELOW_FILLED);
+        }
+        let waits_for_stop = matches!(entry.terms.kind, OrderKind::Stop | OrderKind::StopLimit);
+        if !waits_for_stop && entry.terms.stop != change.stop && !change.stop.is_nan() {
+            return Err(WOKEN);
         }
         let is_smaller = change.quantity <= entry.quantity;
         if is_smaller && change.keeps_prices(&entry.terms) {

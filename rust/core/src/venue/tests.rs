@@ -168,6 +168,24 @@ fn a_limit_beyond_the_market_takes_where_a_tick_tells_and_never_at_itself_by_a_t
 }
 
 #[test]
+fn a_stop_that_was_woken_has_no_other_stop_any_more_but_another_limit() {
+    let mut sim = Sim::new(VenueSettings::default());
+    let key = sim.order(Side::Buy, 1.0, Terms::stop_limit(10.0, 8.0));
+    let amend = |sim: &mut Sim, limit: f64, stop: f64| {
+        sim.venue.amend(key, 0, Amendment { quantity: 1.0, limit, stop }, Pass::TEST, sim.now_ns, &mut sim.reports);
+        sim.reports.pop()
+    };
+    assert!(matches!(amend(&mut sim, 8.0, 9.0), Some(VenueReport::Amended(..))), "it sleeps");
+    assert_eq!(sim.quote(9.0, 9.5), [], "woken, and not marketable");
+    assert!(
+        matches!(amend(&mut sim, 8.0, 20.0), Some(VenueReport::NotAmended(_, reason)) if reason.contains("its stop")),
+        "it would look as if it slept again"
+    );
+    assert!(matches!(amend(&mut sim, 12.0, 9.0), Some(VenueReport::Amended(..))));
+    assert_eq!(fills(&sim.quote(9.0, 9.5)), [(1, 1.0, 9.5, false)]);
+}
+
+#[test]
 fn touch_fills_at_the_price_and_through_only_beyond_it() {
     for (fill_model, at_touch) in [(FillModel::Touch, 1), (FillModel::Through, 0), (FillModel::Size, 1)] {
         let mut sim = Sim::new(VenueSettings { fill_model, ..VenueSettings::default() });

@@ -73,6 +73,11 @@ impl Model {
             return self.told.push((number, Err("the new quantity is filled already")));
         }
         let moved = repriced(&order.terms, price);
+        if order.stands != Stands::Sleeps && !moved.stop.is_nan() && moved.stop.total_cmp(&order.terms.stop).is_ne() {
+            self.open.push(order);
+            let said = "too late: the market has come to its stop, which can be another one no more";
+            return self.told.push((number, Err(said)));
+        }
         let is_moved =
             moved.limit.total_cmp(&order.terms.limit).is_ne() || moved.stop.total_cmp(&order.terms.stop).is_ne();
         let grows = quantity > order.quantity;
