@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["HELD_DTYPE", "TRADE_DTYPE", "rates_of", "trades_of"]
+__all__ = ["HELD_DTYPE", "TRADE_DTYPE", "by_pair", "rates_of", "trades_of"]
 
 HELD_DTYPE: Final = np.dtype(
     [("strategy", "<u4"), ("instrument", "<u4"), ("net", "<f8"), ("price", "<f8"), ("ts_ns", "<i8")]
@@ -55,8 +55,7 @@ def trades_of(
     """
     before = np.empty(0, fills.dtype) if held is None else _as_fills(held, fills.dtype)
     fills, is_fill = np.concatenate([before, fills]), np.arange(len(before) + len(fills)) >= len(before)
-    pairs = fills["strategy"].astype(np.uint64) << np.uint64(32) | fills["instrument"]
-    found = [_of_pair(fills[mine], is_fill[mine], multipliers) for mine in (pairs == pair for pair in np.unique(pairs))]
+    found = [_of_pair(fills[mine], is_fill[mine], multipliers) for mine in by_pair(fills)]
     trades = np.concatenate(found) if found else np.empty(0, TRADE_DTYPE)
     order = np.lexsort((trades["opened_ns"], trades["closed_ns"], ~trades["is_closed"]))
     ordered: npt.NDArray[np.void] = trades[order]
@@ -127,6 +126,13 @@ def _summed(
     trades["profit"] = np.where(closed, gained, np.nan)
     trades["rate"] = np.where(closed, rates_of(fills)[ends], np.nan)
     return trades
+
+
+def by_pair(fills: npt.NDArray[np.void]) -> list[npt.NDArray[np.int64]]:
+    """The places of the fills of each strategy in each instrument, in their order; by one sort for all."""
+    pairs = fills["strategy"].astype(np.uint64) << np.uint64(32) | fills["instrument"]
+    order = np.argsort(pairs, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(pairs[order])) + 1) if len(order) else []
 
 
 def rates_of(fills: npt.NDArray[np.void]) -> npt.NDArray[np.float64]:
