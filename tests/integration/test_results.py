@@ -22,6 +22,8 @@ from tickrail._native import TickFileWriter
 from tickrail.domain.order_limits import OrderLimits
 from tickrail.errors import DataError
 from tickrail.report import statistics
+from tickrail.report.stored import read_result
+from tickrail.report.tables import TABLES
 from tickrail.report.trades import HELD_DTYPE, trades_of
 
 S = 1_000_000_000
@@ -462,6 +464,30 @@ def test_each_thing_that_makes_a_result_shows_in_its_own_line_of_the_record() ->
     assert made["build"]["version"] == tickrail.__version__
     assert made["cpu_flags"] == sorted(made["cpu_flags"])
     assert re.fullmatch(r"[0-9a-f]{64}", made["digest"])
+
+
+def test_a_result_is_read_from_its_folder(result: tickrail.Result, tmp_path: Path) -> None:
+    class Bad(Strategy):
+        def on_quote(self, tick: Tick) -> None:
+            self.buy(tick.instrument, 1.0)
+            raise ValueError("no")
+
+    failed = tickrail.backtest({"bad": Bad(), "idle": Walks(period=10**6)}, quotes(5))
+    for number, one in enumerate((result, failed)):
+        read = read_result(one.write(tmp_path / str(number)))
+        assert read.summary() == one.summary() and read.record == json.loads(json.dumps(one.record))
+        assert str(read.statistics()) == str(one.statistics()) and read.ok == one.ok
+        for name in TABLES:
+            assert str(read.table(name).to_pydict()) == str(one.table(name).to_pydict()), name
+        page = read.report(tmp_path / "read.html", ticks=quotes()).read_text()
+        assert page == one.report(tmp_path / "run.html", ticks=quotes()).read_text()
+        assert str(read.strategies) == str(one.strategies)
+        assert read.client_ids == one.client_ids and read.changes == one.changes
+    with pytest.raises(DataError, match=r"nowhere is no folder of a result: .*result\.json"):
+        read_result(tmp_path / "nowhere")
+    (tmp_path / "0" / "fills.npy").write_bytes(b"no array")
+    with pytest.raises(DataError, match="no folder of a result"):
+        read_result(tmp_path / "0")
 
 
 def test_the_record_names_the_code_of_each_strategy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -164,7 +164,7 @@ def _latency(result: Any) -> str:
 
 
 def _run(result: Any) -> str:
-    record = {name: value for name, value in result.record.items() if name not in ("cpu_flags", "build")}
+    record = {name: value for name, value in result.record.items() if name not in ("cpu_flags", "build", "instruments")}
     shown = [[name, str(value)] for name, value in record.items()]
     shown.append(["speed", f"{result.ticks_per_s / 1e6:.2f} M ticks/s"])
     return _table(["", ""], shown)

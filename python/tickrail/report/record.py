@@ -43,6 +43,8 @@ def record_of(result: Any) -> dict[str, Any]:
         "run_id": result.run_id,
         "sources": dict(result.sources),
         "code": {name: dict(said) for name, said in result.code.items()},
+        "capital": dict(result.capital),
+        "instruments": [dict(row) for row in result.facts],
         "status": result.status,
         "build": dict(build_info()),
         **machine(),

@@ -422,9 +422,9 @@ class Result:
         }
 
     def write(self, folder: str | Path) -> Path:
-        """Write ``orders.npy``, ``fills.npy``, ``summary.txt``, and as JSON ``result``, ``record``, ``configuration``.
+        """Write arrays (``orders.npy``, ...), ``summary.txt``, and as JSON ``result``, ``record``, ``configuration``.
 
-        The folder appears whole or not at all.
+        The folder appears whole or not at all; ``tickrail.report.stored.read_result`` makes a result of it again.
 
         Raises:
             FileExistsError: ``folder`` exists and is not empty.
@@ -434,7 +434,7 @@ class Result:
             "record.json": self.record,
             "configuration.json": plain(dict(self.configuration)),
         }
-        arrays = {"orders.npy": self.orders, "fills.npy": self.fills}
+        arrays = {f"{name}.npy": getattr(self, name) for name in ("orders", "fills", "worth", "refusals", "held")}
         return write_folder(Path(folder), texts, arrays, {"summary.txt": self.summary() + "\n"})
 
     def __repr__(self) -> str:
