@@ -85,6 +85,46 @@ def test_a_timer_within_a_bar_has_no_open_of_the_past_either() -> None:
     assert fills(tickrail.backtest(ByTimer(), minutes)) == [(180.0, 1, 1.0, 215.0)]
 
 
+class Batched(Strategy):
+    """Decides on batches, as ``Plays`` on ticks."""
+
+    when: int
+
+    def on_batch(self, batch: tickrail.TickBatch) -> None:
+        if (batch.records["ts_event"] == self.when * S).any():
+            self.buy(BAR, 1.0)
+
+
+@pytest.mark.parametrize("slice_ticks", [1, 3, 4_096])
+@pytest.mark.parametrize("decided", [0, 120, 150, 180])
+def test_without_a_duration_a_bar_began_with_the_end_of_the_one_before(decided: int, slice_ticks: int) -> None:
+    rows = [(60, 100, 101, 99, 100), (120, 200, 201, 199, 200), (180, 300, 320, 290, 315), (240, 316, 317, 315, 316)]
+    data = {BAR: bars(rows, 0), QUOTE: quotes([(second, 9.0, 10.0, 1.0) for second in (50, 70, 150, 170, 190)])}
+    expected = {0: (60, 100.0), 120: (180, 300.0), 150: (180, 315.0), 180: (240, 316.0)}[decided]
+
+    class Once(Plays):
+        def on_start(self) -> None:
+            super().on_start()
+            if decided == 0:
+                self.buy(BAR, 1.0)
+
+    by_tick = Once(script={decided: [lambda plays: plays.buy(BAR, 1.0)]})
+    alike = [tickrail.backtest(by_tick, data, slice_ticks=slice_ticks)]
+    if decided:
+        alike.append(tickrail.backtest(Batched(when=decided), data, max_ticks=1, slice_ticks=slice_ticks))
+    for result in alike:
+        assert fills(result) == [(float(expected[0]), 1, 1.0, expected[1])]
+
+
+def test_a_day_that_ends_early_makes_no_order_late() -> None:
+    """Three days of trade to 21:00, the second to 18:00: who decides at that bar has the open of the next one."""
+    hours = [(21, 100.0), (42, 200.0), (69, 300.0)]
+    daily = bars([(hour * 3_600, price, price + 1.0, price, price + 1.0) for hour, price in hours], DAY_S)
+    orders: list[Callable[[Strategy], object]] = [lambda plays: plays.buy(BAR, 1.0)]
+    result = tickrail.backtest(Plays(script={21 * 3_600: orders, 42 * 3_600: orders}), daily)
+    assert fills(result) == [(42.0 * 3_600, 1, 1.0, 200.0), (69.0 * 3_600, 2, 1.0, 300.0)]
+
+
 def test_a_day_order_on_daily_bars_has_one_bar() -> None:
     daily = bars([(day * DAY_S, 100, 101, 99, 100) for day in (1, 2, 3)], DAY_S)
     orders: list[Callable[[Strategy], object]] = [
@@ -106,6 +146,15 @@ def test_a_day_goes_on_over_midnight_where_its_session_does() -> None:
     plays = Plays(script={47 * 3_600: orders})
     assert fills(tickrail.backtest(plays, quotes(rows), venue=venue)) == [(52.0 * 3_600, 1, 1.0, 90.0)]
     assert plays.told[-1] == (53.0 * 3_600, 2, "its time has run out")
+
+
+def test_an_order_whose_reports_take_time_has_left() -> None:
+    rows = [(second, 99.0, 100.0, 5.0) for second in (1, 2, 3)]
+    venue = VenueTerms(report_latency_ns=10 * S)
+    plays = Plays(script={1: [lambda plays: plays.buy(QUOTE, 1.0)]})
+    result = tickrail.backtest(plays, quotes(rows), venue=venue)
+    assert plays.told == [(1.0, 1, "SUBMITTED")], "the rest comes after the end of the data"
+    assert result.table("orders").column("status").to_pylist() == ["SUBMITTED"]
 
 
 def test_through_an_outage_what_stands_trades_and_nobody_hears_of_it() -> None:

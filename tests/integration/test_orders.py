@@ -324,6 +324,16 @@ def test_a_multiplier_counts_in_money_and_fees() -> None:
     assert held.fees == pytest.approx(0.002 * 50.0 * (101.0 + 103.0))
 
 
+@pytest.mark.parametrize("limit", [101.0, 150.0])
+def test_a_protective_limit_takes_at_the_market_whatever_comes_first(limit: float) -> None:
+    """A trade of a seller tells nothing of the ask, and who buys with a limit far above it does not pay the limit."""
+    records = quotes(((1, 99.0, 101.0, 10, 10), (2, 99.0, 0.0, 1, 0), (3, 99.0, 101.0, 10, 10))).numpy().copy()
+    records["kind"][1], records["side"][1] = 2, 2
+    ticks = tickrail.TickArray.from_records(records, instruments=[{"id": NAME}])
+    result = tickrail.backtest(Plays(script={1: [buy(1.0, limit=limit)]}), ticks, venue=VENUE)
+    assert filled(result) == [(3.0, 1, 1.0, 101.0, 0.202)]
+
+
 def test_terms_for_what_is_not_there_are_refused_with_the_near_miss() -> None:
     with pytest.raises(ParameterError, match=r"venue names 'SIN', which the data does not have.*did you mean 'SIM'"):
         tickrail.backtest(Plays(script={}), quotes(), venue={"SIN": VENUE})

@@ -155,6 +155,13 @@ def test_amounts_of_several_currencies_are_not_added_unless_somebody_says_how() 
             AccountTerms(**wrong)
 
 
+def test_capital_of_a_strategy_that_is_not_there_is_refused_with_the_near_miss() -> None:
+    with pytest.raises(ParameterError, match=r"capital names 'Hold', no strategy of this run.*did you mean 'Holds'"):
+        tickrail.backtest(
+            {"Holds": Plays(script={})}, quotes({"A.X": [1.0]}), account=AccountTerms(capital={"Hold": 5.0})
+        )
+
+
 def test_the_whole_is_what_a_venue_sees_and_reconciles_with() -> None:
     buys = Plays(script={1: lambda plays: plays.buy("A.X", 3.0)})
     sells = Plays(

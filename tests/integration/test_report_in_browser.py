@@ -119,7 +119,7 @@ def test_everything_is_drawn_within_its_frame_and_nothing_is_fetched(tmp_path: P
         assert max(wide for _, _, wide, _ in chart["shapes"]) > 0.8 * width, "the line fills its frame"
     assert found["charts"][3]["points"] == len(result.fills)
     assert found["width"] <= found["window"], "nobody has to scroll sideways"
-    assert len(found["tables"]) == 4, "statistics, markouts, orders, the run"
+    assert len(found["tables"]) == 5, "statistics, fills, markouts, orders, the run"
     assert found["fetched"] == 0
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import importlib
 import json
 import math
 import re
@@ -20,6 +22,8 @@ from tickrail._native import TickFileWriter
 from tickrail.domain.order_limits import OrderLimits
 from tickrail.errors import DataError
 from tickrail.report import statistics
+from tickrail.report.stored import read_result
+from tickrail.report.tables import TABLES
 from tickrail.report.trades import HELD_DTYPE, trades_of
 
 S = 1_000_000_000
@@ -221,9 +225,76 @@ def test_counts_and_ratios_of_fills(result: tickrail.Result) -> None:
     profits = result.trades[(result.trades["strategy"] == 1) & result.trades["is_closed"]]["profit"]
     assert found.hit_rate == pytest.approx((profits > 0).mean())
     assert found.trades == len(profits)
-    nothing = tickrail.backtest(Walks(period=10**6), quotes(10)).statistics()
-    assert (nothing.fills, nothing.trades, nothing.days) == (0, 0, 0)
-    assert math.isnan(nothing.sharpe)
+
+
+@pytest.mark.parametrize("capital", [0.0, 1_000.0])
+def test_who_does_not_trade_makes_nothing_and_that_is_known(capital: float) -> None:
+    idle = {"one": Walks(period=10**6), "two": Walks(period=10**6)}
+    run = tickrail.backtest(idle, quotes(10), account=AccountTerms(capital=capital))
+    for nothing in (run.statistics(), run.statistics("one")):
+        assert (nothing.fills, nothing.trades, nothing.days) == (0, 0, 0)
+        assert (nothing.profit, nothing.fees, nothing.max_drawdown_amount) == (0.0, 0.0, 0.0)
+        shares = (nothing.total_return, nothing.max_drawdown, nothing.turnover)
+        assert shares == (0.0, 0.0, 0.0) if capital else np.isnan(shares).all()
+        assert math.isnan(nothing.sharpe) and math.isnan(nothing.hit_rate)
+
+
+class Turns(Strategy):
+    """In and out of each instrument, twice."""
+
+    def on_quote(self, tick: Tick) -> None:
+        second = tick.ts_event // S
+        if second in (1, 3, 5, 7):
+            self.target(tick.instrument, 1.0 if second in (1, 5) else 0.0)
+
+
+def in_yen(rate: float | str | None, *, yen_alone: bool = False) -> tickrail.Result:
+    """An instrument in dollars that wins 3 and 1, one in yen that loses 200 and 400, and the price of a dollar."""
+    moves = {
+        "D.SIM": ("USD", (10, 10, 13, 13, 13, 13, 14, 14)),
+        "J.SIM": ("JPY", (900, 900, 700, 700, 700, 700, 300, 300)),
+    }
+    moves["USDJPY.SIM"] = ("JPY", (100, 100, 100, 100, 200, 200, 200, 200))
+    data = {}
+    for name, (currency, prices) in moves.items():
+        records = np.zeros(len(prices) + 1, tickrail.TICK_DTYPE)
+        records["kind"] = 1
+        records["ts_event"] = records["ts_init"] = (1 + np.arange(len(records))) * S
+        records["value_0"] = records["value_1"] = (*prices, prices[-1])
+        records["value_2"] = records["value_3"] = 1e6
+        data[name] = tickrail.TickArray.from_records(records, instruments=[{"id": name, "currency": currency}])
+    account = AccountTerms() if rate is None else AccountTerms(capital=100.0, currency="USD", rates={"JPY": rate})
+    traded = ["J.SIM"] if yen_alone else ["D.SIM", "J.SIM"]
+    return tickrail.backtest(Turns(), data, instruments=traded, account=account, venue=VenueTerms(fee_rate=0.001))
+
+
+@pytest.mark.parametrize("yen_alone", [False, True])
+def test_money_of_several_currencies_is_added_at_the_rate_of_its_fill(yen_alone: bool) -> None:
+    run = in_yen("1/USDJPY.SIM", yen_alone=yen_alone)
+    fills, trades, found = run.fills, run.trades, run.statistics()
+    named = np.array(run.instruments)[fills["instrument"]]
+    assert fills["rate"].tolist() == [
+        1.0 if name == "D.SIM" else 1 / 100 if at <= 4 * S else 1 / 200
+        for name, at in zip(named, fills["ts_ns"].tolist(), strict=True)
+    ]
+    value = (fills["quantity"] * fills["price"] * fills["rate"]).sum()
+    assert found.fees == pytest.approx(0.001 * value) and found.fee_rate == pytest.approx(0.001)
+    assert found.turnover == pytest.approx(value / run.curve()["equity"].mean())
+    profits = trades["profit"] * trades["rate"]
+    assert sorted(profits.round(1)) == sorted(([] if yen_alone else [3.0, 1.0]) + [-2.0, -2.0])
+    assert found.average_trade == pytest.approx(profits.mean())
+    assert found.profit_factor == pytest.approx(profits[profits > 0].sum() / -profits[profits < 0].sum())
+    assert found.hit_rate == (0.0 if yen_alone else 0.5)
+
+
+def test_money_of_several_currencies_is_not_added_where_nobody_says_at_which_rate() -> None:
+    found = in_yen(None).statistics()
+    for figure in ("fees", "fee_rate", "turnover", "average_trade", "profit_factor", "profit"):
+        assert math.isnan(getattr(found, figure)), figure
+    assert (found.trades, found.hit_rate) == (4, 0.5)
+    alone = in_yen(None, yen_alone=True).statistics()
+    assert alone.fees == pytest.approx(0.001 * (900 + 700 + 700 + 300)), "one currency alone is no sum of several"
+    assert alone.average_trade == pytest.approx(-300.0 - alone.fees / 2)
 
 
 def test_tables_go_to_polars_and_pandas(result: tickrail.Result) -> None:
@@ -303,11 +374,16 @@ def test_the_page_opens_offline_and_escapes_what_users_write(result: tickrail.Re
 
 def test_with_its_data_the_page_has_the_price_around_the_fills_and_what_they_cost(tmp_path: Path) -> None:
     data = quotes(400, step_ns=S)
-    result = tickrail.backtest({"walks": Walks()}, data, venue=VenueTerms(), account=AccountTerms(capital=100.0))
+    venue = VenueTerms(order_latency_ns=S + S // 2, report_latency_ns=S // 2)
+    result = tickrail.backtest({"walks": Walks()}, data, venue=venue, account=AccountTerms(capital=100.0))
     without = result.report(tmp_path / "report.html").read_text()
     page = result.report(tmp_path / "report.html", ticks=data).read_text()
     assert "price of fills" in without
     assert "markout" not in without
+    figures = re.search(r"<tr><td>walks</td>(.*?)</tr>", without[without.index("maker share") :])
+    assert figures is not None
+    mean = f"{result.fills['quantity'].mean():,.6g}"
+    assert re.findall(r"<td>(.*?)</td>", figures[1]) == [f"{len(result.fills)}", mean, "0", "2.5 s", "2.5 s", "2.5 s"]
     assert "price of fills" not in page
     lines = re.findall(r'<polyline fill="none"[^>]* points="([^"]*)"', page)
     assert max(len(line.split()) for line in lines) == 400, "every quote is a point of the line"
@@ -388,6 +464,47 @@ def test_each_thing_that_makes_a_result_shows_in_its_own_line_of_the_record() ->
     assert made["build"]["version"] == tickrail.__version__
     assert made["cpu_flags"] == sorted(made["cpu_flags"])
     assert re.fullmatch(r"[0-9a-f]{64}", made["digest"])
+
+
+def test_a_result_is_read_from_its_folder(result: tickrail.Result, tmp_path: Path) -> None:
+    class Bad(Strategy):
+        def on_quote(self, tick: Tick) -> None:
+            self.buy(tick.instrument, 1.0)
+            raise ValueError("no")
+
+    failed = tickrail.backtest({"bad": Bad(), "idle": Walks(period=10**6)}, quotes(5))
+    for number, one in enumerate((result, failed)):
+        read = read_result(one.write(tmp_path / str(number)))
+        assert read.summary() == one.summary() and read.record == json.loads(json.dumps(one.record))
+        assert str(read.statistics()) == str(one.statistics()) and read.ok == one.ok
+        for name in TABLES:
+            assert str(read.table(name).to_pydict()) == str(one.table(name).to_pydict()), name
+        page = read.report(tmp_path / "read.html", ticks=quotes()).read_text()
+        assert page == one.report(tmp_path / "run.html", ticks=quotes()).read_text()
+        assert str(read.strategies) == str(one.strategies)
+        assert read.client_ids == one.client_ids and read.changes == one.changes
+    with pytest.raises(DataError, match=r"nowhere is no folder of a result: .*result\.json"):
+        read_result(tmp_path / "nowhere")
+    (tmp_path / "0" / "fills.npy").write_bytes(b"no array")
+    with pytest.raises(DataError, match="no folder of a result"):
+        read_result(tmp_path / "0")
+
+
+def test_the_record_names_the_code_of_each_strategy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    text = "import tickrail\n\n\nclass Idle(tickrail.Strategy):\n    def on_quote(self, tick):\n        {}\n"
+    for module, does in (("one_idle", "pass"), ("other_idle", "return")):
+        (tmp_path / f"{module}.py").write_text(text.format(does))
+    kinds = [importlib.import_module(module).Idle for module in ("one_idle", "other_idle")]
+    made = tickrail.backtest({"one": kinds[0](), "other": kinds[1](), "again": kinds[0]()}, quotes(5)).record["code"]
+    assert [made[name]["class"] for name in made] == ["one_idle:Idle", "other_idle:Idle", "one_idle:Idle"]
+    assert made["one"]["source"] == hashlib.sha256(text.format("pass").encode()).hexdigest()
+    assert made["one"] == made["again"] != made["other"]
+    space: dict[str, Any] = {"__name__": "nowhere"}
+    exec(text.format("pass"), space)
+    assert tickrail.backtest(space["Idle"](), quotes(5)).record["code"] == {
+        "Idle": {"class": "nowhere:Idle", "source": ""}
+    }
 
 
 def test_fills_against_arrival_and_what_came_after() -> None:

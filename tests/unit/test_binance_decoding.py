@@ -66,6 +66,14 @@ def test_a_jump_in_the_numbers_of_trades_is_a_gap_before_the_next_one() -> None:
     assert one.counts["gaps"] == 1
 
 
+def test_a_trade_that_cannot_be_is_missing_and_told_as_a_gap() -> None:
+    one = decoder()
+    found = records(one, trade(7), trade(8, p="-1"), trade(9))
+    assert found["kind"].tolist() == [Kind.TRADE, Kind.GAP, Kind.TRADE]
+    assert [found[1][f"value_{number}"] for number in range(3)] == [8.0, 8.0, 1.0]
+    assert one.counts == {"malformed": 1, "gaps": 1}
+
+
 def test_numbers_are_those_of_one_stream() -> None:
     assert records(decoder(), trade(7), trade(100, "ethusdt"), trade(8))["kind"].tolist() == [Kind.TRADE] * 3
 
@@ -99,7 +107,13 @@ def test_a_venue_that_counts_anew_is_heard(caplog: pytest.LogCaptureFixture) -> 
         (b"\xff\xfe", "malformed"),
         (trade(8)[:-9], "truncated"),
         (trade(8, p="many"), "Expected `float"),
-        (trade(8, p=None), "required argument is not a float"),
+        (trade(8, p=None), "a trade's p is None"),
+        (trade(8, p="-1"), "a trade's p is -1.0; expected above zero"),
+        (trade(8, p="0.00000000"), "a trade's p is 0.0"),
+        (trade(8, p="nan"), "a trade's p is nan"),
+        (trade(8, q="inf"), "a trade's q is inf"),
+        (trade(8, q="0"), "a trade's q is 0.0"),
+        (trade(8, T=0), "a trade's T is 0"),
         (trade(2**65), "argument out of range"),
         (trade(8, T=2**62), "argument out of range"),
         (trade(None), "a trade has t and T"),  # type: ignore[arg-type]

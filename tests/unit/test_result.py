@@ -88,10 +88,13 @@ def test_the_folder_appears_whole(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == [
         "configuration.json",
         "fills.npy",
+        "held.npy",
         "orders.npy",
         "record.json",
+        "refusals.npy",
         "result.json",
         "summary.txt",
+        "worth.npy",
     ]
     assert json.loads((folder / "configuration.json").read_text()) == {"runtime": {"seed": 1, "run_dir": "runs"}}
     assert np.array_equal(np.load(folder / "fills.npy"), make().fills)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import pathlib
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ import tickrail
 from tickrail import Tick
 from tickrail.errors import HandlerError, NotInjected, ParameterError
 from tickrail.strategy import Inject, Strategy, injected
+from tickrail.strategy.stable_text import stable_text
 from tickrail.strategy.strategy import check_ready, inject, parameters_of
 
 
@@ -250,3 +253,40 @@ def test_an_init_that_forgets_super_is_named() -> None:
 
     with pytest.raises(ParameterError, match=r"Own.__init__ did not call super"):
         check_ready(Own())
+
+
+class Weights:
+    """Has no representation of its own."""
+
+
+def test_values_are_the_same_text_in_every_process_and_other_values_another() -> None:
+    plain = {"a": [1, 2.5, True, None, "x at 0x1f"], "b": (1,), "c": (), "d": {1: "y"}, "e": set(), "f": frozenset()}
+    assert stable_text(plain) == repr(plain), "what is plain is as it was"
+    names = [f"name{number}" for number in range(20)]
+    assert stable_text(set(names)) == "{" + ", ".join(sorted(map(repr, names))) + "}"
+    assert stable_text(frozenset({"b", "a"})) == "frozenset({'a', 'b'})"
+    makers: list[Callable[[], Any]] = [Weights, lambda: lambda x: x, lambda: partial(print, Weights())]
+    for make in makers:
+        one, other = make(), make()
+        assert repr(one) != repr(other) and stable_text(one) == stable_text(other)
+    ends = np.zeros(5_000)
+    middle = ends.copy()
+    middle[2_500] = 1.0
+    assert repr(ends) == repr(middle) and stable_text(ends) != stable_text(middle)
+    assert stable_text([ends]) == stable_text([ends.copy()]) != stable_text([ends.reshape(50, 100)])
+
+
+def test_the_digest_of_a_run_does_not_go_by_where_a_parameter_lies() -> None:
+    class Ranks(Strategy):
+        by: Any = None
+        names: frozenset[str] = frozenset()
+
+        def on_quote(self, tick: Tick) -> None:
+            pass
+
+    def digest(**given: Any) -> str:
+        return tickrail.backtest(Ranks(**given), tickrail.data.generate_ticks(10)).digest
+
+    kept = [Weights(), lambda x: x]
+    assert digest(by=kept[0]) == digest(by=Weights()) != digest(by=kept[1]) == digest(by=lambda x: x)
+    assert digest(names=frozenset("ab")) == digest(names=frozenset("ba")) != digest(names=frozenset("ac"))

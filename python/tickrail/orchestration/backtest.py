@@ -23,7 +23,8 @@ from tickrail.orchestration.lane_check import check_names
 from tickrail.orchestration.sources import Data, named_arrays, order_key
 from tickrail.orchestration.tick_dispatcher import DigestMode, Progress, TickDispatcher
 from tickrail.orchestration.trading import Limits, Trading
-from tickrail.strategy.strategy import Strategy
+from tickrail.strategy.stable_text import stable_text
+from tickrail.strategy.strategy import Strategy, parameters_of
 
 if TYPE_CHECKING:
     from tickrail.report.result import Result, Status
@@ -377,12 +378,20 @@ def run_settings(
     fee_rate = numbers["fee_rate"]
     if not (math.isfinite(fee_rate) and 0.0 <= fee_rate < 1.0):
         raise ParameterError(f"fee_rate is {fee_rate!r}; expected a fraction of the notional, at least 0 and below 1")
-    strategies = {name: {"class": type(one).__qualname__, "parameters": repr(one)} for name, one in named.items()}
+    strategies = {name: {"class": type(one).__qualname__, "parameters": _shown(one)} for name, one in named.items()}
     ids = None if instruments is None else [str(one) for one in instruments]
     _check_whole("seed", numbers["seed"], 0, 2**64 - 1)
     _check_whole("max_ticks", numbers["max_ticks"], 1, MAX_BATCH_TICKS)
     _check_whole("window_ns", numbers["window_ns"], 0, 2**63 - 1)
     return {**numbers, "fee_rate": float(fee_rate), "instruments": ids, "strategies": strategies}
+
+
+def _shown(strategy: Strategy) -> str:
+    """As its call was written, with values as they are in every process."""
+    if not isinstance(strategy, Strategy):
+        return repr(strategy)  # which is refused when it is registered
+    values = ", ".join(f"{name}={stable_text(value)}" for name, value in parameters_of(strategy).items())
+    return f"{type(strategy).__name__}({values})"
 
 
 def _check_whole(name: str, value: object, least: int, most: int) -> None:

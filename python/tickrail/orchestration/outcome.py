@@ -13,6 +13,7 @@ from tickrail.domain.changes import StateChange
 from tickrail.domain.positions import Position
 from tickrail.errors import FeedError, HandlerError
 from tickrail.report.accounts import StrategyAccount
+from tickrail.report.code import code_of
 from tickrail.report.measured import feeds_of, lanes_of, measured_of
 from tickrail.report.result import Result, Status, StrategyError, StrategyResult
 from tickrail.report.stats import RuntimeStats
@@ -30,7 +31,7 @@ class Outcome:
 
     Attributes:
         native: Its loop.
-        strategies: Their names, in order of registration.
+        strategies: Their classes by name, in order of registration.
         instruments: Ids, in the order of the table.
         stats: What was measured.
         compiled: The compiled ones among the strategies, and how many seconds that took.
@@ -46,7 +47,7 @@ class Outcome:
     """
 
     native: Dispatcher
-    strategies: Sequence[str]
+    strategies: Mapping[str, type]
     instruments: tuple[str, ...]
     stats: RuntimeStats
     compiled: Mapping[str, tuple[Compiled, float]]
@@ -104,6 +105,7 @@ class Outcome:
             capital=dict(self.data[3]),
             configuration_digest=configuration_digest,
             run_id=self.run_id,
+            code={name: code_of(kind) for name, kind in self.strategies.items()},
         )
 
     def _more_stats(self, status: Status) -> dict[str, Any]:

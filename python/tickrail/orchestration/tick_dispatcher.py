@@ -537,7 +537,7 @@ class TickDispatcher:
         names = tuple(self.strategies)
         outcome = Outcome(
             native=self._native,
-            strategies=names,
+            strategies={name: type(one) for name, one in self.strategies.items()},
             instruments=self.instruments,
             stats=self.stats(),
             compiled={name: (one, self._compile_s[name]) for name, one in self._compiled.items()},

@@ -81,8 +81,10 @@ class Trading:
         """Set the limits, once strategies are registered.
 
         Raises:
-            ParameterError: They name what is not there.
+            ParameterError: They, or the capital, name what is not there.
         """
+        if isinstance(self.account.capital, dict):
+            _refuse_unknown("capital", self.account.capital, dispatcher.strategies, "no strategy of this run")
         for name, limits in self._limits.items():
             dispatcher.limit(name, limits)
 
@@ -99,10 +101,13 @@ def terms_of(venues: Mapping[str, Venue]) -> dict[str, VenueTerms]:
     return {name: venue.terms for name, venue in venues.items() if isinstance(venue, TermedVenue)}
 
 
-def _refuse_unknown(argument: str, given: Mapping[str, object], known: Mapping[str, object] | list[str]) -> None:
+def _refuse_unknown(
+    argument: str,
+    given: Mapping[str, object],
+    known: Mapping[str, object] | list[str],
+    said: str = "which the data does not have",
+) -> None:
     for name in given:
         if name not in known:
             near = did_you_mean(name, known)
-            raise ParameterError(
-                f"{argument} names '{name}', which the data does not have{near}", hint=", ".join(known)
-            )
+            raise ParameterError(f"{argument} names '{name}', {said}{near}", hint=", ".join(known))

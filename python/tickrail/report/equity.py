@@ -8,6 +8,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from tickrail.report.trades import by_pair
+
 __all__ = ["ALL_STRATEGIES", "EQUITY_DTYPE", "POSITION_DTYPE", "WORTH_DTYPE", "equity_by_currency", "positions_of"]
 
 ALL_STRATEGIES: Final = 2**32 - 1
@@ -57,9 +59,7 @@ def positions_of(strategies: Sequence[Any], instruments: Sequence[str]) -> npt.N
 def _gains(fills: npt.NDArray[np.void]) -> npt.NDArray[np.float64]:
     """What each fill added. ``realised`` counts up within a strategy and instrument, so that it is a difference."""
     gains = np.empty(len(fills), np.float64)
-    pairs = fills["strategy"].astype(np.uint64) << np.uint64(32) | fills["instrument"]
-    for pair in np.unique(pairs):
-        chosen = pairs == pair
+    for chosen in by_pair(fills):
         gains[chosen] = np.diff(fills["realised"][chosen], prepend=0.0)
     result: npt.NDArray[np.float64] = gains - fills["fee"]
     return result

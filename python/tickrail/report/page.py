@@ -12,6 +12,7 @@ import numpy as np
 
 from tickrail.report.curves import Line, Marks, chart
 from tickrail.report.quality import prices_of
+from tickrail.report.text import duration
 
 __all__ = ["page_of"]
 
@@ -41,6 +42,7 @@ def page_of(result: Any, *, ticks: Any = None, days_per_year: float = 252.0) -> 
         _curves(result),
         "<h2>Fills</h2>",
         *_fills(result, ticks),
+        _fill_figures(result),
         _quality(result, ticks),
         "<h2>Orders</h2>",
         _gate(result),
@@ -109,6 +111,23 @@ def _fill_chart(result: Any, index: int, ticks: Any) -> str:
     return chart(name, [line], marks)
 
 
+def _fill_figures(result: Any) -> str:
+    """How much was filled, how, and how long after its decision, by strategy."""
+    fills = result.fills
+    if not len(fills):
+        return ""
+    took_ns = fills["ts_ns"] - result.decided_ns
+    shown = []
+    for number, one in enumerate(result.strategies):
+        mine = fills["strategy"] == number
+        if not mine.any():
+            continue
+        times = (duration(int(np.quantile(took_ns[mine], part, method="higher"))) for part in (0.5, 0.99, 1.0))
+        shares = (float(fills["quantity"][mine].mean()), float(fills["maker"][mine].mean()))
+        shown.append([one.name, f"{int(mine.sum()):,}", *map(_figure, shares), *times])
+    return _table(["fills", "count", "mean quantity", "maker share", "after p50", "p99", "most"], shown)
+
+
 def _quality(result: Any, ticks: Any) -> str:
     """What fills cost against the market at their decision, and where it went: means by strategy, in its price."""
     if ticks is None or not len(result.fills):
@@ -145,7 +164,7 @@ def _latency(result: Any) -> str:
 
 
 def _run(result: Any) -> str:
-    record = {name: value for name, value in result.record.items() if name not in ("cpu_flags", "build")}
+    record = {name: value for name, value in result.record.items() if name not in ("cpu_flags", "build", "instruments")}
     shown = [[name, str(value)] for name, value in record.items()]
     shown.append(["speed", f"{result.ticks_per_s / 1e6:.2f} M ticks/s"])
     return _table(["", ""], shown)

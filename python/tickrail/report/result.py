@@ -24,7 +24,7 @@ from tickrail.report.record import record_of
 from tickrail.report.statistics import Statistics, statistics_of
 from tickrail.report.tables import TABLES, errors_table, table_of
 from tickrail.report.text import html_of, plain, summary_of
-from tickrail.report.trades import HELD_DTYPE, trades_of
+from tickrail.report.trades import HELD_DTYPE, rates_of, trades_of
 
 __all__ = [
     "GATE_VERDICTS",
@@ -160,6 +160,7 @@ class Result:
         facts: Rows of the instrument table: ``id``, ``currency``, ``multiplier``, ...
         run_id: Of its orders' names at venues; see ``client_ids``.
         configuration_digest: SHA-256 over what of it decides results, in hexadecimal.
+        code: By strategy, ``module:Class`` and the SHA-256 of its source.
         stop_reason: What ended it before its data did: ``KeyboardInterrupt``, ``SystemExit: 3``, ``stop asked for``, or
             the exception of the block of a pulled run; ``None`` otherwise.
         parent: Name of the run that this one followed, as that one came to no end: see ``docs/how-to/operate.md``.
@@ -188,6 +189,7 @@ class Result:
     facts: tuple[Mapping[str, Any], ...] = ()
     configuration_digest: str = ""
     run_id: str = ""
+    code: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     stop_reason: str | None = None
     parent: str | None = None
 
@@ -247,7 +249,7 @@ class Result:
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """What made the result: digests, seed, fingerprints of the data, versions, processor and its flags."""
+        """What made the result: digests, seed, fingerprints of data and code, versions, processor and its flags."""
         return record_of(self)
 
     def curve(self, strategy: str | None = None) -> npt.NDArray[np.void]:
@@ -268,8 +270,7 @@ class Result:
         if not len(curve):
             return curve
         begin = curve[:1].copy()
-        given = self.capital.values() if strategy is None else (self.capital.get(strategy, 0.0),)
-        begin["equity"], begin["gross"] = sum(given), 0.0
+        begin["equity"], begin["gross"] = self._given(strategy), 0.0
         return np.concatenate([begin, curve])
 
     def statistics(self, strategy: str | None = None, *, days_per_year: float = 252.0) -> Statistics:
@@ -286,17 +287,30 @@ class Result:
         if strategy is not None:
             number = [one.name for one in self.strategies].index(self.strategy(strategy).name)
             orders, fills, trades = (one[one["strategy"] == number] for one in (orders, fills, trades))
-        one_currency = len({str(row.get("currency")) for row in self.facts}) <= 1
         notional = fills["quantity"] * np.abs(fills["price"]) * np.asarray(self._multipliers)[fills["instrument"]]
+        rates = rates_of(fills)
+        if np.isnan(rates).all() and self._trades_one_currency(fills):
+            # The run has several and does not add them; here there is nothing to be added.
+            rates, trades = np.ones(len(fills)), trades.copy()
+            trades["rate"] = 1.0
         return statistics_of(
             self.curve(strategy),
             trades,
             orders=len(orders),
             fills=len(fills),
-            value=float(notional.sum()) if one_currency else math.nan,
-            fees=float(fills["fee"].sum()) if one_currency else math.nan,
+            value=float((notional * rates).sum()),
+            fees=float((fills["fee"] * rates).sum()),
+            begin=math.nan if len(fills) or len(self.held) else self._given(strategy),
             days_per_year=days_per_year,
         )
+
+    def _given(self, strategy: str | None) -> float:
+        """Capital of one strategy, or of all."""
+        return float(sum(self.capital.values()) if strategy is None else self.capital.get(strategy, 0.0))
+
+    def _trades_one_currency(self, fills: npt.NDArray[np.void]) -> bool:
+        known = {str(row["id"]): str(row.get("currency")) for row in self.facts}
+        return len({known.get(self.instruments[number]) for number in np.unique(fills["instrument"])}) == 1
 
     def quality(self, ticks: Any, horizons_ns: Sequence[int] = HORIZONS_NS) -> npt.NDArray[np.void]:
         """How well each fill was: ``arrival`` mid, ``slippage`` against it, markouts after 1, 10 and 60 s.
@@ -306,10 +320,17 @@ class Result:
                 file, or a list or dict of these.
             horizons_ns: How long after a fill the market is looked at.
         """
+        return quality_of(self.fills, self.decided_ns, self.instruments, ticks, horizons_ns)
+
+    @cached_property
+    def decided_ns(self) -> npt.NDArray[np.int64]:
+        """When the order of each fill was decided, ns UTC."""
         keys = self._key(self.orders)
         by_key = np.argsort(keys)
-        made_ns = self.orders["made_ns"][by_key[np.searchsorted(keys, self._key(self.fills), sorter=by_key)]]
-        return quality_of(self.fills, made_ns, self.instruments, ticks, horizons_ns)
+        found: npt.NDArray[np.int64] = self.orders["made_ns"][
+            by_key[np.searchsorted(keys, self._key(self.fills), sorter=by_key)]
+        ]
+        return found
 
     @staticmethod
     def _key(rows: npt.NDArray[np.void]) -> npt.NDArray[np.uint64]:
@@ -404,9 +425,9 @@ class Result:
         }
 
     def write(self, folder: str | Path) -> Path:
-        """Write ``orders.npy``, ``fills.npy``, ``summary.txt``, and as JSON ``result``, ``record``, ``configuration``.
+        """Write arrays (``orders.npy``, ...), ``summary.txt``, and as JSON ``result``, ``record``, ``configuration``.
 
-        The folder appears whole or not at all.
+        The folder appears whole or not at all; ``tickrail.report.stored.read_result`` makes a result of it again.
 
         Raises:
             FileExistsError: ``folder`` exists and is not empty.
@@ -416,7 +437,7 @@ class Result:
             "record.json": self.record,
             "configuration.json": plain(dict(self.configuration)),
         }
-        arrays = {"orders.npy": self.orders, "fills.npy": self.fills}
+        arrays = {f"{name}.npy": getattr(self, name) for name in ("orders", "fills", "worth", "refusals", "held")}
         return write_folder(Path(folder), texts, arrays, {"summary.txt": self.summary() + "\n"})
 
     def __repr__(self) -> str:

@@ -34,7 +34,7 @@ class Statistics:
 
     Attributes:
         days: UTC days of the equity curve, the first and the last among them.
-        profit: Last equity less the first.
+        profit: Last equity less the first; 0.0 where nothing was traded.
         total_return: ``last / first - 1``.
         annual_return: ``(last / first) ** (days_per_year / days) - 1``.
         volatility: ``std(r) * sqrt(days_per_year)`` of the daily returns ``r``; ``std`` with n - 1.
@@ -45,12 +45,12 @@ class Statistics:
         calmar: ``annual_return / abs(d)``, with the deepest fall ``d`` of the daily curve.
         trades: Positions that were opened and closed.
         hit_rate: Share of them that made a profit after fees.
-        profit_factor: Sum of their profits over that of their losses.
-        average_trade: Mean profit of them, after fees.
+        profit_factor: Sum of their profits over that of their losses, each at the rate of its close.
+        average_trade: Mean profit of them, after fees, likewise.
         orders: Orders made.
         fills: Fills.
-        turnover: Value of all fills over the mean equity of the curve.
-        fees: Fees paid.
+        turnover: Value of all fills, each at its rate, over the mean equity of the curve.
+        fees: Fees paid, likewise.
         fee_rate: Fees over the value of all fills.
     """
 
@@ -143,7 +143,9 @@ def max_drawdown(equity: Floats) -> tuple[float, float]:
 
 
 def profit_factor(profits: Floats) -> float:
-    """Sum of what was won over the sum of what was lost; infinite without a loss, NaN with neither."""
+    """Sum of what was won over the sum of what was lost; infinite without a loss, NaN with neither or one not known."""
+    if np.isnan(profits).any():
+        return NAN
     won, lost = float(profits[profits > 0.0].sum()), float(-profits[profits < 0.0].sum())
     if lost == 0.0:
         return math.inf if won else NAN
@@ -158,24 +160,27 @@ def statistics_of(
     fills: int,
     value: float,
     fees: float,
+    begin: float = NAN,
     days_per_year: float = 252.0,
 ) -> Statistics:
     """The statistics of an equity curve (``ts_ns``, ``equity``) and of the trades behind it.
 
     Args:
         curve: In the order of time.
-        trades: As of ``trades_of``; those that are open do not count.
+        trades: As of ``trades_of``; those that are open do not count. Profits are added at their ``rate``.
         orders: Number of orders.
         fills: Number of fills.
         value: Value of all fills, in the currency of the curve; NaN where that is not known.
         fees: Fees of them, likewise.
+        begin: What there was all the time, where the curve is empty as nothing was traded.
         days_per_year: Days of a year on which it trades: 252 at exchanges, 365 around the clock.
     """
-    equity = np.asarray(curve["equity"], np.float64)
-    first, last = (float(equity[0]), float(equity[-1])) if len(equity) else (NAN, NAN)
-    returns = daily_returns(curve["ts_ns"], equity) if first > 0.0 else np.empty(0)
+    equity = np.asarray(curve["equity"] if len(curve) else [begin], np.float64)
+    first, last = float(equity[0]), float(equity[-1])
+    returns = daily_returns(curve["ts_ns"], equity) if first > 0.0 and len(curve) else np.empty(0)
     fraction, amount = max_drawdown(equity)
-    closed = trades[trades["is_closed"]]["profit"]
+    done = trades[trades["is_closed"]]
+    closed = done["profit"] * done["rate"]
     return Statistics(
         days=len(returns),
         profit=last - first,
@@ -188,7 +193,7 @@ def statistics_of(
         max_drawdown_amount=amount,
         calmar=calmar_ratio(returns, days_per_year),
         trades=len(closed),
-        hit_rate=float((closed > 0.0).mean()) if len(closed) else NAN,
+        hit_rate=float((done["profit"] > 0.0).mean()) if len(closed) else NAN,
         profit_factor=profit_factor(closed),
         average_trade=float(closed.mean()) if len(closed) else NAN,
         orders=orders,

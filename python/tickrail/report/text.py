@@ -103,7 +103,9 @@ def _quantiles(found: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def duration(ns: int) -> str:
-    """A time in the unit in which it has one to three digits."""
+    """A time in the unit in which it has one to three digits; long ones in seconds."""
+    if ns >= 1e12:
+        return f"{ns / 1e9:,.0f} s"
     for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
         if ns >= size:
             return f"{ns / size:.3g} {unit}"

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["HELD_DTYPE", "TRADE_DTYPE", "trades_of"]
+__all__ = ["HELD_DTYPE", "TRADE_DTYPE", "by_pair", "rates_of", "trades_of"]
 
 HELD_DTYPE: Final = np.dtype(
     [("strategy", "<u4"), ("instrument", "<u4"), ("net", "<f8"), ("price", "<f8"), ("ts_ns", "<i8")]
@@ -28,12 +28,14 @@ TRADE_DTYPE: Final = np.dtype(
         ("exit_price", "<f8"),
         ("fees", "<f8"),
         ("profit", "<f8"),
+        ("rate", "<f8"),
         ("is_closed", "?"),
     ]
 )
 """A trade, from flat to flat. ``side`` 1 was long and 2 short; ``quantity`` is all that was bought (sold, when short),
 prices are averages; ``profit`` is after fees, in the currency of the price. The last one of an instrument may be open:
-its ``exit_price`` and ``profit`` are NaN, its ``closed_ns`` 0."""
+its ``exit_price``, ``profit`` and ``rate`` are NaN, its ``closed_ns`` 0. ``rate`` is what one unit of the price's
+currency was worth in the run's when it was closed."""
 
 #: Fraction of the largest fill below which what is left of a position is rounding.
 FLAT_FRACTION: Final = 1e-9
@@ -53,8 +55,7 @@ def trades_of(
     """
     before = np.empty(0, fills.dtype) if held is None else _as_fills(held, fills.dtype)
     fills, is_fill = np.concatenate([before, fills]), np.arange(len(before) + len(fills)) >= len(before)
-    pairs = fills["strategy"].astype(np.uint64) << np.uint64(32) | fills["instrument"]
-    found = [_of_pair(fills[mine], is_fill[mine], multipliers) for mine in (pairs == pair for pair in np.unique(pairs))]
+    found = [_of_pair(fills[mine], is_fill[mine], multipliers) for mine in by_pair(fills)]
     trades = np.concatenate(found) if found else np.empty(0, TRADE_DTYPE)
     order = np.lexsort((trades["opened_ns"], trades["closed_ns"], ~trades["is_closed"]))
     ordered: npt.NDArray[np.void] = trades[order]
@@ -123,7 +124,21 @@ def _summed(
         trades["exit_price"] = np.where(closed, total(np.where(opens, 0.0, np.abs(parts) * prices)) / left, np.nan)
     gained = -total(parts * prices) * multiplier - trades["fees"]
     trades["profit"] = np.where(closed, gained, np.nan)
+    trades["rate"] = np.where(closed, rates_of(fills)[ends], np.nan)
     return trades
+
+
+def by_pair(fills: npt.NDArray[np.void]) -> list[npt.NDArray[np.int64]]:
+    """The places of the fills of each strategy in each instrument, in their order; by one sort for all."""
+    pairs = fills["strategy"].astype(np.uint64) << np.uint64(32) | fills["instrument"]
+    order = np.argsort(pairs, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(pairs[order])) + 1) if len(order) else []
+
+
+def rates_of(fills: npt.NDArray[np.void]) -> npt.NDArray[np.float64]:
+    """What one unit of each fill's currency was worth in the run's; 1.0 where fills do not say."""
+    rates: npt.NDArray[np.float64] = fills["rate"] if "rate" in (fills.dtype.names or ()) else np.ones(len(fills))
+    return rates
 
 
 def _settled(signed: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -96,7 +96,7 @@ const ORDER_FIELDS: [(&str, &str); 19] = [
 ];
 
 /// Fields of `fills()`.
-const FILL_FIELDS: [(&str, &str); 12] = [
+const FILL_FIELDS: [(&str, &str); 13] = [
     ("strategy", "<u4"),
     ("order", "<u4"),
     ("instrument", "<u4"),
@@ -109,6 +109,7 @@ const FILL_FIELDS: [(&str, &str); 12] = [
     ("price", "<f8"),
     ("fee", "<f8"),
     ("realised", "<f8"),
+    ("rate", "<f8"),
 ];
 
 /// Fields of `held()`.
@@ -180,6 +181,7 @@ pub fn fills<'py>(py: Python<'py>, core: &Dispatcher<PyHost>) -> PyResult<Bound<
             fill.price.to_bits(),
             fill.fee.to_bits(),
             fill.realised.to_bits(),
+            fill.rate.to_bits(),
         ];
         put(&mut bytes, row);
     }

@@ -8,6 +8,7 @@ order of a stream is that of its ids.
 from __future__ import annotations
 
 import logging
+import math
 import struct
 import time
 from collections import Counter
@@ -145,6 +146,10 @@ class StreamDecoder:
         number, time_ms = trade.t, trade.T
         if number is None or time_ms is None:
             raise TypeError("a trade has t and T")
+        # Refused by the feed it would be missing, and its number taken: nobody would hear of a gap.
+        for field, value in (("p", trade.p), ("q", trade.q), ("T", time_ms)):
+            if value is None or not 0 < value < math.inf:
+                raise TypeError(f"a trade's {field} is {value}; expected above zero")
         last = self._goes_on_from(stream, number)
         if last is None:
             return

@@ -59,6 +59,7 @@ impl<H: Host> Steps<H> {
             self.desk.portfolio.borrow_mut().hold(held);
             self.desk.show_position(strategy, held.instrument);
             self.watched[answer.number as usize] = true;
+            self.bars.keep(answer.number);
         }
     }
 }

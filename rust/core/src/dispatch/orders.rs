@@ -1,16 +1,18 @@
 //! Orders within the loop: matching, booking, and what handlers asked for.
 
+use super::bars::NO_MARK;
+use super::fill::Fill;
 use super::flood::give_back;
 use super::host::Host;
 use super::pulse::Doing;
 use super::request::Request;
-use super::step::{Fill, Steps};
+use super::step::Steps;
 use crate::command::NO_STRATEGY;
 use crate::digest::EventKind;
 use crate::lifecycle::Asked;
 use crate::risk::Verdict;
 use crate::source::Slice;
-use crate::tick::{Side, Tick};
+use crate::tick::{Kind, Side, Tick};
 use crate::venue::{Amendment, Order, OrderKey, OrderKind, OrderStatus, OrderUpdate, Venue, VenueFill, VenueReport};
 
 /// Times that what was asked for may ask for more within one step.
@@ -33,6 +35,9 @@ impl<H: Host> Steps<H> {
         if self.venue.leaves(tick) {
             return self.show(tick, key);
         }
+        if tick.kind == Kind::Bar as u8 {
+            self.venue.bar_follows(tick.instrument, self.bars.last_ns(tick.instrument));
+        }
         let mut reports = std::mem::take(&mut self.reports);
         self.venue.match_tick(tick, key, &mut reports);
         self.gate = self.gate.min(self.venue.next_due_ns());
@@ -44,6 +49,9 @@ impl<H: Host> Steps<H> {
     #[inline(always)]
     fn show(&mut self, tick: &Tick, key: i64) {
         if let Some(mark) = tick.mark() {
+            let is_over = self.bars.note(tick, key);
+            let (mark, key) = if is_over { NO_MARK } else { (mark, key) };
+            self.watched[tick.instrument as usize] &= !is_over;
             self.desk.portfolio.borrow_mut().set_mark(tick.instrument, mark, key);
         }
         self.desk.market().note(tick);
@@ -151,7 +159,11 @@ impl<H: Host> Steps<H> {
             order.status = if fill.is_done { OrderStatus::Filled } else { OrderStatus::PartiallyFilled };
         });
         let signed = order.side.sign() * fill.quantity;
-        let row = self.desk.portfolio.borrow_mut().fill(&order, signed, fill.price, fill.fee, fill.is_done);
+        let (row, rate) = {
+            let mut portfolio = self.desk.portfolio.borrow_mut();
+            let row = portfolio.fill(&order, signed, fill.price, fill.fee, fill.is_done);
+            (row, portfolio.rate(portfolio.books().currency_of(order.instrument)))
+        };
         self.desk.show_position(order.key.strategy, order.instrument);
         self.note_fill(order.key.strategy, now_ns);
         self.fills.push(Fill {
@@ -166,6 +178,7 @@ impl<H: Host> Steps<H> {
             ts_ns: now_ns,
             made_position: order.made_position,
             realised: row.realised,
+            rate,
         });
         OrderUpdate { order, fill_quantity: fill.quantity, fill_price: fill.price, reason: "" }
     }
@@ -262,6 +275,7 @@ impl<H: Host> Steps<H> {
         match self.pass_gate(&order) {
             Ok(pass) => {
                 self.watched[order.instrument as usize] = true;
+                self.bars.keep(order.instrument);
                 self.ask_venue(|venue, now_ns, out| venue.submit(&order, pass, now_ns, out));
             }
             Err(verdict) => {

@@ -4,16 +4,18 @@
 //! began, the curve of the result). Its times are those of the clock of the run and not of its slices, so that they are the
 //! same wherever a run is cut.
 
+use std::collections::BTreeMap;
+
 use super::desk::Desk;
 use super::host::Host;
 use super::step::Steps;
 use crate::source::Slice;
-use crate::venue::{OrderUpdate, Rate, RateError, Worth};
+use crate::venue::{DAY_NS, OrderUpdate, Rate, RateError, Worth};
 
 /// How often it is looked at what strategies are worth, where nobody said; a day has to be a multiple of it.
 pub const WORTH_EVERY_NS: i64 = 60_000_000_000;
 
-/// Looks that are kept, all strategies together; beyond that every other one goes, as often as need be.
+/// Looks that are kept, all strategies together; beyond that they are thinned out to half of it.
 const MAX_SAMPLES: usize = 1 << 18;
 
 /// The place of all strategies together among the points.
@@ -38,7 +40,7 @@ pub struct WorthPoint {
 #[derive(Debug)]
 pub(super) struct Sampler {
     interval_ns: i64,
-    /// Looks at its multiples are kept.
+    /// Of looks that were thinned out the last one within each such time stands, its end counted: that of midnight among them.
     kept_ns: i64,
     /// The next look; `i64::MAX`: nobody holds anything.
     next_ns: i64,
@@ -73,12 +75,28 @@ impl Sampler {
         self.looks += usize::from(is_look);
     }
 
-    fn thin_out(&mut self) {
-        self.kept_ns = self.kept_ns.saturating_mul(2);
-        let kept_ns = self.kept_ns;
-        self.points.retain(|point| !point.is_look || point.ts_ns % kept_ns == 0);
-        self.looks = self.points.iter().filter(|point| point.is_look).count();
+    /// Lets looks go until there are no more than `most`: evenly over time, however far apart they are.
+    fn thin_out(&mut self, most: usize) {
+        while self.looks > most && self.kept_ns < i64::MAX {
+            self.kept_ns = coarser(self.kept_ns);
+            let mut last = BTreeMap::new();
+            let mut stands = vec![true; self.points.len()];
+            for (stands, point) in stands.iter_mut().zip(&self.points).rev().filter(|(_, point)| point.is_look) {
+                let span = (point.ts_ns - 1).div_euclid(self.kept_ns);
+                *stands = last.insert(point.strategy, span) != Some(span);
+                self.looks -= usize::from(!*stands);
+            }
+            let mut stands = stands.into_iter();
+            self.points.retain(|_| stands.next().unwrap_or(true));
+        }
     }
+}
+
+/// The next longer time that is a whole part of a day, or a whole number of days.
+fn coarser(ns: i64) -> i64 {
+    let parts = DAY_NS / ns;
+    // A day of nanoseconds has no other prime factors.
+    ns.saturating_mul([2, 3, 5].into_iter().find(|factor| parts % factor == 0).unwrap_or(2))
 }
 
 impl<H: Host> Steps<H> {
@@ -96,9 +114,7 @@ impl<H: Host> Steps<H> {
 
     fn look_at(&mut self, strategy: Option<u32>, now_ns: i64, is_last: bool) {
         let worth = self.desk.portfolio.borrow_mut().observe(strategy, now_ns);
-        if is_last || now_ns % self.sampler.kept_ns == 0 {
-            self.sampler.note(strategy.unwrap_or(ALL_STRATEGIES), now_ns, &worth, !is_last);
-        }
+        self.sampler.note(strategy.unwrap_or(ALL_STRATEGIES), now_ns, &worth, !is_last);
     }
 
     fn look_after_fill(&mut self, strategy: Option<u32>, now_ns: i64) {
@@ -114,7 +130,7 @@ impl<H: Host> Steps<H> {
             self.look_at(None, now_ns, is_last);
         }
         if self.sampler.looks > MAX_SAMPLES {
-            self.sampler.thin_out();
+            self.sampler.thin_out(MAX_SAMPLES / 2);
         }
     }
 
@@ -211,5 +227,60 @@ impl Desk {
     /// Gives a strategy capital, and says how many times its worth it may be exposed to.
     pub fn fund(&self, strategy: u32, capital: f64, leverage: f64) {
         self.portfolio.borrow_mut().fund(strategy, capital, leverage);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_NS: i64 = DAY_NS / 24;
+
+    /// Looks of two strategies at `times`, and a fill after each fifth one; then thinned out to at most `most`.
+    fn thinned(times: impl Iterator<Item = i64>, most: usize) -> (Sampler, Vec<i64>) {
+        let mut sampler = Sampler::new(WORTH_EVERY_NS);
+        for (count, ts_ns) in times.enumerate() {
+            for strategy in [0, ALL_STRATEGIES] {
+                sampler.note(strategy, ts_ns, &Worth::default(), true);
+            }
+            if count % 5 == 0 {
+                sampler.note(0, ts_ns + 1, &Worth::default(), false);
+            }
+        }
+        sampler.thin_out(most);
+        let of_all = sampler.points.iter().filter(|point| point.strategy == ALL_STRATEGIES);
+        let looks = of_all.map(|point| point.ts_ns).collect();
+        (sampler, looks)
+    }
+
+    #[test]
+    fn every_midnight_stays_until_days_are_thinned_out_themselves() {
+        let (sampler, looks) = thinned((1..=30 * 24 * 60).map(|minute| minute * WORTH_EVERY_NS), 1_000);
+        assert_eq!(sampler.kept_ns, 96 * WORTH_EVERY_NS, "32 minutes, and then three times that: a part of a day");
+        assert_eq!((looks.len(), sampler.looks), (450, 900));
+        assert_eq!(looks.iter().filter(|&&ns| ns % DAY_NS == 0).count(), 30);
+        assert!(sampler.points.is_sorted_by_key(|point| point.ts_ns));
+        assert_eq!(sampler.points.len() - sampler.looks, 30 * 24 * 60 / 5, "fills stay");
+    }
+
+    #[test]
+    fn looks_that_are_far_apart_are_thinned_out_evenly_too() {
+        // Bars of an hour, each followed by a look a minute later.
+        let (_, looks) = thinned((1..=1_000).map(|hour| hour * HOUR_NS + WORTH_EVERY_NS), 600);
+        assert!((200..=300).contains(&looks.len()), "{}", looks.len());
+        let apart: Vec<i64> = looks.windows(2).map(|pair| (pair[1] - pair[0]) / HOUR_NS).collect();
+        assert!(apart.iter().all(|hours| (1..=8).contains(hours)), "{apart:?}");
+    }
+
+    #[test]
+    fn times_grow_by_parts_of_a_day_and_then_by_days() {
+        let mut ns = WORTH_EVERY_NS;
+        for _ in 0..24 {
+            let longer = coarser(ns);
+            assert!(longer > ns && longer % ns == 0);
+            assert!(DAY_NS % longer == 0 || longer % DAY_NS == 0, "{longer}");
+            ns = longer;
+        }
+        assert_eq!(coarser(i64::MAX), i64::MAX);
     }
 }

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use super::absence::Gaps;
 use super::account::InputsByFeed;
+use super::bars::Bars;
 use super::desk::Desk;
 use super::dispatcher::{Outcome, RunSettings};
 use super::external::ExternalSink;
+use super::fill::Fill;
 use super::host::Host;
 use super::keys::Keys;
 use super::meter::Meter;
@@ -23,9 +25,9 @@ use crate::handler::{Handler, Out};
 use crate::lifecycle::{Ask, Asked, Cause, Inbox, Operation, by_run};
 use crate::source::Slice;
 use crate::stop::{LIVES, STOP, StopFlag};
-use crate::tick::{Side, Tick};
+use crate::tick::Tick;
 use crate::timer::Overdue;
-use crate::venue::{OrderKey, OrderUpdate, Venue, VenueReport};
+use crate::venue::{OrderUpdate, Venue, VenueReport};
 
 /// Steps without a tick and without the clock moving, after which a strategy is held to go round in circles.
 pub(super) const MAX_STEPS_AT_ONE_TIME: u32 = 100_000;
@@ -47,33 +49,6 @@ pub struct ErrorRecord<F> {
     pub failure: Option<F>,
     /// Why it failed, where nothing was raised.
     pub reason: Cause,
-}
-
-/// A fill as the result tells it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Fill {
-    /// Whose order.
-    pub order: OrderKey,
-    /// Which instrument.
-    pub instrument: u32,
-    /// Which way.
-    pub side: Side,
-    /// How much.
-    pub quantity: f64,
-    /// At which price.
-    pub price: f64,
-    /// Fee paid.
-    pub fee: f64,
-    /// Whether the order waited, and somebody else came to it.
-    pub is_maker: bool,
-    /// Loop position of the step in which the strategy heard of it: the tick that filled it, or the report's.
-    pub position: u64,
-    /// Time of that tick, ns UTC.
-    pub ts_ns: i64,
-    /// Loop position of the decision; always before `position`.
-    pub made_position: u64,
-    /// What the strategy had realised in this instrument after the fill, fees apart.
-    pub realised: f64,
 }
 
 /// How far a pass over a slice got.
@@ -127,6 +102,7 @@ pub(super) struct Steps<H: Host> {
     pub(super) routes: Routes,
     /// Per instrument: whether an order waits, a position is open or a rate is its price: the venue and the mark matter.
     pub(super) watched: Vec<bool>,
+    pub(super) bars: Bars,
     /// What strategies were worth, and when they are looked at next.
     pub(super) sampler: Sampler,
     /// The next key that needs more than a plain step: a timer, a window's end, a pending update.
@@ -170,7 +146,7 @@ pub(super) struct Steps<H: Host> {
 
 impl<H: Host> Steps<H> {
     pub fn new(settings: &RunSettings, desk: Rc<Desk>, venue: Box<dyn Venue>, stop: Arc<StopFlag>, host: H) -> Self {
-        let instruments = desk.instruments().len();
+        let (instruments, needed) = (desk.instruments().len(), desk.needed_prices());
         desk.inbox().serve_by(Arc::clone(&stop));
         Self {
             host,
@@ -197,7 +173,8 @@ impl<H: Host> Steps<H> {
             turns: 0,
             subscribers: Vec::new(),
             routes: Routes::new(instruments),
-            watched: desk.needed_prices(),
+            watched: vec![true; instruments],
+            bars: Bars::new(&needed),
             sampler: Sampler::new(settings.worth_every_ns),
             gate: i64::MAX,
             until: i64::MAX,

@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::bars::NO_MARK;
 use super::host::{Fault, Host};
 use super::keys::Keys;
 use super::pulse::Doing;
@@ -263,12 +264,16 @@ impl<H: Host> Steps<H> {
     }
 
     /// Notes prices of open positions; nobody sees any but the last of an instrument.
-    fn mark(&self, ticks: &[Tick], quiet: &Quiet) {
+    fn mark(&mut self, ticks: &[Tick], quiet: &Quiet) {
         let first = if quiet.is_uniform { ticks.len() - 1 } else { 0 };
         let mut portfolio = self.desk.portfolio.borrow_mut();
-        for tick in ticks[first..].iter().filter(|tick| self.watched[tick.instrument as usize]) {
-            if let Some(mark) = tick.mark() {
-                portfolio.set_mark(tick.instrument, mark, self.keys.of(tick));
+        for tick in &ticks[first..] {
+            let is_watched = &mut self.watched[tick.instrument as usize];
+            if *is_watched && let Some(mark) = tick.mark() {
+                let key = self.keys.of(tick);
+                *is_watched = !self.bars.note(tick, key);
+                let (mark, key) = if *is_watched { (mark, key) } else { NO_MARK };
+                portfolio.set_mark(tick.instrument, mark, key);
             }
         }
     }

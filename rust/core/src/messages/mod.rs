@@ -94,12 +94,13 @@ impl Streams {
     }
 }
 
-/// `None`: a field lacks, or its number does not follow on the last one.
+/// `None`: a field lacks or says what no trade can be, or its number does not follow on the last one.
 fn trade(message: &Message<'_>, stream: &Stream) -> Option<Tick> {
     let Data { trade: number, trade_ms, price, quantity, buyer_is_maker, .. } = message.data;
     let number = number.filter(|&number| number > 0 && (stream.last == 0 || number == stream.last + 1))?;
+    let above_zero = |value: Option<f64>| value.filter(|&value| value > 0.0);
     Some(Tick {
-        ts_event: trade_ms?.checked_mul(NS_PER_MS)?,
+        ts_event: trade_ms.filter(|&ms| ms > 0)?.checked_mul(NS_PER_MS)?,
         ts_init: message.receipt.unwrap_or(UNSTAMPED),
         sequence: number,
         instrument: stream.instrument,
@@ -107,7 +108,7 @@ fn trade(message: &Message<'_>, stream: &Stream) -> Option<Tick> {
         // Where the buyer was the maker, the seller was the aggressor.
         side: if buyer_is_maker { Side::Sell as u8 } else { Side::Buy as u8 },
         flags: 0,
-        values: [price?, 0.0, quantity?, 0.0],
+        values: [above_zero(price)?, 0.0, above_zero(quantity)?, 0.0],
     })
 }
 

@@ -32,6 +32,8 @@ pub(super) struct Resting {
     pub charged: f64,
     /// When it was decided to be what it is, ns UTC.
     pub since_ns: i64,
+    /// The worst price of trades that went beyond its limit and did not tell what it takes at; NaN: there were none.
+    pub beyond: f64,
 }
 
 impl Resting {
@@ -45,6 +47,7 @@ impl Resting {
             owed: 0.0,
             charged: 0.0,
             since_ns: order.made_ns,
+            beyond: f64::NAN,
         }
     }
 
@@ -54,6 +57,14 @@ impl Resting {
             (OrderKind::Market | OrderKind::Stop, _) => !price.is_nan(),
             (_, Side::Sell) => price >= self.terms.limit,
             (_, Side::Buy | Side::None) => price <= self.terms.limit,
+        }
+    }
+
+    /// The price that it takes at where `price` is seen: no better than that of a trade that went beyond its limit before.
+    pub fn fair(&self, price: f64) -> f64 {
+        match self.side {
+            Side::Sell => price.min(self.beyond),
+            Side::Buy | Side::None => price.max(self.beyond),
         }
     }
 }
@@ -174,6 +185,8 @@ pub(super) struct Book {
     arrivals: u64,
     /// No order was decided after that.
     latest_ns: i64,
+    /// When the bar before the present one came; `i64::MIN`: that is not known.
+    pub bar_before_ns: i64,
     /// What each strategy holds by the venue's own account, which no report delays.
     nets: Vec<f64>,
 }
@@ -189,6 +202,7 @@ impl Book {
             places: HashMap::default(),
             arrivals: 0,
             latest_ns: i64::MIN,
+            bar_before_ns: i64::MIN,
             nets: Vec::new(),
         }
     }
@@ -377,7 +391,7 @@ mod tests {
     fn limit(number: u32, side: Side, price: f64) -> Resting {
         let terms = Terms::limit(price);
         let key = OrderKey { strategy: 0, number };
-        Resting { key, side, terms, left: 1.0, quantity: 1.0, owed: 0.0, charged: 0.0, since_ns: 0 }
+        Resting { key, side, terms, left: 1.0, quantity: 1.0, owed: 0.0, charged: 0.0, since_ns: 0, beyond: f64::NAN }
     }
 
     fn drained(book: &mut Book, side: usize) -> Vec<u32> {

@@ -60,9 +60,10 @@ impl Matching<'_> {
             }
             let most = entry.left - entry.quantity * FLAT_FRACTION;
             if entry.terms.time_in_force == TimeInForce::Fok && self.room(entry, offer) < most {
-                return self.cancel(entry, reason::FOK);
+                let is_flat = self.allowed(entry) <= 0.0;
+                return self.cancel(entry, if is_flat { reason::REDUCE_ONLY } else { reason::FOK });
             }
-            let slipped = self.terms.slippage.apply(entry.side, price, entry.terms.limit);
+            let slipped = self.terms.slippage.apply(entry.side, entry.fair(price), entry.terms.limit);
             if !self.fill(entry, offer, slipped, false) {
                 return false;
             }
@@ -72,6 +73,9 @@ impl Matching<'_> {
             return if is_told { self.cancel(entry, immediate(entry)) } else { true };
         }
         if entry.terms.kind == OrderKind::Market {
+            return true;
+        }
+        if is_untold(entry, offer) {
             return true;
         }
         self.book.shelve_limit(*entry);
@@ -185,8 +189,16 @@ impl Matching<'_> {
 
     /// When a bar that came at `now_ns` opened. Where records come later than they bear, the one before it did as well, more or
     /// less by as much, and who decided on that one decided in time.
-    const fn opened_ns(&self, tick: &Tick, now_ns: i64) -> i64 {
-        now_ns.saturating_sub(self.terms.bar_duration_ns).saturating_add(now_ns.saturating_sub(tick.ts_event))
+    ///
+    /// Never before the end of the one before it, which may be nearer where a day is short; where nobody has said how long bars
+    /// are, right then.
+    fn opened_ns(&self, tick: &Tick, now_ns: i64) -> i64 {
+        let (duration_ns, before_ns) = (self.terms.bar_duration_ns, self.book.bar_before_ns);
+        if duration_ns == 0 && before_ns != i64::MIN {
+            return before_ns;
+        }
+        let opened_ns = now_ns.saturating_sub(duration_ns).saturating_add(now_ns.saturating_sub(tick.ts_event));
+        opened_ns.max(before_ns)
     }
 
     /// A bar: its open as one moment, then along the path between its four prices. What was decided while it went on would
@@ -238,6 +250,19 @@ impl Matching<'_> {
             left = offer.left[0];
         }
     }
+}
+
+/// Whether a trade has gone beyond a limit that may have been marketable: what a buy takes at, a trade of a seller does not tell.
+/// As an order that waits, it would fill at its limit, however far that is from the market; so it stays where the next tick
+/// looks first, until one tells.
+fn is_untold(entry: &mut Resting, offer: &Offer) -> bool {
+    let (side, price) = (index(entry.side), offer.maker[index(entry.side)]);
+    let is_beyond = entry.side.sign() * (entry.terms.limit - price) > 0.0;
+    if offer.tells[side] || !is_beyond || entry.terms.post_only {
+        return false;
+    }
+    entry.beyond = entry.fair(price);
+    true
 }
 
 /// Whether the limit comes before the stop on the way: by price, and the older one where they are level.

@@ -74,6 +74,9 @@ pub trait Venue: Send {
         !self.is_waiting(tick.instrument)
     }
 
+    /// The bar that is matched next follows on one that came at `before_ns`; `i64::MIN`: that is not known.
+    fn bar_follows(&mut self, _instrument: u32, _before_ns: i64) {}
+
     /// Matches open orders against `tick`.
     fn match_tick(&mut self, tick: &Tick, now_ns: i64, out: &mut Vec<VenueReport>);
 

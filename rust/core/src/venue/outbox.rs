@@ -178,6 +178,10 @@ impl Venue for RoutedVenue {
         !self.is_away[instrument as usize] && self.near.is_waiting(instrument)
     }
 
+    fn bar_follows(&mut self, instrument: u32, before_ns: i64) {
+        self.near.bar_follows(instrument, before_ns);
+    }
+
     fn match_tick(&mut self, tick: &Tick, now_ns: i64, out: &mut Vec<VenueReport>) {
         self.near.match_tick(tick, now_ns, out);
     }

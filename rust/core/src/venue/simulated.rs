@@ -14,7 +14,7 @@ use super::matching::Matching;
 use super::order::{Order, OrderKey};
 use super::random::Random;
 use super::sessions::Sessions;
-use super::terms::TimeInForce;
+use super::terms::{OrderKind, TimeInForce};
 use super::{Amendment, Venue};
 use crate::risk::Pass;
 use crate::tick::{Kind, Tick};
@@ -59,7 +59,7 @@ pub struct InstrumentTerms {
     pub slippage: Slippage,
     /// What one unit at a price of 1 is worth.
     pub multiplier: f64,
-    /// How long its bars are; 0: that is not known, and orders count as decided before a bar begins.
+    /// How long its bars are; 0: that is not known, and a bar begins with the end of the one before.
     pub bar_duration_ns: i64,
     /// Index of its venue among the settings.
     pub venue: usize,
@@ -166,6 +166,7 @@ const CLOSED: &str = "the venue is closed (sessions)";
 const UNKNOWN: &str = "unknown instrument";
 const TOO_LATE: &str = "too late: the venue has it no more";
 const BELOW_FILLED: &str = "the new quantity is filled already";
+const WOKEN: &str = "too late: the market has come to its stop, which can be another one no more";
 
 #[derive(Clone, Debug)]
 enum Message {
@@ -393,13 +394,17 @@ impl SimulatedVenue {
         if left <= 0.0 {
             return Err(BELOW_FILLED);
         }
+        let waits_for_stop = matches!(entry.terms.kind, OrderKind::Stop | OrderKind::StopLimit);
+        if !waits_for_stop && entry.terms.stop != change.stop && !change.stop.is_nan() {
+            return Err(WOKEN);
+        }
         let is_smaller = change.quantity <= entry.quantity;
         if is_smaller && change.keeps_prices(&entry.terms) {
             book.shrink(key, left, change.quantity);
         } else if let Some(mut entry) = book.remove(key) {
             (entry.left, entry.quantity) = (left, change.quantity);
             (entry.terms.limit, entry.terms.stop) = (change.limit, change.stop);
-            entry.since_ns = sent_ns;
+            (entry.since_ns, entry.beyond) = (sent_ns, f64::NAN);
             book.arrive(entry);
         }
         Ok(())
@@ -411,12 +416,15 @@ impl Venue for SimulatedVenue {
         let Some(terms) = self.instruments.get(order.instrument as usize) else {
             return out.push(VenueReport::Rejected(order.key, UNKNOWN));
         };
-        match self.arrival_ns(terms.venue, Way::In, now_ns) {
-            None => self.take_order(order, now_ns, out),
-            Some(due_ns) => {
-                self.schedule(due_ns, Message::Order(*order));
-                out.push(VenueReport::Submitted(order.key));
-            }
+        if let Some(due_ns) = self.arrival_ns(terms.venue, Way::In, now_ns) {
+            self.schedule(due_ns, Message::Order(*order));
+            return out.push(VenueReport::Submitted(order.key));
+        }
+        let told = out.len();
+        self.take_order(order, now_ns, out);
+        if out.len() == told {
+            // It is there, and what the venue says of it is on its way.
+            out.push(VenueReport::Submitted(order.key));
         }
     }
 
@@ -448,6 +456,10 @@ impl Venue for SimulatedVenue {
     #[inline]
     fn leaves(&self, tick: &Tick) -> bool {
         self.books[tick.instrument as usize].is_beyond(tick)
+    }
+
+    fn bar_follows(&mut self, instrument: u32, before_ns: i64) {
+        self.books[instrument as usize].bar_before_ns = before_ns;
     }
 
     fn match_tick(&mut self, tick: &Tick, now_ns: i64, out: &mut Vec<VenueReport>) {

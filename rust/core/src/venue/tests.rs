@@ -140,6 +140,52 @@ fn a_limit_that_is_marketable_takes_and_one_that_is_not_waits_at_its_price() {
 }
 
 #[test]
+fn a_limit_beyond_the_market_takes_where_a_tick_tells_and_never_at_itself_by_a_trade_that_does_not() {
+    let mut sim = Sim::new(VenueSettings::default());
+    sim.buy(1.0, Terms::limit(15.0));
+    sim.sell(1.0, Terms::limit(5.0));
+    assert_eq!(
+        fills(&sim.trade(9.0, 1.0, Side::Sell)),
+        [(2, 1.0, 9.0, false)],
+        "of what buys take at it tells nothing"
+    );
+    assert_eq!(fills(&sim.quote(9.0, 10.0)), [(1, 1.0, 10.0, false)]);
+    // Where the market has come to it meanwhile that is no gain.
+    sim.buy(1.0, Terms::limit(15.0));
+    sim.trade(9.0, 1.0, Side::Sell);
+    sim.trade(8.0, 1.0, Side::Sell);
+    assert_eq!(fills(&sim.quote(6.0, 7.0)), [(3, 1.0, 9.0, false)], "no better than the trade that it was there at");
+    // One that is at the price of the trade, or wants to wait, waits.
+    sim.buy(1.0, Terms::limit(9.0));
+    sim.buy(1.0, Terms { post_only: true, ..Terms::limit(9.5) });
+    assert_eq!(fills(&sim.trade(9.0, 1.0, Side::Sell)), [(5, 1.0, 9.5, true), (4, 1.0, 9.0, true)]);
+    // A change of its price is another order.
+    let key = sim.order(Side::Buy, 1.0, Terms::limit(15.0));
+    sim.trade(9.0, 1.0, Side::Sell);
+    let change = Amendment { quantity: 1.0, limit: 14.0, stop: f64::NAN };
+    sim.venue.amend(key, 0, change, Pass::TEST, sim.now_ns, &mut sim.reports);
+    assert_eq!(fills(&sim.quote(6.0, 7.0)), [(6, 1.0, 7.0, false)]);
+}
+
+#[test]
+fn a_stop_that_was_woken_has_no_other_stop_any_more_but_another_limit() {
+    let mut sim = Sim::new(VenueSettings::default());
+    let key = sim.order(Side::Buy, 1.0, Terms::stop_limit(10.0, 8.0));
+    let amend = |sim: &mut Sim, limit: f64, stop: f64| {
+        sim.venue.amend(key, 0, Amendment { quantity: 1.0, limit, stop }, Pass::TEST, sim.now_ns, &mut sim.reports);
+        sim.reports.pop()
+    };
+    assert!(matches!(amend(&mut sim, 8.0, 9.0), Some(VenueReport::Amended(..))), "it sleeps");
+    assert_eq!(sim.quote(9.0, 9.5), [], "woken, and not marketable");
+    assert!(
+        matches!(amend(&mut sim, 8.0, 20.0), Some(VenueReport::NotAmended(_, reason)) if reason.contains("its stop")),
+        "it would look as if it slept again"
+    );
+    assert!(matches!(amend(&mut sim, 12.0, 9.0), Some(VenueReport::Amended(..))));
+    assert_eq!(fills(&sim.quote(9.0, 9.5)), [(1, 1.0, 9.5, false)]);
+}
+
+#[test]
 fn touch_fills_at_the_price_and_through_only_beyond_it() {
     for (fill_model, at_touch) in [(FillModel::Touch, 1), (FillModel::Through, 0), (FillModel::Size, 1)] {
         let mut sim = Sim::new(VenueSettings { fill_model, ..VenueSettings::default() });
@@ -326,8 +372,8 @@ fn messages_take_time_and_never_overtake_each_other() {
 #[test]
 fn a_fill_is_reported_late_and_priced_when_it_happened() {
     let mut sim = Sim::new(VenueSettings { report_latency: Latency::Constant(3), ..VenueSettings::default() });
-    sim.buy(1.0, Terms::MARKET);
-    assert_eq!(sim.quote(9.0, 10.0), []);
+    let key = sim.order(Side::Buy, 1.0, Terms::MARKET);
+    assert_eq!(sim.quote(9.0, 10.0), [VenueReport::Submitted(key)], "it has left, and is not heard of yet");
     let told: Vec<_> = (0..4).flat_map(|_| sim.quote(19.0, 20.0)).collect();
     assert_eq!(fills(&told), [(1, 1.0, 10.0, false)]);
 }

@@ -110,6 +110,44 @@ fn a_change_that_was_decided_while_a_bar_went_on_counts_from_its_close_and_a_sma
     assert_eq!(fills(&sim.bar([98.0, 98.0, 96.0, 98.0])), [(1, 2.0, 96.0, true)]);
 }
 
+/// A bar at `ts_ns`, before which one came at `before_ns`.
+fn following(sim: &mut Sim, before_ns: i64, ts_ns: i64, prices: [f64; 4]) -> Vec<(u32, f64, f64, bool)> {
+    sim.now_ns = ts_ns - 1;
+    sim.venue.bar_follows(0, before_ns);
+    fills(&sim.bar(prices))
+}
+
+#[test]
+fn a_bar_of_unknown_length_began_with_the_end_of_the_one_before() {
+    let mut sim = Sim::new(VenueSettings::default());
+    sim.now_ns = 100;
+    sim.buy(1.0, Terms::MARKET);
+    sim.now_ns = 101;
+    sim.buy(1.0, Terms::MARKET);
+    let told = following(&mut sim, 100, 150, [7.0, 8.0, 6.0, 7.5]);
+    assert_eq!(
+        told,
+        [(1, 1.0, 7.0, false), (2, 1.0, 7.5, false)],
+        "decided on the bar before; in the midst of this one"
+    );
+    sim.now_ns = 151;
+    sim.buy(1.0, Terms::MARKET);
+    assert_eq!(following(&mut sim, i64::MIN, 200, [7.0; 4])[0].2, 7.0, "nothing is known");
+}
+
+#[test]
+fn a_short_day_does_not_make_what_was_decided_at_its_end_late() {
+    let mut sim = of_ten(VenueSettings::default());
+    sim.now_ns = 103;
+    sim.buy(1.0, Terms::MARKET);
+    // It ended at 103 and lasts ten as all do, so they say: the next one is of 103 to 110.
+    assert_eq!(following(&mut sim, 103, 110, [7.0, 8.0, 6.0, 7.5])[0].2, 7.0);
+    sim.now_ns = 150;
+    sim.buy(1.0, Terms::MARKET);
+    // A night in between: it opened at 190, after the decision.
+    assert_eq!(following(&mut sim, 110, 200, [9.0, 9.0, 8.0, 8.5])[0].2, 9.0);
+}
+
 #[test]
 fn a_bar_that_comes_late_opened_by_as_much_later() {
     let mut sim = of_ten(VenueSettings::default());

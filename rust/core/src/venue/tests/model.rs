@@ -13,6 +13,8 @@ struct Plain {
     /// Its turn: what came later stands behind.
     turn: u64,
     stands: Stands,
+    /// Trades that did not tell what it takes at, while it was fresh.
+    beyond: f64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,7 +52,7 @@ fn place(side: Side) -> usize {
 impl Model {
     fn arrive(&mut self, mut order: Plain) {
         self.turns += 1;
-        order.turn = self.turns;
+        (order.turn, order.beyond) = (self.turns, f64::NAN);
         let is_stop = matches!(order.terms.kind, OrderKind::Stop | OrderKind::StopLimit);
         order.stands = if is_stop { Stands::Sleeps } else { Stands::Fresh };
         self.open.push(order);
@@ -71,6 +73,11 @@ impl Model {
             return self.told.push((number, Err("the new quantity is filled already")));
         }
         let moved = repriced(&order.terms, price);
+        if order.stands != Stands::Sleeps && !moved.stop.is_nan() && moved.stop.total_cmp(&order.terms.stop).is_ne() {
+            self.open.push(order);
+            let said = "too late: the market has come to its stop, which can be another one no more";
+            return self.told.push((number, Err(said)));
+        }
         let is_moved =
             moved.limit.total_cmp(&order.terms.limit).is_ne() || moved.stop.total_cmp(&order.terms.stop).is_ne();
         let grows = quantity > order.quantity;
@@ -137,9 +144,12 @@ impl Model {
             }
             let room = if terms.reduce_only { self.reducible(order.side) } else { f64::INFINITY };
             if terms.time_in_force == TimeInForce::Fok && room.min(offered.left[side]) < order.left {
-                return self.told.push((number, Err("FOK: less than the quantity was on offer")));
+                let said =
+                    ["FOK: less than the quantity was on offer", "reduce_only: there is no position left to reduce"];
+                return self.told.push((number, Err(said[usize::from(room <= 0.0)])));
             }
-            if !self.fill(&mut order, offered, price, false) {
+            let worst = if order.side == Side::Buy { price.max(order.beyond) } else { price.min(order.beyond) };
+            if !self.fill(&mut order, offered, worst, false) {
                 return;
             }
         }
@@ -148,7 +158,12 @@ impl Model {
             let (ioc, fok) = ("IOC: nothing more was on offer", "FOK: less than the quantity was on offer");
             return self.told.push((number, Err(if is_ioc { ioc } else { fok })));
         }
-        if terms.kind == OrderKind::Limit && !terms.time_in_force.is_immediate() {
+        let traded = offered.maker[side];
+        let is_beyond = order.side.sign() * (terms.limit - traded) > 0.0;
+        let may_wait = terms.kind == OrderKind::Limit && !terms.time_in_force.is_immediate();
+        if may_wait && !offered.tells[side] && is_beyond && !terms.post_only {
+            order.beyond = if order.side == Side::Buy { traded.max(order.beyond) } else { traded.min(order.beyond) };
+        } else if may_wait {
             self.turns += 1;
             (order.turn, order.stands) = (self.turns, Stands::Waits);
         }
@@ -253,7 +268,7 @@ proptest! {
                     let (side, quantity) = (if is_buy { Side::Buy } else { Side::Sell }, f64::from(quantity));
                     let number = sim.order(side, quantity, terms).number;
                     let stands = Stands::Fresh;
-                    model.arrive(Plain { number, side, terms, quantity, left: quantity, turn: 0, stands });
+                    model.arrive(Plain { number, side, terms, quantity, left: quantity, turn: 0, stands, beyond: f64::NAN });
                     Vec::new()
                 }
                 Step::Amend { number, quantity, price } => {
