@@ -18,7 +18,7 @@ LONG_S = 60.0
 SLACK_S = 10.0
 """A process on a busy machine takes seconds to be put up and torn down; what it did itself stands in its report."""
 GOLDEN = Path(__file__).parent / "golden"
-MARKS = frozenset({"log", "times", "imported", "starting", "running", "stopping", "closed", "ready", "left.json"})
+MARKS = frozenset({"log", "times", "go", "imported", "starting", "running", "stopping", "closed", "ready", "left.json"})
 """What strategies and drivers of these tests write themselves."""
 
 LOADED = """

@@ -45,6 +45,8 @@ class Told(tickrail.Strategy):
             time.sleep(1.5)
         if self.how in ("idle", "native_loop"):
             Path("running").touch()
+        while self.how == "native_loop" and not Path("go").exists():
+            time.sleep(0.001)  # until the signal is as good as sent: the loop takes its data in a second
         if self.how == "timers":
             self.schedule_every(1_000_000, lambda event: None)
 

@@ -108,6 +108,7 @@ def test_a_native_loop_on_the_main_thread_stops_within_10_ms(fresh: Callable[[],
         feeds = [f"feeds.f{number}.path=sim.ticks" for number in range(300)]
         run = Process(fresh(), "backtest", {"one": ("Told", "native_loop")}, *feeds)
         run.wait_for("running")
+        (run.project / "go").touch()
         sent = run.send(signal.SIGTERM)
         end = run.end(sent).held("shutdown_10_native_loop", within_s=2.0)
         assert (end.code, end.err, end.out["status"]) == (0, "", "stopped")

@@ -21,6 +21,7 @@ from tickrail.errors import DataError, ParameterError
 from tickrail.orchestration.feeds import refuse_own_loop
 from tickrail.orchestration.lane_check import check_names
 from tickrail.orchestration.sources import Data, named_arrays, order_key
+from tickrail.orchestration.supervisor import said
 from tickrail.orchestration.tick_dispatcher import DigestMode, Progress, TickDispatcher
 from tickrail.orchestration.trading import Limits, Trading
 from tickrail.strategy.stable_text import stable_text
@@ -333,6 +334,7 @@ def run_to_result(
 
     try:
         dispatcher.run(progress, started=started)
+        said()
     except RunFailed as error:
         error.result = dispatcher.result(status="failed", configuration=configuration)
         raise

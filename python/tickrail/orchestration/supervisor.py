@@ -6,15 +6,20 @@ import logging
 import sys
 import threading
 import traceback
+from contextlib import suppress
 from types import FrameType
 from typing import Final
 
-__all__ = ["stuck"]
+__all__ = ["said", "stuck"]
 
 DEBUGGERS: Final = ("bdb", "pdb", "pydevd", "_pydevd_bundle", "debugpy", "IPython.core.debugger")
 """Modules that are on the stack while somebody looks at a handler from within."""
 
+PATIENCE_S: Final = 1.0
+"""How long a run that is over waits for what is being told: a log may be slow."""
+
 logger = logging.getLogger("tickrail.handlers")
+_telling: Final[set[threading.Thread]] = set()
 
 
 def stuck(strategy: str | None, handler: str, seconds: float, thread: int, enforced: bool) -> bool:
@@ -36,8 +41,17 @@ def stuck(strategy: str | None, handler: str, seconds: float, thread: int, enfor
     what = "a debugger is at work in it" if debugged else "it is broken off" if enforced else "it goes on"
     # The interpreter never forgets a foreign thread that has asked for itself, as log records do, and a join.
     facts = ("%s%s has not returned after %.1f s; %s:\n%s", whose, handler, seconds, what, stack)
-    threading.Thread(target=logger.error, args=facts, name="tickrail-stuck", daemon=True).start()
+    teller = threading.Thread(target=logger.error, args=facts, name="tickrail-stuck", daemon=True)
+    with suppress(RuntimeError):  # the system has no thread left: the native watch has said it on stderr
+        teller.start()
+        _telling.add(teller)
     return not debugged
+
+
+def said() -> None:
+    """Wait until what was told of stuck handlers stands in the log: it is told on threads that end with the process."""
+    while _telling:
+        _telling.pop().join(PATIENCE_S)
 
 
 def _is_debugged(frame: FrameType | None) -> bool:
