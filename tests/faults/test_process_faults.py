@@ -432,11 +432,11 @@ def test_f39_a_signal_while_a_state_is_synced_leaves_it_whole(
     """At the end of the data, and after a stop; where the disk never answers the old state stays."""
     store = FileStateStore(folder=project / "states")
     store.save("fate", {"count": 7, "state_version": 1})
-    speed = 1000 if awaited == 1 else 0.2
+    speed = 0.2 if awaited == 2 else 1000
     settings = (f"runtime.state_dir={project / 'states'}", f"feeds.sim.speed={speed}", *UNWATCHED)
     first = f"awaited, timeout_s = {awaited}, {'1' if code == 70 else '25'!r}\n{PATIENT}{FSYNC}"
     run = Started(project, "paper", "keeps", *settings, first=first)
-    for name in {1: ["stopping"], 2: ["running", "stopping"], 99: ["running"]}[awaited]:
+    for name in {1: ["stopping"], 2: ["running", "stopping"], 99: ["stopping"]}[awaited]:
         run.wait_for(name)
         run.process.send_signal(signal.SIGTERM)
     end = run.end(time.monotonic()).held(f"process_f39_{code}", within_s=5.0, by_force=code == 70)

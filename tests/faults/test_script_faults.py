@@ -108,7 +108,7 @@ def test_f35_every_call_of_a_forked_child_is_told_and_the_parent_misses_nothing(
     done = script(
         tmp_path,
         """
-        import os, signal, threading, warnings
+        import multiprocessing, os, signal, threading, warnings
         warnings.simplefilter("ignore")
         from tickrail import errors
         from tickrail.domain.commands import Command
@@ -144,6 +144,20 @@ def test_f35_every_call_of_a_forked_child_is_told_and_the_parent_misses_nothing(
                     told += str(error).startswith("this run belongs to the parent process")
             os._exit(told if told == len(calls) else 100 + told)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+        def work(answers):
+            signal.alarm(30)
+            try:
+                run.stats()
+            except errors.ForkedProcess as error:
+                answers.put(type(error).__name__)
+
+        context = multiprocessing.get_context("fork")
+        answers = context.SimpleQueue()
+        worker = context.Process(target=work, args=(answers,))
+        worker.start()
+        worker.join(30)
+        print(worker.exitcode, answers.get())
         bus.execute(Count(3), timeout_s=30)
         publisher.publish(quotes([7]))
         publisher.close()
@@ -152,7 +166,7 @@ def test_f35_every_call_of_a_forked_child_is_told_and_the_parent_misses_nothing(
         print(code, handled, keeper.sequences(), run.stats().strategies[0].account.state)
         """,
     )
-    assert done.stdout == "13 [3] [7] STOPPED\n"
+    assert done.stdout == "0 ForkedProcess\n13 [3] [7] STOPPED\n"
 
 
 def test_f35_a_child_that_comes_back_from_its_handler_does_not_trade_a_second_time(tmp_path: Path) -> None:
@@ -330,6 +344,7 @@ def test_f60_runs_beside_and_after_one_another_and_a_stop_twice(tmp_path: Path) 
         import tickrail
         from tickrail.data import generate_ticks
         from tickrail.orchestration.tick_dispatcher import TickDispatcher
+        from live_runs import opened
 
         class Counts(tickrail.Strategy):
             def on_start(self): self.count = 0
@@ -352,9 +367,24 @@ def test_f60_runs_beside_and_after_one_another_and_a_stop_twice(tmp_path: Path) 
         stopped.request_stop(); stopped.request_stop()
         stopped.run()
         print(stopped.result().status, stopped.result().ticks)
+        print(runs[1].run(), runs[1].strategies["counts"].count, stopped.run())  # over is over: nothing runs again
+
+        class Circle: pass
+
+        def left_behind():
+            circle = Circle()
+            circle.itself, circle.run, circle.live = circle, made(), opened()[0]
+            circle.publisher = circle.live.feed("f").publisher()
+            circle.live.circle = circle
+
+        left_behind()
+        _gc.collect()
+        print(sum(isinstance(one, (Circle, TickDispatcher)) for one in _gc.get_objects()) - len(runs) - 1)
+        _gc.disable()
+        left_behind()  # and is there when the interpreter ends
         """,
     )
-    assert done.stdout == "1 [50000, 50000, 50000, 50000]\nstopped 0\n"
+    assert done.stdout == "1 [50000, 50000, 50000, 50000]\nstopped 0\ncomplete 50000 stopped\n0\n"
 
 
 def test_f61_a_run_within_an_event_loop_lets_it_go_on_or_says_why_it_cannot(tmp_path: Path) -> None:
