@@ -151,7 +151,9 @@ class Ended:
             ]
         said = [f"  {line}" for line in without_stacks(self.err).splitlines() if line]
         lines += ["stderr:", *said] if said else []
-        lines.append(f"files: {', '.join(self.files()) or '-'}")
+        # Sorted by what is shown: some names are drawn.
+        files = sorted(shown(name, self.project) for name in self.files())
+        lines.append(f"files: {', '.join(files) or '-'}")
         return shown("\n".join(lines) + "\n", self.project)
 
     def files(self) -> list[str]:

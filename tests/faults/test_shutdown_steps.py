@@ -231,7 +231,7 @@ def dies(*given, **named):
 
 @pytest.mark.parametrize(
     ("module", "name", "when", "visible"),
-    [("numpy", "save", 2, 0), ("pathlib", "Path.replace", 1, 1)],
+    [("numpy", "save", 2, 0), ("pathlib", "Path.replace", 2, 1)],
     ids=["a result", "its report"],
 )
 def test_a_process_that_is_killed_while_it_seals_its_files_leaves_them_whole_or_not_at_all(
@@ -247,6 +247,15 @@ def test_a_process_that_is_killed_while_it_seals_its_files_leaves_them_whole_or_
     assert len(left) == visible
     for folder in left:
         assert sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) == [
-            *("configuration.json", "fills.npy", "orders.npy", "record.json", "result.json", "summary.txt")
+            *(
+                "configuration.json",
+                "fills.npy",
+                "held.npy",
+                "orders.npy",
+                "record.json",
+                "refusals.npy",
+                "result.json",
+            ),
+            *("summary.txt", "worth.npy"),
         ], "whole, but for the report that was not sealed yet"
         assert json.loads((folder / "result.json").read_text())["status"] == "stopped"

@@ -8,10 +8,10 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["write_file", "write_folder"]
 
@@ -24,6 +24,8 @@ def write_folder(
     Raises:
         FileExistsError: ``folder`` exists and is not empty.
     """
+    import numpy as np  # late: a run marks its beginning by a file, and has no result yet
+
     target = folder.absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise FileExistsError(f"{folder} exists and is not an empty folder")
