@@ -2,8 +2,8 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
-use tickrail_core::dispatch::{Dispatcher, Outcome};
-use tickrail_core::venue::Position;
+use tickrail_core::dispatch::{Dispatcher, Fill, Outcome, WorthPoint};
+use tickrail_core::venue::{Held, Order, Position};
 
 use crate::accounts::add_account;
 use crate::dispatcher::Dispatcher as Run;
@@ -120,57 +120,64 @@ const HELD_FIELDS: [(&str, &str); 5] =
 const WORTH_FIELDS: [(&str, &str); 4] = [("ts_ns", "<i8"), ("equity", "<f8"), ("gross", "<f8"), ("strategy", "<u8")];
 
 /// Two fields of four bytes as one word.
-const fn pair(first: u32, second: u32) -> u64 {
+pub const fn pair(first: u32, second: u32) -> u64 {
     first as u64 | (second as u64) << 32
 }
 
-/// Appends a row, at once.
-fn put<const WORDS: usize>(bytes: &mut Vec<u8>, row: [u64; WORDS]) {
-    bytes.extend_from_slice(row.map(u64::to_le_bytes).as_flattened());
+/// Rows as bytes, written where they stay.
+pub fn rows<'py, const WORDS: usize>(
+    py: Python<'py>,
+    rows: impl ExactSizeIterator<Item = [u64; WORDS]>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, rows.len() * WORDS * 8, |bytes| {
+        for (place, row) in bytes.as_chunks_mut::<8>().0.chunks_exact_mut(WORDS).zip(rows) {
+            place.copy_from_slice(&row.map(u64::to_le_bytes));
+        }
+        Ok(())
+    })
 }
 
 /// Rows of `fields` as a numpy array over `bytes`.
-pub fn structured<'py>(py: Python<'py>, bytes: &[u8], fields: &[(&str, &str)]) -> PyResult<Bound<'py, PyAny>> {
+pub fn structured<'py>(
+    py: Python<'py>,
+    bytes: Bound<'py, PyBytes>,
+    fields: &[(&str, &str)],
+) -> PyResult<Bound<'py, PyAny>> {
     let numpy = py.import("numpy")?;
     let dtype = numpy.call_method1("dtype", (fields.to_vec(),))?;
-    numpy.call_method1("frombuffer", (PyBytes::new(py, bytes), dtype))
+    numpy.call_method1("frombuffer", (bytes, dtype))
 }
 
 /// All orders, in the order asked for; `side` 1 buys and 2 sells, `kind`, `time_in_force` and `status` count as the core does.
 pub fn orders<'py>(py: Python<'py>, core: &Dispatcher<PyHost>) -> PyResult<Bound<'py, PyAny>> {
-    let mut bytes = Vec::new();
-    core.desk().with_orders(|book| {
-        bytes.reserve(book.all().len() * ORDER_FIELDS.len() * 8);
-        for order in book.all() {
-            let terms = &order.terms;
-            let row = [
-                pair(order.key.strategy, order.key.number),
-                pair(order.instrument, order.side as u32),
-                pair(terms.kind as u32, terms.time_in_force as u32),
-                pair(order.status as u32, order.gate as u32),
-                order.made_position,
-                order.made_ns as u64,
-                order.changed_position,
-                order.changed_ns as u64,
-                terms.expires_ns as u64,
-                order.quantity.to_bits(),
-                order.filled.to_bits(),
-                terms.limit.to_bits(),
-                terms.stop.to_bits(),
-                order.price.to_bits(),
-                order.fee.to_bits(),
-            ];
-            put(&mut bytes, row);
-        }
-    });
-    structured(py, &bytes, &ORDER_FIELDS)
+    let row = |order: &Order| {
+        let terms = &order.terms;
+        [
+            pair(order.key.strategy, order.key.number),
+            pair(order.instrument, order.side as u32),
+            pair(terms.kind as u32, terms.time_in_force as u32),
+            pair(order.status as u32, order.gate as u32),
+            order.made_position,
+            order.made_ns as u64,
+            order.changed_position,
+            order.changed_ns as u64,
+            terms.expires_ns as u64,
+            order.quantity.to_bits(),
+            order.filled.to_bits(),
+            terms.limit.to_bits(),
+            terms.stop.to_bits(),
+            order.price.to_bits(),
+            order.fee.to_bits(),
+        ]
+    };
+    let bytes = core.desk().with_orders(|book| rows(py, book.all().iter().map(row)))?;
+    structured(py, bytes, &ORDER_FIELDS)
 }
 
 /// All fills, in the order made.
 pub fn fills<'py>(py: Python<'py>, core: &Dispatcher<PyHost>) -> PyResult<Bound<'py, PyAny>> {
-    let mut bytes = Vec::with_capacity(core.fills().len() * FILL_FIELDS.len() * 8);
-    for fill in core.fills() {
-        let row = [
+    let row = |fill: &Fill| {
+        [
             pair(fill.order.strategy, fill.order.number),
             pair(fill.instrument, fill.side as u32),
             u64::from(fill.is_maker),
@@ -182,32 +189,27 @@ pub fn fills<'py>(py: Python<'py>, core: &Dispatcher<PyHost>) -> PyResult<Bound<
             fill.fee.to_bits(),
             fill.realised.to_bits(),
             fill.rate.to_bits(),
-        ];
-        put(&mut bytes, row);
-    }
-    structured(py, &bytes, &FILL_FIELDS)
+        ]
+    };
+    structured(py, rows(py, core.fills().iter().map(row))?, &FILL_FIELDS)
 }
 
 /// What was held before the run began.
 fn held<'py>(py: Python<'py>, core: &Dispatcher<PyHost>) -> PyResult<Bound<'py, PyAny>> {
-    let mut bytes = Vec::new();
-    core.desk().with_portfolio(|portfolio| {
-        for held in portfolio.held() {
-            let owner = pair(held.strategy, held.instrument);
-            put(&mut bytes, [owner, held.net.to_bits(), held.price.to_bits(), held.ts_ns as u64]);
-        }
-    });
-    structured(py, &bytes, &HELD_FIELDS)
+    let row = |held: &Held| {
+        let owner = pair(held.strategy, held.instrument);
+        [owner, held.net.to_bits(), held.price.to_bits(), held.ts_ns as u64]
+    };
+    let bytes = core.desk().with_portfolio(|portfolio| rows(py, portfolio.held().iter().map(row)))?;
+    structured(py, bytes, &HELD_FIELDS)
 }
 
 /// What strategies were worth; the strategy of all together is 2^32 - 1.
 fn worth<'py>(py: Python<'py>, core: &Dispatcher<PyHost>) -> PyResult<Bound<'py, PyAny>> {
-    let mut bytes = Vec::with_capacity(core.worth_points().len() * 32);
-    for point in core.worth_points() {
-        let row = [point.ts_ns as u64, point.equity.to_bits(), point.gross.to_bits(), u64::from(point.strategy)];
-        put(&mut bytes, row);
-    }
-    structured(py, &bytes, &WORTH_FIELDS)
+    let row = |point: &WorthPoint| {
+        [point.ts_ns as u64, point.equity.to_bits(), point.gross.to_bits(), u64::from(point.strategy)]
+    };
+    structured(py, rows(py, core.worth_points().iter().map(row))?, &WORTH_FIELDS)
 }
 
 fn position<'py>(

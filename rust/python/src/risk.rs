@@ -3,11 +3,11 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use tickrail_core::risk::{LimitKey, Limits, Rule, Verdict};
+use tickrail_core::risk::{LimitKey, Limits, Refused, Rule, Verdict};
 
 use crate::control::Operations;
 use crate::dispatcher::Dispatcher;
-use crate::report::structured;
+use crate::report::{pair, rows, structured};
 
 fn key_of(name: &str) -> PyResult<LimitKey> {
     LimitKey::named(name).ok_or_else(|| PyValueError::new_err(format!("there is no limit {name:?}")))
@@ -54,19 +54,18 @@ impl Dispatcher {
 
     /// What the gate refused, as a structured array: the last 65,536.
     fn refusals<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let mut bytes = Vec::new();
-        self.inside.get(py).desk.with_risk(|risk| {
-            for one in risk.refusals() {
-                bytes.extend_from_slice(&one.order.strategy.to_le_bytes());
-                bytes.extend_from_slice(&one.order.number.to_le_bytes());
-                bytes.extend_from_slice(&(one.verdict as u64).to_le_bytes());
-                bytes.extend_from_slice(&one.position.to_le_bytes());
-                bytes.extend_from_slice(&one.ts_ns.to_le_bytes());
-                bytes.extend_from_slice(&one.found.to_le_bytes());
-                bytes.extend_from_slice(&one.limit.to_le_bytes());
-            }
-        });
-        structured(py, &bytes, &REFUSAL_FIELDS)
+        let row = |one: &Refused| {
+            [
+                pair(one.order.strategy, one.order.number),
+                one.verdict as u64,
+                one.position,
+                one.ts_ns as u64,
+                one.found.to_bits(),
+                one.limit.to_bits(),
+            ]
+        };
+        let bytes = self.inside.get(py).desk.with_risk(|risk| rows(py, risk.refusals().map(row)))?;
+        structured(py, bytes, &REFUSAL_FIELDS)
     }
 
     /// How often the gate gave each verdict, by strategy: ``{name: count}`` without those that it never gave.

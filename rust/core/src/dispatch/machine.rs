@@ -32,7 +32,7 @@ impl<H: Host> Steps<H> {
         self.subscribers[strategy as usize].tallies.now.delivered += taken as u64;
         let last = &ticks[taken - 1];
         // What was looked through beyond a wish has to be looked through again, unless it is known to be alike.
-        let is_lost = taken < quiet.count && !(quiet.is_uniform && !self.venue.is_waiting(last.instrument));
+        let is_lost = taken < quiet.count && (!quiet.is_uniform || self.venue.is_waiting(last.instrument));
         let subscriber = &mut self.subscribers[strategy as usize];
         subscriber.reach = if is_lost { LEAST_OFFERED } else { (subscriber.reach * 2).min(MOST_OFFERED) };
         self.pass(slice, index, taken, &quiet);

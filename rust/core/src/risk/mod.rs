@@ -101,7 +101,7 @@ impl Risk {
     }
 
     /// The last refusals, the oldest first.
-    pub fn refusals(&self) -> impl Iterator<Item = &Refused> {
+    pub fn refusals(&self) -> impl ExactSizeIterator<Item = &Refused> {
         self.refusals.iter()
     }
 
