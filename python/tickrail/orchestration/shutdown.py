@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -33,6 +34,8 @@ DEADLINE_S: Final = END_DEADLINE_S
 HURRY_S: Final = 3.0
 """From the second signal to the end of the process: finalisers still run."""
 GRACE_S: Final = 1.0
+ENDING_S: Final = 0.1
+"""What threads may take that are just coming to their end: whoever has had an answer, say."""
 DEADLINE_EXCEEDED: Final = 70  # EX_SOFTWARE, as the native watchdog ends a process
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """A terminal that is closed ends a run as SIGTERM does, unless the process was told to outlive it (``nohup``)."""
@@ -107,7 +110,11 @@ class Shutdown:
 
     def _waited_for(self) -> list[str]:
         """Names of the threads since its beginning that the interpreter waits for before it ends."""
-        return [one.name for one in threading.enumerate() if not one.daemon and one not in self._threads]
+        begun = {one for one in threading.enumerate() if not one.daemon} - {*self._threads, threading.current_thread()}
+        until = time.monotonic() + ENDING_S
+        for one in begun:
+            one.join(max(0.0, until - time.monotonic()))
+        return sorted(one.name for one in begun if one.is_alive())
 
     def _close(self) -> None:
         if self._dog is None or self not in _here:
