@@ -115,7 +115,8 @@ def test_a_venue_that_counts_anew_is_heard(caplog: pytest.LogCaptureFixture) -> 
         (trade(8, q="0"), "a trade's q is 0.0"),
         (trade(8, T=0), "a trade's T is 0"),
         (trade(2**65), "argument out of range"),
-        (trade(8, T=2**62), "argument out of range"),
+        (trade(8, T=4_000_000_000_000), "a trade's T is 4000000000000; expected at most a day ahead"),
+        (trade(8, T=2**62), "expected at most a day ahead of the clock"),
         (trade(None), "a trade has t and T"),  # type: ignore[arg-type]
         (quote(8)[:24] + b"@x", "truncated"),
         (b'{"stream":"btcusdt@trade"}', "there is no data"),

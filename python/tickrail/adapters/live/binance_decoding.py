@@ -32,6 +32,8 @@ _PACK: Final = struct.Struct("<qqQIBBHdddd").pack
 _QUOTE, _TRADE, _GAP = int(Kind.QUOTE), int(Kind.TRADE), int(Kind.GAP)
 _BUY, _SELL = int(SideCode.BUY), int(SideCode.SELL)
 _NS_PER_MS: Final = 1_000_000
+#: How far ahead of the clock a feed takes a record, as the native core has it.
+_MAX_AHEAD_NS: Final = 86_400_000_000_000
 #: A record whose receipt the feed stamps has to bear some time until then.
 _UNSTAMPED: Final = 1
 #: How far back an id may lie and be one that comes late; farther, and the venue counts anew.
@@ -136,13 +138,13 @@ class StreamDecoder:
             elif data is None:
                 self._malformed(message, "there is no data")
             elif stream.is_trade:
-                self._trade(said, data, stream)
+                self._trade(said, data, stream, read_ns)
             else:
                 self._quote(said, data, stream, read_ns)
         except _UNREADABLE as error:
             self._answer(message, str(error))
 
-    def _trade(self, said: _Message, trade: _Data, stream: _Stream) -> None:
+    def _trade(self, said: _Message, trade: _Data, stream: _Stream, read_ns: int) -> None:
         number, time_ms = trade.t, trade.T
         if number is None or time_ms is None:
             raise TypeError("a trade has t and T")
@@ -150,10 +152,12 @@ class StreamDecoder:
         for field, value in (("p", trade.p), ("q", trade.q), ("T", time_ms)):
             if value is None or not 0 < value < math.inf:
                 raise TypeError(f"a trade's {field} is {value}; expected above zero")
+        time_ns = time_ms * _NS_PER_MS
+        if time_ns - read_ns > _MAX_AHEAD_NS:
+            raise TypeError(f"a trade's T is {time_ms}; expected at most a day ahead of the clock")
         last = self._goes_on_from(stream, number)
         if last is None:
             return
-        time_ns = time_ms * _NS_PER_MS
         record = _PACK(
             time_ns,
             said.receipt,

@@ -11,6 +11,7 @@ mod tests;
 
 use std::collections::HashMap;
 
+use crate::feed::MAX_AHEAD_NS;
 use crate::tick::{Kind, Side, Tick};
 use scan::{Data, Message};
 
@@ -35,9 +36,9 @@ struct Stream {
 /// use tickrail_core::messages::Streams;
 /// let mut streams = Streams::new(["btcusdt@bookTicker".to_owned()].into_iter().map(|name| (name, 0, false)));
 /// let text = br#"{"stream":"btcusdt@bookTicker","data":{"u":7,"b":"1.5","B":"2","a":"1.6","A":"3"}}"#;
-/// assert!(streams.take(text, 1_700_000_000_000_000_000));
+/// assert!(streams.take(text, 1_800_000_000_000_000_000));
 /// assert_eq!(streams.records()[0].values, [1.5, 1.6, 2.0, 3.0]);
-/// assert!(!streams.take(text, 1_700_000_000_000_000_000), "it comes again: for the caller to count");
+/// assert!(!streams.take(text, 1_800_000_000_000_000_000), "it comes again: for the caller to count");
 /// ```
 #[derive(Debug, Default)]
 pub struct Streams {
@@ -62,7 +63,7 @@ impl Streams {
     pub fn take(&mut self, text: &[u8], read_ns: i64) -> bool {
         let Some(message) = scan::message(text) else { return false };
         let Some(stream) = self.by_name.get(message.stream).map(|&at| &mut self.streams[at]) else { return false };
-        let record = if stream.is_trade { trade(&message, stream) } else { quote(&message, stream, read_ns) };
+        let record = if stream.is_trade { trade(&message, stream, read_ns) } else { quote(&message, stream, read_ns) };
         let Some(record) = record else { return false };
         stream.last = record.sequence;
         self.records.push(record);
@@ -95,12 +96,16 @@ impl Streams {
 }
 
 /// `None`: a field lacks or says what no trade can be, or its number does not follow on the last one.
-fn trade(message: &Message<'_>, stream: &Stream) -> Option<Tick> {
+fn trade(message: &Message<'_>, stream: &Stream, read_ns: i64) -> Option<Tick> {
     let Data { trade: number, trade_ms, price, quantity, buyer_is_maker, .. } = message.data;
     let number = number.filter(|&number| number > 0 && (stream.last == 0 || number == stream.last + 1))?;
     let above_zero = |value: Option<f64>| value.filter(|&value| value > 0.0);
+    let ts_event = trade_ms.filter(|&ms| ms > 0)?.checked_mul(NS_PER_MS)?;
+    if ts_event.saturating_sub(read_ns) > MAX_AHEAD_NS {
+        return None;
+    }
     Some(Tick {
-        ts_event: trade_ms.filter(|&ms| ms > 0)?.checked_mul(NS_PER_MS)?,
+        ts_event,
         ts_init: message.receipt.unwrap_or(UNSTAMPED),
         sequence: number,
         instrument: stream.instrument,

@@ -1,7 +1,7 @@
 use super::scan::message;
 use super::*;
 
-const READ_NS: i64 = 1_700_000_000_000_000_000;
+const READ_NS: i64 = 1_800_000_000_000_000_000;
 const SPOT_QUOTE: &str = r#"{"stream":"a@bookTicker","data":{"u":9,"s":"A","b":"61837.63000000","B":"3.78826000","a":"61837.64000000","A":"1.60520000"}}"#;
 const QUOTE: &str = r#"{"stream":"a@bookTicker","data":{"e":"bookTicker","u":9,"s":"A","b":"1.20","B":"2.507","a":"1.30","A":"2.510","T":1723161256313,"E":1723161256314}}"#;
 const TRADE: &str = r#"{"stream":"a@trade","data":{"e":"trade","E":1723161255343,"s":"A","t":7,"p":"61837.63000000","q":"0.02000000","T":1723161255342,"m":true,"M":true}}"#;
@@ -102,6 +102,7 @@ fn anything_else_is_left_to_the_caller() {
         TRADE.replace("61837.63000000", "-1"),
         TRADE.replace("0.02000000", "0.00000000"),
         TRADE.replace("1723161255342", "0"),
+        TRADE.replace("1723161255342", "1800086400001"),
         TRADE.replace("\"m\":true", "\"m\":1"),
         TRADE.replace("true}}", "true,}}"),
         format!("{QUOTE} "),
