@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+import pydantic_core
 
 from tickrail._native import CommandLanes, ControlSocket, Operations
 from tickrail.domain import commands as c
@@ -113,12 +114,12 @@ class Control:
             command = _command(json.loads(text))
             result = self._bus.execute(command)
         except Exception as error:
-            reply(json.dumps(_refusal(error)))
+            reply(_told(_refusal(error)))
             return
         if isinstance(result, Future):
-            result.add_done_callback(lambda done: reply(json.dumps(_answer(done))))
+            result.add_done_callback(lambda done: reply(_told(_answer(done))))
         else:
-            reply(json.dumps({"ok": True, "result": result}))
+            reply(_told({"ok": True, "result": result}))
 
     def replay(self, payload: bytes) -> None:
         """Handle a recorded request, whose answer nobody waits for."""
@@ -140,7 +141,22 @@ def _command(request: dict[str, Any]) -> c.Command:
         raise CommandRefused(f"{name}: {error}", reason="invalid_field", command=name) from None
 
 
+def _told(answer: dict[str, Any]) -> str:
+    """The answer as JSON, whatever a handler has returned: what cannot be told is no failure of the run."""
+    try:
+        return json.dumps(answer, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        pass
+    try:
+        return pydantic_core.to_json(answer, inf_nan_mode="null", fallback=lambda value: type(value).__name__).decode()
+    except Exception as error:
+        message = f"it is done, and its answer is nothing that JSON can say ({type(error).__name__})"
+        return json.dumps({"ok": False, "reason": "no_answer", "message": message, "hint": "'status' says what holds"})
+
+
 def _answer(done: Future[Any]) -> dict[str, Any]:
+    if done.cancelled():
+        return _refusal(CancelledError())
     error = done.exception()
     return {"ok": True, "result": done.result()} if error is None else _refusal(error)
 
@@ -150,5 +166,13 @@ def _refusal(error: BaseException) -> dict[str, Any]:
         reason = error.reason
     else:
         reason = "refused" if isinstance(error, CommandError) else "failed"
-    message = error.message if isinstance(error, TickrailError) else f"{type(error).__name__}: {error}"
+    message = error.message if isinstance(error, TickrailError) else _said(error)
     return {"ok": False, "reason": reason, "message": message, "hint": getattr(error, "hint", None)}
+
+
+def _said(error: BaseException) -> str:
+    name = type(error).__name__
+    try:
+        return f"{name}: {error}"
+    except Exception:  # its own text fails too
+        return name

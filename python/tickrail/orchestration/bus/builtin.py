@@ -156,7 +156,7 @@ class BuiltIn:
         return state if state in (State.STOPPED, State.FAILED) else None
 
     def update_parameters(self, command: c.UpdateParameters) -> dict[str, Any]:
-        """The parameters afterwards."""
+        """The parameters afterwards, as JSON has them: secrets masked."""
         self._number(command, command.strategy)
         if (state := self._over(command.strategy)) is not None:
             message = f"strategy {command.strategy} is {state.name}, and what is changed now would be lost"
@@ -164,8 +164,12 @@ class BuiltIn:
         strategy = self._strategies[command.strategy]
         if is_compiled(type(strategy)):
             _refuse(command, "invalid_parameter", "the parameters of a compiled strategy are part of its code")
+        known = schema(type(strategy))
+        for name in command.params:
+            if name in known.services:
+                _refuse(command, "invalid_parameter", f"{name} is a service, which the container gives")
         try:
-            values = schema(type(strategy)).validate({**parameters_of(strategy), **command.params})
+            values = known.validate({**parameters_of(strategy), **command.params})
         except ParameterError as error:
             _refuse(command, "invalid_parameter", error.message)
         strategy.__dict__.update(values)
@@ -174,7 +178,7 @@ class BuiltIn:
         if (hear := getattr(strategy, "on_event", None)) is not None:
             hear(event)
         self._bus.publish(event)
-        return {"parameters": changed}
+        return {"parameters": {name: known.parameters[name].plain(value) for name, value in changed.items()}}
 
     def set_limits(self, command: c.SetLimits) -> dict[str, Any]:
         """The limits afterwards."""
