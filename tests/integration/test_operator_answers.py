@@ -16,8 +16,9 @@ import pytest
 from pydantic import SecretStr
 
 import tickrail
-from tickrail.domain import commands as c
+from tickrail.cli.ctl import ctl
 from tickrail.domain.ticks import QUOTE_DTYPE
+from tickrail.errors import ConfigError
 from tickrail.orchestration.control import Control
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
 
@@ -154,3 +155,33 @@ def test_whatever_a_handler_returns_the_operator_has_an_answer_and_the_run_goes_
     (answer,), dispatcher = asked(("status", {}), before=replaced)
     assert dispatcher.result().ok, dispatcher.result().errors
     assert (answer if answer["ok"] else answer["reason"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("verb", "result", "code"),
+    [
+        (("pause", "one"), {"state": "PAUSED"}, 0),
+        (("resume", "one"), {"state": "FAILED"}, 1),
+        (("restart", "one"), {"state": "FAILED"}, 1),
+        (("halt",), {"trading": "HALTED", "persisted": True, "orders": 0}, 0),
+        (("halt",), {"trading": "HALTED", "persisted": False, "orders": 0}, 0),
+        (("halt",), {"trading": "HALTED", "persisted": False, "problem": "no space", "orders": 0}, 5),
+        (("status",), None, 0),
+    ],
+)
+def test_the_exit_code_says_whether_it_came_to_what_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, verb: tuple[str, ...], result: Any, code: int
+) -> None:
+    monkeypatch.setattr("tickrail.cli.ctl.ask", lambda *_: {"ok": True, "result": result})
+    assert ctl.main([*verb, "--json"], standalone_mode=False) == code
+
+
+def test_a_path_that_no_socket_can_have_is_said_as_such(tmp_path: Path) -> None:
+    dispatcher = TickDispatcher([{"id": EURUSD}])
+    path = tmp_path / ("d" * 110) / "paper-1.sock"
+    with pytest.raises(ConfigError, match=r"has \d+ bytes, and the system takes at most 10[37]") as caught:
+        dispatcher.open_control(path, "paper-1")
+    assert caught.value.exit_code == 78
+    assert "runtime.run_dir" in str(caught.value.hint)
+    assert "--no-control" in str(caught.value.hint)
+    assert not path.parent.exists()

@@ -7,7 +7,9 @@ interpreter; what arrives here is on the dispatch thread, between two steps.
 from __future__ import annotations
 
 import json
+import os
 import socket
+import sys
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
@@ -18,7 +20,7 @@ import pydantic_core
 
 from tickrail._native import CommandLanes, ControlSocket, Operations
 from tickrail.domain import commands as c
-from tickrail.errors import CommandError, CommandRefused, TickrailError
+from tickrail.errors import CommandError, CommandRefused, ConfigError, TickrailError
 from tickrail.orchestration.command_bus import CommandBus
 from tickrail.orchestration.kept_trading import socket_folder
 
@@ -49,6 +51,8 @@ REQUESTS: Final[dict[str, type[c.Command]]] = {
 
 LOOK_S: Final = 1.0
 """How long a process may take to accept a connection before it is taken for a busy one."""
+MOST_BYTES: Final = 107 if sys.platform == "linux" else 103
+"""Longest path of a socket: ``sun_path`` without the zero at its end."""
 TRANSPORT: Final = "timeout_s"
 """Belongs to the request and not to the command."""
 
@@ -83,6 +87,7 @@ class Control:
         stats: How it is doing; asked on the socket's own threads.
 
     Raises:
+        ConfigError: The path is too long for a socket.
         OSError: Another process serves the socket, or the path cannot be one.
     """
 
@@ -97,6 +102,7 @@ class Control:
         stats: Callable[[], RuntimeStats],
     ) -> None:
         self._bus = bus
+        _check_length(path)
         lanes.receive(self, OPERATOR_KIND)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         for left in path.parent.glob("*.sock"):
@@ -124,6 +130,14 @@ class Control:
     def replay(self, payload: bytes) -> None:
         """Handle a recorded request, whose answer nobody waits for."""
         self.operate(payload.decode(), lambda _: None)
+
+
+def _check_length(path: Path) -> None:
+    if (length := len(os.fsencode(path))) > MOST_BYTES:
+        raise ConfigError(
+            f"{path}: the path of the control socket has {length} bytes, and the system takes at most {MOST_BYTES}",
+            hint="a shorter runtime.run_dir ('--set runtime.run_dir=/run/tickrail'), or --no-control",
+        )
 
 
 def _command(request: dict[str, Any]) -> c.Command:
