@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -127,10 +128,10 @@ impl GateFile {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let folder = File::open(folder)?;
         for _ in 0..LOCK_LOOKS {
-            match folder.try_lock() {
+            match try_lock(&folder) {
                 Ok(()) => return Ok(Some(folder)),
-                Err(fs::TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
-                Err(fs::TryLockError::Error(_)) => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(LOCK_PAUSE),
+                Err(_) => return Ok(None),
             }
         }
         Err(io::Error::new(io::ErrorKind::TimedOut, "another process writes the state of trading, and does not end"))
@@ -150,6 +151,15 @@ impl GateFile {
 
     fn io(&self, source: io::Error) -> GateFileError {
         GateFileError::Io { path: self.path.clone(), source }
+    }
+}
+
+/// Takes the file's lock, which ends with the handle, or says that somebody else has it.
+fn try_lock(file: &File) -> io::Result<()> {
+    // SAFETY: the descriptor is that of `file`, which is open; no memory is handed over.
+    match unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
@@ -299,10 +309,10 @@ mod tests {
         let (file, gate) = (GateFile::new(&path), TradingGate::default());
         halt(&gate, Trading::Halted, "");
         let other = File::open(&folder).expect("there");
-        other.lock().expect("a lock");
+        try_lock(&other).expect("a lock");
         let refused = file.save(&gate, &Change::Halted).expect_err("another holds it");
         assert!(refused.to_string().contains("another process writes"), "{refused}");
-        other.unlock().expect("let go");
+        drop(other);
         fs::create_dir(&path).expect("a folder where the file belongs");
         file.save(&gate, &Change::Halted).expect_err("no file can be put there");
         assert_eq!(fs::read_dir(&folder).expect("there").count(), 1, "nothing half written is left");
