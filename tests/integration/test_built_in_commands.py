@@ -18,6 +18,7 @@ from tickrail.domain.ticks import QUOTE_DTYPE
 from tickrail.domain.venue_terms import VenueTerms
 from tickrail.errors import CommandInvalid, CommandRefused
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
+from tickrail.report.shutdown import ShutdownReport
 
 EURUSD = "EURUSD.SIM"
 
@@ -302,6 +303,33 @@ def test_snapshot_and_shutdown() -> None:
     assert (snapshot["trading"], snapshot["now_ns"], snapshot["limits"]) == ("ACTIVE", 6, {"max_order_quantity": None})
 
 
+def test_the_reason_of_a_shutdown_is_the_results_and_stands_in_the_report() -> None:
+    def act(trader: Trader, execute: Callable[[c.Command], Any]) -> None:
+        if trader.seen == 6:
+            execute(c.Shutdown("end of day"))
+            execute(c.Shutdown("once more"))
+
+    dispatcher, _ = run(act)
+    result = dispatcher.result()
+    assert result.stop_reason == "stop asked for: end of day"
+    report = ShutdownReport.of(result)
+    assert report.cause == result.stop_reason
+    assert report.lines()[0] == "cause: stop asked for: end of day"
+
+
+def test_a_snapshot_says_what_a_pause_holds_back() -> None:
+    said: list[Any] = []
+
+    def act(trader: Trader, execute: Callable[[c.Command], Any]) -> None:
+        if trader.seen == 3:
+            trader.pause(mode="no_new_orders")
+        if trader.seen == 6:
+            said.append(execute(c.Snapshot())["strategies"]["trader"])
+
+    run(act)
+    assert (said[0]["state"], said[0]["mode"]) == ("PAUSED", "no_new_orders")
+
+
 def test_the_state_of_trading_outlives_the_process_and_a_damaged_one_halts(tmp_path: Path) -> None:
     file = tmp_path / "env.trading"
 
@@ -326,10 +354,52 @@ def test_several_who_change_trading_at_once_leave_one_whole_file(tmp_path: Path)
     control = dispatcher.open_control(tmp_path / "s.sock", "run", trading_file=file)
     operations = dispatcher._built_in.operations
     with ThreadPoolExecutor(4) as pool:
-        saved = [pool.submit(operations.save, f"{number} " * 200) for number in range(100)]
+        saved = [pool.submit(operations.keep_halt, f"{number} " * 200) for number in range(100)]
     assert [one.exception() for one in saved] == [None] * 100
     control.close()
     assert file.read_text().startswith("tickrail trading 1\nstate ACTIVE\nmax_order_quantity inf\nreason ")
+
+
+def test_what_cannot_be_kept_is_a_fact_of_a_halt_and_refuses_the_rest(tmp_path: Path) -> None:
+    """As on a full disk: no file can be put where there is a folder."""
+    file = tmp_path / "env.trading"
+    answers: list[Any] = []
+
+    def prepare(dispatcher: TickDispatcher) -> None:
+        dispatcher.limit("all", OrderLimits(max_orders_per_s=50))
+        control = dispatcher.open_control(tmp_path / "s.sock", "run", trading_file=file)
+        control.close()
+        file.mkdir()
+
+    def act(trader: Trader, execute: Callable[[c.Command], Any]) -> None:
+        def refused(command: c.Command) -> str:
+            with pytest.raises(CommandRefused, match="nothing has changed") as caught:
+                execute(command)
+            return caught.value.reason
+
+        if trader.seen == 3:
+            trader.buy(EURUSD, 1.0, limit=0.5)
+        if trader.seen == 5:
+            changes = c.SetLimits(max_order_quantity=5.0, table="all", limits={"max_orders_per_s": 2.0})
+            answers.append(refused(changes))
+            answers.append(execute(c.Halt("drill")))
+            answers.append(refused(c.ResumeTrading()))
+            answers.append(execute(c.Snapshot()))
+            file.rmdir()
+            answers.append(execute(changes))
+            answers.append(execute(c.ResumeTrading()))
+
+    _, trader = run(act, before=prepare)
+    assert (answers[0], answers[2]) == ("not_kept", "not_kept")
+    problem = answers[1].pop("problem")
+    assert str(file) in problem
+    assert answers[1] == {"trading": "HALTED", "persisted": False, "orders": 1}
+    assert (answers[3]["trading"], answers[3]["reason"]) == ("HALTED", "drill")
+    assert answers[3]["limits"] == {"max_order_quantity": None, "all": {"max_orders_per_s": 50.0}}
+    assert answers[4] == {"max_order_quantity": 5.0, "limits": {"max_orders_per_s": 2.0}}
+    assert answers[5] == {"trading": "ACTIVE"}
+    assert [status for status, _ in trader.heard] == ["ACCEPTED", "CANCELED"]
+    assert [one.name for one in tmp_path.iterdir()] == ["env.trading"]
 
 
 def test_a_reason_and_limits_that_were_changed_outlive_the_process(

@@ -229,7 +229,17 @@ def test_ctl_drives_a_run(project: Path) -> None:
         assert watching.stdout is not None
         lines = [json.loads(watching.stdout.readline())["result"]["position"] for _ in range(3)]
         assert lines == sorted(set(lines)), "the run goes on"
-        done(project, "halt", "--reason", "over night")
+
+        kept = project / "runs" / "control" / "paper.trading"
+        kept.unlink()
+        kept.mkdir()  # as on a full disk: no file can be put there
+        code, halted = ctl(project, "halt")
+        assert (code, halted["result"]["trading"], halted["result"]["persisted"]) == (5, "HALTED", False)
+        assert str(kept) in halted["result"]["problem"]
+        assert refused(project, "trade") == refused(project, "limits", "--max-order-quantity", "1") == "not_kept"
+        assert done(project, "status")["limits"] == {"max_order_quantity": None}
+        kept.rmdir()
+        assert done(project, "halt", "--reason", "over night")["persisted"] is True
         assert done(project, "shutdown", "--reason", "enough") == {"stopping": True, "reason": "enough"}
         out, err = process.communicate(timeout=READY_S)
         assert (process.returncode, err) == (0, "")

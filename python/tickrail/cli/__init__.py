@@ -15,6 +15,7 @@ Exit codes:
   2    wrong usage
   70   the shutdown took longer than its deadline
   78   wrong configuration
+  129  ended by a second SIGHUP
   130  interrupted (Ctrl-C)
   143  ended by a second SIGTERM
 

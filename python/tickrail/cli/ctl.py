@@ -22,6 +22,8 @@ __all__ = ["NO_ANSWER", "NO_RUN", "REFUSED", "NoAnswer", "NoRun", "ask", "ctl", 
 REFUSED: Final = 1
 NO_RUN: Final = 3
 NO_ANSWER: Final = 4
+NOT_KEPT: Final = 5
+"""It is done, and the next process would not know of it."""
 PROTOCOL_VERSION: Final = 1
 GRACE_S: Final = 5.0
 """How much longer than the request itself the answer may take on its way."""
@@ -64,10 +66,11 @@ def ctl(context: click.Context, *, run_id: str | None, run_dir: Path, timeout_s:
     \b
     Exit codes:
       0  done
-      1  refused, with the reason
+      1  refused, with the reason, or the strategy FAILED in doing it
       2  wrong usage
       3  no such run
       4  no answer in time
+      5  halted, and a process that starts again would not be: see 'problem'
     """  # noqa: D301 - the mark that keeps lines apart is the character itself
     context.obj = (run_dir, run_id, timeout_s)
 
@@ -148,7 +151,8 @@ def _say(answer: dict[str, Any], *, as_json: bool) -> int:
         hint = f"\n  hint: {answer['hint']}" if answer.get("hint") else ""
         click.echo(f"{answer['reason']}: {answer['message']}{hint}", err=True)
     if answer["ok"]:
-        return 0
+        result = answer["result"] or {}
+        return NOT_KEPT if "problem" in result else REFUSED if result.get("state") == "FAILED" else 0
     return NO_ANSWER if answer["reason"] == "timeout" else REFUSED
 
 
@@ -260,7 +264,7 @@ def limits(
     table: str | None,
     as_json: bool,
 ) -> int:
-    """Change what the gate lets pass; --max-order-quantity is kept over restarts.
+    """Change what the gate lets pass; kept over restarts.
 
     tickrail ctl limits --table all max_orders_per_s=20 max_drawdown=null
     """
@@ -343,7 +347,7 @@ def watch(context: click.Context, *, every_s: float, count: int | None, as_json:
 
 
 @ctl.command()
-@click.option("--reason", default="", help="Told to the run.")
+@click.option("--reason", default="", help="Stands in the result and in the report of the end.")
 @json_option
 @traceback_option
 @click.pass_context

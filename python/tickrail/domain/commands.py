@@ -136,7 +136,11 @@ class ClosePositions(Command):
 
 
 class UpdateParameters(Command):
-    """Change parameters of a strategy, all or none; it hears of it as ``ParametersUpdated`` in ``on_event``."""
+    """Change parameters of a strategy, all or none; it hears of it as ``ParametersUpdated`` in ``on_event``.
+
+    They hold for the rest of the run, over restarts of the strategy too; the next process begins as it is configured.
+    What ``on_event`` raises is the strategy's failure.
+    """
 
     strategy: str
     params: dict[str, Any]
@@ -150,9 +154,9 @@ class UpdateParameters(Command):
 class SetLimits(Command):
     """Change what the gate lets pass. The change stays in the run's record.
 
-    ``max_order_quantity`` alone is the operator's own limit, over all strategies and kept over restarts. With ``table``
-    it is a table of limits of the run (``[limits.ID]``) that changes: ``limits`` has the new values by name, ``None``
-    for none.
+    ``max_order_quantity`` is the operator's own limit, over all strategies. With ``table`` it is a table of limits of
+    the run (``[limits.ID]``) that changes: ``limits`` has the new values by name, ``None`` for none. Both are kept over
+    restarts where the run keeps its state of trading; what cannot be kept is refused.
     """
 
     lane: ClassVar[Lane] = Lane.CONTROL

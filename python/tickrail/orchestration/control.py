@@ -7,17 +7,20 @@ interpreter; what arrives here is on the dispatch thread, between two steps.
 from __future__ import annotations
 
 import json
+import os
 import socket
+import sys
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+import pydantic_core
 
 from tickrail._native import CommandLanes, ControlSocket, Operations
 from tickrail.domain import commands as c
-from tickrail.errors import CommandError, CommandRefused, TickrailError
+from tickrail.errors import CommandError, CommandRefused, ConfigError, TickrailError
 from tickrail.orchestration.command_bus import CommandBus
 from tickrail.orchestration.kept_trading import socket_folder
 
@@ -48,6 +51,8 @@ REQUESTS: Final[dict[str, type[c.Command]]] = {
 
 LOOK_S: Final = 1.0
 """How long a process may take to accept a connection before it is taken for a busy one."""
+MOST_BYTES: Final = 107 if sys.platform == "linux" else 103
+"""Longest path of a socket: ``sun_path`` without the zero at its end."""
 TRANSPORT: Final = "timeout_s"
 """Belongs to the request and not to the command."""
 
@@ -82,6 +87,7 @@ class Control:
         stats: How it is doing; asked on the socket's own threads.
 
     Raises:
+        ConfigError: The path is too long for a socket.
         OSError: Another process serves the socket, or the path cannot be one.
     """
 
@@ -96,6 +102,7 @@ class Control:
         stats: Callable[[], RuntimeStats],
     ) -> None:
         self._bus = bus
+        _check_length(path)
         lanes.receive(self, OPERATOR_KIND)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         for left in path.parent.glob("*.sock"):
@@ -113,16 +120,24 @@ class Control:
             command = _command(json.loads(text))
             result = self._bus.execute(command)
         except Exception as error:
-            reply(json.dumps(_refusal(error)))
+            reply(_told(_refusal(error)))
             return
         if isinstance(result, Future):
-            result.add_done_callback(lambda done: reply(json.dumps(_answer(done))))
+            result.add_done_callback(lambda done: reply(_told(_answer(done))))
         else:
-            reply(json.dumps({"ok": True, "result": result}))
+            reply(_told({"ok": True, "result": result}))
 
     def replay(self, payload: bytes) -> None:
         """Handle a recorded request, whose answer nobody waits for."""
         self.operate(payload.decode(), lambda _: None)
+
+
+def _check_length(path: Path) -> None:
+    if (length := len(os.fsencode(path))) > MOST_BYTES:
+        raise ConfigError(
+            f"{path}: the path of the control socket has {length} bytes, and the system takes at most {MOST_BYTES}",
+            hint="a shorter runtime.run_dir ('--set runtime.run_dir=/run/tickrail'), or --no-control",
+        )
 
 
 def _command(request: dict[str, Any]) -> c.Command:
@@ -140,7 +155,22 @@ def _command(request: dict[str, Any]) -> c.Command:
         raise CommandRefused(f"{name}: {error}", reason="invalid_field", command=name) from None
 
 
+def _told(answer: dict[str, Any]) -> str:
+    """The answer as JSON, whatever a handler has returned: what cannot be told is no failure of the run."""
+    try:
+        return json.dumps(answer, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        pass
+    try:
+        return pydantic_core.to_json(answer, inf_nan_mode="null", fallback=lambda value: type(value).__name__).decode()
+    except Exception as error:
+        message = f"it is done, and its answer is nothing that JSON can say ({type(error).__name__})"
+        return json.dumps({"ok": False, "reason": "no_answer", "message": message, "hint": "'status' says what holds"})
+
+
 def _answer(done: Future[Any]) -> dict[str, Any]:
+    if done.cancelled():
+        return _refusal(CancelledError())
     error = done.exception()
     return {"ok": True, "result": done.result()} if error is None else _refusal(error)
 
@@ -150,5 +180,13 @@ def _refusal(error: BaseException) -> dict[str, Any]:
         reason = error.reason
     else:
         reason = "refused" if isinstance(error, CommandError) else "failed"
-    message = error.message if isinstance(error, TickrailError) else f"{type(error).__name__}: {error}"
+    message = error.message if isinstance(error, TickrailError) else _said(error)
     return {"ok": False, "reason": reason, "message": message, "hint": getattr(error, "hint", None)}
+
+
+def _said(error: BaseException) -> str:
+    name = type(error).__name__
+    try:
+        return f"{name}: {error}"
+    except Exception:  # its own text fails too
+        return name

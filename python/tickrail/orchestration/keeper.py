@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -9,9 +10,11 @@ from tickrail._native import CompiledCode
 from tickrail.errors import StateError
 from tickrail.ports.state_store import StateStorePort
 from tickrail.strategy.compiled.form import is_compiled
-from tickrail.strategy.strategy import Strategy, check_ready
+from tickrail.strategy.strategy import Strategy, check_ready, update_parameters, updated_parameters
 
 __all__ = ["VERSION", "Keeper"]
+
+logger = logging.getLogger("tickrail.strategies")
 
 VERSION = "state_version"
 """Key under which the version of a saved state stands beside the state itself."""
@@ -73,9 +76,14 @@ class Keeper:
             self._was_saved = bool(state)
 
     def renew(self) -> tuple[Strategy, CompiledCode | None]:
-        """Another object of the class, in the place of the one that is over."""
+        """Another object of the class, in the place of the one that is over, with what was changed of its values."""
         assert self._make is not None, "the loop asks where there is one"
+        changed = updated_parameters(self._strategies[self.name])
         strategy = self._make()
+        if changed:
+            update_parameters(strategy, changed)
+            names = ", ".join(sorted(changed))
+            logger.info("strategy %s starts again with parameters that were changed in this run: %s", self.name, names)
         check_ready(strategy)
         self._strategies[self.name] = strategy
         return strategy, self._compile_one(self.name, strategy) if is_compiled(type(strategy)) else None

@@ -15,7 +15,7 @@ from tickrail.errors import FeedError, HandlerError
 from tickrail.report.accounts import StrategyAccount
 from tickrail.report.code import code_of
 from tickrail.report.measured import feeds_of, lanes_of, measured_of
-from tickrail.report.result import Result, Status, StrategyError, StrategyResult
+from tickrail.report.result import STOP_ASKED, Result, Status, StrategyError, StrategyResult
 from tickrail.report.stats import RuntimeStats
 from tickrail.strategy.compiled.code import Compiled
 
@@ -39,6 +39,7 @@ class Outcome:
         without_lane: Strategies that should have a lane, in a run that has none.
         restarts: How often supervision has restarted each strategy.
         stopped_by: The strategy whose failure has stopped the run.
+        wish: Why an operator wanted it to stop, as far as that was said.
         changes: Every step of every life.
         ending: The steps of its end, and what was abandoned.
         data: Rows of the instrument table, the seed, fingerprints of recorded data by feed, capital by strategy.
@@ -55,6 +56,7 @@ class Outcome:
     without_lane: Sequence[str]
     restarts: Mapping[str, int]
     stopped_by: str | None
+    wish: str
     changes: tuple[StateChange, ...]
     ending: tuple[Sequence[Mapping[str, Any]], Sequence[str]]
     data: tuple[Sequence[Mapping[str, Any]], int, Mapping[str, str], Mapping[str, float]]
@@ -163,8 +165,10 @@ class Outcome:
             return f"{type(cause).__name__}: {text}" if text else type(cause).__name__
         if status == "stopped" and self.stopped_by is not None:
             return f"strategy {self.stopped_by} failed"
+        if status == "stopped" and self.wish:
+            return f"{STOP_ASKED}: {self.wish}"
         # Ctrl-C between two handlers leaves no exception behind.
-        return {"interrupted": "KeyboardInterrupt", "stopped": "stop asked for"}.get(status)
+        return {"interrupted": "KeyboardInterrupt", "stopped": STOP_ASKED}.get(status)
 
 
 def _error(row: Mapping[str, Any]) -> StrategyError:

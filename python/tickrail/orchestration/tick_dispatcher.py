@@ -545,6 +545,7 @@ class TickDispatcher:
             without_lane=() if self._is_live or self._is_replay else tuple(self._laned),
             restarts=dict(zip(names, restarts, strict=True)),
             stopped_by=None if stopped_by is None else names[stopped_by],
+            wish="" if self._commands is None else self._built_in.stop_reason,
             changes=self.lives.changes,
             ending=ending_report(self._native),
             data=(self._facts, self._seed, self._sources, self._funding.capital),

@@ -31,6 +31,7 @@ __all__ = [
     "ORDER_KINDS",
     "ORDER_STATUS",
     "SIDES",
+    "STOP_ASKED",
     "TIMES_IN_FORCE",
     "Result",
     "Status",
@@ -41,6 +42,8 @@ __all__ = [
 
 Status: TypeAlias = Literal["complete", "stopped", "interrupted", "failed"]
 
+STOP_ASKED: Final = "stop asked for"
+"""Why a run was stopped that was told to; a reason may follow."""
 ORDER_STATUS: Final = (
     "PENDING",
     "ACCEPTED",
@@ -161,8 +164,8 @@ class Result:
         run_id: Of its orders' names at venues; see ``client_ids``.
         configuration_digest: SHA-256 over what of it decides results, in hexadecimal.
         code: By strategy, ``module:Class`` and the SHA-256 of its source.
-        stop_reason: What ended it before its data did: ``KeyboardInterrupt``, ``SystemExit: 3``, ``stop asked for``, or
-            the exception of the block of a pulled run; ``None`` otherwise.
+        stop_reason: What ended it before its data did: ``KeyboardInterrupt``, ``SystemExit: 3``, ``stop asked for``
+            (with the reason that an operator said), or the exception of the block of a pulled run; ``None`` otherwise.
         parent: Name of the run that this one followed, as that one came to no end: see ``docs/how-to/operate.md``.
     """
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from tickrail.report.result import ORDER_STATUS, Result
+from tickrail.report.result import ORDER_STATUS, STOP_ASKED, Result
 
 __all__ = ["EndStep", "ShutdownReport", "standing_of"]
 
@@ -39,7 +39,7 @@ class ShutdownReport:
     """How it went.
 
     Attributes:
-        cause: What began it, where that was a failure.
+        cause: What began it, where that was a failure, or a stop for which a reason was said.
         signals: Numbers of the signals that came.
         deadline_s: How long all of it might take.
         took_s: How long it took, from the first signal or the stop on.
@@ -64,7 +64,8 @@ class ShutdownReport:
         ending = result.stats.get("ending", {})
         steps = tuple(EndStep(**step) for step in ending.get("steps", ()))
         abandoned = tuple(ending.get("abandoned", ()))
-        cause = result.stop_reason if result.status == "failed" else None
+        is_told = result.status == "failed" or (result.stop_reason or "").startswith(f"{STOP_ASKED}: ")
+        cause = result.stop_reason if is_told else None
         return cls(cause=cause, steps=steps, abandoned=abandoned, standing=standing_of(result), **facts)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
+from pydantic_core import to_jsonable_python
 
 from tickrail.domain.near import near_miss
 from tickrail.errors import ParameterError, Problem
@@ -75,6 +77,14 @@ class Parameter:
             if text is None:
                 raise
             return self._from_json(text, plain)
+
+    def plain(self, value: object) -> Any:
+        """The value as JSON has it, a secret masked; what JSON cannot say is told by the name of its class."""
+        with suppress(Exception):
+            return self.adapter.dump_python(value, mode="json", warnings=False)
+        with suppress(Exception):
+            return to_jsonable_python(value, fallback=lambda one: type(one).__name__)
+        return type(value).__name__  # a circle, or a serialiser of the user's own that fails
 
     def _from_json(self, text: str, value: object) -> Any:
         # Files and flags know neither paths nor tuples nor enums; strict JSON mode takes them from text and lists.

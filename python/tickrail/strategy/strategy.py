@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 REPLACEABLE: Final = ("telemetry",)
 """Members that a class may have as a service of its own."""
 
-__all__ = ["Strategy", "check_ready", "inject", "parameters_of", "schema"]
+__all__ = ["Strategy", "check_ready", "inject", "parameters_of", "schema", "update_parameters", "updated_parameters"]
 
 
 class KeptState:
@@ -160,6 +160,18 @@ def schema(cls: type[Strategy]) -> Schema:
 def parameters_of(strategy: Strategy) -> dict[str, Any]:
     """The values of the parameters of ``strategy``."""
     return {name: strategy.__dict__[name] for name in schema(type(strategy)).parameters if name in strategy.__dict__}
+
+
+def update_parameters(strategy: Strategy, values: Mapping[str, Any]) -> None:
+    """Give parameters of ``strategy`` other values, valid ones; the object that takes its place will have them too."""
+    own = strategy.__dict__
+    own.update(values)
+    own["_updated"] = updated_parameters(strategy) | dict(values)
+
+
+def updated_parameters(strategy: Strategy) -> dict[str, Any]:
+    """The parameters that were changed since the object, or one before it in its place, was made."""
+    return dict(strategy.__dict__.get("_updated", {}))
 
 
 def inject(strategy: Strategy, services: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 //! Operator control as Python opens it: the trading gate, orders of any strategy, the socket.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,12 +9,12 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use tickrail_core::control::{ControlServer, Operator, View};
 use tickrail_core::dispatch::Desk;
-use tickrail_core::trading::{GateFile, GateFileError, Trading, TradingGate};
+use tickrail_core::trading::{Change, GateFile, GateFileError, Trading, TradingGate};
 
 use crate::dispatcher::Dispatcher;
 use crate::errors::{not_begun, refused};
 use crate::gil::{GilBound, thread_mark};
-use crate::lanes::CommandLanes;
+use crate::lanes::{CommandLanes, Receivers};
 use crate::risk::KeptLimit;
 
 /// What an operator does to a run: the trading gate from any thread, orders and positions on the dispatch thread.
@@ -28,9 +29,15 @@ pub struct Operations {
 pub(crate) struct Here {
     pub(crate) desk: Rc<Desk>,
     thread: Rc<std::cell::Cell<usize>>,
+    receivers: Rc<Receivers>,
 }
 
 impl Operations {
+    fn keep(&self, py: Python<'_>, change: &Change) -> PyResult<bool> {
+        let Some(file) = &self.file else { return Ok(false) };
+        py.detach(|| file.save(&self.gate, change)).map(|()| true).map_err(|error| gate_error(&error))
+    }
+
     pub(crate) fn desk<'py>(&'py self, py: Python<'py>) -> PyResult<&'py Rc<Desk>> {
         let here = self.here.get(py);
         if here.thread.get() == thread_mark() {
@@ -81,15 +88,33 @@ impl Operations {
         self.gate.kept().reason
     }
 
-    /// Keep the state of trading for the next process, with ``reason`` if there is a new one; without a file for this run
-    /// alone. Raises ``OSError``.
-    #[pyo3(signature = (reason=None))]
-    fn save(&self, py: Python<'_>, reason: Option<&str>) -> PyResult<()> {
-        if let Some(reason) = reason {
-            self.gate.keep(|kept| reason.clone_into(&mut kept.reason));
-        }
-        let Some(file) = &self.file else { return Ok(()) };
-        py.detach(|| file.save(&self.gate)).map_err(|error| gate_error(&error))
+    /// Keep that trading is stopped, as it is, and why; whether there is a file that keeps it for the next process. What is
+    /// kept is never weakened. Raises ``OSError``; the reason holds for this run all the same.
+    fn keep_halt(&self, py: Python<'_>, reason: &str) -> PyResult<bool> {
+        self.gate.keep(|kept| reason.clone_into(&mut kept.reason));
+        self.keep(py, &Change::Halted)
+    }
+
+    /// Keep that trading goes on, and why, likewise. Raises ``OSError``, and nothing has changed.
+    fn keep_resumed(&self, py: Python<'_>, reason: &str) -> PyResult<bool> {
+        let is_kept = self.keep(py, &Change::Resumed { reason: reason.to_owned() })?;
+        self.gate.keep(|kept| reason.clone_into(&mut kept.reason));
+        Ok(is_kept)
+    }
+
+    /// Keep limits, ``(table, key, value)`` each, and the largest quantity of one order, where it is given, likewise. Raises
+    /// ``OSError``, and nothing has changed.
+    fn keep_limits(
+        &self,
+        py: Python<'_>,
+        max_order_quantity: Option<f64>,
+        limits: Vec<(String, String, Option<f64>)>,
+    ) -> PyResult<bool> {
+        let limits: BTreeMap<_, _> =
+            limits.into_iter().map(|(table, key, value)| ((table, key), value.unwrap_or(f64::INFINITY))).collect();
+        let is_kept = self.keep(py, &Change::Limits { max_order_quantity, limits: limits.clone() })?;
+        self.gate.keep(|kept| kept.limits.extend(limits));
+        Ok(is_kept)
     }
 
     /// Take what the last process kept, and return the limits that it had changed, ``(table, key, value, whether it is set)``
@@ -98,6 +123,14 @@ impl Operations {
         let Some(file) = &self.file else { return Ok(Vec::new()) };
         py.detach(|| file.load(&self.gate)).map_err(|error| gate_error(&error))?;
         Ok(self.set_kept_limits(py))
+    }
+
+    /// Tell a strategy, by its number, of ``event`` in its ``on_event``, at the end of the step: what that raises is the
+    /// strategy's own failure. Dispatch thread only.
+    fn tell(&self, py: Python<'_>, strategy: u32, event: Py<PyAny>) -> PyResult<()> {
+        let number = self.here.get(py).receivers.keep(event);
+        self.desk(py)?.tell(strategy, number);
+        Ok(())
     }
 
     /// Take back every open order of a strategy and of an instrument, by their numbers where one is named; how many.
@@ -142,7 +175,11 @@ impl Operations {
 #[pyo3(signature = (dispatcher, file=None))]
 fn operations(py: Python<'_>, dispatcher: &Dispatcher, file: Option<PathBuf>) -> Operations {
     let inside = dispatcher.inside.get(py);
-    let here = Here { desk: Rc::clone(&inside.desk), thread: Rc::clone(&inside.thread) };
+    let here = Here {
+        desk: Rc::clone(&inside.desk),
+        thread: Rc::clone(&inside.thread),
+        receivers: Rc::clone(&inside.receivers),
+    };
     Operations {
         gate: Arc::clone(inside.desk.gate()),
         file: file.map(|file| Arc::new(GateFile::new(file))),

@@ -371,6 +371,12 @@ impl Host for PyHost {
         result
     }
 
+    fn commanded(&mut self, strategy: u32, number: u64) -> Result<(), Fault<PyErr>> {
+        let result = self.receivers.tell(&self.strategies[strategy as usize], number);
+        self.returned();
+        result
+    }
+
     fn admits(&mut self, command: &Command) -> Result<bool, Fault<PyErr>> {
         self.receivers.admits(command)
     }

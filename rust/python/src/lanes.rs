@@ -22,7 +22,7 @@ use crate::dispatcher::Dispatcher;
 use crate::errors::{hinted, refused};
 use crate::feed::{Birthplace, Handover, check_fork};
 use crate::gil::{GilBound, thread_mark};
-use crate::host::{PyHost, fault};
+use crate::host::{PyHost, Registered, fault};
 
 /// Longest wait for room in a lane: a day, which no sender means.
 const MAX_WAIT_S: f64 = 86_400.0;
@@ -76,6 +76,8 @@ pub struct Receivers {
     by_kind: RefCell<Vec<(CommandKind, Py<PyAny>)>>,
     /// What handlers on the dispatch thread have sent, in the order of the requests that tell of it.
     local: RefCell<VecDeque<Py<PyAny>>>,
+    /// What strategies are to be told of commands, by number; one whose strategy fails before stays.
+    told: RefCell<(u64, HashMap<u64, Py<PyAny>>)>,
     /// What timers of the run call, by their numbers.
     scheduled: RefCell<HashMap<u32, (TimerKey, Py<PyAny>)>>,
 }
@@ -90,7 +92,8 @@ impl Receivers {
         let known = std::mem::take(&mut *self.by_kind.borrow_mut());
         let local = std::mem::take(&mut *self.local.borrow_mut());
         let scheduled = std::mem::take(&mut *self.scheduled.borrow_mut());
-        drop((known, local, scheduled));
+        let told = std::mem::take(&mut *self.told.borrow_mut());
+        drop((known, local, scheduled, told));
     }
 
     /// Whether the command still wants its turn.
@@ -154,6 +157,24 @@ impl Receivers {
             };
             drop(scheduled);
             callback.map_or(Ok(()), |callback| callback.call0(py).map(drop).map_err(fault))
+        })
+    }
+
+    /// Keeps an event that a strategy is to be told of; its number.
+    pub fn keep(&self, event: Py<PyAny>) -> u64 {
+        let (last, events) = &mut *self.told.borrow_mut();
+        *last += 1;
+        events.insert(*last, event);
+        *last
+    }
+
+    /// Tells the strategy by its `on_event`, if it has one.
+    pub fn tell(&self, registered: &Registered, number: u64) -> Result<(), Fault<PyErr>> {
+        Python::attach(|py| {
+            let event = self.told.borrow_mut().1.remove(&number);
+            let (Some(event), Some(method)) = (event, registered.handlers.event()) else { return Ok(()) };
+            // SAFETY: `event` lives until the end of this closure.
+            unsafe { method.call(py, event.as_ptr()) }.map_err(fault)
         })
     }
 

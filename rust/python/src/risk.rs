@@ -121,20 +121,12 @@ impl Operations {
 
 #[pymethods]
 impl Operations {
-    /// Set a limit of a table while the run goes on (``None``: no limit), and return what it was. The change is kept.
+    /// Set a limit of a table while the run goes on (``None``: no limit), and return what it was.
     /// Dispatch thread only. Raises ``ValueError``.
     fn set_limit(&self, py: Python<'_>, table: &str, key: &str, value: Option<f64>) -> PyResult<Option<f64>> {
         let value = value.unwrap_or(f64::INFINITY);
         let before = self.desk(py)?.set_limit(table, key_of(key)?, value).map_err(|error| failed(&error))?;
         Ok(before.is_finite().then_some(before))
-    }
-
-    /// Keep a limit that was set for the next process.
-    fn keep_limit(&self, table: &str, key: &str, value: Option<f64>) {
-        let value = value.unwrap_or(f64::INFINITY);
-        self.gate.keep(|kept| {
-            kept.limits.insert((table.to_owned(), key.to_owned()), value);
-        });
     }
 
     /// The limits of each table. Dispatch thread only.

@@ -15,7 +15,7 @@ from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.lives import Lives
 from tickrail.strategy.compiled.form import is_compiled
 from tickrail.strategy.lifecycle import State
-from tickrail.strategy.strategy import Strategy, parameters_of, schema
+from tickrail.strategy.strategy import Strategy, parameters_of, schema, update_parameters
 
 __all__ = ["BuiltIn", "opened"]
 
@@ -57,6 +57,7 @@ class BuiltIn:
 
     Attributes:
         operations: As given; replaced where the state of trading is to be kept.
+        stop_reason: Why the run is to stop, as somebody said who wanted it.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class BuiltIn:
         self._lives = lives
         self._instruments = instruments
         self._request_stop = request_stop
+        self.stop_reason = ""
         handlers: dict[type[c.Command], Callable[[Any], Any]] = {
             c.PauseStrategy: self.pause,
             c.ResumeStrategy: self.resume,
@@ -156,37 +158,48 @@ class BuiltIn:
         return state if state in (State.STOPPED, State.FAILED) else None
 
     def update_parameters(self, command: c.UpdateParameters) -> dict[str, Any]:
-        """The parameters afterwards."""
-        self._number(command, command.strategy)
+        """The parameters afterwards, as JSON has them: secrets masked."""
+        number = self._number(command, command.strategy)
         if (state := self._over(command.strategy)) is not None:
             message = f"strategy {command.strategy} is {state.name}, and what is changed now would be lost"
             _refuse(command, "stopped", message, hint="RestartStrategy first")
         strategy = self._strategies[command.strategy]
         if is_compiled(type(strategy)):
             _refuse(command, "invalid_parameter", "the parameters of a compiled strategy are part of its code")
+        known = schema(type(strategy))
+        for name in command.params:
+            if name in known.services:
+                _refuse(command, "invalid_parameter", f"{name} is a service, which the container gives")
         try:
-            values = schema(type(strategy)).validate({**parameters_of(strategy), **command.params})
+            values = known.validate({**parameters_of(strategy), **command.params})
         except ParameterError as error:
             _refuse(command, "invalid_parameter", error.message)
-        strategy.__dict__.update(values)
         changed = {name: values[name] for name in command.params}
+        update_parameters(strategy, changed)
         event = c.ParametersUpdated(command.strategy, changed)
-        if (hear := getattr(strategy, "on_event", None)) is not None:
-            hear(event)
+        self.operations.tell(number, event)  # what its handler raises is none of the sender's
         self._bus.publish(event)
-        return {"parameters": changed}
+        return {"parameters": {name: known.parameters[name].plain(value) for name, value in changed.items()}}
 
     def set_limits(self, command: c.SetLimits) -> dict[str, Any]:
-        """The limits afterwards."""
-        if command.table is not None:
-            self._set_table(command, command.table)
+        """The limits afterwards. What cannot be kept for the next process is refused, and the limits stay."""
+        before = {} if command.table is None else self._set_table(command, command.table)
+        try:
+            rows = [(command.table or "", key, value) for key, value in command.limits.items()]
+            self.operations.keep_limits(command.max_order_quantity, rows)
+        except OSError as error:
+            self._set_all(command.table or "", before)
+            _refuse_unkept(command, error)
         if command.max_order_quantity is not None:
             self.operations.set_max_order_quantity(command.max_order_quantity)
-        self.operations.save()
-        answer: dict[str, Any] = {} if command.table is None else {"limits": self.operations.limits()[command.table]}
+        answer: dict[str, Any] = {}
+        if command.table is not None:
+            self._bus.publish(c.LimitsChanged(command.table, before, dict(command.limits)))
+            answer = {"limits": self.operations.limits()[command.table]}
         return {"max_order_quantity": self.operations.max_order_quantity, **answer}
 
-    def _set_table(self, command: c.SetLimits, table: str) -> None:
+    def _set_table(self, command: c.SetLimits, table: str) -> dict[str, float | None]:
+        """What they were: all of them are set or none."""
         tables = self.operations.limits()
         if table not in tables:
             _refuse(command, "unknown_limits", f"no table of limits '{table}' in this run{did_you_mean(table, tables)}")
@@ -195,15 +208,15 @@ class BuiltIn:
                 _refuse(command, "unknown_limit", f"there is no limit '{key}'{did_you_mean(key, LIMIT_KEYS)}")
         before = {key: tables[table].get(key) for key in command.limits}
         try:
-            for key, value in command.limits.items():
-                self.operations.set_limit(table, key, value)
+            self._set_all(table, command.limits)
         except ValueError as error:
-            for key, value in before.items():  # all of them or none
-                self.operations.set_limit(table, key, value)
+            self._set_all(table, before)
             _refuse(command, "invalid_limit", str(error))
-        for key, value in command.limits.items():
-            self.operations.keep_limit(table, key, value)
-        self._bus.publish(c.LimitsChanged(table, before, dict(command.limits)))
+        return before
+
+    def _set_all(self, table: str, limits: dict[str, float | None]) -> None:
+        for key, value in limits.items():
+            self.operations.set_limit(table, key, value)
 
     def halt(self, command: c.Halt) -> dict[str, Any]:
         """The state of trading, and how many orders are taken back; a halt is never weakened."""
@@ -212,17 +225,28 @@ class BuiltIn:
             self.operations.set_trading("REDUCING" if command.reduce else "HALTED")
         # Who halts once more and says no reason takes none away.
         says = command.reason != "" or self.operations.trading != before
-        changed = self._changed(command.reason if says else self.operations.reason)
-        return {**changed, "orders": self.operations.cancel_all()}
+        reason = command.reason if says else self.operations.reason
+        orders = self.operations.cancel_all()  # before what may fail
+        kept: dict[str, Any]
+        try:
+            kept = {"persisted": self.operations.keep_halt(reason)}
+        except OSError as error:
+            kept = {"persisted": False, "problem": str(error)}
+        return {**self._changed(reason), **kept, "orders": orders}
 
     def resume_trading(self, command: c.ResumeTrading) -> dict[str, Any]:
-        """The state of trading."""
+        """The state of trading, which stays as it is where that cannot be kept for the next process."""
+        try:
+            self.operations.keep_resumed(command.reason)
+        except OSError as error:
+            _refuse_unkept(command, error)
         self.operations.set_trading("ACTIVE")
         self.operations.resume_strategies()
         return self._changed(command.reason)
 
     def shutdown(self, command: c.Shutdown) -> dict[str, Any]:
-        """That the run stops, after this step."""
+        """That the run stops, after this step; the first reason that is said is the result's."""
+        self.stop_reason = self.stop_reason or command.reason
         self._request_stop()
         return {"stopping": True, "reason": command.reason}
 
@@ -237,7 +261,12 @@ class BuiltIn:
             "reason": self.operations.reason,
             "limits": {"max_order_quantity": None if limit == float("inf") else limit, **self.operations.limits()},
             "strategies": {
-                name: {"state": state, "trading": trading, "open_orders": open_orders, "positions": dict(positions)}
+                name: {
+                    **self._state(name, state),
+                    "trading": trading,
+                    "open_orders": open_orders,
+                    "positions": dict(positions),
+                }
                 for name, trading, (state, open_orders, positions) in zip(
                     self._strategies, self.operations.trading_by_strategy(), rows, strict=True
                 )
@@ -245,8 +274,12 @@ class BuiltIn:
             "dead_letters": dict(self._bus.dead_letter_counts),
         }
 
+    def _state(self, name: str, state: str) -> dict[str, str]:
+        """With what is held back, where that is the question."""
+        mode = self._lives.standing(name).mode if state == "PAUSED" else None
+        return {"state": state} if mode is None else {"state": state, "mode": mode}
+
     def _changed(self, reason: str) -> dict[str, Any]:
-        self.operations.save(reason)
         state: Any = self.operations.trading
         self._bus.publish(c.TradingChanged(state, reason))
         return {"trading": state}
@@ -290,6 +323,11 @@ def _reached(command: c.Command, ask: Callable[[], Future[State]]) -> Future[dic
 
 def _illegal(name: str, error: IllegalTransition) -> CommandRefused:
     return CommandRefused(f"{name}: {error.message}", reason="illegal_transition", command=name, hint=error.hint)
+
+
+def _refuse_unkept(command: c.Command, error: OSError) -> NoReturn:
+    message = f"nothing has changed, as it cannot be kept for the next process: {error}"
+    _refuse(command, "not_kept", message, hint="make room, or let this user write there, and ask again")
 
 
 def _refuse(command: c.Command, reason: str, message: str, *, hint: str | None = None) -> NoReturn:

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::server::MAX_LINE;
 use crate::command::{Command, CommandKind, Lane, NO_STRATEGY, Sender};
 use crate::ring::NotTaken;
-use crate::trading::{GateFile, TakeBack, Trading, TradingGate};
+use crate::trading::{Change, GateFile, TakeBack, Trading, TradingGate};
 
 /// Version of the protocol: `"v"` of every request and answer.
 pub const PROTOCOL_VERSION: u64 = 1;
@@ -151,14 +151,19 @@ impl Operator {
         if before != self.gate.state() || !reason.is_empty() {
             self.gate.keep(|kept| reason.clone_into(&mut kept.reason));
         }
-        let kept = self.file.as_ref().map(|file| file.save(&self.gate));
+        let kept = self.file.as_ref().map(|file| file.save(&self.gate, &Change::Halted));
         let loop_says = self.forward("halt", arguments, HALT_PATIENCE.min(patience(arguments)), Late::IsDone);
         let mut result = json!({"trading": self.gate.state().name(), "persisted": matches!(kept, Some(Ok(())))});
         if let Some(Err(error)) = kept {
             result["problem"] = error.to_string().into();
         }
         match loop_says.get("result").and_then(Value::as_object) {
-            Some(more) => result.as_object_mut().expect("made above").extend(more.clone()),
+            Some(more) => {
+                let result = result.as_object_mut().expect("made above");
+                // The loop has written once more, and its word is the last.
+                result.remove("problem");
+                result.extend(more.clone());
+            }
             None => {
                 let why = loop_says.get("message").and_then(Value::as_str).unwrap_or("no answer");
                 let asked = if are_asked_for { "; those at venues outside are asked back without it" } else { "" };

@@ -480,6 +480,11 @@ impl Desk {
         self.requests.borrow_mut().push(Request::Command);
     }
 
+    /// Asks for a strategy to be told of event `number` of the host, at the end of the step and as its own handler.
+    pub fn tell(&self, strategy: u32, number: u64) {
+        self.requests.borrow_mut().push(Request::Tell { strategy, number });
+    }
+
     /// Asks for a coroutine, which begins at the end of the step.
     ///
     /// # Errors

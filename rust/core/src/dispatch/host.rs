@@ -204,6 +204,14 @@ pub trait Host {
         Ok(())
     }
 
+    /// Tells the strategy of what a command has done to it: event `number`, which the host keeps.
+    ///
+    /// # Errors
+    /// What the handler raised.
+    fn commanded(&mut self, _strategy: u32, _number: u64) -> Result<(), Fault<Self::Failure>> {
+        Ok(())
+    }
+
     /// The strategy's rule for lag was at work, and is no longer.
     ///
     /// # Errors

@@ -229,6 +229,18 @@ impl<H: Host> Steps<H> {
         self.host.hook(strategy, hook)
     }
 
+    /// What the handler raises is the strategy's failure, and none of the command's sender. One that waits for its start is
+    /// told too; one that is over has nothing left to tell.
+    pub(super) fn tell_of_command(&mut self, strategy: u32, number: u64) {
+        if matches!(self.subscribers[strategy as usize].state.get(), State::Stopped | State::Failed) {
+            return;
+        }
+        self.desk.pulse().enter(strategy, Doing::Event);
+        if let Err(fault) = self.host.commanded(strategy, number) {
+            self.fault(strategy, "on_event", None, fault);
+        }
+    }
+
     pub(super) fn is_alive(&self, strategy: u32) -> bool {
         self.subscribers[strategy as usize].state.takes_updates()
     }

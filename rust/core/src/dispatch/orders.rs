@@ -254,6 +254,7 @@ impl<H: Host> Steps<H> {
                     self.command_fault(fault);
                 }
             }
+            Request::Tell { strategy, number } => self.tell_of_command(strategy, number),
             Request::Spawn(key) => self.begin_spawn(key),
             Request::CancelSpawn(key) => self.cancel_spawn(key),
             Request::Subscription { strategy, instrument, wanted } => {

@@ -79,6 +79,13 @@ pub enum Request {
         /// Who asks.
         cause: Cause,
     },
+    /// Tell a strategy of what a command has done to it.
+    Tell {
+        /// Whom.
+        strategy: u32,
+        /// Which event, by its number at the host.
+        number: u64,
+    },
     /// Handle the oldest command that was sent on the dispatch thread and waits at the host.
     Command,
 }
@@ -91,6 +98,7 @@ impl Request {
             Self::SetTimer { strategy, .. }
             | Self::CancelTimer { strategy, .. }
             | Self::Subscription { strategy, .. }
+            | Self::Tell { strategy, .. }
             | Self::Life { strategy, .. } => *strategy,
             Self::Spawn(key) | Self::CancelSpawn(key) => key.strategy,
             Self::Command => crate::command::NO_STRATEGY,

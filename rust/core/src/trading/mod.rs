@@ -4,7 +4,7 @@
 
 mod file;
 
-pub use file::{GateFile, GateFileError};
+pub use file::{Change, GateFile, GateFileError};
 
 use std::collections::BTreeMap;
 use std::fmt;
