@@ -166,6 +166,40 @@ def test_what_the_end_of_the_io_thread_cuts_off_is_told() -> None:
     assert bus.dead_letter_counts == {"shutting_down": 2}
 
 
+@pytest.mark.parametrize("how", ["deaf", "hogs", "never begun"])
+def test_whoever_waits_for_a_handler_that_does_not_end_is_told(how: str) -> None:
+    io, begun, release = IoThread(name="io"), threading.Event(), threading.Event()
+    bus = CommandBus(io=io)
+
+    async def handle(command: Wait) -> None:
+        begun.set()
+        while how != "deaf" and not release.is_set():
+            release.wait(LONG_S)
+        while not release.is_set():
+            try:
+                await asyncio.sleep(0.01)
+            except asyncio.CancelledError:
+                continue
+
+    bus.register(Wait, handle)
+    receipt = bus.submit(Wait(1))
+    assert begun.wait(LONG_S)
+    bus.post(Wait(2))
+    last = bus.submit(Wait(3)) if how == "never begun" else receipt
+    try:
+        (name, *_) = io.close(0.05)
+        assert name.endswith("<locals>.handle"), "by its own name"
+        for one in (receipt, last):
+            with pytest.raises(ShuttingDown, match=r"Wait: its handler .*handle did not end with the run"):
+                one.result(LONG_S)
+        counts = {"shutting_down": 2 if last is receipt else 3}
+        assert bus.dead_letter_counts == counts
+    finally:
+        release.set()
+        io.close(LONG_S)
+    assert bus.dead_letter_counts == counts, "what ends later is not told again"
+
+
 def test_a_bus_leaves_an_io_thread_that_is_not_its_own() -> None:
     with IoThread(name="io") as io:
         bus = CommandBus(io=io)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextvars import copy_context
 from typing import Any, Final, NoReturn, Protocol
+from weakref import WeakMethod
 
 from tickrail._native import CommandBusCore, CommandPlan, Envelope
 from tickrail.domain.commands import CancelScheduled, Command, Event, ScheduleCommand
@@ -103,6 +104,9 @@ class CommandBus(CommandBusCore):
         self._awaiting = threading.BoundedSemaphore(MAX_AWAITED)
         self._standing: Callable[[], int] = _here if lanes is None else lanes.standing
         self._schedule: Schedule | None = None
+        self._under_way: dict[int, Envelope] = {}
+        leave = WeakMethod(self._leave)  # the I/O thread may outlive many runs
+        self._io.when_left(lambda: (act := leave()) and act())
 
     # ---- who handles what --------------------------------------------------------------------------------------
 
@@ -496,10 +500,15 @@ class CommandBus(CommandBusCore):
     def _await(self, route: Route, envelope: Envelope) -> None:
         if not self._awaiting.acquire(blocking=False):
             raise self._dead(envelope, "lane_full", _full(route, 0.0))
+        coroutine = self._guarded(route, envelope)
+        coroutine.__qualname__ = route.shown  # as it is called where it is left behind
+        # Before it is begun: what the I/O thread has taken before its end is found by `_leave`.
+        self._under_way[id(envelope)] = envelope
         try:
-            future = copy_context().run(self._io.run, self._guarded(route, envelope))
+            future = copy_context().run(self._io.run, coroutine)
         except IllegalTransition:  # the I/O thread has ended with the run
             self._awaiting.release()
+            self._under_way.pop(id(envelope), None)
             raise self._dead(envelope, "shutting_down", _over(route)) from None
         future.add_done_callback(lambda done: self._awaited_ended(envelope, done))
         if envelope.receipt is not None:
@@ -521,10 +530,18 @@ class CommandBus(CommandBusCore):
 
     def _awaited_ended(self, envelope: Envelope, done: Future[Any]) -> None:
         self._awaiting.release()
+        if self._under_way.pop(id(envelope), None) is None:
+            return  # left behind, and answered
         if envelope.receipt is not None and envelope.receipt.cancelled():
             self._dead(envelope, "cancelled", None)  # whether its coroutine had begun or not: here alone, so once
         else:
             self._settled(envelope, done)
+
+    def _leave(self) -> None:
+        """The I/O thread does not end: what is awaited there has no other answer any more."""
+        while self._under_way:
+            _, envelope = self._under_way.popitem()
+            self._dead(envelope, "shutting_down", _left(envelope.route))
 
     def _settled(self, envelope: Envelope, done: Future[Any]) -> None:
         if done.cancelled():
@@ -562,6 +579,14 @@ def _full(route: Route, wait_s: float) -> LaneFull:
     waited = f" for {wait_s:g} s" if wait_s else ""
     return LaneFull(
         f"{route.name}: its lane has had no room{waited}", command=route.name, hint="wait_s=... waits for room"
+    )
+
+
+def _left(route: Route) -> ShuttingDown:
+    return ShuttingDown(
+        f"{route.name}: its handler {route.shown} did not end with the run and was left behind",
+        command=route.name,
+        hint="a coroutine ends at CancelledError, and never blocks its thread",
     )
 
 
