@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from ended_runs import SLACK_S
 from shutdown_project import Process
 
 STRATEGIES = """
@@ -34,6 +35,10 @@ class Fast(Command):
     pass
 
 
+class Deaf(Command):
+    pass
+
+
 class Asking(Told):
     bus: tickrail.Inject[CommandBus]
 
@@ -42,6 +47,7 @@ class Asking(Told):
         self.begun = 0
         self.bus.register(Slow, self.slow)
         self.bus.register(Fast, lambda _: "done")
+        self.bus.register(Deaf, self.not_ending)
 
     def on_tick(self, tick):
         self.count += 1
@@ -79,6 +85,24 @@ class Asking(Told):
 
     async def aasks(self):
         return await self.bus.execute_async(Slow())
+
+    def deaf(self, tick):
+        for how in ("execute", "submit"):
+            act = self.ask_deaf if how == "execute" else self.bus.submit(Deaf()).result
+            threading.Thread(target=self.told, args=(how, act)).start()
+
+    def ask_deaf(self):
+        return self.bus.execute(Deaf(), timeout_s=3_600)
+
+    async def not_ending(self, command):
+        self.begun += 1
+        if self.begun == 2:
+            Path("running").touch()
+        while True:
+            try:
+                await asyncio.sleep(3_600)
+            except asyncio.CancelledError:
+                pass
 
     async def slow(self, command):
         self.begun += 1
@@ -159,3 +183,16 @@ def test_whoever_waits_at_the_stop_is_told_and_whoever_comes_later_is_refused(pr
         "one:submit CancelledError": 3,
     }
     assert end.out["shutdown"]["commands"] == {"shutting_down": 10}
+
+
+def test_a_handler_that_does_not_end_is_named_and_keeps_nobody_who_waits(project: Path) -> None:
+    """Its waiters are threads that the interpreter waits for: they kept the process until its deadline."""
+    run = asked(project, "deaf")
+    run.wait_for("running")
+    end = run.end(run.send(signal.SIGTERM))
+    assert (end.code, end.err) == (70, "")
+    assert end.took_s < 9.0 + SLACK_S, "five seconds are the coroutine's, and it had more were it waited for"
+    assert Counter(run.log()[-2:]) == {"one:execute ShuttingDown": 1, "one:submit ShuttingDown": 1}
+    report = end.out["shutdown"]
+    assert (report["outcome"], report["commands"]) == ("abandoned", {"shutting_down": 2 + len(LATE)})
+    assert report["abandoned"] == ["coroutine Asking.not_ending has not ended"] * 2

@@ -32,6 +32,10 @@ class Wait(Command):
     number: int
 
 
+class Chain(Command):
+    pass
+
+
 def double(command: Ask) -> int:
     return 2 * command.number
 
@@ -166,6 +170,62 @@ def test_what_the_end_of_the_io_thread_cuts_off_is_told() -> None:
     assert bus.dead_letter_counts == {"shutting_down": 2}
 
 
+@pytest.mark.parametrize("how", ["deaf", "hogs", "never begun"])
+def test_whoever_waits_for_a_handler_that_does_not_end_is_told(how: str) -> None:
+    io, begun, release = IoThread(name="io"), threading.Event(), threading.Event()
+    bus = CommandBus(io=io)
+
+    async def handle(command: Wait) -> None:
+        begun.set()
+        while how != "deaf" and not release.is_set():
+            release.wait(LONG_S)
+        while not release.is_set():
+            try:
+                await asyncio.sleep(0.01)
+            except asyncio.CancelledError:
+                continue
+
+    bus.register(Wait, handle)
+    receipt = bus.submit(Wait(1))
+    assert begun.wait(LONG_S)
+    bus.post(Wait(2))
+    last = bus.submit(Wait(3)) if how == "never begun" else receipt
+    try:
+        (name, *_) = io.close(0.05)
+        assert name.endswith("<locals>.handle"), "by its own name"
+        for one in (receipt, last):
+            with pytest.raises(ShuttingDown, match=r"Wait: its handler .*handle did not end with the run"):
+                one.result(LONG_S)
+        counts = {"shutting_down": 2 if last is receipt else 3}
+        assert bus.dead_letter_counts == counts
+    finally:
+        release.set()
+        io.close(LONG_S)
+    assert bus.dead_letter_counts == counts, "what ends later is not told again"
+
+
+@pytest.mark.parametrize("how", ["result", "exception", "submit", "post"])
+def test_the_io_thread_waits_for_nothing(how: str) -> None:
+    """It would keep all coroutines for as long, and its own answer among them."""
+    bus, kept = CommandBus(Elsewhere()), Kept()
+
+    async def wait(command: Chain) -> Any:
+        if how in ("submit", "post"):
+            return getattr(bus, how)(Ask(1), wait_s=LONG_S)
+        for sent in (Ask(1), Wait(1)):
+            with pytest.raises(WouldDeadlock, match="the I/O thread must not wait for a command") as caught:
+                getattr(bus.submit(sent), how)(LONG_S)
+        raise caught.value
+
+    bus.register(Ask, double)
+    bus.register(Wait, kept)
+    bus.register(Chain, wait)
+    with pytest.raises(WouldDeadlock, match="the I/O thread must not wait for") as caught:
+        bus.execute(Chain())
+    assert caught.value.hint == "await bus.execute_async(...)"
+    bus.close()
+
+
 def test_a_bus_leaves_an_io_thread_that_is_not_its_own() -> None:
     with IoThread(name="io") as io:
         bus = CommandBus(io=io)
@@ -243,6 +303,19 @@ def test_what_goes_wrong_with_a_life_reaches_whoever_asked() -> None:
     error = RuntimeError("the loop is gone")
     asked.set_exception(error)
     assert answer.exception(timeout=1.0) is error
+
+
+class Elsewhere:
+    """A way to a loop that never comes to what was sent."""
+
+    def push(self, lane: int, strategy: int | None, payload: bytes, attachment: object, wait_s: float, /) -> int:
+        return 0
+
+    def later(self, attachment: object, /) -> None:
+        raise AssertionError("nobody is on the dispatch thread")
+
+    def standing(self) -> int:
+        return command_bus.ELSEWHERE
 
 
 class OnTheDispatchThread:

@@ -201,3 +201,23 @@ def test_what_is_to_come_later_comes_on_its_thread_and_not_after_its_end(io: IoT
     io.close(PATIENCE_S)
     io.later(0.0, note)
     assert called == ["tickrail-io"]
+
+
+def test_who_waits_for_what_is_left_behind_is_told_once() -> None:
+    told, begun, release = [], threading.Event(), threading.Event()
+    io = IoThread()
+    io.when_left(lambda: told.append(io.abandoned))
+
+    async def stubborn() -> None:
+        begun.set()
+        release.wait(PATIENCE_S)
+
+    io.run(stubborn())
+    assert begun.wait(PATIENCE_S)
+    left = io.close(0.05)
+    assert told == [left]
+    assert "stubborn" in left[0]
+    release.set()
+    io.close(PATIENCE_S)
+    assert len(told) == 1
+    assert io.abandoned == (), "it has ended after all"

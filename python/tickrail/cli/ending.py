@@ -99,8 +99,8 @@ class End:
             return None
 
     def report(self, result: Result, commands: dict[str, int]) -> ShutdownReport | None:
-        """How it went; ``None`` where the run came to its end by itself."""
-        if result.status == "complete":
+        """How it went; ``None`` where the run came to its end by itself, and nothing is left of it."""
+        if result.status == "complete" and not self.abandoned:
             return None
         from tickrail.report.shutdown import ShutdownReport
 

@@ -159,6 +159,7 @@ def _uncollected() -> Iterator[None]:
 
 def _say(end: End, result: Result, runtime: Runtime, folder: Path | None, *, as_json: bool) -> None:
     log_dropped = runtime.log_dropped
+    end.abandoned += (f"coroutine {name} has not ended" for name in runtime.dispatcher.io.abandoned)
     report = end.report(result, dict(runtime.dispatcher.dead_letter_counts))
     if report is not None:
         end.write(report)

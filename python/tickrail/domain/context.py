@@ -7,18 +7,27 @@ handler runs: ``TRACE`` is set around each call, and asyncio carries it into cor
 from __future__ import annotations
 
 import sys
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from typing import Final
 
 from tickrail._native import StrategyCore, Trace
 
-__all__ = ["NOTHING", "TRACE", "Trace", "correlated", "current_correlation", "current_strategy"]
+__all__ = ["IN_STEP", "NOTHING", "TRACE", "Trace", "correlated", "current_correlation", "current_strategy", "held"]
 
 DEEPEST: Final = 50  # frames between a handler and the line that logs; a deeper one is none of a strategy's doing
 
 
 NOTHING: Final = Trace(0, 0, 0)
 TRACE: ContextVar[Trace] = ContextVar("tickrail_command", default=NOTHING)
+IN_STEP: Final[ContextVar[bool]] = ContextVar("tickrail_in_step", default=False)
+"""Whether the loop of a simulation stands still until this code, or what began it, has ended."""
+
+
+def held() -> Context:
+    """A copy of the present context, for what the loop is going to wait for."""
+    context = copy_context()
+    context.run(IN_STEP.set, True)
+    return context
 
 
 class correlated:  # noqa: N801 - reads as a verb: with correlated("order-17"): ...

@@ -507,8 +507,10 @@ class HandlerStuck(TickrailError):
 class SpawnTimedOut(TickrailError, TimeoutError):
     """A coroutine of ``Strategy.spawn`` took longer than a simulation waits; its strategy is FAILED.
 
+    Or the async handler of a command that the loop has sent: a dead letter says so, and its receipt is cancelled.
+
     Attributes:
-        strategy: Name of the strategy.
+        strategy: Name of the strategy, of whose coroutine it was one.
         coroutine: Name of the coroutine.
         timeout_s: How long the loop waited.
     """

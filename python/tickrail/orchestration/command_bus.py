@@ -14,26 +14,27 @@ from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextvars import copy_context
 from typing import Any, Final, NoReturn, Protocol
+from weakref import WeakMethod
 
 from tickrail._native import CommandBusCore, CommandPlan, Envelope
 from tickrail.domain.commands import CancelScheduled, Command, Event, ScheduleCommand
-from tickrail.domain.context import TRACE
+from tickrail.domain.context import IN_STEP, TRACE, held
 from tickrail.errors import (
     CommandError,
     CommandExpired,
     CommandInvalid,
     CommandTimeout,
     IllegalTransition,
-    LaneFull,
     NotRunning,
-    ShuttingDown,
     WouldDeadlock,
 )
 from tickrail.orchestration.bus.events import Subscribers, Unsubscribe
 from tickrail.orchestration.bus.letters import Answered, DeadLetter, DeadLetters, Reason
 from tickrail.orchestration.bus.receipt import CANCELLED, DONE, FAILED, Receipt
+from tickrail.orchestration.bus.refusals import full, late, left, over, same
 from tickrail.orchestration.bus.routes import Handler, Middleware, Route, Routes, compiled, encode, place_of_caller
 from tickrail.orchestration.bus.schedule import Schedule, Scheduled, Timers
+from tickrail.orchestration.bus.step_end import StepEnd, Waiter, waits_for_itself
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.tracing import is_traced, span
 
@@ -103,6 +104,10 @@ class CommandBus(CommandBusCore):
         self._awaiting = threading.BoundedSemaphore(MAX_AWAITED)
         self._standing: Callable[[], int] = _here if lanes is None else lanes.standing
         self._schedule: Schedule | None = None
+        self._under_way: dict[int, Envelope] = {}
+        self._waiter: Waiter | None = None
+        leave = WeakMethod(self._leave)  # the I/O thread may outlive many runs
+        self._io.when_left(lambda: (act := leave()) and act())
 
     # ---- who handles what --------------------------------------------------------------------------------------
 
@@ -176,6 +181,8 @@ class CommandBus(CommandBusCore):
         Waiting for room keeps neither the loop nor a thread.
         """
         route = self._routes.of(command)
+        if not route.is_async and IN_STEP.get():
+            raise waits_for_itself(route)
         plain = key is None and timeout_s is None and expires_s is None and not self._closed
         if route.is_async and plain and self._io.is_current:
             route.admit(command)
@@ -212,7 +219,7 @@ class CommandBus(CommandBusCore):
         except TimeoutError as error:
             if isinstance(error, CommandTimeout):
                 raise
-            raise _late(route, timeout_s) from None
+            raise late(route, timeout_s) from None
 
     def submit(
         self, command: Command, *, key: str | None = None, expires_s: float | None = None, wait_s: float = 0.0
@@ -242,6 +249,10 @@ class CommandBus(CommandBusCore):
         self._schedule = schedule = Schedule(timers, self._due)
         self.register(ScheduleCommand, schedule.set)
         self.register(CancelScheduled, schedule.cancel)
+
+    def wait_in_steps(self, waiter: Waiter) -> None:
+        """Wait as ``waiter`` says, at the end of each step, for async commands sent in it. Before the run begins."""
+        self._waiter = waiter
 
     def schedule_at(self, ts_ns: int, command: Command) -> Scheduled:
         """Send ``command`` when the loop's clock comes to ``ts_ns``, in a step of its own; at or before now: the next.
@@ -344,11 +355,13 @@ class CommandBus(CommandBusCore):
         wait_s: float = 0.0,
         at_once: bool = False,
     ) -> Receipt:
+        if wait_s > 0.0 and not route.is_async and self._io.is_current:
+            raise _blocks(f"room for {route.name}")
         payload = route.validated(command)
         if key is not None and receipt is not None:
             known = self._answered.first(key, command, receipt)
             if known is not None:
-                return _same(known, command, key)
+                return same(known, command, key)
         try:
             self._go(route, self._envelope(route, command, receipt, expires_s), payload, wait_s, at_once=at_once)
         except BaseException:
@@ -375,7 +388,7 @@ class CommandBus(CommandBusCore):
         until_s = loop.time() + wait_s
         payload = route.validated(command)
         if key is not None and (known := self._answered.first(key, command, receipt)) is not None:
-            return _same(known, command, key)
+            return same(known, command, key)
         number = self._number_of(command) if route.takes_strategy else None
         envelope = self._envelope(route, command, receipt, expires_s)
         try:
@@ -393,11 +406,11 @@ class CommandBus(CommandBusCore):
         return receipt
 
     def _receipt(self, route: Route) -> Receipt:
-        return Receipt(None if route.is_async else self._forbids)
+        return Receipt(self._forbids_io if route.is_async else self._forbids)
 
     def _go(self, route: Route, envelope: Envelope, payload: bytes, wait_s: float, *, at_once: bool) -> None:
         if self._closed:
-            raise self._dead(envelope, "shutting_down", _over(route))
+            raise self._dead(envelope, "shutting_down", over(route))
         if route.is_async:
             self._await(route, envelope)
         elif self._lanes is None or at_once:
@@ -411,11 +424,11 @@ class CommandBus(CommandBusCore):
 
     def _not_sent(self, envelope: Envelope, is_full: bool, wait_s: float) -> NoReturn:
         if is_full:
-            raise self._dead(envelope, "lane_full", _full(envelope.route, wait_s))
-        raise self._dead(envelope, "shutting_down", _over(envelope.route))
+            raise self._dead(envelope, "lane_full", full(envelope.route, wait_s))
+        raise self._dead(envelope, "shutting_down", over(envelope.route))
 
     def _late(self, route: Route, timeout_s: float) -> NoReturn:
-        raise _late(route, timeout_s)
+        raise late(route, timeout_s)
 
     def _wait(self, route: Route, receipt: Receipt, timeout_s: float, *, is_ours: bool, told_s: float) -> Any:
         """The answer; whoever sent a command first takes it back where it waits no longer, and nobody else does."""
@@ -430,7 +443,7 @@ class CommandBus(CommandBusCore):
                 return receipt.result()
             if is_ours:
                 receipt.cancel()
-            raise _late(route, told_s) from None
+            raise late(route, told_s) from None
 
     def _refusal(self, route: Route) -> CommandError | None:
         """Why the caller cannot wait for such a command."""
@@ -440,7 +453,7 @@ class CommandBus(CommandBusCore):
                 hint="submit(...) and add_done_callback, or self.spawn a coroutine that awaits execute_async",
             )
         if self._io.is_current:
-            return WouldDeadlock(f"the I/O thread must not wait for {route.name}", hint="await bus.execute_async(...)")
+            return _blocks(route.name)
         if not route.is_async and self._standing() == NO_RUN:
             return NotRunning(
                 f"no run goes on that could handle {route.name}", hint="submit(...) waits for the run to begin"
@@ -448,7 +461,12 @@ class CommandBus(CommandBusCore):
         return None
 
     def _forbids(self) -> bool:
-        return self._lanes is not None and self._standing() == ON_IT
+        return self._forbids_io() or (self._lanes is not None and self._standing() == ON_IT)
+
+    def _forbids_io(self) -> bool:
+        if self._io.is_current:
+            raise _blocks("a command")
+        return False
 
     # ---- their turn --------------------------------------------------------------------------------------------
 
@@ -477,7 +495,8 @@ class CommandBus(CommandBusCore):
 
     def abandon(self, envelope: Envelope) -> None:
         """The run ended before the command's turn."""
-        self._dead(envelope, "shutting_down", _over(envelope.route))
+        if not isinstance(envelope.route, StepEnd):
+            self._dead(envelope, "shutting_down", over(envelope.route))
 
     def _failed(self, envelope: Envelope, error: BaseException) -> None:
         if envelope.receipt is None:
@@ -495,15 +514,24 @@ class CommandBus(CommandBusCore):
 
     def _await(self, route: Route, envelope: Envelope) -> None:
         if not self._awaiting.acquire(blocking=False):
-            raise self._dead(envelope, "lane_full", _full(route, 0.0))
+            raise self._dead(envelope, "lane_full", full(route, 0.0))
+        coroutine: Any = self._guarded(route, envelope)
+        coroutine.__qualname__ = route.shown  # as it is called where it is left behind
+        # Before it is begun: what the I/O thread has taken before its end is found by `_leave`.
+        self._under_way[id(envelope)] = envelope
+        waits = self._waiter is not None and self._waiter.waits and self._standing() == ON_IT
         try:
-            future = copy_context().run(self._io.run, self._guarded(route, envelope))
+            future = (held() if waits else copy_context()).run(self._io.run, coroutine)
         except IllegalTransition:  # the I/O thread has ended with the run
             self._awaiting.release()
-            raise self._dead(envelope, "shutting_down", _over(route)) from None
+            self._under_way.pop(id(envelope), None)
+            raise self._dead(envelope, "shutting_down", over(route)) from None
         future.add_done_callback(lambda done: self._awaited_ended(envelope, done))
         if envelope.receipt is not None:
             envelope.receipt.add_done_callback(lambda receipt: receipt.cancelled() and future.cancel())
+        if waits and self._lanes is not None and self._waiter is not None:
+            end: Any = StepEnd(route, future, self._waiter)
+            self._lanes.later(self._envelope(end, envelope.command, None, None))
 
     async def _guarded(self, route: Route, envelope: Envelope) -> Any:
         if (envelope.receipt is not None and envelope.receipt.cancelled()) or not self.admits(envelope):
@@ -521,10 +549,18 @@ class CommandBus(CommandBusCore):
 
     def _awaited_ended(self, envelope: Envelope, done: Future[Any]) -> None:
         self._awaiting.release()
+        if self._under_way.pop(id(envelope), None) is None:
+            return  # left behind, and answered
         if envelope.receipt is not None and envelope.receipt.cancelled():
             self._dead(envelope, "cancelled", None)  # whether its coroutine had begun or not: here alone, so once
         else:
             self._settled(envelope, done)
+
+    def _leave(self) -> None:
+        """The I/O thread does not end: what is awaited there has no other answer any more."""
+        while self._under_way:
+            _, envelope = self._under_way.popitem()
+            self._dead(envelope, "shutting_down", left(envelope.route))
 
     def _settled(self, envelope: Envelope, done: Future[Any]) -> None:
         if done.cancelled():
@@ -535,35 +571,13 @@ class CommandBus(CommandBusCore):
             envelope.receipt.settle(DONE, done.result())
 
 
+def _blocks(what: str) -> WouldDeadlock:
+    return WouldDeadlock(f"the I/O thread must not wait for {what}", hint="await bus.execute_async(...)")
+
+
 def _here() -> int:
     return ON_IT
 
 
 def _span_name(route: Route) -> str:
     return f"tickrail.{'event' if issubclass(route.type, Event) else 'command'}.{route.name}"
-
-
-def _same(known: tuple[Any, Receipt], command: Any, key: str) -> Receipt:
-    first, receipt = known
-    if first != command:
-        raise CommandInvalid(
-            f"key {key!r} was used for another command: {first!r}",
-            command=type(command).__name__,
-            hint="a key names one command and its repetitions",
-        )
-    return receipt
-
-
-def _late(route: Route, timeout_s: float) -> CommandTimeout:
-    return CommandTimeout(f"{route.name}: no answer within {timeout_s:g} s", timeout_s=timeout_s)
-
-
-def _full(route: Route, wait_s: float) -> LaneFull:
-    waited = f" for {wait_s:g} s" if wait_s else ""
-    return LaneFull(
-        f"{route.name}: its lane has had no room{waited}", command=route.name, hint="wait_s=... waits for room"
-    )
-
-
-def _over(route: Route) -> ShuttingDown:
-    return ShuttingDown(f"{route.name}: the run takes no more commands", command=route.name)

@@ -6,7 +6,6 @@ dispatch thread: a coroutine that hogs the loop delays other coroutines, and no 
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -54,6 +53,9 @@ class IoThread:
         name: The thread's name.
         on_failure: Called on the I/O thread with each failure that nobody awaits; ``failures`` keeps them too.
 
+    Attributes:
+        abandoned: Names of the coroutines that ``close`` has left behind, as it returns them.
+
     A context manager that closes. Thread safety: any thread; ``call`` and ``close`` not from the I/O thread itself.
     """
 
@@ -66,7 +68,9 @@ class IoThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._ident: int | None = None
-        self._closing = False
+        self._closing = self._stopped = False
+        self._when_left: list[Callable[[], object]] = []
+        self.abandoned: tuple[str, ...] = ()
 
     @property
     def started(self) -> bool:
@@ -123,6 +127,10 @@ class IoThread:
                 loop = self._started_loop()
                 loop.call_soon_threadsafe(loop.call_later, delay_s, act)
 
+    def when_left(self, act: Callable[[], object]) -> None:
+        """Call ``act`` on the thread that closes this one, if that does not end in time: nobody else answers then."""
+        self._when_left.append(act)
+
     def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> tuple[str, ...]:
         """Cancel everything, wait at most ``timeout_s`` for it to end, and stop the thread. Idempotent.
 
@@ -135,14 +143,17 @@ class IoThread:
         if self.is_current:
             raise WrongThread("the I/O thread cannot close itself", hint="close it from the thread that owns the run")
         with self._lock:
-            self._closing = True
+            is_first, self._closing = not self._closing, True
             loop, thread = self._loop, self._thread
         if loop is None or thread is None:
             return ()
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the thread has ended
-            loop.call_soon_threadsafe(loop.stop)
+        if is_first:  # another stop would cut short what the first has begun
+            loop.call_soon_threadsafe(self._stop, loop)
         thread.join(max(timeout_s, 0.0))
-        return _names(loop) if thread.is_alive() else ()
+        self.abandoned = _names(loop) if thread.is_alive() else ()
+        for act in self._when_left if self.abandoned else ():
+            act()
+        return self.abandoned
 
     def __enter__(self) -> Self:
         return self
@@ -171,7 +182,7 @@ class IoThread:
         self._ident = threading.get_ident()
         asyncio.set_event_loop(loop)
         try:
-            while not self._closing:
+            while not self._stopped:
                 self._turn(loop.run_forever)  # again where SystemExit left a coroutine: the others go on
             for leave in (_cancel_all(loop), loop.shutdown_asyncgens(), loop.shutdown_default_executor()):
                 self._turn(partial(loop.run_until_complete, leave))
@@ -179,6 +190,10 @@ class IoThread:
             asyncio.set_event_loop(None)
             loop.close()
             self._ident = None  # another thread may get it
+
+    def _stop(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._stopped = True
+        loop.stop()
 
     def _turn(self, act: Callable[[], object]) -> None:
         try:
@@ -213,10 +228,11 @@ def _name(task: asyncio.Task[Any]) -> str:
 
 
 def _names(loop: asyncio.AbstractEventLoop) -> tuple[str, ...]:
-    """The tasks that are still there, as seen from another thread."""
+    """The tasks that are still there, as seen from another thread; not the one that waits for the others."""
     import asyncio
 
     try:
-        return tuple(sorted(_name(task) for task in asyncio.all_tasks(loop) if not task.done())) or ("a callback",)
+        names = (_name(task) for task in asyncio.all_tasks(loop) if not task.done())
+        return tuple(sorted(name for name in names if name != _cancel_all.__name__)) or ("a callback",)
     except RuntimeError:  # asyncio's set of tasks kept changing while it was looked at
         return ("tasks that keep changing",)

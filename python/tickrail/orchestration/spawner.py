@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Coroutine
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from tickrail._native import CommandLanes
+from tickrail.domain.context import held
 from tickrail.errors import SpawnTimedOut
 from tickrail.orchestration.io_thread import IoThread
 
@@ -40,12 +42,16 @@ class Spawner:
         io: Where they run.
         timeout_s: How long a simulation waits for one.
         stopping: Whether the run is to stop, so that nobody waits any longer.
+
+    Attributes:
+        replays_live: Whether the run is a replay of a live one.
     """
 
     def __init__(self, io: IoThread, *, timeout_s: float, stopping: Callable[[], bool]) -> None:
         self._io = io
-        self._timeout_s = timeout_s
-        self._stopping = stopping
+        self.timeout_s = timeout_s
+        self.stopping = stopping
+        self.replays_live = False
         self._running: dict[Key, _Running] = {}
         self._lanes: CommandLanes | None = None
 
@@ -53,11 +59,16 @@ class Spawner:
         """In a live run: results come by ``lanes`` when they are there, instead of being waited for."""
         self._lanes = lanes
 
+    @property
+    def waits(self) -> bool:
+        """Whether the loop waits for what was begun in a step: what a live run's record has is not waited for."""
+        return self._lanes is None and not self.replays_live
+
     def start(self, strategy: int, number: int, name: str, coroutine: Coroutine[Any, Any, object]) -> None:
         """Begin ``coroutine``, the ``number``-th of ``strategy``."""
         shown = getattr(coroutine, "__qualname__", type(coroutine).__name__)
-        future = self._io.run(coroutine)
-        self._running[strategy, number] = _Running(future, name, shown, time.monotonic() + self._timeout_s)
+        future = (copy_context() if self._lanes is not None else held()).run(self._io.run, coroutine)
+        self._running[strategy, number] = _Running(future, name, shown, time.monotonic() + self.timeout_s)
         if self._lanes is not None:
             future.add_done_callback(partial(self._deliver, self._lanes, strategy, number))
 
@@ -71,7 +82,7 @@ class Spawner:
 
         running = self._running[strategy, number]
         while not running.future.done():
-            if self._stopping():
+            if self.stopping():
                 return None
             left = running.until_s - time.monotonic()
             if left <= 0:
@@ -106,11 +117,11 @@ class Spawner:
 
     def _too_long(self, running: _Running) -> SpawnTimedOut:
         return SpawnTimedOut(
-            f"strategy {running.strategy}: the coroutine {running.name} did not end within {self._timeout_s:g} s, and a"
+            f"strategy {running.strategy}: the coroutine {running.name} did not end within {self.timeout_s:g} s, and a"
             " simulation waits for each",
             strategy=running.strategy,
             coroutine=running.name,
-            timeout_s=self._timeout_s,
+            timeout_s=self.timeout_s,
             hint="bound it (asyncio.timeout), or raise spawn_timeout_s",
         )
 

@@ -159,7 +159,7 @@ class TickDispatcher:
         self._leaving: set[int] = set()
         self.io = io or IoThread()
         self._owns_io = io is None
-        spawner = Spawner(self.io, timeout_s=spawn_timeout_s, stopping=_stopping(self))
+        self._spawner = spawner = Spawner(self.io, timeout_s=spawn_timeout_s, stopping=_stopping(self))
         native = Dispatcher(
             instruments=rows,
             order_by=order_by,
@@ -243,7 +243,7 @@ class TickDispatcher:
     def replay(self, recording: Recording) -> None:
         """Run a recording in the place of feeds."""
         self._native.set_recording(recording)
-        self._is_replay = True
+        self._is_replay = self._spawner.replays_live = True
 
     def register(
         self,
@@ -435,6 +435,7 @@ class TickDispatcher:
                 lives=self.lives,
                 instruments=self.instruments,
                 request_stop=self.request_stop,
+                waiter=self._spawner,
             )
         return self._commands
 

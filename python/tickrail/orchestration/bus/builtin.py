@@ -10,6 +10,7 @@ from tickrail._native import LIMIT_KEYS, CommandLanes, Operations
 from tickrail.domain import commands as c
 from tickrail.domain.near import did_you_mean
 from tickrail.errors import CommandRefused, IllegalTransition, OrderRefused, ParameterError
+from tickrail.orchestration.bus.step_end import Waiter
 from tickrail.orchestration.command_bus import CommandBus
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.lives import Lives
@@ -31,6 +32,7 @@ def opened(
     lives: Lives,
     instruments: tuple[str, ...],
     request_stop: Callable[[], None],
+    waiter: Waiter,
 ) -> tuple[CommandBus, BuiltIn]:
     """The bus of a run, with the built-in commands; see ``BuiltIn`` for the arguments. Before the run begins."""
 
@@ -39,6 +41,7 @@ def opened(
 
     bus = CommandBus(lanes, io=io, strategy_number=number)
     bus.schedule_by(lanes)
+    bus.wait_in_steps(waiter)
     lanes.receive(bus)
     built_in = BuiltIn(bus, operations, strategies, lives, instruments=instruments, request_stop=request_stop)
     return bus, built_in

@@ -31,6 +31,7 @@ class Route:
         name: What it is called on the wire.
         place: Where the handler was registered.
         call: The handler with the middleware around it.
+        shown: What its handler is called.
         surely_holds: Whether the fields of a command have the types that they say; false: it is not known.
     """
 
@@ -43,6 +44,7 @@ class Route:
         "lane",
         "name",
         "place",
+        "shown",
         "surely_holds",
         "takes_strategy",
         "type",
@@ -53,6 +55,7 @@ class Route:
         self.name = tag_of(cls)
         self.handler = self.call = handler
         self.place = place
+        self.shown = str(getattr(handler, "__qualname__", type(handler).__qualname__))
         self.is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
             getattr(handler, "__call__", None)  # noqa: B004 - an object whose call is a coroutine function
         )

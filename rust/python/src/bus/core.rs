@@ -231,7 +231,7 @@ impl CommandBusCore {
         let Some(plan) = this.plan(&command)?.filter(|_| is_plain) else {
             return Self::post_slowly(slf, &command, expires_s, wait_s);
         };
-        if lanes.standing(py)? == ON_IT {
+        if lanes.standing(py)? == ON_IT || wait_s > 0.0 {
             return Self::post_slowly(slf, &command, expires_s, wait_s);
         }
         Self::push(slf, plan.get(), lanes, command, None, wait_s)

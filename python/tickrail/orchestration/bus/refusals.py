@@ -1,0 +1,54 @@
+"""What the bus says where a command comes to nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tickrail.errors import CommandInvalid, CommandTimeout, LaneFull, ShuttingDown
+from tickrail.orchestration.bus.receipt import Receipt
+from tickrail.orchestration.bus.routes import Route
+
+__all__ = ["full", "late", "left", "over", "same"]
+
+
+def same(known: tuple[Any, Receipt], command: Any, key: str) -> Receipt:
+    """The receipt of the first command with ``key``, where it is the same one.
+
+    Raises:
+        CommandInvalid: It is another.
+    """
+    first, receipt = known
+    if first != command:
+        raise CommandInvalid(
+            f"key {key!r} was used for another command: {first!r}",
+            command=type(command).__name__,
+            hint="a key names one command and its repetitions",
+        )
+    return receipt
+
+
+def late(route: Route, timeout_s: float) -> CommandTimeout:
+    """Nobody has answered in time."""
+    return CommandTimeout(f"{route.name}: no answer within {timeout_s:g} s", timeout_s=timeout_s)
+
+
+def full(route: Route, wait_s: float) -> LaneFull:
+    """There was no room in the lane."""
+    waited = f" for {wait_s:g} s" if wait_s else ""
+    return LaneFull(
+        f"{route.name}: its lane has had no room{waited}", command=route.name, hint="wait_s=... waits for room"
+    )
+
+
+def left(route: Route) -> ShuttingDown:
+    """The handler goes on beyond the run."""
+    return ShuttingDown(
+        f"{route.name}: its handler {route.shown} did not end with the run and was left behind",
+        command=route.name,
+        hint="a coroutine ends at CancelledError, and never blocks its thread",
+    )
+
+
+def over(route: Route) -> ShuttingDown:
+    """The run has ended, or is ending."""
+    return ShuttingDown(f"{route.name}: the run takes no more commands", command=route.name)
