@@ -124,6 +124,17 @@ def test_a_loop_in_a_handler_is_broken_off_the_others_stop_and_it_is_told_as_aba
     assert "two:stop" in run.log()
 
 
+def test_a_handler_that_is_long_at_work_when_the_stop_comes_has_five_seconds_from_then_on(project: Path) -> None:
+    run = Process(project, "live", {"one": ("Ticking", "naps")})
+    run.wait_for("running")
+    time.sleep(5.5)  # longer than the last deadline: its age is not what counts
+    sent = run.send(signal.SIGTERM)
+    end = run.end(sent)
+    assert (end.code, end.err) == (0, "")
+    assert (end.out["shutdown"]["outcome"], end.out["shutdown"]["abandoned"]) == ("drained", [])
+    assert run.log() == ["one:start", "one:stop"]
+
+
 def test_a_handler_that_raises_keyboard_interrupt_ends_the_run_as_ctrl_c_does(project: Path) -> None:
     run = Process(project, "live", {"one": ("Ticking", "interrupts"), "two": ("Told", "")})
     end = run.end().held("process_f06_keyboard_interrupt", within_s=20.0)
