@@ -289,6 +289,19 @@ def test_a_stop_that_came_by_no_signal_is_bounded_and_told_too(project: Path, ho
     assert report["abandoned"][1:] == ["services"]
 
 
+def test_an_operators_shutdown_bounds_the_end_though_a_handler_hangs(project: Path) -> None:
+    handler = "runtime.handler_deadline_ns=3_600_000_000_000"
+    run = Process(project, "live", {"one": ("Ticking", "sleeps")}, handler, timeout_s=1.0)
+    run.wait_for("running")
+    sent = time.monotonic()
+    answer = ask(project / "runs", None, 0.3, "shutdown", {"reason": "enough"})
+    assert (answer["result"]["stopping"], answer["result"]["reason"]) == (True, "enough")
+    assert "its end is bounded from now on: the loop has not answered within 0.3 s" in answer["result"]["waiting"]
+    end = run.end(sent)
+    assert (end.code, end.took_s < 2.0 + SLACK_S) == (70, True)
+    assert "strategy one has not returned from on_tick" in end.out["shutdown"]["abandoned"][0]
+
+
 def test_a_thread_that_nobody_ends_does_not_keep_the_process(project: Path) -> None:
     """The interpreter waits for threads that are no daemons, after everything else is done."""
     run = Process(project, "live", {"one": ("Ticking", "thread")}, timeout_s=1.0)
