@@ -85,6 +85,17 @@ def test_a_cancel_that_is_never_answered_is_named_and_ends_with_70(project: Path
     assert run.log()[-1] == "one:stop", "its hook runs all the same"
 
 
+def test_orders_that_are_never_answered_leave_the_rest_of_a_short_shutdown_its_time(project: Path) -> None:
+    hour = "venues.SIM.order_latency_ns=3_600_000_000_000"
+    run = Process(project, "live", {"one": ("Ticking", "orders")}, hour, timeout_s=5.0)
+    run.wait_for("running")
+    end = run.end(run.send(signal.SIGTERM))
+    assert (end.code, end.out["status"]) == (70, "stopped")
+    steps = {step["name"]: (step["deadline_s"], step["late"]) for step in end.out["shutdown"]["steps"]}
+    assert (steps["drain"], steps["orders"]) == ((1.0, False), (2.0, True))
+    assert (run.log()[-1], Path(run.project, end.out["folder"]).is_dir()) == ("one:stop", True)
+
+
 def test_a_fill_during_the_end_reaches_the_strategy_and_the_report(project: Path) -> None:
     run = Process(project, "live", {"one": ("Ticking", "close")}, "strategies.one.positions_at_stop=close")
     run.wait_for("running")

@@ -26,6 +26,8 @@ pub struct WatchSettings {
     pub deadline: Duration,
     /// The same once the run is to stop, from then on or from the beginning of the call, where that is sooner.
     pub last_deadline: Duration,
+    /// The same for an `on_stop` then, where that is shorter.
+    pub last_hook: Duration,
 }
 
 impl WatchSettings {
@@ -34,6 +36,12 @@ impl WatchSettings {
     fn due(&self, from: Instant, stopped: Option<Instant>) -> Instant {
         let due = from + self.deadline;
         stopped.map_or(due, |stopped| due.min(from.max(stopped) + self.last_deadline))
+    }
+
+    /// When a call is stuck that began at `from`.
+    fn stuck(&self, doing: Doing, from: Instant, stopped: Option<Instant>) -> Instant {
+        let due = self.due(from, stopped);
+        stopped.filter(|_| doing == Doing::Stop).map_or(due, |stopped| due.min(from.max(stopped) + self.last_hook))
     }
 }
 
@@ -80,7 +88,7 @@ impl HandlerWatch {
         settings: WatchSettings,
         watcher: impl Watcher + 'static,
     ) -> io::Result<Self> {
-        let shorter = settings.slow.min(settings.deadline).min(settings.last_deadline);
+        let shorter = settings.slow.min(settings.deadline).min(settings.last_deadline).min(settings.last_hook);
         let seen = Seen { look: pulse.look(), since: now(), stage: Stage::Fine, stopped: None };
         let watched = Arc::new(Watched {
             interval: (shorter / LOOKS).clamp(SHORTEST, LONGEST),
@@ -236,7 +244,7 @@ impl Seen {
                 self.stage = Stage::Hopeless;
                 watcher.hopeless(&call);
             }
-            Stage::Fine | Stage::Slow if now >= settings.due(self.since, self.stopped) => {
+            Stage::Fine | Stage::Slow if now >= settings.stuck(call.doing, self.since, self.stopped) => {
                 self.stage = Stage::Stuck(now);
                 watcher.stuck(&call, self.look);
             }
@@ -284,8 +292,12 @@ mod tests {
     fn a_call_that_goes_on_is_told_stage_by_stage_and_once() {
         let (pulse, stop) = (Arc::new(Pulse::default()), Arc::new(StopFlag::new()));
         let (tell, told) = mpsc::channel();
-        let settings =
-            WatchSettings { slow: Duration::from_millis(10), deadline: Duration::from_millis(60), last_deadline: LONG };
+        let settings = WatchSettings {
+            slow: Duration::from_millis(10),
+            deadline: Duration::from_millis(60),
+            last_deadline: LONG,
+            last_hook: LONG,
+        };
         let watch = HandlerWatch::open(Arc::clone(&pulse), Arc::clone(&stop), settings, Teller(tell)).unwrap();
         pulse.set_position(9);
         pulse.enter(3, Doing::Timer);
@@ -301,9 +313,9 @@ mod tests {
     }
 
     /// What is told of a call that began `stopped_after` before the stop, looked at every quarter of a second, and when.
-    fn told_of(settings: WatchSettings, stopped_after: f64, looked_for: f64) -> Vec<(&'static str, f64)> {
+    fn told_of(settings: WatchSettings, doing: Doing, stopped_after: f64, looked_for: f64) -> Vec<(&'static str, f64)> {
         let (pulse, began) = (Pulse::default(), now());
-        pulse.enter(3, Doing::Tick);
+        pulse.enter(3, doing);
         let (tell, told) = mpsc::channel();
         let mut teller = Teller(tell);
         let mut seen = Seen { look: pulse.look(), since: began, stage: Stage::Fine, stopped: None };
@@ -319,21 +331,41 @@ mod tests {
     #[test]
     fn a_call_has_the_last_deadline_from_the_stop_on_and_once_more_before_it_is_hopeless() {
         let seconds = Duration::from_secs;
-        let settings = |deadline| WatchSettings { slow: LONG, deadline: seconds(deadline), last_deadline: seconds(5) };
+        let settings = |deadline| WatchSettings {
+            slow: LONG,
+            deadline: seconds(deadline),
+            last_deadline: seconds(5),
+            last_hook: seconds(2),
+        };
         let (minute, usual) = (settings(60), settings(10));
-        assert_eq!(told_of(minute, 12.0, 30.0), [("stuck", 17.0), ("hopeless", 22.0)]);
-        assert_eq!(told_of(usual, 6.0, 9.75), [], "it had ten seconds, and has them still");
-        assert_eq!(told_of(usual, 6.0, 30.0), [("stuck", 10.0), ("hopeless", 15.0)]);
-        assert_eq!(told_of(usual, 0.0, 30.0), [("stuck", 5.0), ("hopeless", 10.0)]);
-        assert_eq!(told_of(usual, 12.0, 30.0), [("stuck", 10.0), ("hopeless", 17.0)], "stuck before the stop");
-        assert_eq!(told_of(usual, 40.0, 50.0), [("stuck", 10.0), ("hopeless", 20.0)]);
+        assert_eq!(told_of(minute, Doing::Tick, 12.0, 30.0), [("stuck", 17.0), ("hopeless", 22.0)]);
+        assert_eq!(told_of(usual, Doing::Tick, 6.0, 9.75), [], "it had ten seconds, and has them still");
+        assert_eq!(told_of(usual, Doing::Tick, 6.0, 30.0), [("stuck", 10.0), ("hopeless", 15.0)]);
+        assert_eq!(told_of(usual, Doing::Tick, 0.0, 30.0), [("stuck", 5.0), ("hopeless", 10.0)]);
+        assert_eq!(
+            told_of(usual, Doing::Tick, 12.0, 30.0),
+            [("stuck", 10.0), ("hopeless", 17.0)],
+            "stuck before the stop"
+        );
+        assert_eq!(told_of(usual, Doing::Tick, 40.0, 50.0), [("stuck", 10.0), ("hopeless", 20.0)]);
+        assert_eq!(
+            told_of(minute, Doing::Stop, 0.0, 30.0),
+            [("stuck", 2.0), ("hopeless", 7.0)],
+            "its part of the whole"
+        );
+        assert_eq!(
+            told_of(usual, Doing::Stop, 40.0, 15.0),
+            [("stuck", 10.0)],
+            "of one strategy, while the others go on"
+        );
     }
 
     #[test]
     fn a_stop_shortens_the_deadline() {
         let (pulse, stop) = (Arc::new(Pulse::default()), Arc::new(StopFlag::new()));
         let (tell, told) = mpsc::channel();
-        let settings = WatchSettings { slow: LONG, deadline: LONG, last_deadline: Duration::from_millis(8) };
+        let settings =
+            WatchSettings { slow: LONG, deadline: LONG, last_deadline: Duration::from_millis(8), last_hook: LONG };
         let _watch = HandlerWatch::open(Arc::clone(&pulse), Arc::clone(&stop), settings, Teller(tell)).unwrap();
         pulse.enter(0, Doing::Tick);
         assert!(told.recv_timeout(Duration::from_millis(50)).is_err());
