@@ -89,6 +89,8 @@ class Ticking(Told):
                 threading.Thread(target=time.sleep, args=(3_600,), name="forgotten").start()
             if self.how == "sleeps":
                 time.sleep(3_600)
+            if self.how == "naps":
+                time.sleep(7.0)
             if self.how == "native":
                 sum(range(10**12))
             if self.how == "exits":

@@ -85,6 +85,17 @@ def test_a_cancel_that_is_never_answered_is_named_and_ends_with_70(project: Path
     assert run.log()[-1] == "one:stop", "its hook runs all the same"
 
 
+def test_orders_that_are_never_answered_leave_the_rest_of_a_short_shutdown_its_time(project: Path) -> None:
+    hour = "venues.SIM.order_latency_ns=3_600_000_000_000"
+    run = Process(project, "live", {"one": ("Ticking", "orders")}, hour, timeout_s=5.0)
+    run.wait_for("running")
+    end = run.end(run.send(signal.SIGTERM))
+    assert (end.code, end.out["status"]) == (70, "stopped")
+    steps = {step["name"]: (step["deadline_s"], step["late"]) for step in end.out["shutdown"]["steps"]}
+    assert (steps["drain"], steps["orders"]) == ((1.0, False), (2.0, True))
+    assert (run.log()[-1], Path(run.project, end.out["folder"]).is_dir()) == ("one:stop", True)
+
+
 def test_a_fill_during_the_end_reaches_the_strategy_and_the_report(project: Path) -> None:
     run = Process(project, "live", {"one": ("Ticking", "close")}, "strategies.one.positions_at_stop=close")
     run.wait_for("running")
@@ -122,6 +133,17 @@ def test_a_loop_in_a_handler_is_broken_off_the_others_stop_and_it_is_told_as_aba
     assert end.out["shutdown"]["abandoned"] == ["strategy one: on_tick was broken off"]
     assert "strategy one has not returned from on_tick" in end.err
     assert "two:stop" in run.log()
+
+
+def test_a_handler_that_is_long_at_work_when_the_stop_comes_has_five_seconds_from_then_on(project: Path) -> None:
+    run = Process(project, "live", {"one": ("Ticking", "naps")})
+    run.wait_for("running")
+    time.sleep(5.5)  # longer than the last deadline: its age is not what counts
+    sent = run.send(signal.SIGTERM)
+    end = run.end(sent)
+    assert (end.code, end.err) == (0, "")
+    assert (end.out["shutdown"]["outcome"], end.out["shutdown"]["abandoned"]) == ("drained", [])
+    assert run.log() == ["one:start", "one:stop"]
 
 
 def test_a_handler_that_raises_keyboard_interrupt_ends_the_run_as_ctrl_c_does(project: Path) -> None:
@@ -276,6 +298,19 @@ def test_a_stop_that_came_by_no_signal_is_bounded_and_told_too(project: Path, ho
     report = end.out["shutdown"]
     assert [step["name"] for step in report["steps"]] == ["drain", "orders", "on_stop", "result"]
     assert report["abandoned"][1:] == ["services"]
+
+
+def test_an_operators_shutdown_bounds_the_end_though_a_handler_hangs(project: Path) -> None:
+    handler = "runtime.handler_deadline_ns=3_600_000_000_000"
+    run = Process(project, "live", {"one": ("Ticking", "sleeps")}, handler, timeout_s=1.0)
+    run.wait_for("running")
+    sent = time.monotonic()
+    answer = ask(project / "runs", None, 0.3, "shutdown", {"reason": "enough"})
+    assert (answer["result"]["stopping"], answer["result"]["reason"]) == (True, "enough")
+    assert "its end is bounded from now on: the loop has not answered within 0.3 s" in answer["result"]["waiting"]
+    end = run.end(sent)
+    assert (end.code, end.took_s < 2.0 + SLACK_S) == (70, True)
+    assert "strategy one has not returned from on_tick" in end.out["shutdown"]["abandoned"][0]
 
 
 def test_a_thread_that_nobody_ends_does_not_keep_the_process(project: Path) -> None:

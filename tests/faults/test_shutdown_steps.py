@@ -53,6 +53,32 @@ def test_a_result_that_cannot_be_written_keeps_no_service_from_its_end(project: 
     assert json.loads(file.read_text()) == report
 
 
+DISK_IS_FULL = """
+import tickrail.report.folder
+from tickrail.report.result import Result
+def full(*_):
+    raise OSError(28, "No space left on device")
+def write(self, folder):
+    tickrail.report.folder.write_file = full
+    full()
+Result.write = write
+"""
+
+
+def test_a_full_disk_keeps_nobody_from_the_report(project: Path) -> None:
+    run = Process(project, "live", {"one": ("Ticking", "")}, FIRST=DISK_IS_FULL)
+    run.wait_for("running")
+    end = run.end(run.send(signal.SIGTERM))
+    assert (end.code, end.out["folder"], end.out["status"]) == (70, None, "stopped")
+    report = end.out["shutdown"]
+    (lost,) = report["abandoned"]
+    assert lost.startswith("result: ") and lost.endswith("Z-" + end.out["digest"][:8] + ": No space left on device")
+    assert report["standing"]["one"]["state"] == "STOPPED"
+    first, second = end.err.splitlines()
+    assert first == f"error: {lost}"
+    assert second.startswith("error: report: ") and second.endswith(".shutdown.json: No space left on device")
+
+
 VENUE = """
 from tickrail.testing.execution import FakeExecution
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import platform
 import shlex
@@ -59,8 +60,7 @@ class FakeShutdown:
     def set_report(self, *_: object, **__: object) -> None: ...
 
     def exit_code(self, code: int, *, abandoned: bool) -> int:
-        assert not abandoned
-        return code
+        return 70 if abandoned else code
 
 
 class FakeDispatcher:
@@ -68,6 +68,8 @@ class FakeDispatcher:
 
 
 class FakeResult:
+    fails: OSError | None = None
+
     def __init__(self, status: str, *, ok: bool) -> None:
         self.status, self.ok, self.digest = status, ok, "0123456789abcdef"
         self.stop_reason = None
@@ -81,6 +83,8 @@ class FakeResult:
         return {"status": self.status, "digest": self.digest}
 
     def write(self, folder: Path) -> Path:
+        if self.fails is not None:
+            raise self.fails
         folder.mkdir(parents=True)
         (folder / "result.json").write_text("{}")
         return folder
@@ -121,6 +125,7 @@ def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
 
     module = ModuleType("tickrail.orchestration.bootstrapper")
     module.RuntimeBootstrapper = RuntimeBootstrapper  # type: ignore[attr-defined]
+    importlib.import_module("tickrail.orchestration.kept_trading")  # which is found though its package is a fake
     monkeypatch.setitem(sys.modules, "tickrail.orchestration", ModuleType("tickrail.orchestration"))
     monkeypatch.setitem(sys.modules, "tickrail.orchestration.bootstrapper", module)
     shutdown = ModuleType("tickrail.orchestration.shutdown")
@@ -156,6 +161,25 @@ def test_run_prints_json(runtime: dict[str, Any]) -> None:
     said = json.loads(result.stdout)
     assert said["status"] == "complete"
     assert Path(said["folder"]).is_dir()
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), OSError("8 requested and 0 written")], ids=str)
+def test_a_result_that_cannot_be_written_is_said_all_the_same(
+    runtime: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    monkeypatch.setattr(FakeResult, "fails", error)
+    place = tmp_path / "out"
+    result = CliRunner().invoke(main, ["run", "--env", "backtest", "--out", str(place), "--json"])
+    said, lost = json.loads(result.stdout), f"result: {place}: {error.strerror or error}"
+    assert (result.exit_code, result.stderr) == (70, f"error: {lost}\n")
+    assert (said["status"], said["digest"], said["folder"], said["abandoned"]) == (
+        "complete",
+        FakeResult("", ok=True).digest,
+        None,
+        [lost],
+    )
+    result = CliRunner().invoke(main, ["run", "--env", "backtest", "--out", str(place)])
+    assert result.stdout == f"status complete\nabandoned: {lost}\nresult: not written\n"
 
 
 def test_two_runs_in_one_second_have_two_folders(runtime: dict[str, Any], tmp_path: Path) -> None:

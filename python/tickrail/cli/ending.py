@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+import click
+
 if TYPE_CHECKING:
     from tickrail.orchestration.shutdown import Shutdown
     from tickrail.report.result import Result
@@ -83,10 +85,18 @@ class End:
         return None if self._shutdown.stopping_s is None else SHARES[name] * self._shutdown.deadline_s
 
     def within(self, name: str, act: Callable[[], T]) -> T | None:
-        """What ``act`` returns; ``None`` where the step's time is over before: it is left on its thread then."""
+        """What ``act`` returns; ``None`` where the system refuses it (a full disk) or the step's time is over before.
+
+        What its time was over for is left on its thread; why there is nothing stands in ``abandoned``.
+        """
         within_s = self._share_s(name)
-        if within_s is None:
-            return act()
+        try:
+            return act() if within_s is None else self._in_time(name, act, within_s)
+        except OSError as error:
+            self._not_done(f"{name}: {_why(error)}")
+            return None
+
+    def _in_time(self, name: str, act: Callable[[], T], within_s: float) -> T | None:
         from tickrail.orchestration.bounded import begun  # late: a run that comes to its end by itself needs it not
 
         done = begun(act, f"tickrail-{name}")
@@ -97,6 +107,11 @@ class End:
                 raise
             self.abandoned.append(f"{name}: its time was over after {within_s:.1f} s")
             return None
+
+    def _not_done(self, what: str) -> None:
+        self.abandoned.append(what)
+        # At once: what follows may hang, and the process be ended for it.
+        click.echo(f"error: {what}", err=True)
 
     def report(self, result: Result, commands: dict[str, int]) -> ShutdownReport | None:
         """How it went; ``None`` where the run came to its end by itself, and nothing is left of it."""
@@ -112,7 +127,17 @@ class End:
         return replace(report, steps=steps, took_s=took_s, abandoned=(*report.abandoned, *self.abandoned))
 
     def write(self, report: ShutdownReport) -> None:
-        """Write it beside the result."""
+        """Write it beside the result; where that cannot be done it is said all the same."""
         from tickrail.report.folder import write_file
 
-        write_file(self._file, json.dumps(report.to_dict(), indent=2) + "\n")
+        try:
+            write_file(self._file, json.dumps(report.to_dict(), indent=2) + "\n")
+        except OSError as error:
+            self._not_done(f"report: {_why(error, self._file)}")
+
+
+def _why(error: OSError, path: Path | None = None) -> str:
+    """Where, and the reason: errors of writing name no file, and those of arrays have no number."""
+    where = error.filename if path is None else path
+    said = error.strerror or str(error)
+    return said if where is None else f"{where}: {said}"

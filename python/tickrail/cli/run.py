@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -164,11 +165,12 @@ def _say(end: End, result: Result, runtime: Runtime, folder: Path | None, *, as_
     if report is not None:
         end.write(report)
     if as_json:
-        more = {} if report is None else {"shutdown": report.to_dict()}
+        more: dict[str, Any] = {"abandoned": end.abandoned} if end.abandoned else {}
+        more = more if report is None else {"shutdown": report.to_dict()}
         lost = {"log_dropped": log_dropped} if log_dropped else {}
         click.echo(json.dumps({**result.to_dict(), "folder": None if folder is None else str(folder), **lost, **more}))
     else:
-        lines = [] if report is None else report.lines()
+        lines = [f"abandoned: {what}" for what in end.abandoned] if report is None else report.lines()
         if log_dropped:
             lines.append(f"{log_dropped:,} log records were dropped, as nobody read them")
         where = "not written" if folder is None else _shown(folder)
@@ -210,7 +212,11 @@ def _require_writable(folder: Path, *, empty: bool) -> None:
 
 
 def _write(result: Result, out: Path | None, run_dir: Path, env: str) -> Path:
-    return result.write(out if out is not None else _result_folder(run_dir, env, result.digest))
+    folder = out if out is not None else _result_folder(run_dir, env, result.digest)
+    try:
+        return result.write(folder)
+    except OSError as error:  # it may name no file, or one that is gone again
+        raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(folder)) from error
 
 
 def _kept(error: RunFailed, out: Path | None, run_dir: Path, env: str, parent: str | None) -> RunFailed:
@@ -218,8 +224,11 @@ def _kept(error: RunFailed, out: Path | None, run_dir: Path, env: str, parent: s
     from tickrail.report.result import Result
 
     if isinstance(error.result, Result):
-        folder = _write(replace(error.result, parent=parent), out, run_dir, env)
-        place = f"the partial result lies in {_shown(folder)}"
+        try:
+            folder = _write(replace(error.result, parent=parent), out, run_dir, env)
+            place = f"the partial result lies in {_shown(folder)}"
+        except OSError as lost:  # why the run failed is what has to be said
+            place = f"the partial result could not be written: {lost.filename}: {lost.strerror}"
         error.hint = place if error.hint is None else f"{error.hint}; {place}"
     return error
 

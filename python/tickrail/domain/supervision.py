@@ -39,7 +39,7 @@ class HandlerLimits(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         slow_ns: Calls that take longer are counted as slow.
         deadline_ns: Calls that take longer are stuck: reported with a stack, and broken off under the command line.
-        last_deadline_ns: The same once the run is to stop, where that is shorter.
+        last_deadline_ns: The same once the run is to stop, from then on or from the call's beginning, where sooner.
     """
 
     slow_ns: int = 100_000_000

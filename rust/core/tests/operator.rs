@@ -19,6 +19,7 @@ use tickrail_core::trading::{GateFile, Trading, TradingGate};
 
 struct Rig {
     server: ControlServer,
+    stop: Arc<StopFlag>,
     gate: Arc<TradingGate>,
     inbox: Inbox<Command>,
     folder: PathBuf,
@@ -32,13 +33,14 @@ fn rig_with(name: &str, request: Duration) -> Rig {
     let folder = std::env::temp_dir().join(format!("tickrail-control-{}-{name}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let gate = Arc::new(TradingGate::default());
+    let stop = Arc::new(StopFlag::new());
     let (sender, inbox) =
-        lanes(LaneSettings::default(), Arc::new(StopFlag::new()), Arc::new(Waker::new())).expect("powers of two");
+        lanes(LaneSettings::default(), Arc::clone(&stop), Arc::new(Waker::new())).expect("powers of two");
     let file = GateFile::new(folder.join("trading"));
     let operator =
         Arc::new(Operator::new("run-1".to_owned(), Arc::clone(&gate), Some(Arc::new(file)), sender, view(), open()));
     let server = ControlServer::open_with(folder.join("control.sock"), operator, request).unwrap();
-    Rig { server, gate, inbox, folder }
+    Rig { server, stop, gate, inbox, folder }
 }
 
 impl Rig {
@@ -246,7 +248,7 @@ fn a_request_that_nobody_waits_for_is_not_done_unless_it_has_begun_or_ends_the_r
     // What stops something is done however late.
     for name in ["shutdown", "halt"] {
         let answer = ask(&stream, &json!({"v": 1, "do": name, "args": {"timeout_s": 0.01}}).to_string());
-        let said = if name == "halt" { &answer["result"]["waiting"] } else { &answer["message"] };
+        let said = &answer["result"]["waiting"];
         assert!(said.as_str().unwrap().contains("once the loop goes on, it is done"), "{answer}");
         let command = taken(&mut rig.inbox);
         assert!(call(&command).begin() && call(&command).begin(), "{name}");
@@ -262,6 +264,38 @@ fn a_request_that_nobody_waits_for_is_not_done_unless_it_has_begun_or_ends_the_r
     assert_eq!((&answer["reason"], &answer["request"]), (&"timeout".into(), &"begun".into()));
     assert!(answer["message"].as_str().unwrap().contains("'status' says what came of it"), "{answer}");
     call(&command).answer("{}".to_owned());
+}
+
+#[test]
+fn a_shutdown_is_a_command_where_the_loop_goes_on_and_stops_it_as_a_signal_does_where_it_does_not() {
+    let mut rig = rig("shutdown");
+    let stream = rig.connect();
+    let asked = |more: &str| {
+        let (stream, line) = (stream.try_clone().unwrap(), format!(r#"{{"v":1,"do":"shutdown","args":{{{more}}}}}"#));
+        std::thread::spawn(move || ask(&stream, &line))
+    };
+    // It goes on: what it says is the answer.
+    let taken_at_once = asked(r#""timeout_s":30"#);
+    call(&taken(&mut rig.inbox)).answer(r#"{"ok":true,"result":{"stopping":true}}"#.to_owned());
+    let answer = taken_at_once.join().unwrap();
+    assert_eq!(answer["result"], json!({"stopping": true}), "{answer}");
+    // It does not, and is stopped long before anybody's patience is at its end; the command still has its turn.
+    let late = asked(r#""timeout_s":30"#);
+    let began = Instant::now();
+    while !rig.stop.is_set() {
+        assert!(began.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    call(&taken(&mut rig.inbox)).answer(r#"{"ok":true,"result":{"stopping":true}}"#.to_owned());
+    assert_eq!(late.join().unwrap()["result"], json!({"stopping": true}));
+    // Or never has: that it is told to stop is the answer.
+    let answer = asked(r#""timeout_s":0.2,"reason":"enough""#).join().unwrap();
+    assert_eq!(
+        (&answer["result"]["stopping"], &answer["result"]["reason"]),
+        (&true.into(), &"enough".into()),
+        "{answer}"
+    );
+    assert!(answer["result"]["waiting"].as_str().unwrap().contains("its end is bounded from now on"), "{answer}");
 }
 
 #[test]

@@ -17,6 +17,13 @@ use crate::turn;
 /// Longest deadline of a step, a day: beyond it a number is a mistake.
 const MAX_NS: u64 = 86_400_000_000_000;
 
+/// What the steps of the loop may take of the whole end, in fifths: what follows them, `on_stop`, states and the result, has
+/// its time however short the whole is. Of the usual 25 s these are their usual deadlines, or more.
+const FIFTHS: u32 = 5;
+const DRAIN_FIFTHS: u32 = 1;
+const ORDERS_FIFTHS: u32 = 2;
+const HOOK_FIFTHS: u32 = 1;
+
 /// One step, as it went.
 struct Taken {
     name: &'static str,
@@ -53,6 +60,15 @@ impl End {
 }
 
 impl Dispatcher {
+    /// The whole end may take `whole`: no step of the loop takes more than its part of it.
+    pub fn share_end(&self, py: Python<'_>, whole: Duration) {
+        let part = |fifths| whole * fifths / FIFTHS;
+        let mut inside = self.ending.inside.get(py).borrow_mut();
+        inside.drain = inside.drain.min(part(DRAIN_FIFTHS));
+        inside.orders = inside.orders.min(part(ORDERS_FIFTHS));
+        self.warden.bound_hooks(part(HOOK_FIFTHS));
+    }
+
     /// Notes how the run ended; a KeyboardInterrupt between handlers is an interruption like one inside.
     pub fn settle(&self, py: Python<'_>, result: PyResult<&'static str>) -> PyResult<&'static str> {
         let inside = self.inside.get(py);

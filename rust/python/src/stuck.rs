@@ -42,6 +42,8 @@ pub struct Warden {
     words: OnceLock<Arc<LastWords>>,
     /// How long handlers may take.
     settings: Mutex<Option<WatchSettings>>,
+    /// How long an `on_stop` may take of the whole end, where that is bounded.
+    last_hook: OnceLock<Duration>,
     /// Told of a handler that is stuck; says whether to break it.
     ask: Mutex<Option<Py<PyAny>>>,
     overruns: Mutex<BTreeMap<(u32, &'static str), Overruns>>,
@@ -53,6 +55,11 @@ impl Warden {
     /// From now on stuck handlers are broken, and the process ended by `words` where that does not help.
     pub fn enforce(&self, words: Arc<LastWords>) {
         let _ = self.words.set(words);
+    }
+
+    /// From now on an `on_stop` of the end is stuck after `share`, whatever else it might take.
+    pub fn bound_hooks(&self, share: Duration) {
+        let _ = self.last_hook.set(share);
     }
 
     /// A step of the run's end is done.
@@ -104,7 +111,8 @@ impl Warden {
 
     /// Watches the handlers of the run of `pulse` on this thread, which dispatches, until the answer is dropped.
     pub fn watch(self: &Arc<Self>, py: Python<'_>, run: &Dispatcher) -> PyResult<Option<HandlerWatch>> {
-        let Some(settings) = *self.settings.lock().unwrap_or_else(PoisonError::into_inner) else { return Ok(None) };
+        let Some(mut settings) = *self.settings.lock().unwrap_or_else(PoisonError::into_inner) else { return Ok(None) };
+        settings.last_hook = self.last_hook.get().map_or(settings.last_hook, |share| settings.last_hook.min(*share));
         let thread: u64 = py.import("threading")?.call_method0("get_ident")?.extract()?;
         self.thread.store(thread, Ordering::Relaxed);
         let inside = run.inside.get(py);
@@ -232,6 +240,7 @@ fn watch_handlers(
         slow: time("slow_ns", slow_ns)?,
         deadline: time("deadline_ns", deadline_ns)?,
         last_deadline: time("last_deadline_ns", last_deadline_ns)?,
+        last_hook: time("last_deadline_ns", last_deadline_ns)?,
     };
     let warden = &dispatcher.warden;
     *warden.settings.lock().unwrap_or_else(PoisonError::into_inner) = Some(settings);

@@ -23,6 +23,7 @@ const MAX_SECONDS: f64 = 86_400.0;
 pub struct Watchdog {
     core: Mutex<Core>,
     words: Arc<LastWords>,
+    deadline: Duration,
 }
 
 impl Watchdog {
@@ -55,15 +56,17 @@ impl Watchdog {
             notify,
             feed_every: feed_s.map(|feed_s| seconds("feed_s", feed_s)).transpose()?,
         };
+        let deadline = settings.deadline;
         let words = Arc::new(LastWords::default());
         words.dump_by(dump_signal);
         let core = Core::open(descriptor, settings, Arc::clone(&words)).map_err(|error| not_begun(py, error))?;
-        Ok(Self { core: Mutex::new(core), words })
+        Ok(Self { core: Mutex::new(core), words, deadline })
     }
 
     /// Stop the run of ``dispatcher`` at the first signal; at once, if that has come. From now on handlers of it that are
-    /// stuck are broken off, and end the process where that does not help.
+    /// stuck are broken off, and end the process where that does not help; each step of the end has its part of the whole.
     fn attach(&self, py: Python<'_>, dispatcher: &Dispatcher) {
+        dispatcher.share_end(py, self.deadline);
         dispatcher.warden.enforce(Arc::clone(&self.words));
         let inside = dispatcher.inside.get(py);
         let (pulse, names) = (Arc::clone(inside.desk.pulse()), inside.names.borrow().clone());

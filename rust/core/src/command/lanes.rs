@@ -160,6 +160,12 @@ impl<T: Send> Sender<T> {
         }
     }
 
+    /// Asks the loop to stop, and wakes it: for whoever cannot wait until it comes to a command. Idempotent.
+    pub fn request_stop(&self) {
+        self.attention.request_stop();
+        self.waker.wake();
+    }
+
     /// Whether the loop sleeps, and has to be woken for what is sent now. A hint.
     pub fn finds_it_asleep(&self) -> bool {
         self.waker.is_asleep()

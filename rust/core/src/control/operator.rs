@@ -21,6 +21,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const MAX_PATIENCE: Duration = Duration::from_secs(300);
 /// How long a halt waits to learn what became of open orders: orders are stopped before that.
 const HALT_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a shutdown waits for the loop to take it as a command of the run, before the loop is stopped as by a signal.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_millis(100);
+
+const ONCE_IT_GOES_ON: &str = "The request waits: once the loop goes on, it is done";
+const FULL: &str = "too many commands wait";
+const ENDED: &str = "the run ended before the command had its turn";
 
 /// A request on its way to whoever handles it on the dispatch thread; the command's payload is its text.
 #[derive(Clone, Debug)]
@@ -98,8 +104,8 @@ impl Operator {
                 "ping" => done(json!({"trading": self.gate.state().name()})),
                 "stats" => self.stats(),
                 "halt" => self.halt(&arguments),
+                "shutdown" => self.shutdown(&arguments),
                 // What somebody meant who gave up waiting may be wrong by the time that the loop goes on; an end is not.
-                "shutdown" => self.forward(&name, &arguments, patience(&arguments), Late::IsDone),
                 _ => self.forward(&name, &arguments, patience(&arguments), Late::IsTakenBack),
             },
         };
@@ -174,6 +180,35 @@ impl Operator {
         done(result)
     }
 
+    /// A loop that goes on takes it between two steps, as a command that is recorded. One that does not is stopped as by a
+    /// signal: what bounds the end, and breaks a handler off that hangs, begins with that and not with the handler's return.
+    fn shutdown(&self, arguments: &Map<String, Value>) -> Map<String, Value> {
+        let (whole, sent) = (patience(arguments), self.send("shutdown", arguments));
+        let first = SHUTDOWN_PATIENCE.min(whole);
+        let why = match &sent {
+            Ok((answer, _)) => match answer.recv_timeout(first) {
+                Ok(text) => return understood(&text),
+                Err(RecvTimeoutError::Disconnected) => return ended(),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.sender.request_stop();
+                    match answer.recv_timeout(whole - first) {
+                        Ok(text) => return understood(&text),
+                        Err(RecvTimeoutError::Timeout) => hangs(whole, ONCE_IT_GOES_ON),
+                        Err(RecvTimeoutError::Disconnected) => ENDED.to_owned(),
+                    }
+                }
+            },
+            Err(NotTaken::Closed(())) => return closed(),
+            Err(NotTaken::Full(())) => {
+                self.sender.request_stop();
+                FULL.to_owned()
+            }
+        };
+        let reason = arguments.get("reason").and_then(Value::as_str).unwrap_or_default();
+        let waiting = format!("the run is told to stop, and its end is bounded from now on: {why}");
+        done(json!({"stopping": true, "reason": reason, "waiting": waiting}))
+    }
+
     fn forward(
         &self,
         name: &str,
@@ -181,15 +216,24 @@ impl Operator {
         patience: Duration,
         late: Late,
     ) -> Map<String, Value> {
+        match self.send(name, arguments) {
+            Ok((answer, turn)) => wait(&answer, patience, &turn, late),
+            Err(NotTaken::Full(())) => full(),
+            Err(NotTaken::Closed(())) => closed(),
+        }
+    }
+
+    /// Where the loop will answer, and the request's turn.
+    fn send(&self, name: &str, arguments: &Map<String, Value>) -> Result<(Receiver<String>, Arc<Turn>), NotTaken<()>> {
         let (reply, answer) = sync_channel(1);
         let turn = Arc::new(Turn::default());
         let text = json!({"do": name, "args": arguments}).to_string();
         let command = Command::new(CommandKind::OPERATOR, NO_STRATEGY, text.into_bytes())
             .with(Call { reply, turn: Arc::clone(&turn) });
         match self.sender.push(Lane::Control, command) {
-            Ok(()) => wait(&answer, patience, &turn, late),
-            Err(NotTaken::Full(_)) => refusal("lane_full", "too many commands wait"),
-            Err(NotTaken::Closed(_)) => refusal("shutting_down", "the run takes no more commands"),
+            Ok(()) => Ok((answer, turn)),
+            Err(NotTaken::Full(_)) => Err(NotTaken::Full(())),
+            Err(NotTaken::Closed(_)) => Err(NotTaken::Closed(())),
         }
     }
 }
@@ -208,7 +252,7 @@ fn wait(answer: &Receiver<String>, patience: Duration, turn: &Turn, late: Late) 
         Ok(text) => understood(&text),
         Err(RecvTimeoutError::Timeout) => {
             let (outcome, then) = match late {
-                Late::IsDone => ("waits", "The request waits: once the loop goes on, it is done"),
+                Late::IsDone => ("waits", ONCE_IT_GOES_ON),
                 Late::IsTakenBack if turn.becomes(TAKEN_BACK) => {
                     ("taken_back", "The request is taken back, and will not be done")
                 }
@@ -217,15 +261,11 @@ fn wait(answer: &Receiver<String>, patience: Duration, turn: &Turn, late: Late) 
                     Err(_) => ("begun", "The request has begun and goes on; 'status' says what came of it"),
                 },
             };
-            let seconds = patience.as_secs_f64();
-            let hangs = format!("the loop has not answered within {seconds} s; a handler may hang. {then}");
-            let mut refusal = refusal("timeout", &hangs);
+            let mut refusal = refusal("timeout", &hangs(patience, then));
             refusal.insert("request".to_owned(), outcome.into());
             refusal
         }
-        Err(RecvTimeoutError::Disconnected) => {
-            refusal("shutting_down", "the run ended before the command had its turn")
-        }
+        Err(RecvTimeoutError::Disconnected) => ended(),
     }
 }
 
@@ -261,6 +301,22 @@ fn patience(arguments: &Map<String, Value>) -> Duration {
 
 fn done(result: Value) -> Map<String, Value> {
     Map::from_iter([("ok".to_owned(), true.into()), ("result".to_owned(), result)])
+}
+
+fn hangs(patience: Duration, then: &str) -> String {
+    format!("the loop has not answered within {} s; a handler may hang. {then}", patience.as_secs_f64())
+}
+
+fn full() -> Map<String, Value> {
+    refusal("lane_full", FULL)
+}
+
+fn ended() -> Map<String, Value> {
+    refusal("shutting_down", ENDED)
+}
+
+fn closed() -> Map<String, Value> {
+    refusal("shutting_down", "the run takes no more commands")
 }
 
 fn refusal(reason: &str, message: &str) -> Map<String, Value> {

@@ -24,8 +24,25 @@ pub struct WatchSettings {
     pub slow: Duration,
     /// Longer ones are stuck.
     pub deadline: Duration,
-    /// The same once the run is to stop, where that is shorter.
+    /// The same once the run is to stop, from then on or from the beginning of the call, where that is sooner.
     pub last_deadline: Duration,
+    /// The same for an `on_stop` then, where that is shorter.
+    pub last_hook: Duration,
+}
+
+impl WatchSettings {
+    /// When something is late that began at `from`. What began before the run was to stop (at `stopped`) is given the last
+    /// deadline from then on: a handler that may take a minute is not late because somebody ends the run in its midst.
+    fn due(&self, from: Instant, stopped: Option<Instant>) -> Instant {
+        let due = from + self.deadline;
+        stopped.map_or(due, |stopped| due.min(from.max(stopped) + self.last_deadline))
+    }
+
+    /// When a call is stuck that began at `from`.
+    fn stuck(&self, doing: Doing, from: Instant, stopped: Option<Instant>) -> Instant {
+        let due = self.due(from, stopped);
+        stopped.filter(|_| doing == Doing::Stop).map_or(due, |stopped| due.min(from.max(stopped) + self.last_hook))
+    }
 }
 
 /// A call that goes on.
@@ -49,7 +66,7 @@ pub trait Watcher: Send {
     /// A call has passed its deadline, and goes on; `seen` is how the loop looked all the time.
     fn stuck(&mut self, call: &Call, seen: Look);
 
-    /// It still goes on, twice its deadline after it began.
+    /// It still goes on, once more its deadline after it was told of as stuck.
     fn hopeless(&mut self, call: &Call);
 }
 
@@ -71,8 +88,8 @@ impl HandlerWatch {
         settings: WatchSettings,
         watcher: impl Watcher + 'static,
     ) -> io::Result<Self> {
-        let shorter = settings.slow.min(settings.deadline).min(settings.last_deadline);
-        let seen = Seen { look: pulse.look(), since: now(), stage: Stage::Fine };
+        let shorter = settings.slow.min(settings.deadline).min(settings.last_deadline).min(settings.last_hook);
+        let seen = Seen { look: pulse.look(), since: now(), stage: Stage::Fine, stopped: None };
         let watched = Arc::new(Watched {
             interval: (shorter / LOOKS).clamp(SHORTEST, LONGEST),
             pulse,
@@ -112,7 +129,7 @@ impl std::fmt::Debug for Watched {
 impl Watched {
     fn look(&self) {
         let (seen, watcher) = &mut *self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.note(self.pulse.look(), self.stop.is_set(), &self.settings, watcher.as_mut());
+        seen.note(now(), self.pulse.look(), self.stop.is_set(), &self.settings, watcher.as_mut());
     }
 }
 
@@ -195,35 +212,40 @@ struct Seen {
     look: Look,
     since: Instant,
     stage: Stage,
+    /// When it was first seen that the run is to stop.
+    stopped: Option<Instant>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Fine,
     Slow,
-    Stuck,
+    /// Told of as stuck at that moment.
+    Stuck(Instant),
     Hopeless,
 }
 
 impl Seen {
-    fn note(&mut self, look: Look, stops: bool, settings: &WatchSettings, watcher: &mut dyn Watcher) {
-        let call = self.call();
+    fn note(&mut self, now: Instant, look: Look, stops: bool, settings: &WatchSettings, watcher: &mut dyn Watcher) {
+        if stops {
+            self.stopped.get_or_insert(now);
+        }
+        let call = self.call(now);
         if look != self.look {
-            if let Some(call) = call.filter(|_| self.stage > Stage::Fine) {
+            if let Some(call) = call.filter(|_| self.stage != Stage::Fine) {
                 watcher.slow(&call);
             }
-            *self = Self { look, since: now(), stage: Stage::Fine };
+            (self.look, self.since, self.stage) = (look, now, Stage::Fine);
             return;
         }
         let Some(call) = call else { return };
-        let deadline = if stops { settings.deadline.min(settings.last_deadline) } else { settings.deadline };
         match self.stage {
-            Stage::Stuck if call.age >= 2 * deadline => {
+            Stage::Stuck(told) if now >= settings.due(told, self.stopped) => {
                 self.stage = Stage::Hopeless;
                 watcher.hopeless(&call);
             }
-            Stage::Fine | Stage::Slow if call.age >= deadline => {
-                self.stage = Stage::Stuck;
+            Stage::Fine | Stage::Slow if now >= settings.stuck(call.doing, self.since, self.stopped) => {
+                self.stage = Stage::Stuck(now);
                 watcher.stuck(&call, self.look);
             }
             Stage::Fine if call.age >= settings.slow => self.stage = Stage::Slow,
@@ -231,9 +253,9 @@ impl Seen {
         }
     }
 
-    fn call(&self) -> Option<Call> {
+    fn call(&self, now: Instant) -> Option<Call> {
         let (strategy, doing) = self.look.call()?;
-        Some(Call { strategy, doing, position: self.look.position(), age: self.since.elapsed() })
+        Some(Call { strategy, doing, position: self.look.position(), age: now - self.since })
     }
 }
 
@@ -270,8 +292,12 @@ mod tests {
     fn a_call_that_goes_on_is_told_stage_by_stage_and_once() {
         let (pulse, stop) = (Arc::new(Pulse::default()), Arc::new(StopFlag::new()));
         let (tell, told) = mpsc::channel();
-        let settings =
-            WatchSettings { slow: Duration::from_millis(10), deadline: Duration::from_millis(60), last_deadline: LONG };
+        let settings = WatchSettings {
+            slow: Duration::from_millis(10),
+            deadline: Duration::from_millis(60),
+            last_deadline: LONG,
+            last_hook: LONG,
+        };
         let watch = HandlerWatch::open(Arc::clone(&pulse), Arc::clone(&stop), settings, Teller(tell)).unwrap();
         pulse.set_position(9);
         pulse.enter(3, Doing::Timer);
@@ -286,11 +312,60 @@ mod tests {
         assert!(told.try_recv().is_err(), "nothing is told twice, and a loop at rest is never late");
     }
 
+    /// What is told of a call that began `stopped_after` before the stop, looked at every quarter of a second, and when.
+    fn told_of(settings: WatchSettings, doing: Doing, stopped_after: f64, looked_for: f64) -> Vec<(&'static str, f64)> {
+        let (pulse, began) = (Pulse::default(), now());
+        pulse.enter(3, doing);
+        let (tell, told) = mpsc::channel();
+        let mut teller = Teller(tell);
+        let mut seen = Seen { look: pulse.look(), since: began, stage: Stage::Fine, stopped: None };
+        let looks = (0..).map(|look| f64::from(look) / 4.0).take_while(|&at| at <= looked_for);
+        let mut said = Vec::new();
+        for at in looks {
+            seen.note(began + Duration::from_secs_f64(at), pulse.look(), at >= stopped_after, &settings, &mut teller);
+            said.extend(told.try_iter().map(|(word, _)| (word, at)));
+        }
+        said
+    }
+
+    #[test]
+    fn a_call_has_the_last_deadline_from_the_stop_on_and_once_more_before_it_is_hopeless() {
+        let seconds = Duration::from_secs;
+        let settings = |deadline| WatchSettings {
+            slow: LONG,
+            deadline: seconds(deadline),
+            last_deadline: seconds(5),
+            last_hook: seconds(2),
+        };
+        let (minute, usual) = (settings(60), settings(10));
+        assert_eq!(told_of(minute, Doing::Tick, 12.0, 30.0), [("stuck", 17.0), ("hopeless", 22.0)]);
+        assert_eq!(told_of(usual, Doing::Tick, 6.0, 9.75), [], "it had ten seconds, and has them still");
+        assert_eq!(told_of(usual, Doing::Tick, 6.0, 30.0), [("stuck", 10.0), ("hopeless", 15.0)]);
+        assert_eq!(told_of(usual, Doing::Tick, 0.0, 30.0), [("stuck", 5.0), ("hopeless", 10.0)]);
+        assert_eq!(
+            told_of(usual, Doing::Tick, 12.0, 30.0),
+            [("stuck", 10.0), ("hopeless", 17.0)],
+            "stuck before the stop"
+        );
+        assert_eq!(told_of(usual, Doing::Tick, 40.0, 50.0), [("stuck", 10.0), ("hopeless", 20.0)]);
+        assert_eq!(
+            told_of(minute, Doing::Stop, 0.0, 30.0),
+            [("stuck", 2.0), ("hopeless", 7.0)],
+            "its part of the whole"
+        );
+        assert_eq!(
+            told_of(usual, Doing::Stop, 40.0, 15.0),
+            [("stuck", 10.0)],
+            "of one strategy, while the others go on"
+        );
+    }
+
     #[test]
     fn a_stop_shortens_the_deadline() {
         let (pulse, stop) = (Arc::new(Pulse::default()), Arc::new(StopFlag::new()));
         let (tell, told) = mpsc::channel();
-        let settings = WatchSettings { slow: LONG, deadline: LONG, last_deadline: Duration::from_millis(8) };
+        let settings =
+            WatchSettings { slow: LONG, deadline: LONG, last_deadline: Duration::from_millis(8), last_hook: LONG };
         let _watch = HandlerWatch::open(Arc::clone(&pulse), Arc::clone(&stop), settings, Teller(tell)).unwrap();
         pulse.enter(0, Doing::Tick);
         assert!(told.recv_timeout(Duration::from_millis(50)).is_err());
