@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import numpy as np
@@ -67,12 +68,13 @@ def messages(draw: st.DrawFn) -> bytes:
 def test_both_ways_make_the_same_records(given_messages: list[bytes]) -> None:
     natively, carefully = StreamDecoder("f", STREAMS), StreamDecoder("f", STREAMS)
     natively.take(given_messages)
+    read_ns = time.time_ns()
     for message in given_messages:
-        carefully._take_carefully(message, 7)
+        carefully._take_carefully(message, read_ns)
     found, expected = (np.frombuffer(one.records.take_packed(), TICK_DTYPE) for one in (natively, carefully))
     assert len(found) == len(expected)
     for name in TICK_DTYPE.names or ():
         # A quote without a time has that of its read.
-        of_read = expected["ts_event"] == 7 if name == "ts_event" else np.zeros(len(expected), bool)
+        of_read = expected["ts_event"] == read_ns if name == "ts_event" else np.zeros(len(expected), bool)
         assert found[name][~of_read].tobytes() == expected[name][~of_read].tobytes(), name
     assert natively.counts == carefully.counts

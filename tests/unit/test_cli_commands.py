@@ -12,7 +12,7 @@ import threading
 from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import click
@@ -65,6 +65,7 @@ class FakeShutdown:
 
 class FakeDispatcher:
     dead_letter_counts: Mapping[str, int] = {}
+    io = SimpleNamespace(abandoned=())
 
 
 class FakeResult:
