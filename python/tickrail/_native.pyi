@@ -14,6 +14,7 @@ __all__ = [
     "GATE_VERDICTS",
     "LAYOUT_VERSION",
     "LIMIT_KEYS",
+    "MOST_OFFERED",
     "OUT_CAPACITY",
     "Bar",
     "ColumnBatch",
@@ -91,6 +92,7 @@ ABI_VERSION: Final[int]
 GATE_VERDICTS: dict[int, str]
 LIMIT_KEYS: list[str]
 LAYOUT_VERSION: Final[int]
+MOST_OFFERED: Final[int]
 OUT_CAPACITY: Final[int]
 
 def build_info() -> dict[str, str]: ...

@@ -4,6 +4,7 @@
 //! machine. The random numbers are xoshiro256++ (Blackman and Vigna) seeded by splitmix64, written out here because
 //! crates that offer them may change their streams between versions.
 
+use crate::pages::room_for;
 use crate::tick::Tick;
 
 /// splitmix64 and xoshiro256++: 1.1 ns a number, and the stream is fixed by this source.
@@ -105,7 +106,7 @@ impl TickGenerator {
 
     /// The next `count` quotes; fewer only when the time would overflow.
     pub fn take(&mut self, count: usize) -> Vec<Tick> {
-        let mut ticks = Vec::with_capacity(count);
+        let mut ticks = room_for(count);
         ticks.extend(std::iter::from_fn(|| self.tick()).take(count));
         ticks
     }

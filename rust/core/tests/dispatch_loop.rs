@@ -511,7 +511,7 @@ proptest! {
             let runs: Vec<_> = [1, 7, 4096].map(|slice_ticks| {
                 let bench = Bench { slice_ticks, ..Bench::new(feed(&steps), 2) };
                 let (run, _) = bench.with(delivery, busy_trader(seed)).with(Delivery::Ticks, busy_trader(!seed)).run();
-                (run.fills().to_vec(), run.digest(), run.accounts())
+                (run.fills().iter().copied().collect::<Vec<_>>(), run.digest(), run.accounts())
             }).into_iter().collect();
             prop_assert_eq!(&runs[0], &runs[1]);
             prop_assert_eq!(&runs[0], &runs[2]);

@@ -10,6 +10,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyCapsule, PyDict, PyList, PySlice, PyTuple};
 use tickrail_core::check::{Checker, Offender, Report};
 use tickrail_core::file::{FORMAT_VERSION, InstrumentTable, Intake, OpenedFile, fingerprint, open};
+use tickrail_core::pages::room_for;
 use tickrail_core::tick::{LAYOUT_VERSION, OrderBy, TICK_SIZE, as_bytes};
 use tickrail_core::{InstrumentInfo, Tick, TickBlock};
 
@@ -391,7 +392,9 @@ impl TickArray {
         }
         let mut table = InstrumentTable::default();
         declare_all(&mut table, instruments)?;
-        let block = TickBlock::from_vec(chunks.iter().map(Tick::from_bytes).collect());
+        let mut ticks = room_for(chunks.len());
+        ticks.extend(chunks.iter().map(Tick::from_bytes));
+        let block = TickBlock::from_vec(ticks);
         let order_by = order_from(order_by)?;
         py.detach(|| check(&block, table.rows(), order_by, "pickle"))?;
         Ok(Self::new(block, table.to_shared(), order_by))

@@ -8,6 +8,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyMemoryView};
+use tickrail_core::pages::room_for;
 use tickrail_core::tick::TICK_SIZE;
 use tickrail_core::{Tick, TickBlock};
 
@@ -155,7 +156,7 @@ fn may_change(array: &Bound<'_, PyUntypedArray>) -> PyResult<bool> {
 fn copied(array: &Bound<'_, PyUntypedArray>) -> PyResult<TickBlock> {
     let ticks: Vec<Tick> = if array.is_c_contiguous() {
         let bytes = address_of(array) as *const u8;
-        let mut ticks = Vec::<Tick>::with_capacity(array.len());
+        let mut ticks = room_for(array.len());
         // SAFETY: a contiguous array of `len` records of 64 bytes is readable while the GIL is held; any bytes are a Tick.
         unsafe {
             std::ptr::copy_nonoverlapping(bytes, ticks.as_mut_ptr().cast::<u8>(), array.len() * TICK_SIZE);

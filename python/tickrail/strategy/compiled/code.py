@@ -128,6 +128,7 @@ def _compiled(cls: type, handlers: Mapping[str, Any], dtype: np.dtype[np.void]) 
         "OUT": OUT_DTYPE,
         "CACHED": folder is not None,
         "untouched": numba_out.untouched,
+        "ask_for": numba_out.ask_for,
         **{_SLOTS[key]: numba_out.handler(_py(one)) for key, one in handlers.items()},
     }
     with tempfile.TemporaryDirectory(prefix="tickrail-compiled-") as temporary:

@@ -16,11 +16,12 @@ from numba.core.typing.templates import infer_getattr
 from numba.extending import overload_method
 
 from tickrail._native import OUT_CAPACITY
+from tickrail.strategy.compiled.ahead import ask_for
 from tickrail.strategy.compiled.layouts import OUT_DTYPE
 from tickrail.strategy.compiled.untouched import HandlerCompiler, untouched
 from tickrail.strategy.compiled.wishes import Wish
 
-__all__ = ["OUT_TYPE", "handler", "untouched"]
+__all__ = ["OUT_TYPE", "ask_for", "handler", "untouched"]
 
 OUT_TYPE = numba.from_dtype(OUT_DTYPE)
 

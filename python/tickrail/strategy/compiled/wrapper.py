@@ -1,14 +1,16 @@
 """The source of the C functions around a strategy's handlers.
 
 It is text, written to a file of its own for each strategy: numba keeps machine code on disk for functions that come
-from a file. ``HANDLE_*``, ``STATE``, ``OUT`` and ``untouched`` are put into the module before it runs. Exceptions end
-in the wrappers: numba would print what leaves a C callback, and go on.
+from a file. ``HANDLE_*``, ``STATE``, ``OUT``, ``ask_for`` and ``untouched`` are put into the module before it runs.
+Exceptions end in the wrappers: numba would print what leaves a C callback, and go on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Final
+
+from tickrail._native import MOST_OFFERED
 
 __all__ = ["wrapper_source"]
 
@@ -31,6 +33,7 @@ def take(ticks, count, state, out):
     taken = 0
     try:
         while taken < count:
+            ask_for(ticks, taken + {ahead})
             kind = anys[taken].kind
 {calls}            taken += 1
             if wishes[0].count != 0:
@@ -97,4 +100,4 @@ def _take(defined: set[str]) -> str:
         indent = "            " if word == "if" else "                "
         calls += "" if word == "if" else "            else:\n"
         calls += f"{indent}HANDLE_TICK(anys[taken], own[0], wishes[0])\n"
-    return _TAKE.format(views=views, calls=calls)
+    return _TAKE.format(ahead=MOST_OFFERED, views=views, calls=calls)

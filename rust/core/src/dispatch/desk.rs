@@ -15,6 +15,7 @@ use super::standing::{Stand, Standing};
 use super::timers::Timers;
 use crate::clock::{Clock as _, SimClock};
 use crate::instrument::InstrumentInfo;
+use crate::kept::Kept;
 use crate::lifecycle::{Ask, Cause, ChangeLog, Inbox, State, StateByte, Transition, transition};
 use crate::risk::{Risk, Verdict};
 use crate::tick::Side;
@@ -24,7 +25,7 @@ use crate::venue::{Amendment, Order, OrderKey, OrderKind, OrderStatus, Portfolio
 /// Every order of the run, in the order asked for.
 #[derive(Debug, Default)]
 pub struct OrderBook {
-    orders: Vec<Order>,
+    orders: Kept<Order>,
     places: Vec<Vec<u32>>,
     /// By strategy; has how many of its orders are not done.
     stands: Vec<Arc<Stand>>,
@@ -38,14 +39,14 @@ impl OrderBook {
     }
 
     /// All orders, in the order asked for.
-    pub fn all(&self) -> &[Order] {
+    pub fn all(&self) -> &Kept<Order> {
         &self.orders
     }
 
     /// Changes an order that is known to be there.
     pub(super) fn update(&mut self, key: OrderKey, change: impl FnOnce(&mut Order)) -> Order {
         let place = self.places[key.strategy as usize][key.number as usize - 1];
-        let order = &mut self.orders[place as usize];
+        let order = self.orders.get_mut(place as usize).expect("a place that was given to an order");
         let was_open = !order.status.is_final();
         change(order);
         let order = *order;

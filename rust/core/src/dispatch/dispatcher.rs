@@ -19,6 +19,7 @@ use crate::block::TickBlock;
 use crate::command::Command;
 use crate::digest::{DigestMode, RunFacts};
 use crate::handler::Handler;
+use crate::kept::Kept;
 use crate::lane::LaneMeter;
 use crate::lifecycle::{Ask, Cause, ChangeLog, Inbox, Transition};
 use crate::prefetch::prefetch;
@@ -554,7 +555,7 @@ impl<H: Host> Dispatcher<H> {
     }
 
     /// All fills, in the order made.
-    pub fn fills(&self) -> &[Fill] {
+    pub fn fills(&self) -> &Kept<Fill> {
         &self.steps.fills
     }
 

@@ -11,8 +11,8 @@ use crate::tick::{Side, Tick};
 use crate::timer::{Fired, Schedule};
 use crate::venue::OrderUpdate;
 
-/// Most records that are looked through and offered at once.
-const MOST_OFFERED: usize = 1_024;
+/// Most records that are looked through and offered at once; wrappers of handlers ask for memory so far ahead.
+pub const MOST_OFFERED: usize = 1_024;
 /// And the fewest.
 const LEAST_OFFERED: usize = 32;
 

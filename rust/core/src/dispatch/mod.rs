@@ -58,6 +58,7 @@ pub use fill::Fill;
 pub use host::{Fault, Hook, Host, LagEpisode, LifeAnswer, NoHost, Settled};
 pub use lag::{LagRule, MaxLag, WhenLagging};
 pub use live::{LiveWait, run_live};
+pub use machine::MOST_OFFERED;
 pub use market::{DEFAULT_KEPT, MAX_KEPT, Market};
 pub use meter::{Meters, SAMPLE_EVERY, StrategyMeter};
 pub use pull::Bare;

@@ -22,6 +22,7 @@ use super::spawns::Spawns;
 use super::subscriber::{Delivery, Routes, Subscriber, Subscription};
 use crate::digest::{EventKind, RunDigest};
 use crate::handler::{Handler, Out};
+use crate::kept::Kept;
 use crate::lifecycle::{Ask, Asked, Cause, Inbox, Operation, by_run};
 use crate::source::Slice;
 use crate::stop::{LIVES, STOP, StopFlag};
@@ -78,7 +79,7 @@ pub(super) struct Steps<H: Host> {
     pub(super) returning: u32,
     pub(super) interruption: Option<H::Failure>,
     pub(super) host_failure: Option<H::Failure>,
-    pub(super) fills: Vec<Fill>,
+    pub(super) fills: Kept<Fill>,
     pub(super) inputs: u64,
     /// Inputs by feed, in a run by arrival.
     pub(super) by_feed: InputsByFeed,
@@ -157,7 +158,7 @@ impl<H: Host> Steps<H> {
             returning: 0,
             interruption: None,
             host_failure: None,
-            fills: Vec::new(),
+            fills: Kept::default(),
             inputs: 0,
             by_feed: InputsByFeed::default(),
             has_lag_rules: false,

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use super::entry::{Entry, Mark};
+use crate::pages::room_for;
 use crate::tick::Tick;
 
 /// Why records are no recording.
@@ -114,7 +115,7 @@ impl Recording {
 
     /// The stream it was made of, but for what the loop did not get to.
     pub fn to_records(&self) -> Vec<Tick> {
-        let mut records = Vec::with_capacity(self.pieces.len() + self.ticks.len());
+        let mut records = room_for(self.pieces.len() + self.ticks.len());
         for piece in &self.pieces {
             records.push(piece.entry.to_record());
             records.extend_from_slice(&self.ticks[piece.start..piece.start + piece.count]);

@@ -10,7 +10,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use tickrail_core::Kind;
-use tickrail_core::dispatch::Kinds;
+use tickrail_core::dispatch::{Kinds, MOST_OFFERED};
 use tickrail_core::handler::{
     ABI_VERSION, BatchFunction, CFunctions, CHandler, FailureSlot, OUT_CAPACITY, TakeFunction, TimerFunction,
     UpdateFunction, abi_layout,
@@ -262,5 +262,6 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<CompiledCode>()?;
     m.add("ABI_VERSION", ABI_VERSION)?;
     m.add("ABI_LAYOUT", abi_layout())?;
+    m.add("MOST_OFFERED", MOST_OFFERED)?;
     m.add("OUT_CAPACITY", OUT_CAPACITY)
 }
