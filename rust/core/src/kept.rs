@@ -113,6 +113,15 @@ impl<'a, T> Iterator for Iter<'a, T> {
     }
 }
 
+impl<'a, T> DoubleEndedIterator for Iter<'a, T> {
+    #[inline]
+    fn next_back(&mut self) -> Option<&'a T> {
+        let row = self.rows.next_back()?;
+        self.left -= 1;
+        Some(row)
+    }
+}
+
 impl<T> ExactSizeIterator for Iter<'_, T> {}
 
 #[cfg(test)]
@@ -133,7 +142,11 @@ mod tests {
         }
         *kept.get_mut(ROWS).unwrap() = 0;
         model[ROWS] = 0;
-        assert!(kept.iter().eq(&model) && (&kept).into_iter().len() == model.len());
+        assert!(
+            kept.iter().eq(&model)
+                && kept.iter().rev().eq(model.iter().rev())
+                && (&kept).into_iter().len() == model.len()
+        );
         assert!((0..model.len()).all(|place| kept[place] == model[place] && kept.get(place) == model.get(place)));
         assert_eq!(first, Some(std::ptr::from_ref(&kept[0])));
     }

@@ -379,6 +379,12 @@ proptest! {
                 });
                 prop_assert_eq!((position.open, position.sent[0] + position.sent[1]), open);
             }
+            let found: Vec<OrderKey> =
+                desk.with_orders(|book| book.open_orders(Some(strategy)).iter().map(|order| order.key).collect());
+            let mine = |order: &&Order| order.key.strategy == strategy && !order.status.is_final();
+            let expected: Vec<OrderKey> =
+                desk.with_orders(|book| book.all().iter().filter(mine).map(|order| order.key).collect());
+            prop_assert_eq!(found, expected);
             let open: u32 = (0..2).map(|instrument| desk.holding(strategy, instrument).unwrap().open).sum();
             prop_assert!(open as usize <= OPEN);
         }

@@ -156,9 +156,7 @@ impl Operations {
     fn snapshot(&self, py: Python<'_>) -> PyResult<(u64, i64, Vec<(&'static str, usize, Vec<(String, f64)>)>)> {
         let desk = self.desk(py)?;
         let rows = (0..desk.strategy_count()).map(|strategy| {
-            let is_open =
-                |order: &&tickrail_core::venue::Order| order.key.strategy == strategy && !order.status.is_final();
-            let open = desk.with_orders(|book| book.all().iter().filter(is_open).count());
+            let open = desk.with_orders(|book| book.open_count(strategy)) as usize;
             let held = |index: usize| {
                 let net = desk.holding(strategy, index as u32).map_or(0.0, |position| position.net);
                 (net != 0.0).then(|| (desk.instruments()[index].id.clone(), net))

@@ -43,6 +43,18 @@ impl OrderBook {
         &self.orders
     }
 
+    /// What is not done, of `strategy` where one is named, in the order asked for. Looks no further back than the oldest of
+    /// these: a run that has made a million orders mostly has its open ones among the last.
+    pub fn open_orders(&self, strategy: Option<u32>) -> Vec<&Order> {
+        let count = |strategy: u32| self.open_count(strategy) as usize;
+        let open = strategy.map_or_else(|| (0..self.stands.len() as u32).map(count).sum(), count);
+        let is_meant =
+            |order: &&Order| !order.status.is_final() && strategy.is_none_or(|strategy| order.key.strategy == strategy);
+        let mut found: Vec<&Order> = self.orders.iter().rev().filter(is_meant).take(open).collect();
+        found.reverse();
+        found
+    }
+
     /// Changes an order that is known to be there.
     pub(super) fn update(&mut self, key: OrderKey, change: impl FnOnce(&mut Order)) -> Order {
         let place = self.places[key.strategy as usize][key.number as usize - 1];

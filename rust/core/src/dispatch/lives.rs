@@ -448,11 +448,8 @@ impl<H: Host> Steps<H> {
 
     /// Takes back what a failed strategy has ordered.
     pub(super) fn drop_orders(&mut self, strategy: u32) {
-        let open: Vec<OrderKey> = {
-            let book = self.desk.book.borrow();
-            let mine = |order: &&Order| order.key.strategy == strategy && !order.status.is_final();
-            book.all().iter().filter(mine).map(|order| order.key).collect()
-        };
+        let open: Vec<OrderKey> =
+            self.desk.book.borrow().open_orders(Some(strategy)).iter().map(|order| order.key).collect();
         open.into_iter().for_each(|key| self.drop_order(key));
     }
 
@@ -471,10 +468,8 @@ impl<H: Host> Steps<H> {
     fn cancel_resting(&mut self, strategy: u32) {
         let resting: Vec<OrderKey> = {
             let book = self.desk.book.borrow();
-            let rests = |order: &&Order| {
-                order.key.strategy == strategy && !order.status.is_final() && order.terms.kind != OrderKind::Market
-            };
-            book.all().iter().filter(rests).map(|order| order.key).collect()
+            let rests = |order: &&&Order| order.terms.kind != OrderKind::Market;
+            book.open_orders(Some(strategy)).iter().filter(rests).map(|order| order.key).collect()
         };
         resting.into_iter().for_each(|key| self.cancel_order(key));
     }

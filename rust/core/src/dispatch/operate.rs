@@ -8,12 +8,9 @@ use crate::venue::{Order, OrderKey, Terms};
 impl Desk {
     /// Takes back every open order of `strategy` and of `instrument`, where one is named; says how many.
     pub fn cancel_all(&self, strategy: Option<u32>, instrument: Option<u32>) -> usize {
-        let is_meant = |order: &&Order| {
-            !order.status.is_final()
-                && strategy.is_none_or(|strategy| order.key.strategy == strategy)
-                && instrument.is_none_or(|instrument| order.instrument == instrument)
-        };
-        let open: Vec<OrderKey> = self.with_orders(|book| book.all().iter().filter(is_meant).map(|o| o.key).collect());
+        let is_meant = |order: &&&Order| instrument.is_none_or(|instrument| order.instrument == instrument);
+        let open: Vec<OrderKey> = self
+            .with_orders(|book| book.open_orders(strategy).iter().filter(is_meant).map(|order| order.key).collect());
         self.requests.borrow_mut().extend(open.iter().map(|&key| Request::Cancel(key)));
         open.len()
     }
