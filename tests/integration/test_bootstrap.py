@@ -17,7 +17,7 @@ import pytest
 
 import tickrail
 from tickrail import Provider, RuntimeBootstrapper
-from tickrail.errors import BootstrapFailed, ConfigError, ConfigProblems, IllegalTransition, WiringError
+from tickrail.errors import BootstrapFailed, ConfigError, ConfigProblems, IllegalTransition, ShuttingDown, WiringError
 
 RUNTIME = """
 [feeds.eurusd]
@@ -420,6 +420,10 @@ def test_a_strategy_has_the_command_bus_of_its_run_and_so_has_the_next_object(pr
         result = runtime.run()
         counted = sys.modules.pop("asking").Asks.counted
         run = weakref.ref(runtime.dispatcher)
+        first = runtime.dispatcher.strategies["first"]
+    # A thread of the strategy that outlives the run still has it.
+    with pytest.raises(ShuttingDown, match=r"^first\.bus: the run has ended and takes no more commands"):
+        first.bus.post(None)  # type: ignore[attr-defined]
     assert result.ok, result.errors
     assert counted == [*range(1, 101), *range(1, 51)]
     del runtime

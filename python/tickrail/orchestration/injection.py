@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Mapping
 from typing import Any
 
-from tickrail.errors import BootstrapFailed, WiringError
+from tickrail.errors import BootstrapFailed, ShuttingDown, WiringError
 from tickrail.orchestration.container import Container, Scope
 from tickrail.orchestration.provider import key_name
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
@@ -69,9 +69,24 @@ class Injection:
     @staticmethod
     def let_go(strategies: Mapping[str, Strategy]) -> None:
         """Take the command bus from strategies whose run is closed: it holds the run, and the run them."""
-        for strategy in strategies.values():
+        for name, strategy in strategies.items():
             for field in [field for field, key in schema(type(strategy)).services.items() if is_bus(key)]:
-                strategy.__dict__.pop(field, None)
+                strategy.__dict__[field] = _EndedBus(f"{name}.{field}")
+
+
+class _EndedBus:
+    """Stands where the bus was: a thread that outlives the run hears what the bus itself would have said."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise ShuttingDown(
+            f"{self._place}: the run has ended and takes no more commands",
+            hint="a strategy that starts a thread ends it in on_stop",
+        )
 
 
 def _service(scope: Container, key: Any, wanted_by: str) -> Any:
