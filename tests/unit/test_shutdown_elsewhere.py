@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tickrail.orchestration.shutdown import Shutdown
+from tickrail.orchestration.shutdown import Shutdown, _feed_s
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
 
 
@@ -46,8 +46,19 @@ def test_a_signal_of_the_users_decides_the_exit_code_and_the_handlers_come_back(
                     pass
             assert shutdown.stopping_s is not None
             codes[tuple(map(int, sent))] = shutdown.exit_code(0)
+            assert shutdown.exit_code(1) == 1, "a run that has failed stays one, however often it was told to stop"
     assert codes == {(15,): 0, (2,): 130, (15, 15): 143}
     assert [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)] == handlers
+
+
+@pytest.mark.parametrize(
+    ("said", "feed_s"),
+    [("20000000", 10.0), ("1", 0.001), (str(40 * 86_400 * 10**6), 3_600.0), ("0", None), ("", None), ("soon", None)],
+)
+def test_systemd_is_fed_twice_within_its_time_however_long(said: str, feed_s: float | None) -> None:
+    assert _feed_s(said) == feed_s
+    with Shutdown(notify="@tickrail-nobody", watchdog_us=said):
+        pass  # and the native side takes it
 
 
 def test_threads_that_the_interpreter_waits_for_are_watched_until_they_have_ended(

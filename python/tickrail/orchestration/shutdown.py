@@ -41,6 +41,11 @@ STOPPING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """A terminal that is closed ends a run as SIGTERM does, unless the process was told to outlive it (``nohup``)."""
 
 
+def _feed_s(watchdog_us: str) -> float | None:
+    """How often to feed systemd's watchdog: twice within its time, as sd_watchdog_enabled(3) advises."""
+    return min(max(int(watchdog_us) / 2e6, 1e-3), 3_600.0) if watchdog_us.isdecimal() and int(watchdog_us) else None
+
+
 class Shutdown:
     """Bounds the end of a process, from before its run begins until everything is closed. A context manager.
 
@@ -65,8 +70,7 @@ class Shutdown:
         watchdog_us: str | None = None,
     ) -> None:
         self._deadline_s, self._hurry_s, self._notify = deadline_s, hurry_s, notify
-        # Twice within the time, as sd_watchdog_enabled(3) advises.
-        self._feed_s = int(watchdog_us) / 2e6 if watchdog_us is not None and watchdog_us.isdigit() else None
+        self._feed_s = _feed_s(watchdog_us or "")
         self._before: dict[signal.Signals, Any] = {}
         self._dog: Watchdog | None = None
 
@@ -191,7 +195,7 @@ class Shutdown:
         something had to be abandoned. A run that has failed stays one that has, whoever has stopped it.
         """
         signals = self.signals
-        if len(signals) > 1:
+        if len(signals) > 1 and code in {0, 128 + signal.SIGINT}:
             return 128 + signals[0]
         if abandoned:
             return DEADLINE_EXCEEDED
