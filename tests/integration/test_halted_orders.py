@@ -146,3 +146,54 @@ def test_what_waits_to_be_sent_when_trading_is_halted_is_not_sent(tmp_path: Path
     assert len(venue.called("submit")) == 1
     assert strategy.told.count(("REJECTED", "trading is halted")) == 3
     assert statuses(strategy).count("CANCELED") == 1
+
+
+def test_a_halt_says_how_many_cancels_the_io_thread_has_not_sent(tmp_path: Path) -> None:
+    """The loop has done its part and answers; nothing reaches the venue."""
+    busy = threading.Event()
+    answers: list[dict[str, Any]] = []
+    venue = FakeAsyncExecution(fills="by_hand")
+
+    async def keep_the_thread() -> None:
+        busy.wait(LONG_S)
+
+    def halt_it() -> None:
+        answers.append(halt())
+        busy.set()
+
+    def act(self: Any) -> None:
+        if self.ticks == 1:
+            for _ in range(2):
+                self.buy(A, 2.0, limit=8.0)
+        elif statuses(self).count("ACCEPTED") == 2 and not self.halting:
+            self.halting = True
+            run._dispatcher.io.run(keep_the_thread())
+            in_thread(halt_it)
+
+    strategy = acting(act)
+    strategy.halting = False
+    run, halt = halting(strategy, venue, tmp_path)
+    driven(run, strategy, venue.sync, 2)
+    assert answers[0]["unsent"] == {"cancels": 2, "orders": 0}
+    assert answers[0]["waiting"].startswith("cancels have not reached their venues: 2")
+    assert statuses(strategy).count("CANCELED") == 2
+
+
+def test_a_halt_whose_cancels_have_reached_their_venue_has_nothing_waiting(tmp_path: Path) -> None:
+    answers: list[dict[str, Any]] = []
+    venue = FakeAsyncExecution(fills="by_hand")
+
+    def act(self: Any) -> None:
+        if self.ticks == 1:
+            self.buy(A, 2.0, limit=8.0)
+        elif "ACCEPTED" in statuses(self) and not self.halting:
+            self.halting = True
+            in_thread(lambda: answers.append(halt()))
+
+    strategy = acting(act)
+    strategy.halting = False
+    run, halt = halting(strategy, venue, tmp_path)
+    driven(run, strategy, venue.sync, 1)
+    until(lambda: answers)
+    assert "waiting" not in answers[0]
+    assert "unsent" not in answers[0]

@@ -36,7 +36,6 @@ from tickrail._native import (
     step,
     supervise,
     supervised,
-    watch_handlers,
 )
 from tickrail.domain.account_terms import AccountTerms
 from tickrail.domain.ending import BY_DEFAULT as ENDING
@@ -60,7 +59,7 @@ from tickrail.orchestration.loading import load_arrays, load_results
 from tickrail.orchestration.run_id import run_id_of
 from tickrail.orchestration.spawner import SPAWN_TIMEOUT_S, Spawner
 from tickrail.orchestration.stopwatch import Stopwatch
-from tickrail.orchestration.supervisor import stuck
+from tickrail.orchestration.supervisor import watch
 from tickrail.ports.state_store import StateStorePort
 from tickrail.strategy.compiled.form import is_compiled
 from tickrail.strategy.mentions import mentions
@@ -180,7 +179,7 @@ class TickDispatcher:
         self._operations = operations(native)
         self._failures = FeedFailures(native.request_stop)
         end_within(native, **asdict(end_limits))
-        watch_handlers(native, **asdict(handler_limits), ask=stuck)
+        watch(native, handler_limits, self.io)
         self._funding = Funding(native, rows, account or AccountTerms())
         self.lives = Lives(native.lives, self.strategies)
         native.watch(self.lives.watcher)

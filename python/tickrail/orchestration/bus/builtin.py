@@ -43,7 +43,7 @@ def opened(
     bus.schedule_by(lanes)
     bus.wait_in_steps(waiter)
     lanes.receive(bus)
-    built_in = BuiltIn(bus, operations, strategies, lives, instruments=instruments, request_stop=request_stop)
+    built_in = BuiltIn(bus, operations, strategies, lives, io, instruments=instruments, request_stop=request_stop)
     return bus, built_in
 
 
@@ -55,6 +55,7 @@ class BuiltIn:
         operations: What natively does it.
         strategies: By name, in the order of registration.
         lives: Theirs.
+        io: What async handlers and coroutines run on.
         instruments: Ids, in the order of the run's table.
         request_stop: Asks the run to stop.
 
@@ -69,11 +70,12 @@ class BuiltIn:
         operations: Operations,
         strategies: dict[str, Strategy],
         lives: Lives,
+        io: IoThread,
         *,
         instruments: tuple[str, ...],
         request_stop: Callable[[], None],
     ) -> None:
-        self._bus = bus
+        self._bus, self._io = bus, io
         self.operations = operations
         self._strategies = strategies
         self._lives = lives
@@ -275,6 +277,7 @@ class BuiltIn:
                 )
             },
             "dead_letters": dict(self._bus.dead_letter_counts),
+            "io_thread": {"stuck_in": self._io.stuck_in},
         }
 
     def _state(self, name: str, state: str) -> dict[str, str]:
