@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextvars import copy_context
+from functools import partial
+from typing import TypeVar, TypeVarTuple
 
 from tickrail._native import IoBeat
+from tickrail.domain.context import IN_STEP
 
 __all__ = ["beating_loop"]
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class _Beating(selectors.DefaultSelector):
@@ -25,10 +34,18 @@ class _Beating(selectors.DefaultSelector):
             self._work()
 
 
+class _Loop(asyncio.SelectorEventLoop):
+    def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
+        """What the loop of a simulation waits for is marked in its context, and so on its threads, by whatever call."""
+        if IN_STEP.get():
+            return super().run_in_executor(executor, partial(copy_context().run, func, *args))
+        return super().run_in_executor(executor, func, *args)
+
+
 def beating_loop(beat: IoBeat) -> asyncio.AbstractEventLoop:
     """A loop that writes ``beat``; one of another kind, where the process has a policy for it (uvloop), writes none."""
     loop = asyncio.new_event_loop()
     if type(loop) is not asyncio.SelectorEventLoop:
         return loop
     loop.close()
-    return asyncio.SelectorEventLoop(_Beating(beat))
+    return _Loop(_Beating(beat))

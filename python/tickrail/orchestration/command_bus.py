@@ -182,7 +182,7 @@ class CommandBus(CommandBusCore):
         """
         route = self._routes.of(command)
         if not route.is_async and IN_STEP.get():
-            raise waits_for_itself(route)
+            raise waits_for_itself(route.name)
         plain = key is None and timeout_s is None and expires_s is None and not self._closed
         if route.is_async and plain and self._io.is_current:
             route.admit(command)
@@ -454,13 +454,23 @@ class CommandBus(CommandBusCore):
             )
         if self._io.is_current:
             return _blocks(route.name)
+        if not route.is_async and self._is_held():
+            return waits_for_itself(route.name)
         if not route.is_async and self._standing() == NO_RUN:
             return NotRunning(
                 f"no run goes on that could handle {route.name}", hint="submit(...) waits for the run to begin"
             )
         return None
 
+    def _must_not_wait(self) -> bool:
+        return self._io.is_current or IN_STEP.get()
+
+    def _is_held(self) -> bool:
+        return IN_STEP.get() and self._standing() == ELSEWHERE
+
     def _forbids(self) -> bool:
+        if self._is_held():
+            raise waits_for_itself("a command")
         return self._forbids_io() or (self._lanes is not None and self._standing() == ON_IT)
 
     def _forbids_io(self) -> bool:

@@ -181,7 +181,7 @@ class TickDispatcher:
         end_within(native, **asdict(end_limits))
         watch(native, handler_limits, self.io)
         self._funding = Funding(native, rows, account or AccountTerms())
-        self.lives = Lives(native.lives, self.strategies)
+        self.lives = Lives(native.lives, self.strategies, self.io)
         native.watch(self.lives.watcher)
         if live is not None:
             load_results()

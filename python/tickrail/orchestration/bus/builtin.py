@@ -42,6 +42,7 @@ def opened(
     bus = CommandBus(lanes, io=io, strategy_number=number)
     bus.schedule_by(lanes)
     bus.wait_in_steps(waiter)
+    waiter.asked = lambda: sum(waiting for _, _, waiting in lanes.stats()) + lives.asked
     lanes.receive(bus)
     built_in = BuiltIn(bus, operations, strategies, lives, io, instruments=instruments, request_stop=request_stop)
     return bus, built_in
