@@ -99,7 +99,7 @@ class Spawner:
         return running.failed
 
     def goes_on(self, waited_s: float, left_s: float, name: str) -> None:
-        """The loop still waits for ``name``; a thread of that may wait for the loop, which nobody can know: said once."""
+        """The loop still waits for ``name``; a thread of that may wait for the loop, which nobody can know."""
         if waited_s < SAY_S or self._has_said or not (asked := self.asked()):
             return
         self._has_said = True
