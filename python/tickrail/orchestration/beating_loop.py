@@ -11,7 +11,7 @@ from functools import partial
 from typing import TypeVar, TypeVarTuple
 
 from tickrail._native import IoBeat
-from tickrail.domain.context import IN_STEP
+from tickrail.domain.context import BESIDE, IN_STEP
 
 __all__ = ["beating_loop"]
 
@@ -36,8 +36,8 @@ class _Beating(selectors.DefaultSelector):
 
 class _Loop(asyncio.SelectorEventLoop):
     def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
-        """What the loop of a simulation waits for is marked in its context, and so on its threads, by whatever call."""
-        if IN_STEP.get():
+        """What the loop of a simulation waits for is marked by its context; so are its threads, by whatever call."""
+        if IN_STEP.get() or BESIDE.get():
             return super().run_in_executor(executor, partial(copy_context().run, func, *args))
         return super().run_in_executor(executor, func, *args)
 

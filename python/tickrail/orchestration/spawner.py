@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from tickrail._native import CommandLanes
-from tickrail.domain.context import held
+from tickrail.domain.context import beside, held
 from tickrail.errors import SpawnTimedOut
 from tickrail.orchestration.io_thread import IoThread
 
@@ -49,6 +49,7 @@ class Spawner:
 
     Attributes:
         replays_live: Whether the run is a replay of a live one.
+        is_rerun: Whether commands are taken from a recording alone.
         asked: How many commands and requests wait for the loop.
     """
 
@@ -56,7 +57,7 @@ class Spawner:
         self._io = io
         self.timeout_s = timeout_s
         self.stopping = stopping
-        self.replays_live = False
+        self.replays_live = self.is_rerun = False
         self.asked: Callable[[], int] = lambda: 0
         self._has_said = False
         self._running: dict[Key, _Running] = {}
@@ -74,7 +75,8 @@ class Spawner:
     def start(self, strategy: int, number: int, name: str, coroutine: Coroutine[Any, Any, object]) -> None:
         """Begin ``coroutine``, the ``number``-th of ``strategy``."""
         shown = getattr(coroutine, "__qualname__", type(coroutine).__name__)
-        future = (copy_context() if self._lanes is not None else held()).run(self._io.run, coroutine)
+        context = copy_context() if self._lanes is not None else held() if self.waits else beside()
+        future = context.run(self._io.run, coroutine)
         self._running[strategy, number] = _Running(future, name, shown, time.monotonic() + self.timeout_s)
         if self._lanes is not None:
             future.add_done_callback(partial(self._deliver, self._lanes, strategy, number))

@@ -491,6 +491,7 @@ class TickDispatcher:
         Raises:
             ValueError: This is no recording.
         """
+        self._spawner.is_rerun = True
         return replay_commands(self._native, recording)
 
     def stats(self, patience_s: float = PATIENCE_S) -> RuntimeStats:
@@ -534,7 +535,6 @@ class TickDispatcher:
         from tickrail.orchestration.outcome import Outcome  # late: with it comes numpy, which a start need not wait for
 
         restarts, stopped_by = supervised(self._native)
-        names = tuple(self.strategies)
         outcome = Outcome(
             native=self._native,
             strategies={name: type(one) for name, one in self.strategies.items()},
@@ -543,8 +543,8 @@ class TickDispatcher:
             compiled={name: (one, self._compile_s[name]) for name, one in self._compiled.items()},
             abandoned=self._abandoned,
             without_lane=() if self._is_live or self._is_replay else tuple(self._laned),
-            restarts=dict(zip(names, restarts, strict=True)),
-            stopped_by=None if stopped_by is None else names[stopped_by],
+            restarts=dict(zip(self.strategies, restarts, strict=True)),
+            stopped_by=None if stopped_by is None else tuple(self.strategies)[stopped_by],
             wish="" if self._commands is None else self._built_in.stop_reason,
             changes=self.lives.changes,
             ending=ending_report(self._native),
@@ -566,6 +566,8 @@ class TickDispatcher:
             self._away.close()
         if self._owns_io:
             self._abandoned = self.io.close()
+        if self._commands is not None:
+            self._commands.leave_rerun()
 
     def _register_compiled(
         self,

@@ -27,6 +27,7 @@ class Waiter(Protocol):
     """Says how a simulation waits for what runs beside it."""
 
     timeout_s: float
+    is_rerun: bool
     asked: Callable[[], int]
 
     @property
