@@ -21,13 +21,15 @@ from tickrail.testing.execution import FakeAsyncExecution, FakeExecution
 LONG_NS = int(LONG_S * 1e9)
 
 
-def halting(strategy: Any, venue: Any, tmp_path: Path) -> tuple[Any, Callable[[], dict[str, Any]]]:
+def halting(
+    strategy: Any, venue: Any, tmp_path: Path, within_s: float = 0.2
+) -> tuple[Any, Callable[[], dict[str, Any]]]:
     """A run, and what an operator does who halts it."""
     run = open_live(strategy, [A], execution={"FAKE": venue}, run_id="r1")
     control = run._dispatcher.open_control(socket_of(tmp_path, "r1"), "r1")
 
     def halt() -> dict[str, Any]:
-        answer: dict[str, Any] = ask(tmp_path, None, 0.2, "halt", {})["result"]
+        answer: dict[str, Any] = ask(tmp_path, None, within_s, "halt", {})["result"]
         control.close()
         return answer
 
@@ -172,7 +174,7 @@ def test_a_halt_says_how_many_cancels_the_io_thread_has_not_sent(tmp_path: Path)
 
     strategy = acting(act)
     strategy.halting = False
-    run, halt = halting(strategy, venue, tmp_path)
+    run, halt = halting(strategy, venue, tmp_path, 0.8)
     driven(run, strategy, venue.sync, 2)
     assert answers[0]["unsent"] == {"cancels": 2, "orders": 0}
     assert answers[0]["waiting"].startswith("cancels have not reached their venues: 2")
@@ -192,7 +194,7 @@ def test_a_halt_whose_cancels_have_reached_their_venue_has_nothing_waiting(tmp_p
 
     strategy = acting(act)
     strategy.halting = False
-    run, halt = halting(strategy, venue, tmp_path)
+    run, halt = halting(strategy, venue, tmp_path, 1.0)
     driven(run, strategy, venue.sync, 1)
     until(lambda: answers)
     assert "waiting" not in answers[0]
