@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -150,11 +151,19 @@ def test_what_waits_to_be_sent_when_trading_is_halted_is_not_sent(tmp_path: Path
     assert statuses(strategy).count("CANCELED") == 1
 
 
-def test_a_halt_says_how_many_cancels_the_io_thread_has_not_sent(tmp_path: Path) -> None:
-    """The loop has done its part and answers; nothing reaches the venue."""
+@pytest.mark.parametrize("who", ["io", "venue"])
+def test_a_halt_says_how_many_cancels_have_not_reached_their_venue(who: str, tmp_path: Path) -> None:
+    """The loop has done its part and answers; a coroutine keeps the I/O thread, or the venue does not answer."""
     busy = threading.Event()
     answers: list[dict[str, Any]] = []
-    venue = FakeAsyncExecution(fills="by_hand")
+
+    class Silent(FakeAsyncExecution):
+        async def cancel(self, client_id: str) -> None:
+            while not busy.is_set():
+                await asyncio.sleep(0.005)
+            await super().cancel(client_id)
+
+    venue = Silent(fills="by_hand") if who == "venue" else FakeAsyncExecution(fills="by_hand")
 
     async def keep_the_thread() -> None:
         busy.wait(LONG_S)
@@ -169,7 +178,8 @@ def test_a_halt_says_how_many_cancels_the_io_thread_has_not_sent(tmp_path: Path)
                 self.buy(A, 2.0, limit=8.0)
         elif statuses(self).count("ACCEPTED") == 2 and not self.halting:
             self.halting = True
-            run._dispatcher.io.run(keep_the_thread())
+            if who == "io":
+                run._dispatcher.io.run(keep_the_thread())
             in_thread(halt_it)
 
     strategy = acting(act)
