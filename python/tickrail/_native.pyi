@@ -31,6 +31,7 @@ __all__ = [
     "FeedEvent",
     "Histogram",
     "InstrumentId",
+    "IoBeat",
     "LagEpisode",
     "Lives",
     "MarketData",
@@ -85,6 +86,7 @@ __all__ = [
     "supervised",
     "transition_table",
     "watch_handlers",
+    "watch_io",
 ]
 
 ABI_LAYOUT: Final[str]
@@ -1128,10 +1130,20 @@ class PublisherCore:
     def _give_up(self) -> None: ...
 
 @final
+class IoBeat:
+    def __new__(cls) -> IoBeat: ...
+    @property
+    def is_stuck(self) -> bool: ...
+    def belong_to(self, thread: int) -> None: ...
+    def work(self) -> None: ...
+    def rest(self) -> None: ...
+
+@final
 class Outbox:
     @property
     def is_halted(self) -> bool: ...
     def fileno(self) -> int: ...
+    def note_taking_back(self, begins: bool) -> None: ...
     def take(self, most: int) -> list[tuple[Any, ...]]: ...
     def answer(
         self, kind: str, strategy: int, number: int, first: float, second: float, third: float, reason: str
@@ -1166,6 +1178,7 @@ def watch_handlers(
     last_deadline_ns: int,
     ask: Callable[[str | None, str, float, int, bool], bool],
 ) -> None: ...
+def watch_io(dispatcher: Dispatcher, beat: IoBeat, ask: Callable[[float, int, bool], bool]) -> None: ...
 def handler_overruns(dispatcher: Dispatcher) -> list[dict[str, Any]]: ...
 def supervise(
     dispatcher: Dispatcher,

@@ -48,6 +48,16 @@ class Stuck(tickrail.Strategy):
             time.sleep(1.5)
         elif self.how == "debugger":
             breakpoint()
+        elif self.how == "beside":
+            self.spawn(self.spins(), self.heard)
+
+    async def spins(self):
+        while True:
+            pass
+
+    def heard(self, result):
+        with open("log", "a") as log:
+            log.write(f"{type(result.error).__name__}\\n")
 
     def on_stop(self):
         with open("log", "a") as log:
@@ -149,6 +159,17 @@ def test_hooks_are_handlers_too(project: Path, how: str, hook: str) -> None:
     assert end.code == 1
     assert f"strategy first has not returned from {hook}" in end.err
     assert "HandlerStuck" in str(end.out) + end.err
+
+
+def test_a_coroutine_that_keeps_the_io_thread_is_broken_off_and_told_by_its_name(project: Path) -> None:
+    deadline = ["--set", "runtime.handler_deadline_ns=500_000_000"]
+    end = Started(project, "beside", *deadline).end().held("process_f04_beside", within_s=20.0)
+    assert (end.code, end.out["status"]) == (0, "complete")
+    assert (project / "log").read_text() == "HandlerStuck\nsecond 1000\nfirst 1000\n"
+    assert "the coroutine Stuck.spins, on the I/O thread, has not returned after" in end.err
+    assert "in spins" in end.err, "the stacks say where"
+    (overrun,) = end.out["stats"]["overruns"]
+    assert (overrun["strategy"], overrun["stuck"]) == (None, 1)
 
 
 def test_what_returns_by_itself_after_its_deadline_leaves_no_exception_to_the_next(project: Path) -> None:

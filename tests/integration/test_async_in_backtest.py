@@ -13,7 +13,7 @@ import pytest
 import tickrail
 from tickrail import Strategy
 from tickrail.domain.commands import Command
-from tickrail.errors import SpawnTimedOut, WouldDeadlock
+from tickrail.errors import CommandTimeout, SpawnTimedOut, WouldDeadlock
 from tickrail.orchestration.bus.receipt import Receipt
 from tickrail.orchestration.command_bus import CommandBus
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
@@ -88,6 +88,55 @@ def test_what_a_coroutine_only_sends_has_its_turn_once_it_has_ended() -> None:
     dispatcher, _, bus = rig(lambda strategy: strategy.spawn(trade(), lambda _: None))
     dispatcher.run()
     assert len(dispatcher.result().orders) == 1
+
+
+@pytest.mark.parametrize("how", ["execute", "result", "executor", "life"])
+def test_a_thread_of_a_coroutine_that_waits_for_the_loop_is_refused_at_once(how: str) -> None:
+    """The loop waits for the coroutine, which waits for its thread: both waited for a minute."""
+    ways: dict[str, Callable[[], Any]] = {
+        "execute": lambda: bus.execute(Trade()),
+        "result": lambda: bus.submit(Trade()).result(LONG_S),
+        "executor": lambda: bus.execute(Trade()),
+        "life": lambda: dispatcher.lives.pause("s").result(LONG_S),
+    }
+
+    async def trade() -> None:
+        if how == "executor":
+            await asyncio.get_running_loop().run_in_executor(None, ways[how])
+        else:
+            await asyncio.to_thread(ways[how])
+
+    def act(strategy: Asking) -> None:
+        strategy.spawn(trade(), lambda result: strategy.told.append(result.error))
+
+    dispatcher, strategy, bus = rig(act)
+    assert dispatcher.run() == "complete"
+    (error,) = strategy.told
+    assert isinstance(error, WouldDeadlock)
+    assert "which in a backtest waits for this coroutine" in str(error)
+    assert "callback of self.spawn" in str(error.hint)
+
+
+def test_a_thread_that_nobody_knows_to_be_waited_for_is_told_of_in_the_log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tickrail.orchestration.spawner.SAY_S", 0.05)
+
+    def wait() -> None:
+        with pytest.raises(CommandTimeout):
+            bus.execute(Trade(), timeout_s=0.3)
+
+    async def trade() -> None:
+        thread = threading.Thread(target=wait)
+        thread.start()
+        while thread.is_alive():
+            await asyncio.sleep(0.01)
+
+    dispatcher, _, bus = rig(lambda strategy: strategy.spawn(trade(), lambda _: None))
+    assert dispatcher.run() == "complete"
+    (said,) = (record.getMessage() for record in caplog.records if "both wait in vain" in record.getMessage())
+    assert said.startswith("the loop of a backtest waits for the coroutine ")
+    assert "and commands wait for the loop (1)" in said
 
 
 def run_of(handle: Callable[[CommandBus], Coroutine[Any, Any, Any]]) -> tuple[Result, Asking, CommandBus]:

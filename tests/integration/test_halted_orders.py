@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -21,13 +22,15 @@ from tickrail.testing.execution import FakeAsyncExecution, FakeExecution
 LONG_NS = int(LONG_S * 1e9)
 
 
-def halting(strategy: Any, venue: Any, tmp_path: Path) -> tuple[Any, Callable[[], dict[str, Any]]]:
+def halting(
+    strategy: Any, venue: Any, tmp_path: Path, within_s: float = 0.2
+) -> tuple[Any, Callable[[], dict[str, Any]]]:
     """A run, and what an operator does who halts it."""
     run = open_live(strategy, [A], execution={"FAKE": venue}, run_id="r1")
     control = run._dispatcher.open_control(socket_of(tmp_path, "r1"), "r1")
 
     def halt() -> dict[str, Any]:
-        answer: dict[str, Any] = ask(tmp_path, None, 0.2, "halt", {})["result"]
+        answer: dict[str, Any] = ask(tmp_path, None, within_s, "halt", {})["result"]
         control.close()
         return answer
 
@@ -146,3 +149,63 @@ def test_what_waits_to_be_sent_when_trading_is_halted_is_not_sent(tmp_path: Path
     assert len(venue.called("submit")) == 1
     assert strategy.told.count(("REJECTED", "trading is halted")) == 3
     assert statuses(strategy).count("CANCELED") == 1
+
+
+@pytest.mark.parametrize("who", ["io", "venue"])
+def test_a_halt_says_how_many_cancels_have_not_reached_their_venue(who: str, tmp_path: Path) -> None:
+    """The loop has done its part and answers; a coroutine keeps the I/O thread, or the venue does not answer."""
+    busy = threading.Event()
+    answers: list[dict[str, Any]] = []
+
+    class Silent(FakeAsyncExecution):
+        async def cancel(self, client_id: str) -> None:
+            while not busy.is_set():
+                await asyncio.sleep(0.005)
+            await super().cancel(client_id)
+
+    venue = Silent(fills="by_hand") if who == "venue" else FakeAsyncExecution(fills="by_hand")
+
+    async def keep_the_thread() -> None:
+        busy.wait(LONG_S)
+
+    def halt_it() -> None:
+        answers.append(halt())
+        busy.set()
+
+    def act(self: Any) -> None:
+        if self.ticks == 1:
+            for _ in range(2):
+                self.buy(A, 2.0, limit=8.0)
+        elif statuses(self).count("ACCEPTED") == 2 and not self.halting:
+            self.halting = True
+            if who == "io":
+                run._dispatcher.io.run(keep_the_thread())
+            in_thread(halt_it)
+
+    strategy = acting(act)
+    strategy.halting = False
+    run, halt = halting(strategy, venue, tmp_path, 0.8)
+    driven(run, strategy, venue.sync, 2)
+    assert answers[0]["unsent"] == {"cancels": 2, "orders": 0}
+    assert answers[0]["waiting"].startswith("cancels have not reached their venues: 2")
+    assert statuses(strategy).count("CANCELED") == 2
+
+
+def test_a_halt_whose_cancels_have_reached_their_venue_has_nothing_waiting(tmp_path: Path) -> None:
+    answers: list[dict[str, Any]] = []
+    venue = FakeAsyncExecution(fills="by_hand")
+
+    def act(self: Any) -> None:
+        if self.ticks == 1:
+            self.buy(A, 2.0, limit=8.0)
+        elif "ACCEPTED" in statuses(self) and not self.halting:
+            self.halting = True
+            in_thread(lambda: answers.append(halt()))
+
+    strategy = acting(act)
+    strategy.halting = False
+    run, halt = halting(strategy, venue, tmp_path, 1.0)
+    driven(run, strategy, venue.sync, 1)
+    until(lambda: answers)
+    assert "waiting" not in answers[0]
+    assert "unsent" not in answers[0]

@@ -176,6 +176,23 @@ def test_a_wrong_thread_is_told_and_a_publisher_can_be_handed_over() -> None:
     assert run.run().ticks == 2
 
 
+def test_the_io_thread_does_not_wait_for_the_step_of_a_life_but_may_await_it() -> None:
+    run, _ = opened()
+    dispatcher, publisher = run._dispatcher, run.feed("f").publisher()
+
+    async def stop() -> Any:
+        receipt = dispatcher.lives.stop(next(iter(dispatcher.strategies)))
+        for wait in (receipt.result, receipt.exception):
+            with pytest.raises(errors.WouldDeadlock, match="the I/O thread must not wait") as caught:
+                wait(LONG_S)
+            assert "await" in str(caught.value.hint)
+        return await asyncio.wrap_future(receipt)
+
+    asked = dispatcher.io.run(stop())  # the loop does not go on yet
+    run_with(run, lambda: (asked.result(LONG_S), publisher.close()))
+    assert asked.result(0).name == "STOPPED"
+
+
 def test_what_cannot_be_taken_says_how_much_was() -> None:
     run, _ = opened()
     full = run.feed("full", policy="reject", capacity=4).publisher()

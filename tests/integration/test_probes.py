@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from tickrail.cli.ctl import ask
+
 STRATEGIES = """
 import os
 import re
@@ -29,7 +31,7 @@ class Watched(tickrail.Strategy):
     how: str = ""
 
     def on_start(self):
-        self.count = 0
+        self.count, self.is_over = 0, False
         if self.how == "slow_start":
             while not os.path.exists("go"):
                 time.sleep(0.01)
@@ -39,7 +41,18 @@ class Watched(tickrail.Strategy):
         if self.how == "native" and self.count == 30:
             re.match("(a+)+$", "a" * 60 + "b")  # native code that gives the interpreter to nobody
 
+        if self.how == "beside" and self.count == 30:
+            self.spawn(self.keeps(), lambda result: None)
+
+    async def keeps(self):
+        while not self.is_over:
+            try:
+                time.sleep(0.01)
+            except Exception:
+                pass
+
     def on_stop(self):
+        self.is_over = True
         if self.how == "slow_stop":
             while not os.path.exists("go"):
                 time.sleep(0.01)
@@ -159,6 +172,22 @@ def test_a_loop_that_hangs_in_native_code_lives_no_more(tmp_path: Path) -> None:
         code, err = run.end()
     assert code == 70
     assert "strategy watched has not returned from on_tick" in err
+
+
+def test_a_coroutine_that_keeps_the_io_thread_is_told_everywhere_and_stops_the_run_if_it_must(tmp_path: Path) -> None:
+    run = Process(tmp_path, "beside", "runtime.handler_deadline_ns=2_500_000_000")
+    try:
+        code, said = run.until("/livez", lambda code, _: code == 503)
+        assert said["reason"] == "hangs"
+        assert said["message"].startswith("a coroutine on the I/O thread has not returned for "), said
+        while (status := ask(tmp_path / "runs", None, LONG_S, "status", {})["result"])["io_thread"]["stuck_in"] is None:
+            assert status["strategies"]["watched"]["state"] == "RUNNING", "the loop goes on"
+        assert status["io_thread"]["stuck_in"] == "the coroutine Watched.keeps"
+    finally:
+        code, err = run.end()
+    assert code == 70, "though it came to its end: nobody asked for that"
+    assert "the coroutine Watched.keeps, on the I/O thread, has not returned after" in err
+    assert "and cannot be broken off; the run is stopped" in err
 
 
 def test_whoever_is_silent_keeps_nobody_and_the_end_waits_for_nobody(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_close_cancels_and_lets_coroutines_clean_up(io: IoThread) -> None:
     assert io.close() == ()
 
 
-def test_close_is_bounded_and_names_what_it_abandons() -> None:
+def test_close_is_bounded_and_names_what_it_abandons(caplog: pytest.LogCaptureFixture) -> None:
     io = IoThread()
     begun, release = threading.Event(), threading.Event()
 
@@ -137,6 +137,7 @@ def test_close_is_bounded_and_names_what_it_abandons() -> None:
     before = time.monotonic()
     (abandoned,) = io.close(0.05)
     assert "stubborn" in abandoned
+    assert "stubborn" in caplog.text
     assert time.monotonic() - before < PATIENCE_S / 2
     release.set()
     assert io.close(PATIENCE_S) == ()

@@ -175,7 +175,8 @@ def _screen(now: View, before: View | None) -> RenderableType:
     if stats["feeds"]:
         parts.append(_feeds(stats, rates))
     slow = [
-        f"{row['strategy'] or 'commands'}.{row['handler']}: {row['slow']:,} slow, {row['stuck']:,} stuck"
+        f"{'' if row['strategy'] is None else row['strategy'] + '.'}{row['handler']}: {row['slow']:,} slow, "
+        f"{row['stuck']:,} stuck"
         for row in stats["overruns"]
     ]
     if slow:

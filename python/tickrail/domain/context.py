@@ -12,7 +12,18 @@ from typing import Final
 
 from tickrail._native import StrategyCore, Trace
 
-__all__ = ["IN_STEP", "NOTHING", "TRACE", "Trace", "correlated", "current_correlation", "current_strategy", "held"]
+__all__ = [
+    "BESIDE",
+    "IN_STEP",
+    "NOTHING",
+    "TRACE",
+    "Trace",
+    "beside",
+    "correlated",
+    "current_correlation",
+    "current_strategy",
+    "held",
+]
 
 DEEPEST: Final = 50  # frames between a handler and the line that logs; a deeper one is none of a strategy's doing
 
@@ -21,6 +32,17 @@ NOTHING: Final = Trace(0, 0, 0)
 TRACE: ContextVar[Trace] = ContextVar("tickrail_command", default=NOTHING)
 IN_STEP: Final[ContextVar[bool]] = ContextVar("tickrail_in_step", default=False)
 """Whether the loop of a simulation stands still until this code, or what began it, has ended."""
+
+
+BESIDE: Final[ContextVar[bool]] = ContextVar("tickrail_beside", default=False)
+"""Whether this code is a coroutine of a rerun, or was begun by one: the recording has what it sends."""
+
+
+def beside() -> Context:
+    """A copy of the present context, for a coroutine of a rerun that the loop does not wait for."""
+    context = copy_context()
+    context.run(BESIDE.set, True)
+    return context
 
 
 def held() -> Context:

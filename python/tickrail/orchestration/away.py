@@ -196,6 +196,7 @@ class Away:
     def _take_back(self, order: _Order) -> None:
         if not order.is_canceling:
             order.is_canceling = True
+            self._outbox.note_taking_back(True)  # a halt says what has not reached its venue
             self._begin(self._cancel(order))
 
     def _begin(self, work: Any) -> None:
@@ -312,6 +313,7 @@ class Away:
             else:
                 break
         order.is_canceling = False
+        self._outbox.note_taking_back(False)
 
     async def _amend(self, order: _Order, quantity: float, limit: float | None, stop: float | None) -> None:
         """Asked again where its outcome is not known, as it says what is to be and not what is to be added."""

@@ -200,7 +200,8 @@ def _exit_code(bootstrapper: RuntimeBootstrapper, shutdown: Shutdown) -> int:
     sys.stdout.write(result.summary() + "\n")
     interrupted = result.status == "interrupted" and not left_by_exit(result)
     code = INTERRUPTED if interrupted else 0 if result.ok else 1
-    return shutdown.exit_code(code, abandoned=bool(result.stats.get("ending", {}).get("abandoned")))
+    left = bool(result.stats.get("ending", {}).get("abandoned") or runtime.dispatcher.io.abandoned)
+    return shutdown.exit_code(code, abandoned=left)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -18,7 +18,7 @@ from weakref import WeakMethod
 
 from tickrail._native import CommandBusCore, CommandPlan, Envelope
 from tickrail.domain.commands import CancelScheduled, Command, Event, ScheduleCommand
-from tickrail.domain.context import IN_STEP, TRACE, held
+from tickrail.domain.context import IN_STEP, TRACE, beside, held
 from tickrail.errors import (
     CommandError,
     CommandExpired,
@@ -31,7 +31,8 @@ from tickrail.errors import (
 from tickrail.orchestration.bus.events import Subscribers, Unsubscribe
 from tickrail.orchestration.bus.letters import Answered, DeadLetter, DeadLetters, Reason
 from tickrail.orchestration.bus.receipt import CANCELLED, DONE, FAILED, Receipt
-from tickrail.orchestration.bus.refusals import full, late, left, over, same
+from tickrail.orchestration.bus.refusals import blocks, full, late, left, over, same
+from tickrail.orchestration.bus.rerun import Rerun
 from tickrail.orchestration.bus.routes import Handler, Middleware, Route, Routes, compiled, encode, place_of_caller
 from tickrail.orchestration.bus.schedule import Schedule, Scheduled, Timers
 from tickrail.orchestration.bus.step_end import StepEnd, Waiter, waits_for_itself
@@ -106,6 +107,7 @@ class CommandBus(CommandBusCore):
         self._schedule: Schedule | None = None
         self._under_way: dict[int, Envelope] = {}
         self._waiter: Waiter | None = None
+        self._rerun = Rerun(self._letters, self._io)
         leave = WeakMethod(self._leave)  # the I/O thread may outlive many runs
         self._io.when_left(lambda: (act := leave()) and act())
 
@@ -182,7 +184,7 @@ class CommandBus(CommandBusCore):
         """
         route = self._routes.of(command)
         if not route.is_async and IN_STEP.get():
-            raise waits_for_itself(route)
+            raise waits_for_itself(route.name)
         plain = key is None and timeout_s is None and expires_s is None and not self._closed
         if route.is_async and plain and self._io.is_current:
             route.admit(command)
@@ -190,7 +192,7 @@ class CommandBus(CommandBusCore):
             token = TRACE.set(self._trace())
             try:
                 if is_traced():
-                    with span(_span_name(route)):
+                    with span(route.span_name):
                         return await route.call(command)
                 return await route.call(command)
             finally:
@@ -252,7 +254,7 @@ class CommandBus(CommandBusCore):
 
     def wait_in_steps(self, waiter: Waiter) -> None:
         """Wait as ``waiter`` says, at the end of each step, for async commands sent in it. Before the run begins."""
-        self._waiter = waiter
+        self._waiter = self._rerun.waiter = waiter
 
     def schedule_at(self, ts_ns: int, command: Command) -> Scheduled:
         """Send ``command`` when the loop's clock comes to ``ts_ns``, in a step of its own; at or before now: the next.
@@ -356,7 +358,7 @@ class CommandBus(CommandBusCore):
         at_once: bool = False,
     ) -> Receipt:
         if wait_s > 0.0 and not route.is_async and self._io.is_current:
-            raise _blocks(f"room for {route.name}")
+            raise blocks(f"room for {route.name}")
         payload = route.validated(command)
         if key is not None and receipt is not None:
             known = self._answered.first(key, command, receipt)
@@ -422,10 +424,11 @@ class CommandBus(CommandBusCore):
             if (sent := self._lanes.push(route.lane, number, payload, envelope, wait_s)) != 0:
                 self._not_sent(envelope, sent == FULL, wait_s)
 
-    def _not_sent(self, envelope: Envelope, is_full: bool, wait_s: float) -> NoReturn:
+    def _not_sent(self, envelope: Envelope, is_full: bool, wait_s: float) -> None:
         if is_full:
             raise self._dead(envelope, "lane_full", full(envelope.route, wait_s))
-        raise self._dead(envelope, "shutting_down", over(envelope.route))
+        if self._closed or not self._rerun.takes(envelope):
+            raise self._dead(envelope, "shutting_down", over(envelope.route, reruns=self._rerun.goes_on))
 
     def _late(self, route: Route, timeout_s: float) -> NoReturn:
         raise late(route, timeout_s)
@@ -453,19 +456,29 @@ class CommandBus(CommandBusCore):
                 hint="submit(...) and add_done_callback, or self.spawn a coroutine that awaits execute_async",
             )
         if self._io.is_current:
-            return _blocks(route.name)
+            return blocks(route.name)
+        if not route.is_async and self._is_held():
+            return waits_for_itself(route.name)
         if not route.is_async and self._standing() == NO_RUN:
             return NotRunning(
                 f"no run goes on that could handle {route.name}", hint="submit(...) waits for the run to begin"
             )
         return None
 
+    def _must_not_wait(self) -> bool:
+        return self._io.is_current or IN_STEP.get()
+
+    def _is_held(self) -> bool:
+        return IN_STEP.get() and self._standing() == ELSEWHERE
+
     def _forbids(self) -> bool:
+        if self._is_held():
+            raise waits_for_itself("a command")
         return self._forbids_io() or (self._lanes is not None and self._standing() == ON_IT)
 
     def _forbids_io(self) -> bool:
         if self._io.is_current:
-            raise _blocks("a command")
+            raise blocks("a command")
         return False
 
     # ---- their turn --------------------------------------------------------------------------------------------
@@ -485,13 +498,21 @@ class CommandBus(CommandBusCore):
         result.add_done_callback(lambda done: self._settled(envelope, done))
 
     def _call_traced(self, route: Route, command: Any) -> Any:
-        with span(_span_name(route)):
+        with span(route.span_name):
             return route.call(command)
 
     def replay(self, payload: bytes) -> None:
         """Call the handler of a recorded command."""
-        route, command = self._routes.of_payload(payload)
-        self.handle(self._envelope(route, command, None, None))
+        if (envelope := self._rerun.turn(payload)) is None:
+            route, command = self._routes.of_payload(payload)
+            envelope = self._envelope(route, command, answer := Receipt(), None)
+            self._rerun.keep(payload, envelope, answer)
+        self.handle(envelope)
+
+    def leave_rerun(self) -> None:
+        """The run is over: what its coroutines have sent beyond the recording has no turn any more."""
+        for envelope in self._rerun.left():
+            self._dead(envelope, "shutting_down", over(envelope.route))
 
     def abandon(self, envelope: Envelope) -> None:
         """The run ended before the command's turn."""
@@ -521,7 +542,9 @@ class CommandBus(CommandBusCore):
         self._under_way[id(envelope)] = envelope
         waits = self._waiter is not None and self._waiter.waits and self._standing() == ON_IT
         try:
-            future = (held() if waits else copy_context()).run(self._io.run, coroutine)
+            future = (held() if waits else beside() if self._rerun.goes_on else copy_context()).run(
+                self._io.run, coroutine
+            )
         except IllegalTransition:  # the I/O thread has ended with the run
             self._awaiting.release()
             self._under_way.pop(id(envelope), None)
@@ -541,7 +564,7 @@ class CommandBus(CommandBusCore):
     async def _coroutine(self, route: Route, envelope: Envelope) -> Any:
         token = TRACE.set(envelope.trace)
         try:
-            with span(_span_name(route)):
+            with span(route.span_name):
                 made: Coroutine[Any, Any, Any] = route.call(envelope.command)
                 return await made
         finally:
@@ -571,13 +594,5 @@ class CommandBus(CommandBusCore):
             envelope.receipt.settle(DONE, done.result())
 
 
-def _blocks(what: str) -> WouldDeadlock:
-    return WouldDeadlock(f"the I/O thread must not wait for {what}", hint="await bus.execute_async(...)")
-
-
 def _here() -> int:
     return ON_IT
-
-
-def _span_name(route: Route) -> str:
-    return f"tickrail.{'event' if issubclass(route.type, Event) else 'command'}.{route.name}"

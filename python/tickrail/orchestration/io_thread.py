@@ -6,6 +6,7 @@ dispatch thread: a coroutine that hogs the loop delays other coroutines, and no 
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import msgspec
 
+from tickrail._native import IoBeat
 from tickrail.domain.threads import begin
 from tickrail.errors import IllegalTransition, WrongThread
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:  # asyncio is a fifth of what a run imports, and most runs nee
 __all__ = ["CLOSE_TIMEOUT_S", "MAX_KEPT_FAILURES", "IoFailure", "IoThread"]
 
 T = TypeVar("T")
+logger = logging.getLogger("tickrail.io")
 
 #: How long ``close`` waits for coroutines that are being cancelled: longer than any clean-up that behaves, and shorter
 #: than the deadline of a shutdown.
@@ -54,13 +57,15 @@ class IoThread:
         on_failure: Called on the I/O thread with each failure that nobody awaits; ``failures`` keeps them too.
 
     Attributes:
-        abandoned: Names of the coroutines that ``close`` has left behind, as it returns them.
+        abandoned: Names of the coroutines that ``close`` has left behind, as it returns them; the log has them too.
+        beat: Whether the loop turns, for a watch that needs no interpreter.
 
     A context manager that closes. Thread safety: any thread; ``call`` and ``close`` not from the I/O thread itself.
     """
 
     def __init__(self, *, name: str = "tickrail-io", on_failure: Callable[[IoFailure], object] | None = None) -> None:
         self.name = name
+        self.beat = IoBeat()
         self.failures: deque[IoFailure] = deque(maxlen=MAX_KEPT_FAILURES)
         self.failure_count = 0
         self._on_failure = on_failure
@@ -153,7 +158,21 @@ class IoThread:
         self.abandoned = _names(loop) if thread.is_alive() else ()
         for act in self._when_left if self.abandoned else ():
             act()
+        if self.abandoned and is_first:
+            logger.error("coroutines have not ended and are left on the I/O thread: %s", ", ".join(self.abandoned))
         return self.abandoned
+
+    def at_work(self) -> str:
+        """The name of the coroutine that runs at this moment, or "a callback". Any thread."""
+        import asyncio
+
+        task = None if self._loop is None else asyncio.current_task(self._loop)
+        return "a callback" if task is None else f"the coroutine {_name(task)}"
+
+    @property
+    def stuck_in(self) -> str | None:
+        """What keeps the loop for longer than a handler may take, where a run goes on that watches it."""
+        return self.at_work() if self.beat.is_stuck else None
 
     def __enter__(self) -> Self:
         return self
@@ -162,10 +181,10 @@ class IoThread:
         self.close()
 
     def _started_loop(self) -> asyncio.AbstractEventLoop:
-        import asyncio
-
         if self._loop is None:
-            self._loop = asyncio.new_event_loop()
+            from tickrail.orchestration.beating_loop import beating_loop  # late, as asyncio is
+
+            self._loop = beating_loop(self.beat)
             self._loop.set_exception_handler(lambda _, context: self._note(context))
             self._thread = threading.Thread(target=self._serve, args=(self._loop,), name=self.name, daemon=True)
             try:
@@ -180,6 +199,7 @@ class IoThread:
         import asyncio
 
         self._ident = threading.get_ident()
+        self.beat.belong_to(self._ident)
         asyncio.set_event_loop(loop)
         try:
             while not self._stopped:
@@ -189,6 +209,8 @@ class IoThread:
         finally:
             asyncio.set_event_loop(None)
             loop.close()
+            self.beat.rest()
+            self.beat.belong_to(0)
             self._ident = None  # another thread may get it
 
     def _stop(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -14,8 +14,10 @@ import msgspec
 
 from tickrail._native import Lives as NativeLives
 from tickrail.domain.changes import StateChange
+from tickrail.domain.context import IN_STEP
 from tickrail.domain.near import did_you_mean
-from tickrail.errors import IllegalTransition, ParameterError, WrongThread
+from tickrail.errors import IllegalTransition, ParameterError, WouldDeadlock, WrongThread
+from tickrail.orchestration.io_thread import IoThread
 from tickrail.strategy.lifecycle import Operation, State, allowed
 
 __all__ = ["HookOverrun", "Lives", "PauseMode", "Receipt", "Standing"]
@@ -96,14 +98,34 @@ class Receipt(Future[State]):
 
         Raises:
             WrongThread: Called by a handler, which would wait for itself.
+            WouldDeadlock: Called on the I/O thread, whose coroutines and orders would wait with it.
             IllegalTransition: The table had no such step from where the strategy stood by then.
             TimeoutError: It is still waiting.
         """
-        if not self.done() and self._lives.dispatch_thread == threading.get_ident():
+        self._check_wait()
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """The same, and what ``result`` would raise is returned."""
+        self._check_wait()
+        return super().exception(timeout)
+
+    def _check_wait(self) -> None:
+        if self.done():
+            return
+        if self._lives.dispatch_thread == threading.get_ident():
             raise WrongThread(
                 "a handler cannot wait for what happens after its step", hint="add_done_callback, or look at it later"
             )
-        return super().result(timeout)
+        if IN_STEP.get():
+            raise WouldDeadlock(
+                "the step of a life comes with the loop, which in a backtest waits for this coroutine",
+                hint="ask for it in the callback of self.spawn, or do not wait for it",
+            )
+        if self._lives.io.is_current:
+            raise WouldDeadlock(
+                "the I/O thread must not wait for the step of a life", hint="await asyncio.wrap_future(receipt)"
+            )
 
     def cancel(self) -> bool:
         """Nothing that the loop was asked for is taken back; ask for the opposite."""
@@ -119,11 +141,13 @@ class Lives:
         slow_hooks: Hooks that took longer than their deadline.
         dispatch_thread: Identity of the thread that runs the loop; ``None`` while none does.
         hook_deadline_ns: How long a hook may run before it is reported.
+        io: Where coroutines run, which must not wait either.
 
     Thread safety: any thread; listeners are called on the dispatch thread, between two steps.
     """
 
-    def __init__(self, native: NativeLives, strategies: Mapping[str, object]) -> None:
+    def __init__(self, native: NativeLives, strategies: Mapping[str, object], io: IoThread) -> None:
+        self.io = io
         self.slow_hooks: deque[HookOverrun] = deque(maxlen=1_000)
         self.dispatch_thread: int | None = None
         self.hook_deadline_ns = HOOK_DEADLINE_NS
@@ -200,6 +224,11 @@ class Lives:
         with self._lock:
             self._listeners = (*self._listeners, listener)
             self._native.tell_changes(True)
+
+    @property
+    def asked(self) -> int:
+        """How many requests wait for the loop."""
+        return len(self._receipts)
 
     def running_hook(self) -> HookOverrun | None:
         """The hook that runs at this moment, with its age."""

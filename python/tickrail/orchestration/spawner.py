@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
@@ -9,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from tickrail._native import CommandLanes
-from tickrail.domain.context import held
+from tickrail.domain.context import beside, held
 from tickrail.errors import SpawnTimedOut
 from tickrail.orchestration.io_thread import IoThread
 
@@ -23,6 +24,8 @@ __all__ = ["SPAWN_TIMEOUT_S", "Spawner"]
 SPAWN_TIMEOUT_S: Final = 60.0
 #: The wait looks this often whether the run is to stop; the result itself ends it at once.
 LOOK_S: Final = 0.05
+#: After so long it is looked whether somebody waits for the loop, which waits.
+SAY_S: Final = 1.0
 
 #: A result whose lane is full tries again after this long: commands are taken within microseconds, unless a handler
 #: blocks.
@@ -33,6 +36,7 @@ RESULT: Final = 17
 FULL: Final = 1
 
 Key = tuple[int, int]
+logger = logging.getLogger("tickrail.commands")
 
 
 class Spawner:
@@ -45,13 +49,17 @@ class Spawner:
 
     Attributes:
         replays_live: Whether the run is a replay of a live one.
+        is_rerun: Whether commands are taken from a recording alone.
+        asked: How many commands and requests wait for the loop.
     """
 
     def __init__(self, io: IoThread, *, timeout_s: float, stopping: Callable[[], bool]) -> None:
         self._io = io
         self.timeout_s = timeout_s
         self.stopping = stopping
-        self.replays_live = False
+        self.replays_live = self.is_rerun = False
+        self.asked: Callable[[], int] = lambda: 0
+        self._has_said = False
         self._running: dict[Key, _Running] = {}
         self._lanes: CommandLanes | None = None
 
@@ -67,7 +75,8 @@ class Spawner:
     def start(self, strategy: int, number: int, name: str, coroutine: Coroutine[Any, Any, object]) -> None:
         """Begin ``coroutine``, the ``number``-th of ``strategy``."""
         shown = getattr(coroutine, "__qualname__", type(coroutine).__name__)
-        future = (copy_context() if self._lanes is not None else held()).run(self._io.run, coroutine)
+        context = copy_context() if self._lanes is not None else held() if self.waits else beside()
+        future = context.run(self._io.run, coroutine)
         self._running[strategy, number] = _Running(future, name, shown, time.monotonic() + self.timeout_s)
         if self._lanes is not None:
             future.add_done_callback(partial(self._deliver, self._lanes, strategy, number))
@@ -87,8 +96,20 @@ class Spawner:
             left = running.until_s - time.monotonic()
             if left <= 0:
                 raise self._too_long(running)
+            self.goes_on(self.timeout_s - left, left, f"the coroutine {running.name} of strategy {running.strategy}")
             concurrent.futures.wait([running.future], min(left, LOOK_S))
         return running.failed
+
+    def goes_on(self, waited_s: float, left_s: float, name: str) -> None:
+        """The loop still waits for ``name``; a thread of that may wait for the loop, which nobody can know."""
+        if waited_s < SAY_S or self._has_said or not (asked := self.asked()):
+            return
+        self._has_said = True
+        logger.warning(
+            "the loop of a backtest waits for %s, at most %.0f s more, and commands wait for the loop (%d): if it waits"
+            " for one of them, both wait in vain",
+            *(name, left_s, asked),
+        )
 
     def take(self, strategy: int, number: int) -> tuple[object, BaseException | None]:
         """What it returned, and what it raised; it is forgotten."""

@@ -1,4 +1,4 @@
-"""Handlers that are stuck: a line in the log with the place, and whether they may be broken off."""
+"""Handlers and coroutines that are stuck: a line in the log with the place, and whether they may be broken off."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from contextlib import suppress
 from types import FrameType
 from typing import Final
 
-__all__ = ["said", "stuck"]
+from msgspec.structs import asdict
+
+from tickrail._native import Dispatcher, watch_handlers, watch_io
+from tickrail.domain.supervision import HandlerLimits
+from tickrail.orchestration.io_thread import IoThread
+
+__all__ = ["said", "stuck", "watch"]
 
 DEBUGGERS: Final = ("bdb", "pdb", "pydevd", "_pydevd_bundle", "debugpy", "IPython.core.debugger")
 """Modules that are on the stack while somebody looks at a handler from within."""
@@ -20,6 +26,16 @@ PATIENCE_S: Final = 1.0
 
 logger = logging.getLogger("tickrail.handlers")
 _telling: Final[set[threading.Thread]] = set()
+
+
+def watch(native: Dispatcher, limits: HandlerLimits, io: IoThread) -> None:
+    """Have the handlers of a run watched while it runs, and what runs on its I/O thread."""
+    watch_handlers(native, **asdict(limits), ask=stuck)
+
+    def stuck_beside(seconds: float, thread: int, enforced: bool) -> bool:
+        return stuck(None, f"{io.at_work()}, on the I/O thread,", seconds, thread, enforced)
+
+    watch_io(native, io.beat, stuck_beside)
 
 
 def stuck(strategy: str | None, handler: str, seconds: float, thread: int, enforced: bool) -> bool:

@@ -36,7 +36,6 @@ from tickrail._native import (
     step,
     supervise,
     supervised,
-    watch_handlers,
 )
 from tickrail.domain.account_terms import AccountTerms
 from tickrail.domain.ending import BY_DEFAULT as ENDING
@@ -60,7 +59,7 @@ from tickrail.orchestration.loading import load_arrays, load_results
 from tickrail.orchestration.run_id import run_id_of
 from tickrail.orchestration.spawner import SPAWN_TIMEOUT_S, Spawner
 from tickrail.orchestration.stopwatch import Stopwatch
-from tickrail.orchestration.supervisor import stuck
+from tickrail.orchestration.supervisor import watch
 from tickrail.ports.state_store import StateStorePort
 from tickrail.strategy.compiled.form import is_compiled
 from tickrail.strategy.mentions import mentions
@@ -180,9 +179,9 @@ class TickDispatcher:
         self._operations = operations(native)
         self._failures = FeedFailures(native.request_stop)
         end_within(native, **asdict(end_limits))
-        watch_handlers(native, **asdict(handler_limits), ask=stuck)
+        watch(native, handler_limits, self.io)
         self._funding = Funding(native, rows, account or AccountTerms())
-        self.lives = Lives(native.lives, self.strategies)
+        self.lives = Lives(native.lives, self.strategies, self.io)
         native.watch(self.lives.watcher)
         if live is not None:
             load_results()
@@ -492,6 +491,7 @@ class TickDispatcher:
         Raises:
             ValueError: This is no recording.
         """
+        self._spawner.is_rerun = True
         return replay_commands(self._native, recording)
 
     def stats(self, patience_s: float = PATIENCE_S) -> RuntimeStats:
@@ -535,7 +535,6 @@ class TickDispatcher:
         from tickrail.orchestration.outcome import Outcome  # late: with it comes numpy, which a start need not wait for
 
         restarts, stopped_by = supervised(self._native)
-        names = tuple(self.strategies)
         outcome = Outcome(
             native=self._native,
             strategies={name: type(one) for name, one in self.strategies.items()},
@@ -544,8 +543,8 @@ class TickDispatcher:
             compiled={name: (one, self._compile_s[name]) for name, one in self._compiled.items()},
             abandoned=self._abandoned,
             without_lane=() if self._is_live or self._is_replay else tuple(self._laned),
-            restarts=dict(zip(names, restarts, strict=True)),
-            stopped_by=None if stopped_by is None else names[stopped_by],
+            restarts=dict(zip(self.strategies, restarts, strict=True)),
+            stopped_by=None if stopped_by is None else tuple(self.strategies)[stopped_by],
             wish="" if self._commands is None else self._built_in.stop_reason,
             changes=self.lives.changes,
             ending=ending_report(self._native),
@@ -567,6 +566,8 @@ class TickDispatcher:
             self._away.close()
         if self._owns_io:
             self._abandoned = self.io.close()
+        if self._commands is not None:
+            self._commands.leave_rerun()
 
     def _register_compiled(
         self,

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use tickrail_core::command::{Command, Inbox, LaneSettings, lanes};
 use tickrail_core::control::{Call, ControlServer, MAX_LINE, OpenOrders, Operator, View};
 use tickrail_core::stop::{StopFlag, Waker};
-use tickrail_core::trading::{GateFile, Trading, TradingGate};
+use tickrail_core::trading::{GateFile, Trading, TradingGate, Unsent};
 
 struct Rig {
     server: ControlServer,
@@ -184,6 +184,25 @@ fn what_is_outside_is_asked_back_without_the_loop_and_the_answer_says_so() {
     let answer = ask(&rig.connect(), r#"{"v":1,"do":"halt","args":{"timeout_s":0.05}}"#);
     assert_eq!(asked.load(Ordering::Relaxed), 1);
     assert!(answer["result"]["waiting"].as_str().unwrap().contains("at venues outside are asked back"), "{answer}");
+}
+
+#[test]
+fn a_halt_waits_for_cancels_to_reach_their_venues_and_says_which_have_not() {
+    let rig = rig("unsent");
+    let looks = Arc::new(AtomicU32::new(0));
+    let looked = Arc::clone(&looks);
+    rig.gate.sent_by(move || {
+        let cancels = if looked.fetch_add(1, Ordering::Relaxed) < 3 { 2 } else { 0 };
+        Unsent { cancels, orders: 1, all: false }
+    });
+    let answer = ask(&rig.connect(), r#"{"v":1,"do":"halt","args":{"timeout_s":0.3}}"#);
+    // The loop does not answer here, and takes all of the time: one look is left.
+    assert_eq!(answer["result"]["unsent"], json!({"cancels": 2, "orders": 1}), "{answer}");
+    let said = answer["result"]["waiting"].as_str().unwrap();
+    assert!(said.contains("has not answered") && said.contains("have not reached their venues: 2;"), "{said}");
+    looks.store(3, Ordering::Relaxed);
+    let answer = ask(&rig.connect(), r#"{"v":1,"do":"halt","args":{"timeout_s":0.05}}"#);
+    assert!(answer["result"].get("unsent").is_none(), "{answer}");
 }
 
 #[test]

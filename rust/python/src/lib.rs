@@ -6,6 +6,7 @@ mod accounts;
 mod array;
 mod arrow;
 mod batch;
+mod beside;
 mod bus;
 mod by_hand;
 mod column_batch;
@@ -109,6 +110,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     risk::register(m)?;
     watchdog::register(m)?;
     stuck::register(m)?;
+    beside::register(m)?;
     supervise::register(m)?;
     ending::register(m)?;
     lives::register(m)?;

@@ -51,6 +51,11 @@ impl Outbox {
         self.core.is_halted()
     }
 
+    /// An order is being taken back, or (``False``) its venue has heard of that, or nobody wants it any more.
+    fn note_taking_back(&self, begins: bool) {
+        self.core.note_taking_back(begins);
+    }
+
     /// Take what waits, the first first, at most ``most``: tuples that begin with ``"submit"``, ``"stopped"``, ``"cancel"`` or
     /// ``"amend"``, strategy and number; or with ``"cancel_all"``, or ``"cancel_at_end"``.
     fn take<'py>(&self, py: Python<'py>, most: usize) -> PyResult<Vec<Bound<'py, PyAny>>> {

@@ -43,6 +43,7 @@ impl Probes {
             run,
             names: inside.names.borrow().clone(),
             pulse: Arc::clone(inside.desk.pulse()),
+            beside: dispatcher.warden.beside(),
             stop: Arc::clone(&dispatcher.stop),
             gate: Arc::clone(inside.desk.gate()),
             call_deadline: Duration::from_nanos(call_deadline_ns),

@@ -14,6 +14,7 @@ use tickrail_core::dispatch::{Call, Doing, HandlerWatch, Look, Pulse, WatchSetti
 use tickrail_core::stop::{DEADLINE_EXCEEDED, LastWords, StopFlag};
 use tickrail_core::trading::{TakeBack, TradingGate};
 
+use crate::beside::{Beside, IoBeat};
 use crate::dispatcher::Dispatcher;
 use crate::errors::not_begun;
 
@@ -49,6 +50,8 @@ pub struct Warden {
     overruns: Mutex<BTreeMap<(u32, &'static str), Overruns>>,
     /// What was broken off while the run was to stop.
     broken: Mutex<Vec<String>>,
+    /// The I/O thread.
+    beside: Beside,
 }
 
 impl Warden {
@@ -78,25 +81,53 @@ impl Warden {
     }
 
     #[cold]
-    fn disarm(&self, _py: Python<'_>) {
+    fn disarm(&self, py: Python<'_>) {
         self.is_armed.store(false, Ordering::Relaxed);
-        let thread = self.thread.load(Ordering::Relaxed) as std::ffi::c_long;
-        // SAFETY: the GIL is held; null takes back what was not raised yet, of a thread that need not exist.
-        unsafe { ffi::PyThreadState_SetAsyncExc(thread, std::ptr::null_mut()) };
+        raise_in(py, self.thread.load(Ordering::Relaxed), None);
     }
 
     /// Raises `HandlerStuck` within the handler that keeps the dispatch thread, if it still is the same call.
     fn break_off(&self, py: Python<'_>, pulse: &Pulse, seen: Look) -> PyResult<()> {
-        let class = py.import("tickrail.errors")?.getattr("HandlerStuck")?;
+        let class = class_of_stuck(py)?;
         // With the GIL held a Python handler neither returns nor goes on, so nobody else can be hit.
         if pulse.look() != seen {
             return Ok(());
         }
         self.is_armed.store(true, Ordering::Relaxed);
-        let thread = self.thread.load(Ordering::Relaxed) as std::ffi::c_long;
-        // SAFETY: the GIL is held, and the class is a class of exceptions.
-        unsafe { ffi::PyThreadState_SetAsyncExc(thread, class.as_ptr()) };
+        raise_in(py, self.thread.load(Ordering::Relaxed), Some(&class));
         Ok(())
+    }
+
+    /// Ends the process under the command line.
+    pub fn words(&self) -> Option<&Arc<LastWords>> {
+        self.words.get()
+    }
+
+    /// Where the I/O thread is.
+    pub fn beside(&self) -> Arc<Pulse> {
+        self.beside.pulse()
+    }
+
+    fn settings(&self) -> Option<WatchSettings> {
+        let settings = *self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        let share = |settings: WatchSettings| {
+            self.last_hook.get().map_or(settings.last_hook, |share| settings.last_hook.min(*share))
+        };
+        settings.map(|settings| WatchSettings { last_hook: share(settings), ..settings })
+    }
+
+    /// A call that took too long has returned.
+    pub fn count_slow(&self, call: &Call) {
+        let age_ns = u64::try_from(call.age.as_nanos()).unwrap_or(u64::MAX);
+        self.count(call, |seen| {
+            seen.slow += 1;
+            seen.slowest_ns = seen.slowest_ns.max(age_ns);
+        });
+    }
+
+    /// A call is stuck.
+    pub fn count_stuck(&self, call: &Call) {
+        self.count(call, |seen| seen.stuck += 1);
     }
 
     fn count(&self, call: &Call, count: impl FnOnce(&mut Overruns)) {
@@ -104,15 +135,19 @@ impl Warden {
         count(overruns.entry((call.strategy, call.doing.name())).or_default());
     }
 
+    /// Something was broken off, or given up, that the end does not wait for.
+    pub fn note_broken(&self, what: String) {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+    }
+
     /// What was broken off while the run was to stop: the end did not wait for it.
     pub fn broken_at_the_end(&self) -> Vec<String> {
         self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Watches the handlers of the run of `pulse` on this thread, which dispatches, until the answer is dropped.
-    pub fn watch(self: &Arc<Self>, py: Python<'_>, run: &Dispatcher) -> PyResult<Option<HandlerWatch>> {
-        let Some(mut settings) = *self.settings.lock().unwrap_or_else(PoisonError::into_inner) else { return Ok(None) };
-        settings.last_hook = self.last_hook.get().map_or(settings.last_hook, |share| settings.last_hook.min(*share));
+    /// Watches the handlers of the run on this thread, which dispatches, and its I/O thread, until the answer is dropped.
+    pub fn watch(self: &Arc<Self>, py: Python<'_>, run: &Dispatcher) -> PyResult<Vec<HandlerWatch>> {
+        let Some(settings) = self.settings() else { return Ok(Vec::new()) };
         let thread: u64 = py.import("threading")?.call_method0("get_ident")?.extract()?;
         self.thread.store(thread, Ordering::Relaxed);
         let inside = run.inside.get(py);
@@ -125,7 +160,8 @@ impl Warden {
         };
         let pulse = Arc::clone(inside.desk.pulse());
         let watch = HandlerWatch::open(pulse, Arc::clone(&run.stop), settings, guard);
-        Ok(Some(watch.map_err(|error| not_begun(py, error))?))
+        let beside = self.beside.open(py, self, run, settings);
+        std::iter::once(watch).chain(beside).map(|watch| watch.map_err(|error| not_begun(py, error))).collect()
     }
 }
 
@@ -144,16 +180,12 @@ struct Guard {
 
 impl Watcher for Guard {
     fn slow(&mut self, call: &Call) {
-        let age_ns = u64::try_from(call.age.as_nanos()).unwrap_or(u64::MAX);
-        self.warden.count(call, |seen| {
-            seen.slow += 1;
-            seen.slowest_ns = seen.slowest_ns.max(age_ns);
-        });
+        self.warden.count_slow(call);
         self.warden.is_spared.store(false, Ordering::Release);
     }
 
     fn stuck(&mut self, call: &Call, seen: Look) {
-        self.warden.count(call, |seen| seen.stuck += 1);
+        self.warden.count_stuck(call);
         // The end does not come to orders while this goes on, in whatever process.
         if self.stop.is_set() && self.gate.take_back(TakeBack::AtTheEnd) {
             self.warden.words.get().into_iter().for_each(|words| words.note(ASKED_BACK));
@@ -192,6 +224,18 @@ impl Watcher for Guard {
     }
 }
 
+/// The class of what is raised in whatever is stuck.
+pub fn class_of_stuck(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    py.import("tickrail.errors")?.getattr("HandlerStuck")
+}
+
+/// Raises `class`, of exceptions, in `thread` before its next line of Python; `None` takes back what was not raised yet.
+pub fn raise_in(_py: Python<'_>, thread: u64, class: Option<&Bound<'_, PyAny>>) {
+    let class = class.map_or(std::ptr::null_mut(), |class| class.as_ptr());
+    // SAFETY: the GIL is held, and the class is a class of exceptions or null. The thread need not exist.
+    unsafe { ffi::PyThreadState_SetAsyncExc(thread as std::ffi::c_long, class) };
+}
+
 fn interrupt(
     py: Python<'_>,
     warden: &Warden,
@@ -215,7 +259,7 @@ fn interrupt(
         if stop.is_set() {
             let whose = name.map_or_else(String::new, |name| format!("strategy {name}: "));
             let what = format!("{whose}{} was broken off", call.doing.name());
-            warden.broken.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+            warden.note_broken(what);
         }
     }
     Ok(())
@@ -248,6 +292,12 @@ fn watch_handlers(
     Ok(())
 }
 
+/// Watch the I/O thread whose loop ``beat`` is, by the same times: ``ask(seconds, thread, enforced)`` likewise.
+#[pyfunction]
+fn watch_io(dispatcher: &Dispatcher, beat: &IoBeat, ask: Py<PyAny>) {
+    dispatcher.warden.beside.watch_by(beat, ask);
+}
+
 /// Calls that took too long: one dict a handler, with ``strategy`` (its name, ``None`` for a command that concerns none),
 /// ``handler``, ``slow``, ``slowest_ns`` and ``stuck``. Any thread.
 #[pyfunction]
@@ -270,5 +320,6 @@ fn handler_overruns<'py>(py: Python<'py>, dispatcher: &Dispatcher) -> PyResult<B
 /// Adds the functions to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(watch_handlers, m)?)?;
+    m.add_function(wrap_pyfunction!(watch_io, m)?)?;
     m.add_function(wrap_pyfunction!(handler_overruns, m)?)
 }

@@ -42,8 +42,9 @@ def opened(
     bus = CommandBus(lanes, io=io, strategy_number=number)
     bus.schedule_by(lanes)
     bus.wait_in_steps(waiter)
+    waiter.asked = lambda: sum(waiting for _, _, waiting in lanes.stats()) + lives.asked
     lanes.receive(bus)
-    built_in = BuiltIn(bus, operations, strategies, lives, instruments=instruments, request_stop=request_stop)
+    built_in = BuiltIn(bus, operations, strategies, lives, io, instruments=instruments, request_stop=request_stop)
     return bus, built_in
 
 
@@ -55,6 +56,7 @@ class BuiltIn:
         operations: What natively does it.
         strategies: By name, in the order of registration.
         lives: Theirs.
+        io: What async handlers and coroutines run on.
         instruments: Ids, in the order of the run's table.
         request_stop: Asks the run to stop.
 
@@ -69,11 +71,12 @@ class BuiltIn:
         operations: Operations,
         strategies: dict[str, Strategy],
         lives: Lives,
+        io: IoThread,
         *,
         instruments: tuple[str, ...],
         request_stop: Callable[[], None],
     ) -> None:
-        self._bus = bus
+        self._bus, self._io = bus, io
         self.operations = operations
         self._strategies = strategies
         self._lives = lives
@@ -275,6 +278,7 @@ class BuiltIn:
                 )
             },
             "dead_letters": dict(self._bus.dead_letter_counts),
+            "io_thread": {"stuck_in": self._io.stuck_in},
         }
 
     def _state(self, name: str, state: str) -> dict[str, str]:

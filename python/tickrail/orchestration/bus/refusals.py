@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from tickrail.errors import CommandInvalid, CommandTimeout, LaneFull, ShuttingDown
+from tickrail.errors import CommandInvalid, CommandTimeout, LaneFull, ShuttingDown, WouldDeadlock
 from tickrail.orchestration.bus.receipt import Receipt
 from tickrail.orchestration.bus.routes import Route
 
-__all__ = ["full", "late", "left", "over", "same"]
+__all__ = ["blocks", "full", "late", "left", "over", "same"]
+
+
+def blocks(what: str) -> WouldDeadlock:
+    """The caller is on the I/O thread."""
+    return WouldDeadlock(f"the I/O thread must not wait for {what}", hint="await bus.execute_async(...)")
 
 
 def same(known: tuple[Any, Receipt], command: Any, key: str) -> Receipt:
@@ -49,6 +54,7 @@ def left(route: Route) -> ShuttingDown:
     )
 
 
-def over(route: Route) -> ShuttingDown:
-    """The run has ended, or is ending."""
-    return ShuttingDown(f"{route.name}: the run takes no more commands", command=route.name)
+def over(route: Route, *, reruns: bool = False) -> ShuttingDown:
+    """The run has ended, or is ending; or, ``reruns``, it has its commands from elsewhere."""
+    why = "a rerun takes the commands of its recording alone" if reruns else "the run takes no more commands"
+    return ShuttingDown(f"{route.name}: {why}", command=route.name)

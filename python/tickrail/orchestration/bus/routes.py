@@ -32,6 +32,7 @@ class Route:
         place: Where the handler was registered.
         call: The handler with the middleware around it.
         shown: What its handler is called.
+        span_name: What a span around it is called.
         surely_holds: Whether the fields of a command have the types that they say; false: it is not known.
     """
 
@@ -45,6 +46,7 @@ class Route:
         "name",
         "place",
         "shown",
+        "span_name",
         "surely_holds",
         "takes_strategy",
         "type",
@@ -53,6 +55,7 @@ class Route:
     def __init__(self, cls: type, handler: Handler, place: str) -> None:
         self.type = cls
         self.name = tag_of(cls)
+        self.span_name = f"tickrail.{'event' if issubclass(cls, Event) else 'command'}.{self.name}"
         self.handler = self.call = handler
         self.place = place
         self.shown = str(getattr(handler, "__qualname__", type(handler).__qualname__))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final, Protocol
 
@@ -26,6 +27,8 @@ class Waiter(Protocol):
     """Says how a simulation waits for what runs beside it."""
 
     timeout_s: float
+    is_rerun: bool
+    asked: Callable[[], int]
 
     @property
     def waits(self) -> bool:
@@ -36,11 +39,15 @@ class Waiter(Protocol):
         """Whether the run is to stop, so that nobody waits any longer."""
         ...
 
+    def goes_on(self, waited_s: float, left_s: float, name: str) -> None:
+        """The loop still waits for ``name``: said where that may wait for the loop."""
+        ...
 
-def waits_for_itself(route: Route) -> WouldDeadlock:
+
+def waits_for_itself(name: str) -> WouldDeadlock:
     """The refusal for a coroutine that the loop waits for; in the log too, as a receipt may be nobody's."""
     refusal = WouldDeadlock(
-        f"{route.name} is handled by the loop, which in a backtest waits for this coroutine",
+        f"{name} is handled by the loop, which in a backtest waits for this coroutine",
         hint="return what is to be done, and do it in the callback of self.spawn; or submit(...) it and do not wait:"
         " its turn comes later, between two slices of ticks",
     )
@@ -74,6 +81,7 @@ class StepEnd:
         left_s = timeout_s = self._waiter.timeout_s
         while not self._ended.wait(min(left_s, LOOK_S)) and not self._waiter.stopping():
             left_s -= LOOK_S
+            self._waiter.goes_on(timeout_s - left_s, left_s, f"{self.name}, whose handler is {self._route.shown},")
             if left_s <= 0.0:
                 self._future.cancel()
                 raise SpawnTimedOut(

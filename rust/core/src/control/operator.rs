@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const MAX_PATIENCE: Duration = Duration::from_secs(300);
 /// How long a halt waits to learn what became of open orders: orders are stopped before that.
 const HALT_PATIENCE: Duration = Duration::from_secs(1);
+/// How often a halt looks whether cancels have reached their venues.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// How long a shutdown waits for the loop to take it as a command of the run, before the loop is stopped as by a signal.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_millis(100);
 
@@ -158,7 +160,8 @@ impl Operator {
             self.gate.keep(|kept| reason.clone_into(&mut kept.reason));
         }
         let kept = self.file.as_ref().map(|file| file.save(&self.gate, &Change::Halted));
-        let loop_says = self.forward("halt", arguments, HALT_PATIENCE.min(patience(arguments)), Late::IsDone);
+        let (began, within) = (now(), HALT_PATIENCE.min(patience(arguments)));
+        let loop_says = self.forward("halt", arguments, within, Late::IsDone);
         let mut result = json!({"trading": self.gate.state().name(), "persisted": matches!(kept, Some(Ok(())))});
         if let Some(Err(error)) = kept {
             result["problem"] = error.to_string().into();
@@ -177,7 +180,31 @@ impl Operator {
                 result["open_orders"] = (self.open)().into();
             }
         }
+        self.tell_unsent(&mut result, began, within);
         done(result)
+    }
+
+    /// What the I/O thread has not sent within the time of a halt: the loop's word that orders are taken back is not the
+    /// venue's.
+    fn tell_unsent(&self, result: &mut Value, began: Instant, within: Duration) {
+        let mut unsent = self.gate.unsent();
+        while unsent.has_cancels() && began.elapsed() < within {
+            pause();
+            unsent = self.gate.unsent();
+        }
+        if !unsent.has_cancels() {
+            return;
+        }
+        let all = if unsent.all { ", and the request to take back whatever is open" } else { "" };
+        let mut said = format!(
+            "cancels have not reached their venues: {}{all}; the I/O thread sends them once it goes on and a venue hears it",
+            unsent.cancels
+        );
+        if let Some(before) = result["waiting"].as_str() {
+            said = format!("{before}; {said}");
+        }
+        result["waiting"] = said.into();
+        result["unsent"] = json!({"cancels": unsent.cancels, "orders": unsent.orders});
     }
 
     /// A loop that goes on takes it between two steps, as a command that is recorded. One that does not is stopped as by a
@@ -236,6 +263,16 @@ impl Operator {
             Err(NotTaken::Closed(_)) => Err(NotTaken::Closed(())),
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "bounds how long an operator waits; no decision of the run sees it")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "on a thread of the socket, which nobody else waits for")]
+fn pause() {
+    std::thread::sleep(LOOK_EVERY);
 }
 
 /// What becomes of a request that nobody waits for any more.

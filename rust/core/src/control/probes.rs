@@ -35,6 +35,8 @@ pub struct Probed {
     pub names: Vec<String>,
     /// What its loop is doing.
     pub pulse: Arc<Pulse>,
+    /// What its I/O thread is doing, which sends its orders.
+    pub beside: Arc<Pulse>,
     /// Set where it is to stop.
     pub stop: Arc<StopFlag>,
     /// What its orders may do.
@@ -55,13 +57,27 @@ pub struct Probes {
     scrapes: AtomicU32,
     /// A [`Standing`]. Relaxed: it guards nothing.
     standing: AtomicU8,
-    seen: Mutex<(Look, Instant)>,
+    seen: Mutex<[Seen; 2]>,
+}
+
+/// How one of the two threads looked, and since when it has looked so.
+struct Seen(Look, Instant);
+
+impl Seen {
+    /// For how long it has stood still; `None`: it has just gone on. Two equal looks say that it has not between them.
+    fn still(&mut self, look: Look) -> Option<Duration> {
+        if self.0 == look {
+            return Some(self.1.elapsed());
+        }
+        *self = Self(look, now());
+        None
+    }
 }
 
 impl Probes {
     /// The pages of `run`.
     pub fn new(run: Probed, scrape: Scrape) -> Self {
-        let seen = Mutex::new((run.pulse.look(), now()));
+        let seen = Mutex::new([&run.pulse, &run.beside].map(|pulse| Seen(pulse.look(), now())));
         Self { run, scrape, scrapes: AtomicU32::new(0), standing: AtomicU8::new(0), seen }
     }
 
@@ -87,24 +103,31 @@ impl Probes {
         }
     }
 
-    /// What keeps the loop, where that goes on for too long. Two equal looks say that it has not gone on between them.
+    /// What keeps the loop or the I/O thread, where that goes on for too long.
     fn hangs(&self) -> Option<String> {
-        let look = self.run.pulse.look();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.0 != look {
-            *seen = (look, now());
-            return None;
-        }
-        let age = seen.1.elapsed();
-        let what = match (self.standing(), look.call()) {
-            (Standing::Ended, _) | (Standing::Starting, None) => return None,
+        let [on_loop, beside] = &mut *seen;
+        let (look, at) = (self.run.pulse.look(), self.run.beside.look());
+        let (still, stuck) = (on_loop.still(look), beside.still(at));
+        let of_loop = still.and_then(|age| self.keeps_the_loop(look, age).map(|what| (what, age)));
+        let of_io = || stuck.and_then(|age| self.keeps_the_rest(at, age).map(|what| (what, age)));
+        of_loop.or_else(of_io).map(|(what, age)| format!("{what} for {:.1} s", age.as_secs_f64()))
+    }
+
+    fn keeps_the_loop(&self, look: Look, age: Duration) -> Option<String> {
+        match (self.standing(), look.call()) {
+            (Standing::Ended, _) | (Standing::Starting, None) => None,
             (_, Some((strategy, doing))) if age >= self.run.call_deadline => {
-                described(&self.run.names, strategy, doing)
+                Some(described(&self.run.names, strategy, doing))
             }
-            (Standing::Running, None) if age >= self.run.rest_deadline => "the loop has not gone on".to_owned(),
-            _ => return None,
-        };
-        Some(format!("{what} for {:.1} s", age.as_secs_f64()))
+            (Standing::Running, None) if age >= self.run.rest_deadline => Some("the loop has not gone on".to_owned()),
+            _ => None,
+        }
+    }
+
+    fn keeps_the_rest(&self, look: Look, age: Duration) -> Option<String> {
+        let (strategy, doing) = look.call().filter(|_| self.standing() != Standing::Ended)?;
+        (age >= self.run.call_deadline).then(|| described(&self.run.names, strategy, doing))
     }
 
     fn live(&self) -> Page {
@@ -181,6 +204,7 @@ mod tests {
             run: "live-1".to_owned(),
             names: vec!["ema".to_owned()],
             pulse: Arc::default(),
+            beside: Arc::default(),
             stop: Arc::new(StopFlag::new()),
             gate: Arc::default(),
             call_deadline: deadline,
@@ -228,6 +252,26 @@ mod tests {
         assert_eq!(asked(&probes, "/livez").0, 200, "at rest it has longer");
         probes.run.rest_deadline = Duration::ZERO;
         assert_eq!(asked(&probes, "/livez"), (503, "hangs".to_owned()));
+    }
+
+    #[test]
+    fn an_io_thread_that_does_not_turn_hangs_too_and_one_that_rests_never_does() {
+        let probes = probes(Duration::ZERO);
+        probes.set_standing(Standing::Running);
+        let beside = &probes.run.beside;
+        assert_eq!(asked(&probes, "/livez").0, 200);
+        assert_eq!(asked(&probes, "/livez").0, 200);
+        beside.work_beside();
+        assert_eq!(asked(&probes, "/livez").0, 200, "the first look");
+        let text = String::from_utf8(probes.page("/livez").unwrap().body).unwrap();
+        assert!(text.contains("a coroutine on the I/O thread has not returned for 0.0 s"), "{text}");
+        assert_eq!(asked(&probes, "/readyz"), (503, "hangs".to_owned()));
+        beside.work_beside();
+        assert_eq!(asked(&probes, "/livez").0, 200, "it has turned");
+        assert_eq!(asked(&probes, "/livez").0, 503);
+        beside.rest();
+        assert_eq!(asked(&probes, "/livez").0, 200);
+        assert_eq!(asked(&probes, "/livez").0, 200);
     }
 
     #[test]

@@ -30,10 +30,12 @@ pub enum Doing {
     Renew,
     /// Whatever a handler in machine code is called with.
     Machine,
+    /// Not of the loop: coroutines and callbacks beside it, of no strategy in particular.
+    Beside,
 }
 
 impl Doing {
-    const ALL: [Doing; 12] = [
+    const ALL: [Doing; 13] = [
         Doing::Tick,
         Doing::Batch,
         Doing::Timer,
@@ -46,6 +48,7 @@ impl Doing {
         Doing::Resume,
         Doing::Renew,
         Doing::Machine,
+        Doing::Beside,
     ];
 
     /// The handler as users know it; which one of several takes a tick is not told.
@@ -63,6 +66,7 @@ impl Doing {
             Self::Resume => "on_resume",
             Self::Renew => "its constructor",
             Self::Machine => "a compiled handler",
+            Self::Beside => "a coroutine on the I/O thread",
         }
     }
 }
@@ -90,7 +94,8 @@ impl Look {
     /// Who is being called with what; `None`: nobody. The strategy is [`NO_STRATEGY`](crate::command::NO_STRATEGY) for a
     /// command that concerns none.
     pub fn call(&self) -> Option<(u32, Doing)> {
-        (self.which != AT_REST).then(|| ((self.which >> 8) as u32, Doing::ALL[(self.which & 0xff) as usize % 12]))
+        (self.which != AT_REST)
+            .then(|| ((self.which >> 8) as u32, Doing::ALL[(self.which & 0xff) as usize % Doing::ALL.len()]))
     }
 
     /// The loop position.
@@ -104,7 +109,7 @@ impl Look {
     }
 }
 
-/// Where the loop is: written by the dispatch thread alone, read by any.
+/// Where the loop is: written by the dispatch thread alone, read by any. Another one is that of the I/O thread.
 ///
 /// Relaxed throughout: each word is looked at by itself, and a look that mixes two steps differs from the next one. A store
 /// a call is all that it costs.
@@ -139,8 +144,16 @@ impl Pulse {
         self.which.store(u64::from(strategy) << 8 | doing as u64, Ordering::Relaxed);
     }
 
+    /// The I/O thread has been woken, and works until it rests again.
+    #[inline]
+    pub fn work_beside(&self) {
+        self.turn();
+        self.enter(crate::command::NO_STRATEGY, Doing::Beside);
+    }
+
     /// Nobody is being called, and the loop may wait for long.
-    pub(crate) fn rest(&self) {
+    #[inline]
+    pub fn rest(&self) {
         self.which.store(AT_REST, Ordering::Relaxed);
     }
 
@@ -181,5 +194,11 @@ mod tests {
         assert_ne!(pulse.look(), before);
         pulse.rest();
         assert_eq!(pulse.look().call(), None);
+        pulse.work_beside();
+        let before = pulse.look();
+        assert_eq!(before.call(), Some((crate::command::NO_STRATEGY, Doing::Beside)));
+        pulse.rest();
+        pulse.work_beside();
+        assert_ne!(pulse.look(), before, "the next turn, in which it does the same");
     }
 }

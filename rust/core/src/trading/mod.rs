@@ -89,6 +89,8 @@ pub struct TradingGate {
     max_order_quantity: AtomicU64,
     /// Who takes open orders back without the loop.
     takers: Mutex<Vec<Taker>>,
+    /// Who knows what has not reached the venues yet.
+    senders: Mutex<Vec<Sender>>,
     /// What else outlives the process.
     kept: Mutex<Kept>,
 }
@@ -114,6 +116,35 @@ pub enum TakeBack {
 /// Takes open orders back; whether it can.
 type Taker = Box<dyn Fn(TakeBack) -> bool + Send + Sync>;
 
+/// Says what waits to be sent.
+type Sender = Box<dyn Fn() -> Unsent + Send + Sync>;
+
+/// What has left the loop and has not reached its venue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unsent {
+    /// Cancels of which no venue has heard.
+    pub cancels: usize,
+    /// Orders that nobody has begun to send.
+    pub orders: usize,
+    /// Whether the request to take all orders back waits too, whose orders are not among those.
+    pub all: bool,
+}
+
+impl Unsent {
+    /// Whether open orders are still to be taken back.
+    pub const fn has_cancels(self) -> bool {
+        self.cancels > 0 || self.all
+    }
+}
+
+impl std::ops::Add for Unsent {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { cancels: self.cancels + other.cancels, orders: self.orders + other.orders, all: self.all || other.all }
+    }
+}
+
 impl fmt::Debug for TradingGate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TradingGate({}, at most {})", self.state().name(), self.max_order_quantity())
@@ -127,6 +158,7 @@ impl Default for TradingGate {
             state: AtomicU8::new(Trading::Active as u8),
             max_order_quantity: AtomicU64::new(f64::INFINITY.to_bits()),
             takers: Mutex::default(),
+            senders: Mutex::default(),
             kept: Mutex::default(),
         }
     }
@@ -148,6 +180,17 @@ impl TradingGate {
         let takers = self.takers.lock().unwrap_or_else(PoisonError::into_inner);
         // All of them are asked.
         takers.iter().filter(|taker| taker(which)).count() > 0
+    }
+
+    /// From now on `sender` is asked what waits to be sent. It must not wait itself.
+    pub fn sent_by(&self, sender: impl Fn() -> Unsent + Send + Sync + 'static) {
+        self.senders.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(sender));
+    }
+
+    /// What waits to be sent. Any thread.
+    pub fn unsent(&self) -> Unsent {
+        let senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
+        senders.iter().fold(Unsent::default(), |all, sender| all + sender())
     }
 
     /// Changes what is kept beside the state.

@@ -8,7 +8,7 @@ use super::simulated::{SimulatedVenue, VenueReport};
 use crate::risk::Pass;
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::tick::Tick;
-use crate::trading::{TakeBack, Trading, TradingGate};
+use crate::trading::{TakeBack, Trading, TradingGate, Unsent};
 
 /// What the loop has let leave.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,6 +42,8 @@ struct Waiting {
     queue: VecDeque<Leaving>,
     canceled: HashSet<OrderKey>,
     amended: HashMap<OrderKey, Amendment>,
+    /// Orders that whoever sends is taking back, and no venue has heard of it yet.
+    taking_back: usize,
 }
 
 impl Outbox {
@@ -51,6 +53,8 @@ impl Outbox {
         let made = Arc::new(Self { waiting: Mutex::default(), gate: Arc::clone(gate), bell: Box::new(bell) });
         let outbox = Arc::downgrade(&made);
         gate.taken_back_by(move |which| outbox.upgrade().is_some_and(|outbox| outbox.take_back(which)));
+        let outbox = Arc::downgrade(&made);
+        gate.sent_by(move || outbox.upgrade().map(|outbox| outbox.unsent()).unwrap_or_default());
         made
     }
 
@@ -83,6 +87,23 @@ impl Outbox {
             TakeBack::AtTheEnd => Leaving::CancelAtEnd,
         });
         true
+    }
+
+    /// Whoever sends takes an order back, or (`false`) its venue has heard of that, or nobody wants it any more.
+    pub fn note_taking_back(&self, begins: bool) {
+        let taking_back = &mut self.waiting().taking_back;
+        *taking_back = if begins { *taking_back + 1 } else { taking_back.saturating_sub(1) };
+    }
+
+    /// What has not reached its venue. Any thread.
+    pub fn unsent(&self) -> Unsent {
+        let waiting = self.waiting();
+        let count = |is: fn(&Leaving) -> bool| waiting.queue.iter().filter(|leaving| is(leaving)).count();
+        Unsent {
+            cancels: waiting.taking_back + waiting.canceled.len(),
+            orders: count(|leaving| matches!(leaving, Leaving::Order(_) | Leaving::Stopped(_))),
+            all: count(|leaving| matches!(leaving, Leaving::CancelAll)) > 0,
+        }
     }
 
     /// Whether no order may be sent any more, whatever let it leave before.
@@ -266,5 +287,24 @@ mod tests {
         assert!(matches!(outbox.take(9)[..], [Leaving::Order(_)]));
         drop(outbox);
         assert!(!gate.take_back(TakeBack::All), "it is gone");
+        assert_eq!(gate.unsent(), Unsent::default());
+    }
+
+    #[test]
+    fn what_has_not_reached_its_venue_is_told_until_it_has() {
+        let gate: Arc<TradingGate> = Arc::default();
+        let outbox = Outbox::new(&gate, || ());
+        let order = order(OrderKey { strategy: 0, number: 1 });
+        outbox.put(Leaving::Order(order));
+        outbox.put(Leaving::Cancel(order.key));
+        assert_eq!(gate.unsent(), Unsent { cancels: 1, orders: 1, all: false });
+        gate.take_back(TakeBack::All);
+        assert_eq!(gate.unsent(), Unsent { cancels: 1, orders: 1, all: true });
+        outbox.take(9);
+        assert_eq!(gate.unsent(), Unsent::default());
+        outbox.note_taking_back(true);
+        assert!(gate.unsent().has_cancels());
+        outbox.note_taking_back(false);
+        assert!(!gate.unsent().has_cancels());
     }
 }

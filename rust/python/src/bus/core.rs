@@ -203,7 +203,7 @@ impl CommandBusCore {
             let is_plain = expires_s.is_none() && wait_s <= 0.0 && !this.inside.get(py).is_closed.get();
             match (this.standing(py)?, &this.way) {
                 (ON_IT, _) => return Self::inline(slf, plan.get(), &command),
-                (ELSEWHERE, Way::Lanes(lanes)) if is_plain && !Self::is_on_io(slf)? => {
+                (ELSEWHERE, Way::Lanes(lanes)) if is_plain && !Self::must_not_wait(slf)? => {
                     return Self::ask(slf, plan.get(), lanes.get(), command, timeout_s);
                 }
                 _ => {}
@@ -360,10 +360,9 @@ impl CommandBusCore {
         }
     }
 
-    /// Whether this is the thread on which coroutines run, which must not wait.
-    fn is_on_io(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        let io = slf.getattr(pyo3::intern!(slf.py(), "_io"))?;
-        io.getattr(pyo3::intern!(slf.py(), "is_current"))?.is_truthy()
+    /// Whether this is the thread on which coroutines run, or something that the loop waits for: neither may wait.
+    fn must_not_wait(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        slf.call_method0(pyo3::intern!(slf.py(), "_must_not_wait"))?.is_truthy()
     }
 
     fn post_slowly(
