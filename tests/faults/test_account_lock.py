@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,8 +47,12 @@ def begun(folder: Path, *settings: str, env: str = "live") -> subprocess.Popen[s
 
 
 def wait_for_socket(folder: Path, env: str, process: subprocess.Popen[str]) -> None:
+    wait_for((folder / "runs" / "control" / f"{env}-{process.pid}.sock").exists, process)
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + LONG_S
-    while not (folder / "runs" / "control" / f"{env}-{process.pid}.sock").exists():
+    while not condition():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -58,6 +64,56 @@ def refused(folder: Path, *settings: str) -> str:
     assert process.returncode == 78
     assert out == ""
     return err
+
+
+FORKS = """
+import os
+import time
+
+import tickrail
+
+
+class Quiet(tickrail.Strategy):
+    def on_start(self):
+        child = os.fork()
+        if child == 0:
+            time.sleep(600)
+            os._exit(0)
+        with open("child", "w") as file:
+            file.write(str(child))
+"""
+
+
+@pytest.mark.slow
+def test_a_child_that_outlives_a_killed_run_keeps_neither_its_account_nor_its_socket(tmp_path: Path) -> None:
+    one = project(tmp_path / "one", tmp_path / "accounts")
+    (one / "quiet.py").write_text(FORKS)
+    first, second, children = begun(one), None, []
+    try:
+        wait_for_socket(one, "live", first)
+        wait_for(lambda: (one / "child").exists() and (one / "child").read_text() != "", first)
+        children.append(int((one / "child").read_text()))
+        first.send_signal(signal.SIGKILL)
+        first.wait(LONG_S)
+        os.kill(children[0], 0)  # it lives
+        status = [sys.executable, "-m", "tickrail", "ctl", "status"]
+        assert subprocess.run(status, cwd=one, capture_output=True, timeout=LONG_S, check=False).returncode == 3
+        (one / "child").unlink()
+        second = begun(one)
+        wait_for_socket(one, "live", second)
+        wait_for(lambda: (one / "child").exists() and (one / "child").read_text() != "", second)
+        children.append(int((one / "child").read_text()))
+        (left,) = (one / "runs").glob("*.crashed.json")
+        assert json.loads(left.read_text())["pid"] == first.pid
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(LONG_S) == 0
+    finally:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+        for process in (first, second):
+            if process is not None:
+                process.kill()
+                process.communicate()
 
 
 @pytest.mark.slow

@@ -352,6 +352,60 @@ def test_on_another_thread_no_handler_is_installed() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=LONG_S)
 
 
+LOOPS = """
+import asyncio, os, signal, time
+from tickrail.orchestration.shutdown import Shutdown
+
+
+def until(shutdown, signals):
+    deadline = time.monotonic() + 30.0
+    while shutdown.signals != signals:
+        assert time.monotonic() < deadline, shutdown.signals
+        time.sleep(0.001)
+
+
+async def main(shutdown):
+    loop, heard = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_signal_handler(signal.SIGUSR1, heard.set)
+    os.kill(os.getpid(), signal.SIGTERM)
+    until(shutdown, [15])
+    os.kill(os.getpid(), signal.SIGUSR1)
+    await asyncio.wait_for(heard.wait(), 30.0)  # the loop has its descriptor still
+
+
+def taken(ours):
+    found = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(found)
+    return found != ours
+
+
+with Shutdown() as shutdown:
+    ours = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(ours)
+    asyncio.run(main(shutdown))
+    assert taken(ours)
+    os.kill(os.getpid(), signal.SIGHUP)
+    until(shutdown, [15, 1])
+    assert not taken(ours), "from now on it is told at once"
+with Shutdown() as shutdown:
+    asyncio.run(asyncio.sleep(0))
+    signal.set_wakeup_fd(-1)
+    shutdown.ready()
+    assert signal.set_wakeup_fd(-1) != -1, "nobody has it: it is taken back before a signal comes"
+here = os.pipe()
+os.set_blocking(here[1], False)
+with Shutdown():
+    signal.set_wakeup_fd(here[1])
+assert signal.set_wakeup_fd(-1) == here[1], "another's stays where it is"
+print("heard")
+"""
+
+
+def test_an_event_loop_that_handles_signals_does_not_take_them_from_the_watchdog() -> None:
+    ran = subprocess.run([sys.executable, "-c", LOOPS], capture_output=True, text=True, timeout=LONG_S, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "heard\n", "")
+
+
 def test_commands_and_waits_all_have_their_answer_when_a_run_has_stopped() -> None:
     import tickrail
     from tickrail.domain.commands import Command

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import socket
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -66,3 +67,34 @@ def test_a_folder_of_states_whose_owner_cannot_be_read_is_refused_all_the_same(t
         RunLock(tmp_path, "fedcba9876543210")
     lock.release()
     RunLock(tmp_path, "fedcba9876543210").release()
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_child_that_was_forked_off_holds_nothing(tmp_path: Path, kind: str) -> None:
+    lock: Any = LockFile(tmp_path / "x.json", {"pid": 7}) if kind == "file" else RunLock(tmp_path, "0123456789abcdef")
+    descriptor = lock._handle if kind == "file" else lock._file
+    (path,) = tmp_path.iterdir()
+    said = path.read_text()
+    here, there = socket.socketpair()
+    child = os.fork()
+    if child == 0:
+        (lock.close if kind == "file" else lock.release)()
+        there.send(b"!")
+        there.recv(1)
+        os._exit(0)
+    try:
+        assert here.recv(1) == b"!"
+        assert path.read_text() == said, "what it let go of is still its parent's"
+        with pytest.raises((Held, BootstrapFailed)):
+            LockFile(path, {}) if kind == "file" else RunLock(tmp_path, "fedcba9876543210")
+        os.close(descriptor)  # as the death of its owner does
+        if kind == "file":
+            LockFile(path, {}).close()
+            lock._handle = None
+        else:
+            RunLock(tmp_path, "fedcba9876543210").release()
+    finally:
+        here.send(b"!")
+        os.waitpid(child, 0)
+        here.close()
+        there.close()

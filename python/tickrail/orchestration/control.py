@@ -22,6 +22,7 @@ from tickrail._native import CommandLanes, ControlSocket, Operations
 from tickrail.domain import commands as c
 from tickrail.errors import CommandError, CommandRefused, ConfigError, TickrailError
 from tickrail.orchestration.command_bus import CommandBus
+from tickrail.orchestration.forks import close_sockets, keep_from_children
 from tickrail.orchestration.kept_trading import socket_folder
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ LOOK_S: Final = 1.0
 """How long a process may take to accept a connection before it is taken for a busy one."""
 MOST_BYTES: Final = 107 if sys.platform == "linux" else 103
 """Longest path of a socket: ``sun_path`` without the zero at its end."""
+BEGUN: Final = ".new"
+"""What the name of a socket ends with until it is served; the system goes on calling it so."""
 TRANSPORT: Final = "timeout_s"
 """Belongs to the request and not to the command."""
 
@@ -109,10 +112,18 @@ class Control:
             if not is_served(left):
                 left.unlink(missing_ok=True)
         self._socket = ControlSocket(lanes, operations, path, run, lambda: json.dumps(stats().to_dict()))
+        self._path = path
+        keep_from_children(self, Control._forked)
 
     def close(self) -> None:
         """Take no more requests, and remove the socket. Idempotent."""
         self._socket.close()
+
+    def _forked(self) -> None:
+        """In a child: nobody serves the socket there, and it is not the child's to remove."""
+        self._socket.forget()
+        names = (str(self._path), str(self._path.with_suffix(BEGUN)))
+        close_sockets(names.__contains__)
 
     def operate(self, text: str, reply: Callable[[str], None]) -> None:
         """Handle one request; the native lanes call this on the dispatch thread."""

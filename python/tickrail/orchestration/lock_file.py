@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from tickrail.orchestration.forks import keep_from_children
+
 __all__ = ["Held", "LockFile"]
 
 MOST_BYTES: Final = 4_096
@@ -31,6 +33,7 @@ class LockFile:
     """Holds ``path`` until it is closed, within this process or any.
 
     The lock belongs to the open file, not to its existence: what a process that was killed leaves behind holds nobody.
+    A child that was forked off has closed the file and holds nothing.
 
     Args:
         path: In a folder that exists.
@@ -52,6 +55,7 @@ class LockFile:
         except OSError:  # a file system without locks
             os.close(self._handle)
             raise
+        keep_from_children(self, LockFile._forked)
         os.ftruncate(self._handle, 0)
         os.pwrite(self._handle, json.dumps(facts).encode(), 0)
 
@@ -60,6 +64,19 @@ class LockFile:
         handle, self._handle = self._handle, None
         if handle is not None:
             os.ftruncate(handle, 0)
+            # Whatever still has the file open, a child that no hook was called in.
+            fcntl.flock(handle, fcntl.LOCK_UN)
+            os.close(handle)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this process holds it: not after ``close``, and in no child."""
+        return self._handle is not None
+
+    def _forked(self) -> None:
+        # Nothing but this: file and lock are the parent's too.
+        handle, self._handle = self._handle, None
+        if handle is not None:
             os.close(handle)
 
     def __enter__(self) -> Self:

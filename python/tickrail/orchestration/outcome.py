@@ -138,7 +138,7 @@ class Outcome:
     @property
     def _has_wound_down(self) -> bool:
         """Whether orders were awaited that had left the process: at the end of the data too."""
-        return any(step["name"] == "orders" for step in self.ending[0])
+        return any(step["name"] in ("orders", "last orders") for step in self.ending[0])
 
     def _ending(self) -> dict[str, Any]:
         steps, abandoned = self.ending

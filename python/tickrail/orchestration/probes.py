@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tickrail._native import Probes
 from tickrail.config import LoadedConfig
+from tickrail.orchestration.forks import close_sockets, keep_from_children
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def open_probes(dispatcher: TickDispatcher, loaded: LoadedConfig, telemetry: obj
     host, _, port = settings.http.rpartition(":")
     # At rest a simulation waits for the coroutines of its strategies, and that is no hanging.
     rest_ns = max(settings.handler_deadline_ns, int(settings.spawn_timeout_s * NS) + NS)
-    return Probes(
+    probes = Probes(
         dispatcher._native,
         host.strip("[]"),
         int(port),
@@ -52,6 +53,14 @@ def open_probes(dispatcher: TickDispatcher, loaded: LoadedConfig, telemetry: obj
         call_deadline_ns=settings.handler_deadline_ns,
         rest_deadline_ns=rest_ns,
     )
+    keep_from_children(probes, _forked)
+    return probes
+
+
+def _forked(probes: Probes) -> None:
+    probes.forget()
+    port = probes.port
+    close_sockets(lambda name: isinstance(name, tuple) and name[1:2] == (port,))
 
 
 def _scrape(stats: Callable[[], RuntimeStats], telemetry: object) -> Scrape:

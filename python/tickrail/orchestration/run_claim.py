@@ -49,7 +49,7 @@ def claimed(loaded: LoadedConfig, build: str) -> Iterator[Path]:
         try:
             yield folder
         except BaseException:
-            if is_new:
+            if is_new and held.is_held:
                 _remove(folder)
             raise
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from tickrail._native import build_info
 from tickrail.errors import BootstrapFailed
+from tickrail.orchestration.forks import keep_from_children
 
 __all__ = ["RunLock"]
 
@@ -42,13 +43,23 @@ class RunLock:
                 f" tickrail {VERSION}",
                 hint="give each process a runtime.state_dir of its own",
             ) from None
+        self._is_held = True
+        keep_from_children(self, RunLock._forked)
         owner = {"process": os.getpid(), "configuration": configuration[:12], "version": VERSION}
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, json.dumps(owner).encode(), 0)
 
     def release(self) -> None:
         """Let others have it."""
-        os.close(self._file)
+        if self._is_held:
+            self._is_held = False
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+            os.close(self._file)
+
+    def _forked(self) -> None:
+        if self._is_held:
+            self._is_held = False
+            os.close(self._file)
 
 
 def _owner(said: bytes) -> str:

@@ -77,7 +77,7 @@ class RunMark:
     def close(self) -> None:
         """The run has come to its end. Idempotent."""
         held, self._held = self._held, None
-        if held is not None:
+        if held is not None and held.is_held:
             self._path.unlink(missing_ok=True)
             held.close()
 
@@ -112,6 +112,8 @@ def _unheld(path: Path) -> Iterator[dict[str, Any]]:
         yield found if isinstance(found, dict) else {}
     finally:
         if handle is not None:
+            with suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_UN)
             os.close(handle)
 
 

@@ -133,9 +133,33 @@ class Shutdown:
 
     def _give_back(self) -> None:
         _here.remove(self)
-        signal.set_wakeup_fd(self._before_fd)
+        found = signal.set_wakeup_fd(self._before_fd)
+        if found not in (-1, self._writing.fileno()):
+            signal.set_wakeup_fd(found)
         for one, handler in self._before.items():
             signal.signal(one, handler)
+
+    def _reclaim(self) -> bool:
+        """Have signals told to the watchdog again, unless somebody else is told; whether it was told all the time.
+
+        An event loop that handles signals on this thread takes the interpreter's one descriptor for them, and leaves
+        none when it is closed.
+        """
+        mine = self._writing.fileno()
+        found = signal.set_wakeup_fd(mine, warn_on_full_buffer=False)
+        if found not in (-1, mine):
+            signal.set_wakeup_fd(found)
+        return found == mine
+
+    def _heard(self, number: int) -> None:
+        """The interpreter tells of a signal, which the watchdog may not have been told."""
+        if not self._reclaim():
+            with contextlib.suppress(OSError):
+                self._writing.send(bytes([number]))
+
+    def _reclaim_here(self) -> None:
+        if self in _here and threading.current_thread() is threading.main_thread():
+            self._reclaim()
 
     def _forked(self) -> None:
         """In a child: its signals are its own, and who watches is in the parent."""
@@ -157,6 +181,7 @@ class Shutdown:
 
     def ready(self) -> None:
         """Say that the process is ready: its strategies run."""
+        self._reclaim_here()
         if self._dog is not None and not self._dog.signals:
             self._dog.notify("READY=1")
 
@@ -165,6 +190,7 @@ class Shutdown:
 
         In a shutdown that step of it may take ``within_s``, and never longer than the whole.
         """
+        self._reclaim_here()
         if self._dog is not None:
             self._dog.set_phase(phase, within_s)
 
@@ -228,5 +254,7 @@ def _forked() -> None:
     _after_fork()
 
 
-def _leave_it_to_the_watchdog(number: int, frame: FrameType | None) -> None:
+def _leave_it_to_the_watchdog(number: int, _: FrameType | None) -> None:
     """Nothing is raised in the midst of whatever runs: a run that is stopped stops between two steps."""
+    for shutdown in _here[-1:]:
+        shutdown._heard(number)

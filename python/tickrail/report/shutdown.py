@@ -18,7 +18,7 @@ class EndStep:
     """One step of an end.
 
     Attributes:
-        name: ``drain``, ``orders``, ``on_stop``, ``result`` or ``services``.
+        name: ``drain``, ``orders``, ``on_stop``, ``last orders`` (where it made some), ``result`` or ``services``.
         took_s: How long it took.
         deadline_s: How long it might; ``None``: as long as the whole.
         late: Whether its time was over before it was done.

@@ -223,6 +223,14 @@ impl ControlSocket {
             drop(server);
         });
     }
+
+    /// In a child that was forked off, where none of its threads is: it is the parent's, and dropping it would end nothing and
+    /// wait for nobody.
+    fn forget(&self) {
+        if let Ok(mut server) = self.0.try_lock() {
+            std::mem::forget(server.take());
+        }
+    }
 }
 
 /// Adds the classes to the module.

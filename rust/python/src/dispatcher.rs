@@ -432,7 +432,7 @@ impl Dispatcher {
                     match outcome {
                         Outcome::Stopped | Outcome::Interrupted => self.end_gracefully(py, core)?,
                         Outcome::End if core.has_orders_away() => self.end_gracefully(py, core)?,
-                        _ => self.finish_in_time(py, core),
+                        _ => self.finish_in_time(py, core)?,
                     }
                     return Ok(end);
                 }
@@ -456,8 +456,7 @@ impl Dispatcher {
             if core.has_orders_away() {
                 return self.end_gracefully(py, core);
             }
-            core.finish();
-            Ok(())
+            self.finish_in_time(py, core)
         })?;
         inside.thread.set(0);
         if inside.end.get().is_none() {

@@ -24,6 +24,10 @@ const DRAIN_FIFTHS: u32 = 1;
 const ORDERS_FIFTHS: u32 = 2;
 const HOOK_FIFTHS: u32 = 1;
 
+/// The steps in which answers to orders are awaited: to those from before `on_stop`, and to those that it makes.
+const ORDERS: &str = "orders";
+const LAST_ORDERS: &str = "last orders";
+
 /// One step, as it went.
 struct Taken {
     name: &'static str,
@@ -87,6 +91,11 @@ impl Dispatcher {
             Err(error) => {
                 self.stop.request_stop();
                 let finished = inside.drive(py, self, |core| {
+                    // Nobody can await what `on_stop` still orders: what leaves all the same is told.
+                    if self.live.is_some() {
+                        core.call_stops();
+                    }
+                    self.tell_residue(py, core, false);
                     core.finish();
                     Ok(())
                 });
@@ -105,15 +114,54 @@ impl Dispatcher {
             return Ok(());
         }
         let wound = if self.live.is_some() { self.wind_down(py, core) } else { Ok(()) };
-        self.finish_in_time(py, core);
-        wound
+        wound.and(self.stop_in_time(py, core, self.live.is_some()))
     }
 
-    /// Ends it at once, and notes how long that took: `on_stop` runs.
-    pub fn finish_in_time(&self, py: Python<'_>, core: &mut Core<PyHost>) {
+    /// Ends one whose data has ended, or that has failed.
+    pub fn finish_in_time(&self, py: Python<'_>, core: &mut Core<PyHost>) -> PyResult<()> {
+        self.stop_in_time(py, core, false)
+    }
+
+    /// Ends it, and notes how long that took: `on_stop` runs, and the orders that leave by it are awaited.
+    fn stop_in_time(&self, py: Python<'_>, core: &mut Core<PyHost>, has_wound: bool) -> PyResult<()> {
+        if core.is_finished() {
+            return Ok(());
+        }
         let began = now();
+        let on_stop = |took| Taken { name: "on_stop", took, deadline: None, is_late: false };
+        if self.live.is_none() || !core.has_venues_away() {
+            self.tell_residue(py, core, has_wound);
+            core.finish();
+            self.note(py, on_stop(began.elapsed()));
+            return Ok(());
+        }
+        core.call_stops();
+        self.note(py, on_stop(began.elapsed()));
+        let last = self.await_last(py, core);
+        self.tell_residue(py, core, has_wound);
         core.finish();
-        self.note(py, Taken { name: "on_stop", took: began.elapsed(), deadline: None, is_late: false });
+        last
+    }
+
+    /// Awaits what `on_stop` has ordered, for what the orders before it have left of their time.
+    fn await_last(&self, py: Python<'_>, core: &mut Core<PyHost>) -> PyResult<()> {
+        if !core.is_awaiting() {
+            return Ok(());
+        }
+        let left = {
+            let inside = self.ending.inside.get(py).borrow();
+            let spent = inside.steps.iter().find(|step| step.name == ORDERS).map_or(Duration::ZERO, |step| step.took);
+            inside.orders.saturating_sub(spent)
+        };
+        self.go_on(py, core, LAST_ORDERS, left, Core::is_awaiting)
+    }
+
+    /// What is left of orders and positions is abandoned.
+    fn tell_residue(&self, py: Python<'_>, core: &Core<PyHost>, has_wound: bool) {
+        let names = self.inside.get(py).names.borrow();
+        for left in core.residue(has_wound) {
+            self.ending.abandon(py, said(core, &names, &left));
+        }
     }
 
     /// A step is done; whoever has to end the process knows it too.
@@ -136,11 +184,7 @@ impl Dispatcher {
             self.go_on(py, core, "drain", drain, |core| !core.is_drained())?;
         }
         core.wind_down();
-        self.go_on(py, core, "orders", orders, Core::is_awaiting)?;
-        let inside = self.inside.get(py);
-        for left in core.residue() {
-            self.ending.abandon(py, said(core, &inside.names.borrow(), &left));
-        }
+        self.go_on(py, core, ORDERS, orders, Core::is_awaiting)?;
         feeds.hub.close();
         Ok(())
     }

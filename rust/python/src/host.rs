@@ -419,6 +419,14 @@ impl Host for PyHost {
         compiled::failure(&error)
     }
 
+    fn keep(&mut self, strategy: u32) -> Result<(), Fault<PyErr>> {
+        Python::attach(|py| {
+            let registered = &self.strategies[strategy as usize];
+            let save = || keep(py, registered.keeper.as_ref(), "save");
+            registered.compiled.as_ref().map_or_else(save, |code| code.get().at_rest(py, save))
+        })
+    }
+
     fn hook(&mut self, strategy: u32, hook: Hook) -> Result<(), Fault<PyErr>> {
         // A compiled strategy may end where the loop has let go of the GIL.
         let clock = Arc::clone(&self.watch.hooks);
@@ -512,12 +520,7 @@ impl PyHost {
         let call = || -> Result<(), Fault<PyErr>> {
             hooks[hook as usize].as_ref().map_or(Ok(()), |callable| callable.call0(py).map(drop).map_err(fault))
         };
-        let keep = |method: &str| -> Result<(), Fault<PyErr>> {
-            match &registered.keeper {
-                Some(keeper) if keeper.stores => keeper.object.call_method0(py, method).map(drop).map_err(fault),
-                _ => Ok(()),
-            }
-        };
+        let keep = |method: &str| keep(py, registered.keeper.as_ref(), method);
         match hook {
             Hook::Start => {
                 keep("load")?;
@@ -536,6 +539,14 @@ impl PyHost {
             }
             Hook::Pause | Hook::Resume => call(),
         }
+    }
+}
+
+/// Has what a strategy begins its next life with loaded or saved, where there is somewhere to keep it.
+fn keep(py: Python<'_>, keeper: Option<&Keeper>, method: &str) -> Result<(), Fault<PyErr>> {
+    match keeper {
+        Some(keeper) if keeper.stores => keeper.object.call_method0(py, method).map(drop).map_err(fault),
+        _ => Ok(()),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::errors::not_begun;
 const GONE: &str = "the interpreter has ended";
 
 /// ``/livez``, ``/readyz`` and ``/metrics`` of one run; probes need neither the loop nor the interpreter.
-#[pyclass(frozen, module = "tickrail._native")]
+#[pyclass(frozen, weakref, module = "tickrail._native")]
 pub struct Probes {
     pages: Arc<Pages>,
     server: Mutex<Option<HttpServer>>,
@@ -82,6 +82,13 @@ impl Probes {
             let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
             drop(server);
         });
+    }
+
+    /// In a child that was forked off, where none of its threads is: it is the parent's, and dropping it would wait for nobody.
+    fn forget(&self) {
+        if let Ok(mut server) = self.server.try_lock() {
+            std::mem::forget(server.take());
+        }
     }
 }
 

@@ -156,6 +156,7 @@ impl Warden {
             pulse: Arc::clone(inside.desk.pulse()),
             stop: Arc::clone(&run.stop),
             gate: Arc::clone(inside.desk.gate()),
+            has_asked_back: false,
             names: inside.names.borrow().clone(),
         };
         let pulse = Arc::clone(inside.desk.pulse());
@@ -164,6 +165,9 @@ impl Warden {
         std::iter::once(watch).chain(beside).map(|watch| watch.map_err(|error| not_begun(py, error))).collect()
     }
 }
+
+/// How long the I/O thread has to send what takes orders back before the process is ended: a round trip to a venue and slack.
+const LEAVING: Duration = Duration::from_secs(1);
 
 /// What the report of a process that had to be ended says of orders that the loop did not come to.
 pub const ASKED_BACK: &str =
@@ -175,20 +179,40 @@ struct Guard {
     pulse: Arc<Pulse>,
     stop: Arc<StopFlag>,
     gate: Arc<TradingGate>,
+    /// Whether orders were asked back because of the present call.
+    has_asked_back: bool,
     names: Vec<String>,
+}
+
+impl Guard {
+    /// Has orders taken back without the loop, where some can be at venues outside; whether there is somebody who does it.
+    fn ask_back(&mut self) -> bool {
+        self.has_asked_back = self.gate.take_back(TakeBack::AtTheEnd);
+        if self.has_asked_back {
+            self.warden.words.get().into_iter().for_each(|words| words.note(ASKED_BACK));
+        }
+        self.has_asked_back
+    }
+}
+
+/// Lets what was asked back leave before the process is ended.
+#[expect(clippy::disallowed_methods, reason = "the watch's own thread, at the end of the process")]
+fn let_leave() {
+    std::thread::sleep(LEAVING);
 }
 
 impl Watcher for Guard {
     fn slow(&mut self, call: &Call) {
         self.warden.count_slow(call);
         self.warden.is_spared.store(false, Ordering::Release);
+        self.has_asked_back = false;
     }
 
     fn stuck(&mut self, call: &Call, seen: Look) {
         self.warden.count_stuck(call);
         // The end does not come to orders while this goes on, in whatever process.
-        if self.stop.is_set() && self.gate.take_back(TakeBack::AtTheEnd) {
-            self.warden.words.get().into_iter().for_each(|words| words.note(ASKED_BACK));
+        if self.stop.is_set() {
+            self.ask_back();
         }
         if let Some(words) = self.warden.words.get() {
             let what = described(&self.names, call.strategy, call.doing);
@@ -212,7 +236,14 @@ impl Watcher for Guard {
         if self.warden.is_spared.load(Ordering::Acquire) {
             return;
         }
-        if let Some(words) = self.warden.words.get() {
+        if let Some(words) = self.warden.words.get().cloned() {
+            let before = self.pulse.look();
+            if !self.has_asked_back && self.ask_back() {
+                let_leave();
+            }
+            if self.pulse.look() != before {
+                return; // it has returned meanwhile
+            }
             let what = described(&self.names, call.strategy, call.doing);
             let why = format!(
                 "tickrail: {what} for {:.1} s and cannot be broken off; the process is ended, and what was to be done is \

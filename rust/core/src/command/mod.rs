@@ -53,7 +53,8 @@ impl CommandKind {
         matches!(self, Self::ORDER | Self::LANE_FAILED)
     }
 
-    /// The run is to stop: orders are taken back and positions closed, by each strategy's rule.
+    /// The run is to stop: orders are taken back and positions closed, by each strategy's rule; or `on_stop` runs, where
+    /// its payload says so.
     pub const ENDING: Self = Self(20);
 
     /// What another thread asks of a strategy's life.

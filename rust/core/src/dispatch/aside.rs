@@ -88,4 +88,17 @@ impl<H: Host> Steps<H> {
             false => Ok(()),
         }
     }
+
+    /// What a strategy has learned of its orders since its `on_stop` is kept too, for its next life.
+    pub(super) fn keep_again(&mut self, strategy: u32) {
+        if !self.is_alive(strategy) || !self.was_told_since(strategy) {
+            return;
+        }
+        let handler = &mut self.subscribers[strategy as usize].handler;
+        if handler.as_deref_mut().is_none_or(Handler::come_to_rest)
+            && let Err(fault) = self.host.keep(strategy)
+        {
+            self.fault(strategy, Hook::Stop.name(), None, fault);
+        }
+    }
 }

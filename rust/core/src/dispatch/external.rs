@@ -285,7 +285,7 @@ impl<H: Host> Steps<H> {
             return self.apply_requests();
         }
         if kind == CommandKind::ENDING {
-            self.wind_all(slice);
+            self.end_step(&command, slice);
             return self.apply_requests();
         }
         if is_known && kind == CommandKind::VENUE {

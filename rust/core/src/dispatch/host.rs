@@ -253,6 +253,14 @@ pub trait Host {
     /// What the hook raised.
     fn hook(&mut self, strategy: u32, hook: Hook) -> Result<(), Fault<Self::Failure>>;
 
+    /// The strategy has been told of its orders after its [`Hook::Stop`]: what it keeps for its next life is to be kept again.
+    ///
+    /// # Errors
+    /// What could not be kept.
+    fn keep(&mut self, _strategy: u32) -> Result<(), Fault<Self::Failure>> {
+        Ok(())
+    }
+
     /// Whether [`Self::renew`] can make a new object for `strategy`.
     fn is_renewable(&self, _strategy: u32) -> bool {
         false

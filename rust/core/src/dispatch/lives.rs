@@ -145,7 +145,7 @@ impl<H: Host> Steps<H> {
             self.flush(slice, strategy);
             self.apply_requests();
         }
-        if self.is_alive(strategy) {
+        if self.is_alive(strategy) && !matches!(self.subscribers[strategy as usize].winding, Winding::Over(_)) {
             if !self.call_hook(strategy, Hook::Stop) {
                 if ask.operation == Operation::Restart {
                     self.renew(strategy, cause);
@@ -208,6 +208,7 @@ impl<H: Host> Steps<H> {
                 let subscriber = &mut self.subscribers[strategy as usize];
                 subscriber.handler = handler;
                 subscriber.life += 1;
+                subscriber.winding = Winding::No;
                 subscriber.tags.clear();
                 self.routes.reset(strategy, subscriber.instruments.as_deref());
                 self.operate(strategy, Ask::new(Operation::Initialise), cause.clone());
@@ -247,7 +248,7 @@ impl<H: Host> Steps<H> {
 
     /// Calls a hook of the handler in machine code, where there is one, and of the host; says whether the strategy is none
     /// the worse for it.
-    fn call_hook(&mut self, strategy: u32, hook: Hook) -> bool {
+    pub(super) fn call_hook(&mut self, strategy: u32, hook: Hook) -> bool {
         let is_first = matches!(hook, Hook::Start | Hook::Resume);
         let has_handler = self.subscribers[strategy as usize].handler.is_some();
         if has_handler && !is_first {
@@ -296,9 +297,7 @@ impl<H: Host> Steps<H> {
     pub(super) fn stop_all(&mut self, slice: &Slice<'_>) {
         self.is_ending = true;
         for strategy in (0..self.subscribers.len() as u32).rev() {
-            let subscriber = &self.subscribers[strategy as usize];
-            let is_stopping = subscriber.state.is_stopping() && subscriber.winding == Winding::No;
-            if self.is_alive(strategy) && !is_stopping {
+            if self.is_to_stop(strategy) {
                 self.next_position();
                 self.flush(slice, strategy);
                 self.apply_requests();
@@ -308,6 +307,7 @@ impl<H: Host> Steps<H> {
                 }
             }
             self.tell_rest(slice, strategy);
+            self.keep_again(strategy);
             if self.subscribers[strategy as usize].state.get() != State::Failed {
                 self.operate(strategy, Ask::new(Operation::Stop), by_run());
             }
@@ -465,7 +465,7 @@ impl<H: Host> Steps<H> {
     }
 
     /// Orders that may wait for ever are taken back: a strategy that stops is told of the end of each.
-    fn cancel_resting(&mut self, strategy: u32) {
+    pub(super) fn cancel_resting(&mut self, strategy: u32) {
         let resting: Vec<OrderKey> = {
             let book = self.desk.book.borrow();
             let rests = |order: &&&Order| order.terms.kind != OrderKind::Market;

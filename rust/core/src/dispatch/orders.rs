@@ -9,7 +9,7 @@ use super::request::Request;
 use super::step::Steps;
 use crate::command::NO_STRATEGY;
 use crate::digest::EventKind;
-use crate::lifecycle::Asked;
+use crate::lifecycle::{Asked, State};
 use crate::risk::Verdict;
 use crate::source::Slice;
 use crate::tick::{Kind, Side, Tick};
@@ -298,7 +298,10 @@ impl<H: Host> Steps<H> {
 
     /// Rejects an order that was never counted as in flight.
     pub(super) fn hold_back(&mut self, key: OrderKey) {
-        let reason = "the strategy is paused: it may only reduce positions";
+        let reason = match self.subscribers[key.strategy as usize].state.get() {
+            State::Paused => "the strategy is paused: it may only reduce positions",
+            _ => "the strategy is stopping: it may only reduce positions",
+        };
         let update = self.change(key, OrderStatus::Rejected, reason, self.desk.now_ns());
         self.enter_order(&update.order);
         self.updates.push_back(update);

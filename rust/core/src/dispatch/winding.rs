@@ -1,16 +1,20 @@
 //! The end of a live run that is to stop: orders are taken back and positions closed before `on_stop`, as far as each
-//! strategy's rule goes, while the loop goes on for the answers.
+//! strategy's rule goes, while the loop goes on for the answers. What `on_stop` itself orders may only reduce where it leaves
+//! the process, and is awaited too.
 //!
 //! Whoever drives the loop has the deadlines; here is what happens, and it is an input of its own, so that a replay of the
 //! recorded inputs does the same.
 
 use super::dispatcher::Dispatcher;
-use super::host::Host;
+use super::host::{Hook, Host};
 use super::step::Steps;
 use crate::command::{Command, CommandKind, Lane, NO_STRATEGY};
 use crate::source::Slice;
 use crate::stop::HURRY;
-use crate::venue::{Order, OrderKey};
+use crate::venue::{Order, OrderKey, OrderKind, OrderStatus, TimeInForce};
+
+/// What the input says that begins an end: nothing, orders and positions end by their rules; this, `on_stop` runs.
+const HOOKS: u8 = 1;
 
 /// What becomes of a strategy's orders and positions when the run is stopped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +35,8 @@ pub(super) enum Winding {
     Orders,
     /// Its positions are being closed, or nothing is left to do.
     Closing,
+    /// `on_stop` has run at this loop position: orders made since are awaited.
+    Over(u64),
 }
 
 /// What the end of a run has not come to.
@@ -95,6 +101,22 @@ impl<H: Host> Dispatcher<H> {
         }
     }
 
+    /// Whether orders can leave the process.
+    pub fn has_venues_away(&self) -> bool {
+        (0..self.steps.desk.instruments().len() as u32).any(|instrument| self.steps.venue.is_away(instrument))
+    }
+
+    /// Runs `on_stop` before [`Self::finish`] does, the last strategy first, where orders can leave the process: those that it
+    /// makes may only reduce, and what does not end by itself is taken back, or left, by its strategy's rule. The loop can go on
+    /// for the answers; it is an input like [`Self::wind_down`].
+    pub fn call_stops(&mut self) {
+        if !self.is_finished() && self.has_venues_away() {
+            self.begin_ending();
+            let command = Command::new(CommandKind::ENDING, NO_STRATEGY, [HOOKS]);
+            self.steps.external_step(&self.source.current(), Lane::Control, command);
+        }
+    }
+
     /// Whether answers are awaited that end an order or a position.
     pub fn is_awaiting(&self) -> bool {
         // What is known and was not told yet is awaited too: `on_stop` comes after it.
@@ -102,16 +124,17 @@ impl<H: Host> Dispatcher<H> {
             || (0..self.steps.subscribers.len() as u32).any(|strategy| self.steps.is_awaited(strategy))
     }
 
-    /// What was to be done with orders and positions and is not, as things stand.
-    pub fn residue(&self) -> Vec<Residue> {
+    /// What was to be done with orders and positions and is not, as things stand; of a run that did not wind down, orders that
+    /// `on_stop` made.
+    pub fn residue(&self, has_wound: bool) -> Vec<Residue> {
         let desk = &self.steps.desk;
         let ending = |strategy: u32| self.steps.subscribers[strategy as usize].ending;
-        let is_left = |order: &&Order| !order.status.is_final() && !ending(order.key.strategy).leaves_orders;
+        let is_left = |order: &&Order| self.steps.is_left(order, has_wound);
         let mut residue: Vec<Residue> = desk.with_orders(|book| {
             let open = book.all().iter().filter(is_left);
             open.map(|order| Residue::Order { order: order.key, instrument: order.instrument }).collect()
         });
-        for strategy in (0..desk.strategy_count()).filter(|&strategy| ending(strategy).closes_positions) {
+        for strategy in (0..desk.strategy_count()).filter(|&strategy| has_wound && ending(strategy).closes_positions) {
             for instrument in 0..desk.instruments().len() as u32 {
                 let net = desk.with_portfolio(|portfolio| portfolio.position(strategy, instrument).net);
                 if net != 0.0 {
@@ -154,10 +177,83 @@ impl<H: Host> Steps<H> {
         let subscriber = &self.subscribers[strategy as usize];
         match (subscriber.winding, subscriber.ending.leaves_orders) {
             (Winding::No, _) => false,
+            (Winding::Over(since), _) => {
+                let is_waited_for = |order: &Order| order.key.strategy == strategy && self.is_last(order, since);
+                self.open_count(strategy) > 0 && self.desk.with_orders(|book| book.all().iter().any(is_waited_for))
+            }
             (_, false) => self.open_count(strategy) > 0,
             // Which of them closes a position is not told apart from those that stay.
             (_, true) => self.open_count(strategy) > 0 && self.has_to_close(strategy),
         }
+    }
+
+    /// Whether an order that `on_stop` made is not where its strategy's rule wants it: at a venue outside of the process, and
+    /// not done, or not known to rest where it may.
+    fn is_last(&self, order: &Order, since: u64) -> bool {
+        let is_known = !matches!(order.status, OrderStatus::Pending | OrderStatus::Submitted);
+        let may_rest =
+            self.subscribers[order.key.strategy as usize].ending.leaves_orders && can_rest(order) && is_known;
+        !order.status.is_final() && order.made_position >= since && self.venue.is_away(order.instrument) && !may_rest
+    }
+
+    fn is_left(&self, order: &Order, has_wound: bool) -> bool {
+        let subscriber = &self.subscribers[order.key.strategy as usize];
+        match subscriber.winding {
+            Winding::Over(since) if order.made_position >= since => self.is_last(order, since),
+            _ => has_wound && !order.status.is_final() && !subscriber.ending.leaves_orders,
+        }
+    }
+
+    /// What the input of an end says is done.
+    pub(super) fn end_step(&mut self, command: &Command, slice: &Slice<'_>) {
+        match *command.payload {
+            [HOOKS, ..] => self.stop_each(slice),
+            _ => self.wind_all(slice),
+        }
+    }
+
+    /// Runs `on_stop` of each, and lets what it orders leave.
+    fn stop_each(&mut self, slice: &Slice<'_>) {
+        self.is_ending = true;
+        for strategy in (0..self.subscribers.len() as u32).rev() {
+            if !self.is_to_stop(strategy) {
+                continue;
+            }
+            self.flush(slice, strategy);
+            self.apply_requests();
+            if !self.is_alive(strategy) {
+                continue;
+            }
+            let since = self.next_position();
+            self.subscribers[strategy as usize].state.set_stopping();
+            self.subscribers[strategy as usize].winding = Winding::Over(since);
+            self.call_hook(strategy, Hook::Stop);
+            self.apply_requests();
+            self.desk.forget_timers(strategy);
+            self.forget_absence(strategy);
+            if !self.subscribers[strategy as usize].ending.leaves_orders {
+                self.cancel_resting(strategy);
+            }
+        }
+    }
+
+    /// Whether the run's end still has to call the strategy's `on_stop`.
+    pub(super) fn is_to_stop(&self, strategy: u32) -> bool {
+        let subscriber = &self.subscribers[strategy as usize];
+        let has_stopped = match subscriber.winding {
+            Winding::Over(_) => true,
+            // By somebody who stopped it alone.
+            Winding::No => subscriber.state.is_stopping(),
+            Winding::Orders | Winding::Closing => false,
+        };
+        self.is_alive(strategy) && !has_stopped
+    }
+
+    /// Whether the strategy was told of an order after its `on_stop`.
+    pub(super) fn was_told_since(&self, strategy: u32) -> bool {
+        let Winding::Over(since) = self.subscribers[strategy as usize].winding else { return false };
+        let is_news = |order: &Order| order.key.strategy == strategy && order.changed_position >= since;
+        self.desk.with_orders(|book| book.all().iter().any(is_news))
     }
 
     /// All strategies, in the order in which they stop.
@@ -200,4 +296,10 @@ impl<H: Host> Steps<H> {
             let _ = self.desk.flatten(Some(strategy), None);
         }
     }
+}
+
+/// Whether an order may stand at its venue for long: it waits for a price.
+fn can_rest(order: &Order) -> bool {
+    let is_brief = matches!(order.terms.time_in_force, TimeInForce::Ioc | TimeInForce::Fok);
+    order.terms.kind != OrderKind::Market && !is_brief
 }
