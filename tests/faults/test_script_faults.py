@@ -36,7 +36,7 @@ def script(folder: Path, body: str, *, within_s: float = 45.0) -> subprocess.Com
 
 
 def test_f1_at_any_tick_in_any_form_and_size_the_others_miss_nothing(tmp_path: Path) -> None:
-    """What it asked for in the step is void, what it ordered before is taken back, and nothing of it is called again."""
+    """What it asked for in the step is void, what it ordered before is taken back, and nothing of it is called."""
     done = script(
         tmp_path,
         """
