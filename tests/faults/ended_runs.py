@@ -224,7 +224,7 @@ def shown(said: str, project: Path) -> str:
     said = said.replace(f"{project}/", "").replace(str(project), "PROJECT").replace(os.uname().nodename, "HOST")
     said = re.sub(r"\b(\w+)-\d{8}T\d{6}Z-[0-9a-f]{8}", r"\1-RESULT", said)
     said = re.sub(r"http://127\.0\.0\.1:\d+", "http://HERE", said)
-    said = re.sub(r"/\.\w{8}\.tmp\b", "/.NAME.tmp", said)
+    said = re.sub(r"/\.[\w.]+\.\w{8}\.tmp\b", "/.NAME.tmp", said)
     said = re.sub(r"-\d{8}T\d{6}Z-\d+\b", "-TIME-PID", said)
     said = re.sub(r"\b(process |live-|paper-|idle-|backtest-)\d+", r"\1PID", said)
     return re.sub(r"\b\d+\.\d+ s\b", "TIME", said)

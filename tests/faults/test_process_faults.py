@@ -445,6 +445,9 @@ def test_f39_a_signal_while_a_state_is_synced_leaves_it_whole(
     assert end.code == code
     assert store.load("fate")["count"] >= count
     assert (store.load("fate")["count"] == 7) == (code == 70)
+    assert bool(list(store.folder.glob(".*.tmp"))) == (code == 70)
+    FileStateStore(folder=store.folder).load("fate")  # as the next start does
+    assert not list(store.folder.glob(".*.tmp"))
     assert "in fsync" in end.err or code != 70, "the stacks say where"
 
 

@@ -36,12 +36,13 @@ def script(folder: Path, body: str, *, within_s: float = 45.0) -> subprocess.Com
 
 
 def test_f1_at_any_tick_in_any_form_and_size_the_others_miss_nothing(tmp_path: Path) -> None:
-    """Whatever it asked for in the step is void, and nothing of it is called any more: no timer, no update, no stop."""
+    """What it asked for in the step is void, what it ordered before is taken back, and nothing of it is called."""
     done = script(
         tmp_path,
         """
         import tickrail
         from tickrail.data import generate_ticks
+        from tickrail.report.result import ORDER_STATUS
 
         class Sees(tickrail.Strategy):
             def on_start(self): self.seen = []
@@ -53,15 +54,30 @@ def test_f1_at_any_tick_in_any_form_and_size_the_others_miss_nothing(tmp_path: P
 
         class Raises(tickrail.Strategy):
             k: int
-            def on_start(self): self.seen = []
+            def on_start(self):
+                self.seen, self.late = [], []
+                if self.k % 2:  # batches end where a timer fires or an order is told of
+                    self.schedule_every(1_000_000, lambda event: self.note("timer"))
+                    self.buy("EURUSD.SIM", 1.0, limit=0.5)
+
+            def note(self, what):
+                if self.k in self.seen:
+                    self.late.append(what)
+
+            async def later(self):
+                self.late.append("coroutine")
+
             def take(self, number):
                 self.seen.append(number)
                 if number == self.k:
-                    self.schedule_after(1, lambda event: self.seen.append("timer"))
                     self.buy("EURUSD.SIM", 1.0)
+                    if asking:
+                        self.schedule_after(1, lambda event: self.note("timer of the step"))
+                        self.spawn(self.later())
                     raise LookupError("on purpose")
-            def on_order_update(self, update): self.seen.append("update")
-            def on_stop(self): self.seen.append("stop")
+
+            def on_order_update(self, update): self.note("update")
+            def on_stop(self): self.note("stop")
 
         class OnTick(Raises):
             def on_tick(self, tick): self.take(tick.sequence)
@@ -76,10 +92,12 @@ def test_f1_at_any_tick_in_any_form_and_size_the_others_miss_nothing(tmp_path: P
 
         class OnBatch(Raises):
             def on_batch(self, batch):
-                for number in batch.quotes["sequence"].tolist(): self.take(number)
+                numbers = batch.quotes["sequence"].tolist()
+                self.last = numbers[-1]
+                for number in numbers: self.take(number)
 
         ticks, everything = generate_ticks(60), list(range(1, 61))
-        runs = 0
+        runs, asking = 0, True
         for size in (1, 7, 4_096):
             for form in (OnTick, OnQuote, Ticks, OnBatch):
                 for k in range(1, 51):
@@ -88,16 +106,26 @@ def test_f1_at_any_tick_in_any_form_and_size_the_others_miss_nothing(tmp_path: P
                     result = tickrail.backtest(strategies, ticks, slice_ticks=size, max_ticks=size)
                     assert one.seen == other.seen == everything, (size, form, k)
                     assert fails.seen == everything[:k], (size, form, k, fails.seen)
+                    assert fails.late == [], (size, form, k, fails.late)
                     (error,) = result.errors
-                    last = min(60, -(-k // size) * size) if form is OnBatch else k  # of its batch
-                    assert error.position == last + 3, (size, form, k, error)  # three have been started
+                    last = fails.last if form is OnBatch else k
+                    if k % 2 == 0:
+                        assert form is not OnBatch or last == min(60, -(-k // size) * size), (size, k, last)
+                        assert error.position == last + 3, (size, form, k, error)  # three have been started
                     assert error.tick.sequence == last, (size, form, k, error.tick)
                     assert (error.strategy, error.type, error.message) == ("fails", "LookupError", "on purpose")
                     account = result.strategy("fails").accounts
                     assert (account["published"], account["delivered"], account["failed"]) == (60, last, 60 - last)
                     assert [each.state for each in result.strategies] == ["STOPPED", "FAILED", "STOPPED"]
                     assert result.status == "complete" and not len(result.fills)
+                    stand = [ORDER_STATUS[number] for number in result.orders["status"]]
+                    assert stand == ["CANCELED"] * (1 + k % 2), (size, form, k, stand)
                     runs += 1
+                    if k % 25 == 0:  # what it asked for beside orders is as if it had not
+                        asking, strategies = False, {"one": Sees(), "fails": form(k=k), "other": SeesBatches()}
+                        without = tickrail.backtest(strategies, ticks, slice_ticks=size, max_ticks=size)
+                        assert without.digest == result.digest, (size, form, k)
+                        asking = True
         print(runs)
         """,
     )

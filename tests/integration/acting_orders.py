@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
-from live_runs import LONG_S, in_thread
+from live_runs import publish_until
 
 import tickrail
 from tickrail import errors
@@ -53,27 +52,19 @@ def ran(
     most: int = 9,
 ) -> Result:
     """Publish quotes and deliver reports until an order has its end, or so many updates have come."""
-    run = open_live(strategy, [A], execution={"FAKE": venue}, run_id="r1")
-    feed = run.feed("quotes")
     fake = venue.sync if isinstance(venue, FakeAsyncExecution) else venue
 
-    def publish() -> None:
-        deadline = time.monotonic() + LONG_S
-        with feed.publisher() as publisher:
-            while len(told := statuses(strategy)) < most and not any(status in ENDS for status in told):
-                assert time.monotonic() < deadline, f"it does not come to that: {told}"
-                publisher.publish_quote(A, 9.9, 10.1)
-                meanwhile()
-                if delivers:
-                    fake.deliver()
-                time.sleep(0.001)
+    def ended() -> bool:
+        told = statuses(strategy)
+        return len(told) >= most or any(status in ENDS for status in told)
 
-    publishing = in_thread(publish)
-    run.seal()
-    with run:
-        result = run.run()
-    publishing()
-    return result
+    def after() -> None:
+        meanwhile()
+        if delivers:
+            fake.deliver()
+
+    with open_live(strategy, [A], execution={"FAKE": venue}, run_id="r1") as run:
+        return publish_until(run, ended, instrument=A, meanwhile=after, said=lambda: statuses(strategy))
 
 
 def statuses(strategy: Any) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -70,6 +71,53 @@ def in_thread(target: Callable[[], object]) -> Callable[[], None]:
             raise failures[0]
 
     return join
+
+
+def wait_until(
+    condition: Callable[[], object], said: Callable[[], object] = lambda: "it does not come to that"
+) -> None:
+    """Until the condition holds; ``said`` is what the test fails with if it never does."""
+    deadline = time.monotonic() + LONG_S
+    while not condition():
+        assert time.monotonic() < deadline, said()
+        time.sleep(0.001)
+
+
+def publish_until(
+    run: Any,
+    condition: Callable[[], object],
+    *,
+    instrument: str,
+    feed: str = "quotes",
+    meanwhile: Callable[[], object] = lambda: None,
+    most: int = 10**9,
+    said: Callable[[], object] = lambda: "it does not come to that",
+) -> tickrail.Result:
+    """Run on this thread while another publishes quotes, at most so many, until the condition holds; that ends the run.
+
+    ``run`` is a live run or a runtime, which the caller closes; ``meanwhile`` is called after each quote.
+    """
+    opened_feed = run.feed(feed)
+
+    def publish() -> None:
+        left = iter(range(most))
+        with opened_feed.publisher() as publisher:
+
+            def holds() -> bool:
+                if condition():
+                    return True
+                if next(left, None) is not None:
+                    publisher.publish_quote(instrument, 9.9, 10.1)
+                meanwhile()
+                return False
+
+            wait_until(holds, said)
+
+    publishing = in_thread(publish)
+    run.seal()
+    result: tickrail.Result = run.run()
+    publishing()
+    return result
 
 
 def run_with(run: LiveRun, *producers: Callable[[], object]) -> tickrail.Result:

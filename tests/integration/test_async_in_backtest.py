@@ -166,13 +166,18 @@ def test_the_loop_waits_for_async_commands_of_a_step_so_runs_are_alike() -> None
     assert len(digests) == 1
 
 
-def test_an_async_handler_that_waits_for_the_loop_is_refused_at_once() -> None:
+@pytest.mark.parametrize("how", ["the answer", "room"])
+def test_an_async_handler_that_waits_for_the_loop_is_refused_at_once(how: str) -> None:
     async def trade(bus: CommandBus) -> None:
+        if how == "room":
+            bus.post(Trade(), wait_s=LONG_S)
         await bus.execute_async(Trade())
 
     result, strategy, _ = run_of(trade)
     assert strategy.receipt is not None
-    assert isinstance(strategy.receipt.exception(0), WouldDeadlock)
+    error = strategy.receipt.exception(0)
+    assert isinstance(error, WouldDeadlock)
+    assert ("room for Trade" in str(error)) == (how == "room")
     assert len(result.orders) == 0
 
 
@@ -186,6 +191,7 @@ def test_a_handler_that_takes_too_long_is_cancelled_and_the_run_goes_on() -> Non
     assert dispatcher.run() == "complete"
     assert strategy.receipt is not None
     assert strategy.receipt.cancelled()
+    assert strategy.told == [True], "by then, and not by the end of the run"
     late = [letter.error for letter in bus.dead_letters if letter.reason == "failed"]
     assert [type(error) for error in late] == [SpawnTimedOut]
     assert "never did not end within 0.05 s" in str(late[0])

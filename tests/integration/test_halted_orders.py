@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from acting_orders import ENDS, A, acting, rests_then, statuses
-from live_runs import LONG_S, in_thread
+from live_runs import LONG_S, in_thread, publish_until, wait_until
 
 from tickrail._native import end_by, handler_overruns, watch_handlers
 from tickrail.cli.ctl import ask
@@ -38,29 +37,11 @@ def halting(
 
 
 def driven(run: Any, strategy: Any, fake: FakeExecution, ends: int) -> None:
-    feed = run.feed("quotes")
+    def ended() -> bool:
+        return sum(status in ENDS for status in statuses(strategy)) >= ends
 
-    def publish() -> None:
-        deadline = time.monotonic() + LONG_S
-        with feed.publisher() as publisher:
-            while sum(status in ENDS for status in statuses(strategy)) < ends:
-                assert time.monotonic() < deadline, strategy.told
-                publisher.publish_quote(A, 9.9, 10.1)
-                fake.deliver()
-                time.sleep(0.001)
-
-    publishing = in_thread(publish)
-    run.seal()
     with run:
-        run.run()
-    publishing()
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + LONG_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+        publish_until(run, ended, instrument=A, meanwhile=fake.deliver, said=lambda: strategy.told)
 
 
 @pytest.mark.parametrize("kind", [FakeExecution, FakeAsyncExecution], ids=["a thread", "coroutines"])
@@ -71,7 +52,7 @@ def test_a_halt_takes_back_what_is_at_a_venue_while_a_handler_keeps_the_loop(kin
 
     def keep(self: Any) -> None:
         answers.append(halt())
-        until(lambda: fake.called("cancel"))
+        wait_until(lambda: fake.called("cancel"))
 
     strategy = rests_then(keep)
     run, halt = halting(strategy, venue, tmp_path)
@@ -88,7 +69,7 @@ def test_a_stop_takes_back_what_is_at_a_venue_while_a_handler_keeps_the_loop(lea
 
     def keep(self: Any) -> None:
         run.request_stop()
-        until(lambda: overruns() == 1 if leaves else venue.called("cancel"))
+        wait_until(lambda: overruns() == 1 if leaves else venue.called("cancel"))
 
     def overruns() -> int:
         return sum(int(one["stuck"]) for one in handler_overruns(run._dispatcher._native))
@@ -105,9 +86,9 @@ def test_a_stop_takes_back_what_is_at_a_venue_while_a_handler_keeps_the_loop(lea
     def publish() -> None:
         with feed.publisher() as publisher:
             publisher.publish_quote(A, 9.9, 10.1)
-            until(lambda: "ACCEPTED" in statuses(strategy))
+            wait_until(lambda: "ACCEPTED" in statuses(strategy))
             publisher.publish_quote(A, 9.9, 10.1)
-        until(lambda: (venue.deliver(), run._dispatcher.ended)[1])
+        wait_until(lambda: (venue.deliver(), run._dispatcher.ended)[1])
 
     publishing = in_thread(publish)
     with run:

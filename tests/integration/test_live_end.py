@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from live_runs import LONG_S, A, B, in_thread, quotes
+from live_runs import LONG_S, A, B, in_thread, quotes, wait_until
 
 import tickrail
 from tickrail.domain.ending import Ending, EndLimits
@@ -88,13 +88,6 @@ class Live:
         publishing()
         assert status == "stopped"
         return self.dispatcher.result(), took_s
-
-
-def wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + LONG_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 def filled(strategy: Holder) -> bool:
@@ -207,7 +200,7 @@ def test_a_stop_closes_the_intake_after_the_present_step_and_refuses_who_waits(s
 
     running = in_thread(run.run)
     publishing = [in_thread(partial(publish, number)) for number in range(4)]
-    wait(lambda: len(getattr(strategy, "seen", ())) > 2)
+    wait_until(lambda: len(getattr(strategy, "seen", ())) > 2)
     asked = time.monotonic()
     run.request_stop()
     for join in publishing:

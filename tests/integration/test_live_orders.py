@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from live_runs import LONG_S, in_thread
+from live_runs import in_thread, publish_until
 
 import tickrail
 from tickrail import errors
@@ -64,28 +63,8 @@ def ran(
     run: LiveRun, until: Callable[[], bool], *, meanwhile: Callable[[], object] = lambda: None, ticks: int = 10**9
 ) -> Result:
     """Publish quotes until the condition holds, then end the run."""
-    feed = run.feed("quotes")
-
-    def publish() -> None:
-        deadline = time.monotonic() + LONG_S
-        with feed.publisher() as publisher:
-            count = 0
-            while not until():
-                assert time.monotonic() < deadline, "it does not come to that"
-                if count < ticks:
-                    publisher.publish_quote(A, 9.9, 10.1)
-                count += 1
-                meanwhile()
-                time.sleep(0.002)
-
-    publishing = in_thread(publish)
-    run.seal()
-    try:
-        result = run.run()
-    finally:
-        run.close()
-    publishing()
-    return result
+    with run:
+        return publish_until(run, until, instrument=A, meanwhile=meanwhile, most=ticks)
 
 
 def done(strategy: Told, count: int = 1) -> Callable[[], bool]:
@@ -434,20 +413,11 @@ def project(tmp_path: Path, venue: LoopbackVenue) -> Iterator[Path]:
 def test_a_configured_venue_takes_the_orders(project: Path, venue: LoopbackVenue) -> None:
     with tickrail.RuntimeBootstrapper("live", root=project / "config", environ={}).bootstrap() as runtime:
         telemetry = runtime.dispatcher.strategies["buyer"].telemetry
-        feed = runtime.feed("main")
 
-        def publish() -> None:
-            deadline = time.monotonic() + LONG_S
-            with feed.publisher() as publisher:
-                while not telemetry.counters.get("filled"):  # type: ignore[attr-defined]
-                    assert time.monotonic() < deadline
-                    publisher.publish_quote(A, 9.9, 10.1)
-                    time.sleep(0.005)
+        def filled() -> bool:
+            return bool(telemetry.counters.get("filled"))  # type: ignore[attr-defined]
 
-        publishing = in_thread(publish)
-        runtime.seal()
-        result = runtime.run()
-        publishing()
+        result = publish_until(runtime, filled, instrument=A, feed="main")
     assert result.client_ids == ("conf-0-1",)
     assert venue.statement() == {A: 1.0}
 

@@ -9,18 +9,24 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
+from threading import Event
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from pydantic import SecretStr
+from rich.pretty import pretty_repr
 
 import tickrail
 from tickrail.cli.ctl import ctl
+from tickrail.domain.commands import UpdateParameters
 from tickrail.domain.ticks import QUOTE_DTYPE
-from tickrail.errors import ConfigError
+from tickrail.errors import CommandInvalid, ConfigError
+from tickrail.orchestration.command_bus import CommandBus
 from tickrail.orchestration.control import Control
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
+from tickrail.strategy import Inject
 
 EURUSD = "EURUSD.SIM"
 
@@ -48,8 +54,16 @@ class Odd(tickrail.Strategy):
             act()
 
 
+class Served(Odd):
+    """And with a service."""
+
+    told: Inject[Event]
+
+
 def asked(
-    *requests: tuple[str, dict[str, Any]], before: Callable[[TickDispatcher], None] = lambda _: None
+    *requests: tuple[str, dict[str, Any]],
+    before: Callable[[TickDispatcher], None] = lambda _: None,
+    strategy: Odd | None = None,
 ) -> tuple[list[dict[str, Any]], TickDispatcher]:
     """The answers of a run to these requests, all made at its first tick."""
     records = np.zeros(3, QUOTE_DTYPE)
@@ -58,7 +72,7 @@ def asked(
     records["bid"] = records["ask"] = 1.0
     dispatcher = TickDispatcher([{"id": EURUSD}])
     dispatcher.feed("feed", tickrail.TickArray.from_records(records, [EURUSD]))
-    strategy = Odd()
+    strategy = strategy or Odd()
     dispatcher.register(strategy, "odd")
     before(dispatcher)
     answers: list[dict[str, Any]] = []
@@ -100,6 +114,33 @@ def test_parameters_of_types_that_json_does_not_know_are_answered_and_secrets_ma
     }
     strategy = dispatcher.strategies["odd"]
     assert (strategy.mode, strategy.price, strategy.key.get_secret_value()) == (Mode.B, Decimal("1.5"), "another")
+
+
+def test_a_service_is_no_parameter_to_be_set() -> None:
+    (answer,), _ = asked(("set", {"strategy": "odd", "params": {"told": 1}}), strategy=Served(told=Event()))
+    assert answer["reason"] == "invalid_parameter"
+    assert answer["message"] == "UpdateParameters: told is a service, which the container gives"
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"key": ["t0psecret"]}, {"key": {"t0psecret": 1}}, {"key": "t0psecret", "mode": "c"}, {"kee": "t0psecret"}],
+)
+def test_a_secret_that_is_set_is_said_by_nobody(params: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    """Neither by a refusal nor where a command is shown, whatever shows it; the wire and the record have it."""
+    caplog.set_level("DEBUG")
+    (answer,), dispatcher = asked(("set", {"strategy": "odd", "params": params}))
+    assert (answer["ok"], answer["reason"]) == (False, "invalid_parameter")
+    command = UpdateParameters("odd", params)
+    bus = CommandBus()
+    bus.register(UpdateParameters, lambda command: None)
+    bus.submit(command, key="k")
+    with pytest.raises(CommandInvalid, match="key 'k' was used for another command") as caught:
+        bus.submit(UpdateParameters("odd", {"fast": 1}), key="k")
+    shown = [str(answer), caplog.text, str(caught.value), repr(command), pretty_repr(command)]
+    shown += map(repr, (*bus.dead_letters, *dispatcher.commands.dead_letters))
+    assert "t0psecret" not in "".join(shown)
+    assert b"t0psecret" in msgspec.msgpack.encode(command)
 
 
 class Unsayable:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from typing import Any
 
 import pytest
 from acting_orders import LOST, A, acting, buys, ran, rests_then, statuses
-from live_runs import LONG_S, in_thread
+from live_runs import LONG_S, publish_until, wait_until
 
 from tickrail import TickDispatcher, errors
 from tickrail.domain.ending import EndLimits
@@ -245,31 +244,14 @@ def test_a_cancel_of_what_has_ended_meanwhile_goes_nowhere() -> None:
         venue.fill("r1-0-1")
         venue.deliver()
         names = self.dispatcher._away._orders
-        deadline = time.monotonic() + LONG_S
-        while names:
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+        wait_until(lambda: not names)
         self.cancel(1)
 
     strategy = rests_then(fill_and_cancel)
     run = open_live(strategy, [A], execution={"FAKE": venue}, run_id="r1")
     strategy.dispatcher = run._dispatcher
-    feed = run.feed("quotes")
-
-    def publish() -> None:
-        deadline = time.monotonic() + LONG_S
-        with feed.publisher() as publisher:
-            while "FILLED" not in statuses(strategy) if hasattr(strategy, "told") else True:
-                assert time.monotonic() < deadline
-                publisher.publish_quote(A, 9.9, 10.1)
-                venue.deliver()
-                time.sleep(0.001)
-
-    publishing = in_thread(publish)
-    run.seal()
     with run:
-        run.run()
-    publishing()
+        publish_until(run, lambda: "FILLED" in statuses(strategy), instrument=A, meanwhile=venue.deliver)
     assert statuses(strategy)[-1] == "FILLED"
     assert venue.called("cancel") == []
 
@@ -367,31 +349,18 @@ def test_answers_for_which_there_is_no_room_wait_and_none_is_lost() -> None:
             for name in list(fake.orders):
                 fake.fill(name)
             fake.deliver()
-            names, deadline = self.dispatcher._away._orders, time.monotonic() + LONG_S
-            while names:  # all of them are told, and the lane is full
-                assert time.monotonic() < deadline
-                time.sleep(0.001)
+            names = self.dispatcher._away._orders
+            wait_until(lambda: not names)  # all of them are told, and the lane is full
             assert self.dispatcher._away._waiting, "the lane has had room for all"
             filled.set()
 
     strategy = acting(act)
     run = open_live(strategy, [A], execution={"FAKE": venue}, run_id="r1")
     strategy.dispatcher = run._dispatcher
-    feed = run.feed("quotes")
-
-    def publish() -> None:
-        deadline = time.monotonic() + LONG_S
-        with feed.publisher() as publisher:
-            while not filled.is_set() or statuses(strategy).count("FILLED") < count:
-                assert time.monotonic() < deadline
-                publisher.publish_quote(A, 9.9, 10.1)
-                time.sleep(0.001)
-
-    publishing = in_thread(publish)
-    run.seal()
     with run:
-        result = run.run()
-    publishing()
+        result = publish_until(
+            run, lambda: filled.is_set() and statuses(strategy).count("FILLED") >= count, instrument=A
+        )
     assert statuses(strategy).count("FILLED") == count
     assert len(result.fills) == count
     assert sum(result.fills["quantity"]) == count

@@ -13,7 +13,15 @@ import numpy as np
 import pytest
 
 from tests.integration.live_runs import LONG_S, A, B, in_thread, opened, quotes
-from tickrail.errors import FeedClosed, FeedError, PublishError, PublishTimeout, RingFull, WrongThread
+from tickrail.errors import (
+    FeedClosed,
+    FeedError,
+    IllegalTransition,
+    PublishError,
+    PublishTimeout,
+    RingFull,
+    WrongThread,
+)
 from tickrail.orchestration.feeds import Publisher
 from tickrail.orchestration.live import LiveRun
 
@@ -306,8 +314,10 @@ def test_what_is_over_is_neither_run_nor_recorded() -> None:
     run.seal()
     result = run.run()
     assert (result.status, keeper.sequences()) == ("complete", [1])
-    with pytest.raises(RuntimeError, match="this run is over"):
+    with pytest.raises(IllegalTransition, match="this run is over") as caught:
         run.run()
+    assert (caught.value.state, caught.value.operation) == ("ended", "run")
+    assert caught.value.hint == "open_live(...) opens another; strategies are made anew for it"
     with pytest.raises(RuntimeError, match="the run has begun"):
         run.record()
     assert repr(run) == "LiveRun(Keeper; 2 instruments, over)"

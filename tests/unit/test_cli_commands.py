@@ -16,6 +16,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -76,6 +77,8 @@ class FakeResult:
         self.stop_reason = None
         self.failures = () if ok else ("a strategy",)
         self.stats: dict[str, Any] = {}
+        self.strategies = ()
+        self.orders: dict[str, Any] = {name: np.empty(0) for name in ("strategy", "status")}
 
     def summary(self) -> str:
         return f"status {self.status}"
@@ -132,7 +135,6 @@ def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     shutdown = ModuleType("tickrail.orchestration.shutdown")
     shutdown.Shutdown = FakeShutdown  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "tickrail.orchestration.shutdown", shutdown)
-    monkeypatch.setattr("tickrail.cli.ending.End.report", lambda *_: None)  # of a run that there is not
     monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "config" / "backtest").mkdir(parents=True)
     (tmp_path / "config" / "backtest" / "x.toml").write_text('[strategies.a]\nclass = "m:C"\n')
@@ -151,7 +153,9 @@ def test_run_ends_with_summary_folder_and_code(
     result = CliRunner().invoke(main, ["run", "--env", "backtest", "--set", "runtime.seed=3"])
     assert (result.exit_code, result.stderr) == (code, "")
     (folder,) = (tmp_path / "runs").iterdir()
-    assert result.stdout == f"status {status}\nresult: runs/{folder.name}\n"
+    said, _, rest = result.stdout.partition("\n")
+    assert (said, rest.splitlines()[-1]) == (f"status {status}", f"result: runs/{folder.name}")
+    assert rest.startswith("shutdown: drained in ") is (folder / "shutdown.json").is_file() is (status != "complete")
     assert folder.name.startswith("backtest-") and folder.name.endswith("Z-01234567")
     assert runtime["asked"]["loaded"].config.runtime.seed == 3
     assert runtime["closed"]
@@ -173,14 +177,14 @@ def test_a_result_that_cannot_be_written_is_said_all_the_same(
     result = CliRunner().invoke(main, ["run", "--env", "backtest", "--out", str(place), "--json"])
     said, lost = json.loads(result.stdout), f"result: {place}: {error.strerror or error}"
     assert (result.exit_code, result.stderr) == (70, f"error: {lost}\n")
-    assert (said["status"], said["digest"], said["folder"], said["abandoned"]) == (
-        "complete",
-        FakeResult("", ok=True).digest,
-        None,
-        [lost],
-    )
+    assert (said["status"], said["digest"], said["folder"]) == ("complete", FakeResult("", ok=True).digest, None)
+    (file,) = tmp_path.glob("*.shutdown.json")
+    assert json.loads(file.read_text()) == said["shutdown"]
+    assert (said["shutdown"]["outcome"], said["shutdown"]["abandoned"]) == ("abandoned", [lost])
     result = CliRunner().invoke(main, ["run", "--env", "backtest", "--out", str(place)])
-    assert result.stdout == f"status complete\nabandoned: {lost}\nresult: not written\n"
+    status, ended, *rest = result.stdout.splitlines()
+    assert (status, rest) == ("status complete", [f"  abandoned: {lost}", "result: not written"])
+    assert ended.startswith("shutdown: abandoned in ")
 
 
 def test_two_runs_in_one_second_have_two_folders(runtime: dict[str, Any], tmp_path: Path) -> None:

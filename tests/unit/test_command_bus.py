@@ -14,6 +14,7 @@ from concurrent.futures import CancelledError
 from typing import Any
 
 import pytest
+from fake_lanes import FakeLanes
 
 from tickrail.domain.commands import Command, Event
 from tickrail.domain.context import TRACE, correlated
@@ -60,30 +61,6 @@ async def double_later(command: Double) -> int:
     return 2 * command.number
 
 
-class FakeLanes:
-    """A loop that never comes: commands wait until somebody takes them."""
-
-    def __init__(self, room: int = 2, standing: int = 2) -> None:
-        self.room = room
-        self.stands = standing
-        self.sent: list[Any] = []
-        self.over = False
-
-    def push(self, lane: int, strategy: int | None, payload: bytes, attachment: object, wait_s: float) -> int:
-        if self.over:
-            return 2
-        if len(self.sent) >= self.room:
-            return 1
-        self.sent.append(attachment)
-        return 0
-
-    def later(self, attachment: object) -> None:
-        self.sent.append(attachment)
-
-    def standing(self) -> int:
-        return self.stands
-
-
 def test_execute_calls_the_one_handler() -> None:
     bus = CommandBus()
     bus.register(Double, double)
@@ -119,7 +96,7 @@ def test_an_unknown_command_is_named_with_the_nearest_known() -> None:
 
 @pytest.mark.parametrize("wrong", [Double("4"), Double(-1), Double(2**70)])  # type: ignore[arg-type]
 def test_wrong_fields_are_refused_where_they_are_sent(wrong: Double) -> None:
-    bus = CommandBus(FakeLanes())
+    bus = CommandBus(FakeLanes(room=2))
     bus.register(Double, double)
     for send in (bus.submit, bus.post, bus.execute):
         with pytest.raises(CommandInvalid, match="Double"):
@@ -280,7 +257,7 @@ def test_a_command_is_taken_back_expires_or_is_abandoned() -> None:
 
 
 def test_execute_gives_up_in_time_and_takes_the_command_back() -> None:
-    lanes = FakeLanes()
+    lanes = FakeLanes(room=2)
     bus = CommandBus(lanes)
     bus.register(Double, double)
     with pytest.raises(CommandTimeout):
@@ -289,7 +266,7 @@ def test_execute_gives_up_in_time_and_takes_the_command_back() -> None:
 
 
 def test_waiting_for_oneself_is_refused_at_once() -> None:
-    lanes = FakeLanes(standing=1)
+    lanes = FakeLanes(room=2, standing=1)
     bus = CommandBus(lanes)
     bus.register(Double, double)
     bus.register(Chain, _never)
@@ -309,7 +286,7 @@ async def _never(_: Chain) -> None:
 
 
 def test_the_io_thread_does_not_wait_for_a_command() -> None:
-    bus = CommandBus(FakeLanes())
+    bus = CommandBus(FakeLanes(room=2))
     bus.register(Double, double)
 
     async def wrong(_: Chain) -> int:
@@ -386,7 +363,7 @@ def test_closing_ends_what_async_handlers_wait_for() -> None:
 
 
 def test_cancelling_the_wait_for_a_sync_handler_takes_the_command_back() -> None:
-    lanes = FakeLanes()
+    lanes = FakeLanes(room=2)
     bus = CommandBus(lanes)
     bus.register(Double, double)
 
@@ -437,7 +414,7 @@ def test_events_reach_subscribers_in_order_and_a_failing_one_harms_no_other(capl
 
 
 def test_events_from_elsewhere_take_the_lane() -> None:
-    lanes, seen = FakeLanes(), []
+    lanes, seen = FakeLanes(room=2), []
     bus = CommandBus(lanes)
     bus.subscribe(Told, seen.append)
     bus.publish(Told("a"))

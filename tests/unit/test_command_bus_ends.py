@@ -10,6 +10,7 @@ from concurrent.futures import CancelledError, Future
 from typing import Any
 
 import pytest
+from fake_lanes import FakeLanes
 
 from tickrail.domain.commands import Command, PauseStrategy
 from tickrail.errors import CommandTimeout, LaneFull, NoHandler, NotRunning, ShuttingDown, WouldDeadlock
@@ -207,7 +208,7 @@ def test_whoever_waits_for_a_handler_that_does_not_end_is_told(how: str) -> None
 @pytest.mark.parametrize("how", ["result", "exception", "submit", "post"])
 def test_the_io_thread_waits_for_nothing(how: str) -> None:
     """It would keep all coroutines for as long, and its own answer among them."""
-    bus, kept = CommandBus(Elsewhere()), Kept()
+    bus, kept = CommandBus(FakeLanes()), Kept()
 
     async def wait(command: Chain) -> Any:
         if how in ("submit", "post"):
@@ -305,35 +306,9 @@ def test_what_goes_wrong_with_a_life_reaches_whoever_asked() -> None:
     assert answer.exception(timeout=1.0) is error
 
 
-class Elsewhere:
-    """A way to a loop that never comes to what was sent."""
-
-    def push(self, lane: int, strategy: int | None, payload: bytes, attachment: object, wait_s: float, /) -> int:
-        return 0
-
-    def later(self, attachment: object, /) -> None:
-        raise AssertionError("nobody is on the dispatch thread")
-
-    def standing(self) -> int:
-        return command_bus.ELSEWHERE
-
-
-class OnTheDispatchThread:
-    """A way to the loop, for whoever is the loop."""
-
-    def push(self, lane: int, strategy: int | None, payload: bytes, attachment: object, wait_s: float, /) -> int:
-        raise AssertionError("nothing is sent from here")
-
-    def later(self, attachment: object, /) -> None:
-        raise AssertionError("nothing is sent from here")
-
-    def standing(self) -> int:
-        return command_bus.ON_IT
-
-
 def test_an_async_command_that_is_taken_back_is_one_dead_letter() -> None:
     """Whether its coroutine had begun by then or not."""
-    bus = CommandBus(OnTheDispatchThread())
+    bus = CommandBus(FakeLanes(standing=command_bus.ON_IT))
     bus.register(Wait, Kept())
     try:
         for number in range(100):

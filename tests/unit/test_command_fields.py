@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
+from fake_lanes import FakeLanes
 
-from tickrail.domain.commands import Command
+from tickrail.domain.commands import Command, Event
 from tickrail.errors import CommandInvalid
 from tickrail.orchestration.bus.fields import fields_of
 from tickrail.orchestration.command_bus import CommandBus
@@ -126,6 +127,23 @@ def test_an_async_handler_on_its_own_thread_is_called_with_right_fields_only() -
     bus._io.call(ask(), 10.0)
     bus.close()
     assert seen == [Order("a", 1.0)]
+
+
+class Changed(Event):
+    weight: float
+
+
+def test_an_event_is_looked_at_where_it_takes_a_lane_and_told_as_it_is_where_it_does_not() -> None:
+    """There the look would take half as long as the telling, and who publishes is the code of a strategy."""
+    told: list[Event] = []
+    bus, elsewhere = CommandBus(), CommandBus(FakeLanes())
+    for one in (bus, elsewhere):
+        one.subscribe(Changed, told.append)
+    wrong = Changed("much")  # type: ignore[arg-type]
+    bus.publish(wrong)
+    assert told == [wrong]
+    with pytest.raises(CommandInvalid, match="weight"):
+        elsewhere.publish(wrong)
 
 
 def test_what_is_plain_is_not_encoded() -> None:

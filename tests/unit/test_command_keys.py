@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from fake_lanes import FakeLanes
 
 from tickrail.domain.commands import Command, PauseStrategy
 from tickrail.domain.context import TRACE, correlated
@@ -18,25 +19,7 @@ class Note(Command):
     number: int
 
 
-class Lanes:
-    """A loop that never comes, as seen from its own thread (1) or from another (2)."""
-
-    def __init__(self, standing: int) -> None:
-        self.stands = standing
-        self.sent: list[Any] = []
-
-    def push(self, lane: int, strategy: int | None, payload: bytes, attachment: object, wait_s: float) -> int:
-        self.sent.append(attachment)
-        return 0
-
-    def later(self, attachment: object) -> None:
-        self.sent.append(attachment)
-
-    def standing(self) -> int:
-        return self.stands
-
-
-def noting(lanes: Lanes) -> tuple[CommandBus, list[int]]:
+def noting(lanes: FakeLanes) -> tuple[CommandBus, list[int]]:
     bus, noted = CommandBus(lanes), []
 
     def note(command: Note) -> int:
@@ -48,7 +31,7 @@ def noting(lanes: Lanes) -> tuple[CommandBus, list[int]]:
 
 
 def test_from_a_handler_a_key_and_a_time_limit_change_nothing_about_when_it_is_done() -> None:
-    lanes = Lanes(standing=1)
+    lanes = FakeLanes(standing=1)
     bus, noted = noting(lanes)
     assert [bus.execute(Note(7), key="once") for _ in range(2)] == [1, 1]
     assert bus.execute(Note(8), expires_s=60.0) == 2
@@ -61,7 +44,7 @@ def test_from_a_handler_a_key_and_a_time_limit_change_nothing_about_when_it_is_d
 
 
 def test_a_key_whose_command_was_taken_back_is_free() -> None:
-    lanes = Lanes(standing=2)
+    lanes = FakeLanes(standing=2)
     bus, noted = noting(lanes)
     with pytest.raises(CommandTimeout):
         bus.execute(Note(1), key="a", timeout_s=0.01)
@@ -76,7 +59,7 @@ def test_a_key_whose_command_was_taken_back_is_free() -> None:
 
 @pytest.mark.parametrize("how", ["execute", "execute_async"])
 def test_who_sends_it_again_and_waits_no_longer_takes_nothing_back(how: str) -> None:
-    lanes = Lanes(standing=2)
+    lanes = FakeLanes(standing=2)
     bus, noted = noting(lanes)
     first = bus.submit(Note(1), key="a")
     with pytest.raises(CommandTimeout):
@@ -90,7 +73,7 @@ def test_who_sends_it_again_and_waits_no_longer_takes_nothing_back(how: str) -> 
 
 
 def test_a_wrong_field_of_a_built_in_command_is_refused_from_a_handler_too() -> None:
-    bus, seen = CommandBus(Lanes(standing=1)), []
+    bus, seen = CommandBus(FakeLanes(standing=1)), []
     bus.register(PauseStrategy, seen.append)
     with pytest.raises(CommandInvalid, match="strategy"):
         bus.execute(PauseStrategy(strategy=3))  # type: ignore[arg-type]

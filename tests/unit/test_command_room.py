@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from fake_lanes import FakeLanes
 
 from tickrail.domain.commands import Command
 from tickrail.errors import CommandInvalid, CommandTimeout, LaneFull, NotRunning, ShuttingDown, WouldDeadlock
 from tickrail.orchestration.command_bus import CommandBus
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
+
+FULL = 1_000_000
 
 
 class Note(Command):
@@ -24,32 +27,7 @@ class Block(Command):
     pass
 
 
-class Lanes:
-    """A lane with room for nothing until ``after`` attempts; what comes is handled by the test."""
-
-    def __init__(self, after: int = 1_000_000) -> None:
-        self.after, self.attempts, self.waits = after, 0, list[float]()
-        self.stands, self.over = 2, False
-        self.sent: list[Any] = []
-
-    def push(self, lane: int, strategy: int | None, payload: bytes, attachment: object, wait_s: float) -> int:
-        self.attempts += 1
-        self.waits.append(wait_s)
-        if self.over:
-            return 2
-        if self.attempts <= self.after:
-            return 1
-        self.sent.append(attachment)
-        return 0
-
-    def later(self, attachment: object) -> None:
-        self.sent.append(attachment)
-
-    def standing(self) -> int:
-        return self.stands
-
-
-def noting(lanes: Lanes) -> CommandBus:
+def noting(lanes: FakeLanes) -> CommandBus:
     bus = CommandBus(lanes)
     bus.register(Note, lambda command: command.number)
     return bus
@@ -109,12 +87,12 @@ def test_execute_waits_for_room_in_a_real_lane(kept: tuple[CommandBus, threading
 
 
 def test_room_is_waited_for_within_the_time_out() -> None:
-    lanes = Lanes(after=0)
+    lanes = FakeLanes()
     bus = noting(lanes)
     with pytest.raises(CommandTimeout, match=r"within 0\.05 s"):
         bus.execute(Note(1), timeout_s=0.05, wait_s=10.0)
     assert lanes.waits == [0.05]
-    full = Lanes()
+    full = FakeLanes(after=FULL)
     began = time.monotonic()
     with pytest.raises(CommandTimeout):
         asyncio.run(noting(full).execute_async(Note(1), timeout_s=0.05, wait_s=10.0))
@@ -123,7 +101,7 @@ def test_room_is_waited_for_within_the_time_out() -> None:
 
 
 def test_a_coroutine_waits_and_its_loop_goes_on() -> None:
-    lanes = Lanes(after=20)
+    lanes = FakeLanes(after=20)
     bus = noting(lanes)
 
     async def ask() -> tuple[int, int]:
@@ -143,7 +121,7 @@ def test_a_coroutine_waits_and_its_loop_goes_on() -> None:
 
 @pytest.mark.parametrize("end", ["cancel", "over", "closed"])
 def test_who_waits_for_room_is_let_go(end: str) -> None:
-    lanes = Lanes()
+    lanes = FakeLanes(after=FULL)
     bus = noting(lanes)
 
     async def ask() -> None:
@@ -170,14 +148,14 @@ def ask_async(bus: CommandBus, command: Command) -> Any:
 
 @pytest.mark.parametrize("ask", [lambda bus, command: bus.execute(command, wait_s=30.0), ask_async])
 def test_what_is_wrong_does_not_wait(ask: Callable[[CommandBus, Command], Any]) -> None:
-    lanes = Lanes()
+    lanes = FakeLanes(after=FULL)
     with pytest.raises(CommandInvalid):
         ask(noting(lanes), Note("1"))  # type: ignore[arg-type]
     assert lanes.attempts == 0
 
 
 def test_who_must_not_wait_for_an_answer_does_not_wait_for_room() -> None:
-    lanes = Lanes()
+    lanes = FakeLanes(after=FULL)
     bus = noting(lanes)
 
     async def on_io() -> None:

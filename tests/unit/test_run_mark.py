@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,17 @@ def test_dead_runs_of_the_environment_are_followed_once(tmp_path: Path, caplog: 
         f" it, and {tmp_path / 'live-20260102T000000Z-1.crashed.json'} says what is known"
     )
     assert f"had to be ended, see {tmp_path / '2.json'};" in abandoned
+
+
+def test_a_run_of_the_same_environment_that_another_process_holds_goes_on(tmp_path: Path) -> None:
+    dead(tmp_path, "live", 1, "2026-01-02T00:00:00+00:00")
+    file = tmp_path / "control" / "live-1.run.json"
+    with file.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with begun(tmp_path) as mark:
+            assert (mark.parent, file.exists()) == (None, True)
+    with begun(tmp_path) as mark:
+        assert (mark.parent, file.exists()) == ("live-20260102T000000Z-1", False), "once it holds it no more"
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "{", '{"env": "live"}'])

@@ -34,6 +34,23 @@ def test_on_another_thread_it_installs_and_says_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_thread_that_is_just_ending_keeps_no_process_and_one_that_goes_on_is_named() -> None:
+    shutdown, over = Shutdown(), threading.Event()
+    shutdown._threads = frozenset(threading.enumerate())
+    ending = threading.Thread(target=over.wait, args=(0.02,), name="ending")
+    ending.start()
+    assert shutdown._waited_for() == []
+    threads = [threading.Thread(target=over.wait, name=name) for name in ("two", "one")]
+    for one in threads:
+        one.start()
+    try:
+        assert shutdown._waited_for() == ["one", "two"]
+    finally:
+        over.set()
+        for one in threads:
+            one.join()
+
+
 @pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals reach the main thread")
 def test_a_signal_of_the_users_decides_the_exit_code_and_the_handlers_come_back() -> None:
     handlers = [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)]

@@ -17,7 +17,7 @@ from tickrail import Tick
 from tickrail.errors import HandlerError, NotInjected, ParameterError
 from tickrail.strategy import Inject, Strategy, injected
 from tickrail.strategy.stable_text import stable_text
-from tickrail.strategy.strategy import check_ready, inject, parameters_of
+from tickrail.strategy.strategy import check_ready, inject, parameters_of, schema
 
 
 class PriceStore:
@@ -117,6 +117,13 @@ def test_parameters_cannot_be_changed_while_other_attributes_can() -> None:
         del strategy.fast
     strategy.average = 1.5  # type: ignore[attr-defined]
     assert (strategy.fast, vars(strategy)["average"]) == (20, 1.5)
+
+
+def test_a_value_that_json_cannot_say_is_told_by_its_class() -> None:
+    circle: list[object] = []
+    circle.append(circle)
+    parameter = schema(Full).parameters["names"]
+    assert (parameter.plain(circle), parameter.plain(["a", object()])) == ("list", ["a", "object"])
 
 
 def test_a_mutable_default_is_not_shared() -> None:

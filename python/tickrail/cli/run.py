@@ -165,12 +165,11 @@ def _say(end: End, result: Result, runtime: Runtime, folder: Path | None, *, as_
     if report is not None:
         end.write(report)
     if as_json:
-        more: dict[str, Any] = {"abandoned": end.abandoned} if end.abandoned else {}
-        more = more if report is None else {"shutdown": report.to_dict()}
+        more = {} if report is None else {"shutdown": report.to_dict()}
         lost = {"log_dropped": log_dropped} if log_dropped else {}
         click.echo(json.dumps({**result.to_dict(), "folder": None if folder is None else str(folder), **lost, **more}))
     else:
-        lines = [f"abandoned: {what}" for what in end.abandoned] if report is None else report.lines()
+        lines = [] if report is None else report.lines()
         if log_dropped:
             lines.append(f"{log_dropped:,} log records were dropped, as nobody read them")
         where = "not written" if folder is None else _shown(folder)

@@ -12,8 +12,9 @@ Rebalance(strategy='ema', weight=0.5)
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from enum import IntEnum
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 import msgspec
 from typing_extensions import dataclass_transform
@@ -41,6 +42,9 @@ __all__ = [
     "TradingChanged",
     "UpdateParameters",
 ]
+
+STARS: Final = "**********"
+"""What is shown of a value that may be a secret, as ``SecretStr`` has it."""
 
 #: A time or a span in nanoseconds, as the loop's clock has them.
 Ns: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
@@ -135,15 +139,34 @@ class ClosePositions(Command):
     instrument: str | None = None
 
 
+def _shown(params: Mapping[str, Any]) -> dict[str, object]:
+    return {name: value if isinstance(value, int | float | None) else STARS for name, value in params.items()}
+
+
 class UpdateParameters(Command):
     """Change parameters of a strategy, all or none; it hears of it as ``ParametersUpdated`` in ``on_event``.
 
     They hold for the rest of the run, over restarts of the strategy too; the next process begins as it is configured.
     What ``on_event`` raises is the strategy's failure.
+
+    A command does not know which parameters are secrets, so whoever prints one sees numbers, and stars for all else.
+    What is recorded of it has the values, as a rerun needs them.
+
+    >>> UpdateParameters("ema", {"fast": 15, "token": "s3cret"})
+    UpdateParameters(strategy='ema', params={'fast': 15, 'token': '**********'})
     """
 
     strategy: str
     params: dict[str, Any]
+
+    def __repr__(self) -> str:
+        """With no text: that may be a secret."""
+        return f"{type(self).__name__}(strategy={self.strategy!r}, params={_shown(self.params)!r})"
+
+    def __rich_repr__(self) -> Iterator[tuple[str, object]]:
+        """The same, for whatever prints in colour."""
+        yield "strategy", self.strategy
+        yield "params", _shown(self.params)
 
     def check(self) -> None:
         """There is something to change."""

@@ -13,6 +13,7 @@ from tickrail._native import FeedEvent, InstrumentId, Recorder, TickArray
 from tickrail.domain.account_terms import AccountTerms
 from tickrail.domain.lanes import Lane
 from tickrail.domain.venue_terms import InstrumentTerms, VenueTerms
+from tickrail.errors import IllegalTransition
 from tickrail.orchestration.backtest import (
     PULL,
     Instruments,
@@ -270,10 +271,15 @@ class LiveRun:
 
         Raises:
             RunFailed: The run could not go on; ``error.result`` is its partial result.
-            RuntimeError: It has run already.
+            IllegalTransition: It has run already.
         """
         if self._dispatcher.ended:
-            raise RuntimeError("this run is over: open_live(...) opens another")
+            raise IllegalTransition(
+                "this run is over: a run runs once",
+                state="ended",
+                operation="run",
+                hint="open_live(...) opens another; strategies are made anew for it",
+            )
         with switch_interval(self._switch_interval_s):
             return run_to_result(self._dispatcher, progress, self._settings)
 

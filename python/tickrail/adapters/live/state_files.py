@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -10,7 +11,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any, Final
+from typing import IO, Any, Final
 from urllib.parse import quote
 
 from tickrail.errors import StateError
@@ -22,13 +23,15 @@ SCHEMA: Final = 1
 LONGEST_NAME: Final = 150  # file systems take 255 bytes, and a temporary file has a suffix
 MAX_BYTES: Final = 64 * 1024 * 1024
 SUFFIX: Final = ".state.json"
+BESIDE: Final = ".tmp"
 
 
 class FileStateStore:
     """Keeps each state in ``folder/NAME.state.json``; names are quoted as in URLs.
 
     A save writes a file beside the old one, syncs it and puts it in its place: after a crash there is the old state
-    or the new one. The folder is made when the first state is saved.
+    or the new one. The folder is made when the first state is saved. What a process left beside it that was killed in
+    the midst of a save is removed with the first load or save; what somebody is writing is not, whoever that is.
 
     Args:
         folder: Where.
@@ -39,6 +42,7 @@ class FileStateStore:
     def __init__(self, *, folder: Path) -> None:
         self.folder = Path(folder)
         self._lock = threading.Lock()
+        self._is_swept = False
 
     def load(self, strategy: str) -> Mapping[str, Any]:
         """What was saved last; empty if nothing was.
@@ -47,6 +51,7 @@ class FileStateStore:
             StateError: The file is damaged, of another schema, or cannot be read.
         """
         path = self.path(strategy)
+        self._sweep()
         try:
             with path.open("rb") as file:
                 data = file.read(MAX_BYTES + 1)
@@ -83,6 +88,7 @@ class FileStateStore:
             raise StateError(
                 f"the state of strategy {strategy} cannot be kept: {error}", hint="plain values that JSON knows"
             ) from None
+        self._sweep()
         with self._lock:
             try:
                 if state:
@@ -101,7 +107,7 @@ class FileStateStore:
 
     def _replace(self, path: Path, data: bytes) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=self.folder, prefix=".", suffix=".tmp", delete=False) as file:
+        with self._beside(path) as file:
             try:
                 file.write(data)
                 file.flush()
@@ -116,6 +122,27 @@ class FileStateStore:
             os.fsync(folder)  # the new name, too, is there after a crash
         finally:
             os.close(folder)
+
+    def _beside(self, path: Path) -> IO[bytes]:
+        """A new file, held until it is closed: what nobody holds is swept."""
+        while True:
+            file = NamedTemporaryFile(dir=self.folder, prefix=f".{path.name}.", suffix=BESIDE, delete=False)  # noqa: SIM115
+            with contextlib.suppress(OSError):  # no locks in this file system, and so no sweeping
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if os.fstat(file.fileno()).st_nlink:
+                return file
+            file.close()  # swept before it was held
+
+    def _sweep(self) -> None:
+        """Once, remove what processes left that were killed while they wrote."""
+        with self._lock:
+            if self._is_swept:
+                return
+            self._is_swept = True
+            for path in self.folder.glob(f".*{SUFFIX}.*{BESIDE}"):
+                with contextlib.suppress(OSError), path.open("rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
 
     def _error(self, path: Path, what: str) -> StateError:
         return StateError(f"state file {path} {what}", hint="move it away to begin without a state")
