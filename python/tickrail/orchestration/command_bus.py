@@ -493,8 +493,19 @@ class CommandBus(CommandBusCore):
         with span(_span_name(route)):
             return route.call(command)
 
+    def knows(self, payload: bytes) -> None:
+        """Refuse a recorded command that nobody handles; see ``replay``.
+
+        Raises:
+            NoHandler: Naming it.
+        """
+        if not self._routes.is_unheard(payload):
+            self._routes.of_payload(payload)
+
     def replay(self, payload: bytes) -> None:
-        """Call the handler of a recorded command."""
+        """Call the handler of a recorded command; of an event to which nobody listens there is none."""
+        if self._routes.is_unheard(payload):
+            return
         route, command = self._routes.of_payload(payload)
         self.handle(self._envelope(route, command, None, None))
 

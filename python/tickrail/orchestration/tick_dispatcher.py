@@ -31,7 +31,6 @@ from tickrail._native import (
     pull_until,
     record_commands,
     recording_header,
-    replay_commands,
     run_until,
     step,
     supervise,
@@ -434,7 +433,7 @@ class TickDispatcher:
                 strategies=self.strategies,
                 lives=self.lives,
                 instruments=self.instruments,
-                request_stop=self.request_stop,
+                request_stop=lambda: None if self._is_replay else self.request_stop(),  # as the recording does
                 waiter=self._spawner,
             )
         return self._commands
@@ -487,12 +486,14 @@ class TickDispatcher:
     def replay_commands(self, recording: bytes) -> int:
         """Take commands from ``recording``, each at its place, and none from elsewhere; returns how many there are.
 
-        Handlers have to be registered as they were. Before the run begins.
+        Before the run. Of one's own handlers, registered as they were, one that is missing ends it (``NoHandler``).
 
         Raises:
             ValueError: This is no recording.
         """
-        return replay_commands(self._native, recording)
+        from tickrail.orchestration.control import replayed
+
+        return replayed(self._native, self.commands, recording)
 
     def stats(self, patience_s: float = PATIENCE_S) -> RuntimeStats:
         """Accounts and measured times of every strategy and feed. Any thread, at any time, as ``accounts``."""
