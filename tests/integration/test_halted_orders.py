@@ -187,6 +187,6 @@ def test_a_halt_whose_cancels_have_reached_their_venue_has_nothing_waiting(tmp_p
     strategy.halting = False
     run, halt = halting(strategy, venue, tmp_path, 1.0)
     driven(run, strategy, venue.sync, 1)
-    until(lambda: answers)
+    wait_until(lambda: bool(answers))
     assert "waiting" not in answers[0]
     assert "unsent" not in answers[0]

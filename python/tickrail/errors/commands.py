@@ -65,11 +65,19 @@ class CommandRefused(CommandError):
 
 
 class CommandTimeout(CommandError, TimeoutError):
-    """There was no answer in time; ``timeout_s`` is how long the sender waited."""
+    """There was no answer in time.
 
-    def __init__(self, message: str, *, timeout_s: float, command: str = "", hint: str | None = None) -> None:
+    Attributes:
+        timeout_s: How long the sender waited.
+        begun: Whether the handler was called by then: it goes on, and the answer to the command's key is its.
+    """
+
+    def __init__(
+        self, message: str, *, timeout_s: float, command: str = "", begun: bool = False, hint: str | None = None
+    ) -> None:
         super().__init__(message, command=command, hint=hint)
         self.timeout_s = timeout_s
+        self.begun = begun
 
 
 class CommandExpired(CommandError):

@@ -106,7 +106,8 @@ def backtest(
         window_ns: Time span of a batch, aligned to the epoch; 0 is none.
         always_fresh: Hand out a new object for each tick, kept or not; never changes a result.
         lanes: Those of the live run of a ``Recording``; a backtest has none, and its result says so.
-        commands: What came from other threads in the live run of a ``Recording``, from ``LiveRun.record_commands``.
+        commands: What came from other threads in the live run of a ``Recording``, from ``LiveRun.record_commands``:
+            commands of its bus and requests of operators too.
         execution: Names of the venues outside of the process in that run: nothing is sent again.
         progress: Called with ticks done and ticks in all, at most 20 times a second.
 
@@ -116,6 +117,7 @@ def backtest(
     Raises:
         DataError: The data cannot be used.
         ParameterError: A strategy cannot be used.
+        NoHandler: ``commands`` has one of your own: run it by a ``TickDispatcher``, with its handler registered.
         RunFailed: The run could not go on; ``error.result`` is its partial result.
     """
     named = named_strategies(strategies)

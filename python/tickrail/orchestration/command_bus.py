@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextvars import copy_context
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final, NoReturn
 from weakref import WeakMethod
 
 from tickrail._native import CommandBusCore, CommandPlan, Envelope
@@ -29,9 +29,10 @@ from tickrail.errors import (
     WouldDeadlock,
 )
 from tickrail.orchestration.bus.events import Subscribers, Unsubscribe
+from tickrail.orchestration.bus.lanes import AGAIN_S, ELSEWHERE, FULL, NO_RUN, ON_IT, OVER, Lanes
 from tickrail.orchestration.bus.letters import Answered, DeadLetter, DeadLetters, Reason
 from tickrail.orchestration.bus.receipt import CANCELLED, DONE, FAILED, Receipt
-from tickrail.orchestration.bus.refusals import blocks, full, late, left, over, same
+from tickrail.orchestration.bus.refusals import blocks, full, late, left, over
 from tickrail.orchestration.bus.rerun import Rerun
 from tickrail.orchestration.bus.routes import Handler, Middleware, Route, Routes, compiled, encode, place_of_caller
 from tickrail.orchestration.bus.schedule import Schedule, Scheduled, Timers
@@ -39,34 +40,12 @@ from tickrail.orchestration.bus.step_end import StepEnd, Waiter, waits_for_itsel
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.tracing import is_traced, span
 
-__all__ = ["CommandBus", "Lanes"]
+__all__ = ["ELSEWHERE", "ON_IT", "CommandBus"]
 
 DEAD_LETTERS: Final = 1_024
 KEYS: Final = 10_000
 MAX_AWAITED: Final = 4_096
 """Async handlers at work at once, as many as the NORMAL lane has slots."""
-
-AGAIN_S: Final = 0.001
-"""How long a coroutine waits before it looks again for room in a lane, as senders on threads do."""
-
-NO_RUN, ON_IT, ELSEWHERE = 0, 1, 2
-FULL, OVER = 1, 2
-
-
-class Lanes(Protocol):
-    """The way to the loop: the native lanes, or a test's."""
-
-    def push(self, lane: int, strategy: int | None, payload: bytes, attachment: object, wait_s: float, /) -> int:
-        """Send; 0: sent, 1: the lane is full, 2: the run is over."""
-        ...
-
-    def later(self, attachment: object, /) -> None:
-        """Call the handler of ``attachment`` at the end of the present step."""
-        ...
-
-    def standing(self) -> int:
-        """Where the caller stands: 0 no run goes on, 1 on the dispatch thread, 2 on another."""
-        ...
 
 
 class CommandBus(CommandBusCore):
@@ -159,15 +138,15 @@ class CommandBus(CommandBusCore):
     ) -> Any:
         """What ``execute`` does where the handler is not called within the present step."""
         route = self._routes.of(command)
-        ours = self._receipt(route)
+        receipt = self._receipt(route, key)
         began = 0.0
         if wait_s > 0.0:
             if (refusal := self._refusal(route)) is not None:  # whoever may not wait does not wait for room either
                 raise refusal
             wait_s, began = min(wait_s, timeout_s), time.monotonic()
-        receipt = self._send(route, command, key, expires_s, ours, wait_s=wait_s, at_once=self._standing() == ON_IT)
+        self._send(route, command, key, expires_s, receipt, wait_s=wait_s, at_once=self._standing() == ON_IT)
         left_s = timeout_s - (time.monotonic() - began) if wait_s > 0.0 else timeout_s
-        return self._wait(route, receipt, left_s, is_ours=receipt is ours, told_s=timeout_s)
+        return self._wait(route, receipt, left_s, told_s=timeout_s)
 
     async def execute_async(
         self,
@@ -201,16 +180,14 @@ class CommandBus(CommandBusCore):
             return self.execute(command)
         from tickrail.orchestration.bus.bridge import awaited  # late, as asyncio is: most runs need neither
 
-        ours = self._receipt(route)
+        receipt = self._receipt(route, key)
 
         async def answer() -> Any:
             if wait_s > 0.0 and self._lanes is not None and not route.is_async and self._standing() != ON_IT:
-                receipt = await self._send_with_patience(
-                    route, command, ours, key=key, expires_s=expires_s, wait_s=wait_s
-                )
+                await self._send_with_patience(route, command, receipt, key=key, expires_s=expires_s, wait_s=wait_s)
             else:
-                receipt = self._send(route, command, key, expires_s, ours)
-            return await awaited(receipt, is_ours=receipt is ours)
+                self._send(route, command, key, expires_s, receipt)
+            return await awaited(receipt)
 
         if timeout_s is None:
             return await answer()
@@ -218,10 +195,10 @@ class CommandBus(CommandBusCore):
 
         try:
             return await asyncio.wait_for(answer(), timeout_s)
-        except TimeoutError as error:
-            if isinstance(error, CommandTimeout):
-                raise
-            raise late(route, timeout_s) from None
+        except TimeoutError:
+            if receipt.done() and not receipt.cancelled():  # the handler's own, or it was just answered
+                return receipt.result()
+            raise late(route, timeout_s, is_begun=receipt.begun() and not receipt.done()) from None
 
     def submit(
         self, command: Command, *, key: str | None = None, expires_s: float | None = None, wait_s: float = 0.0
@@ -230,7 +207,7 @@ class CommandBus(CommandBusCore):
 
         Args:
             command: What to do.
-            key: See ``execute``.
+            key: See ``execute``; each who sends takes back its own receipt, and the last one the command.
             expires_s: See ``execute``.
             wait_s: How long to wait for room in the lane.
 
@@ -240,7 +217,9 @@ class CommandBus(CommandBusCore):
             CommandInvalid: A field is wrong.
         """
         route = self._routes.of(command)
-        return self._send(route, command, key, expires_s, self._receipt(route), wait_s=wait_s)
+        receipt = self._receipt(route, key)
+        self._send(route, command, key, expires_s, receipt, wait_s=wait_s)
+        return receipt
 
     def _post(self, command: Command, expires_s: float | None, wait_s: float) -> None:
         """What ``post`` does where there is more to it than a place in a lane."""
@@ -356,21 +335,22 @@ class CommandBus(CommandBusCore):
         *,
         wait_s: float = 0.0,
         at_once: bool = False,
-    ) -> Receipt:
+    ) -> None:
         if wait_s > 0.0 and not route.is_async and self._io.is_current:
             raise blocks(f"room for {route.name}")
         payload = route.validated(command)
-        if key is not None and receipt is not None:
-            known = self._answered.first(key, command, receipt)
-            if known is not None:
-                return same(known, command, key)
-        try:
+        if key is None or receipt is None:
             self._go(route, self._envelope(route, command, receipt, expires_s), payload, wait_s, at_once=at_once)
+            return
+        first = self._answered.first(key, command, receipt)
+        if first is None:
+            return
+        try:
+            self._go(route, self._envelope(route, command, first, expires_s), payload, wait_s, at_once=at_once)
         except BaseException:
-            if key is not None:
-                self._answered.forget(key)
+            receipt.cancel()
+            first.refuse(full(route, wait_s))  # for those who came meanwhile: it never left
             raise
-        return receipt  # type: ignore[return-value] # only post wants none, and looks at none
 
     async def _send_with_patience(
         self,
@@ -381,7 +361,7 @@ class CommandBus(CommandBusCore):
         key: str | None,
         expires_s: float | None,
         wait_s: float,
-    ) -> Receipt:
+    ) -> None:
         """As ``_send`` by a lane, but while that is full the loop of the caller goes on."""
         import asyncio
 
@@ -389,11 +369,12 @@ class CommandBus(CommandBusCore):
         lanes, loop = self._lanes, asyncio.get_running_loop()
         until_s = loop.time() + wait_s
         payload = route.validated(command)
-        if key is not None and (known := self._answered.first(key, command, receipt)) is not None:
-            return same(known, command, key)
-        number = self._number_of(command) if route.takes_strategy else None
-        envelope = self._envelope(route, command, receipt, expires_s)
+        first = receipt if key is None else self._answered.first(key, command, receipt)
+        if first is None:
+            return
         try:
+            number = self._number_of(command) if route.takes_strategy else None
+            envelope = self._envelope(route, command, first, expires_s)
             while (sent := OVER if self._closed else lanes.push(route.lane, number, payload, envelope, 0.0)) == FULL:
                 if (left_s := until_s - loop.time()) <= 0.0:
                     break
@@ -401,14 +382,14 @@ class CommandBus(CommandBusCore):
             if sent != 0:
                 self._not_sent(envelope, sent == FULL, wait_s)
         except BaseException:
-            if key is not None:
-                self._answered.forget(key)
             receipt.cancel()
+            first.refuse(full(route, wait_s))  # as in `_send`
             raise
-        return receipt
 
-    def _receipt(self, route: Route) -> Receipt:
-        return Receipt(self._forbids_io if route.is_async else self._forbids)
+    def _receipt(self, route: Route, key: str | None) -> Receipt:
+        # Of a coroutine that others may wait for nobody takes back what it does.
+        midway = route.is_async and key is None
+        return Receipt(self._forbids_io if route.is_async else self._forbids, midway=midway)
 
     def _go(self, route: Route, envelope: Envelope, payload: bytes, wait_s: float, *, at_once: bool) -> None:
         if self._closed:
@@ -430,23 +411,24 @@ class CommandBus(CommandBusCore):
         if self._closed or not self._rerun.takes(envelope):
             raise self._dead(envelope, "shutting_down", over(envelope.route, reruns=self._rerun.goes_on))
 
-    def _late(self, route: Route, timeout_s: float) -> NoReturn:
-        raise late(route, timeout_s)
+    def _late(self, route: Route, timeout_s: float, is_begun: bool) -> NoReturn:
+        raise late(route, timeout_s, is_begun=is_begun)
 
-    def _wait(self, route: Route, receipt: Receipt, timeout_s: float, *, is_ours: bool, told_s: float) -> Any:
-        """The answer; whoever sent a command first takes it back where it waits no longer, and nobody else does."""
+    def _wait(self, route: Route, receipt: Receipt, timeout_s: float, *, told_s: float) -> Any:
+        """The answer; a command that had no turn is taken back where nobody waits for it any longer."""
         if not receipt.done() and (refusal := self._refusal(route)) is not None:
-            if is_ours:
-                receipt.cancel()
+            receipt.cancel()
             raise refusal
         try:
             return receipt.result(timeout_s)
         except CommandTimeout:
-            if receipt.done():
+            is_begun = receipt.give_up()
+            if receipt.done() and not receipt.cancelled():
                 return receipt.result()
-            if is_ours:
-                receipt.cancel()
-            raise late(route, told_s) from None
+            raise late(route, told_s, is_begun=is_begun) from None
+        except BaseException:  # Ctrl-C, or the wait is forbidden; what the handler raised is no more to be taken back
+            receipt.give_up()
+            raise
 
     def _refusal(self, route: Route) -> CommandError | None:
         """Why the caller cannot wait for such a command."""
@@ -484,12 +466,14 @@ class CommandBus(CommandBusCore):
     # ---- their turn --------------------------------------------------------------------------------------------
 
     def _still_wanted(self, envelope: Envelope) -> bool:
-        if envelope.receipt is not None and envelope.receipt.cancelled():
-            self._dead(envelope, "cancelled", None)
-            return False
-        if envelope.expires_ns and time.monotonic_ns() > envelope.expires_ns:
-            name = envelope.route.name
+        receipt, name = envelope.receipt, envelope.route.name
+        is_late = envelope.expires_ns and time.monotonic_ns() > envelope.expires_ns
+        if is_late and not (receipt is not None and receipt.cancelled()):
             self._dead(envelope, "expired", CommandExpired(f"{name} had its turn after it had expired", command=name))
+            return False
+        if receipt is not None and not receipt.begin():  # the exchange against whoever takes it back
+            if receipt.cancelled():  # else it was answered, and told of
+                self._dead(envelope, "cancelled", None)
             return False
         return True
 
@@ -501,11 +485,27 @@ class CommandBus(CommandBusCore):
         with span(route.span_name):
             return route.call(command)
 
+    def knows(self, payload: bytes) -> None:
+        """Refuse a recorded command that nobody handles; see ``replay``.
+
+        Raises:
+            NoHandler: Naming it.
+        """
+        if not self._routes.is_unheard(payload):
+            self._routes.of_payload(payload)
+
     def replay(self, payload: bytes) -> None:
-        """Call the handler of a recorded command."""
-        if (envelope := self._rerun.turn(payload)) is None:
-            route, command = self._routes.of_payload(payload)
-            envelope = self._envelope(route, command, answer := Receipt(), None)
+        """Call the handler of a recorded command; of an event to which nobody listens there is none."""
+        if self._routes.is_unheard(payload):
+            return
+        sent = self._rerun.turn(payload)
+        if sent is not None and (sent.receipt is None or sent.receipt.begin()):
+            self.handle(sent)
+            return
+        # Nobody has sent it yet, or who did has waited no longer: it had its turn in the recording all the same.
+        route, command = self._routes.of_payload(payload)
+        envelope = self._envelope(route, command, answer := Receipt(), None)
+        if sent is None:
             self._rerun.keep(payload, envelope, answer)
         self.handle(envelope)
 
@@ -520,9 +520,9 @@ class CommandBus(CommandBusCore):
             self._dead(envelope, "shutting_down", over(envelope.route))
 
     def _failed(self, envelope: Envelope, error: BaseException) -> None:
-        if envelope.receipt is None:
+        if envelope.receipt is None or envelope.receipt.left():
             self._letters.add(DeadLetter(envelope.command, envelope.trace.id, "failed", error))
-        else:
+        if envelope.receipt is not None:
             envelope.receipt.settle(FAILED, error)
 
     def _dead(self, envelope: Envelope, reason: Any, error: BaseException | None) -> BaseException:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import pydantic_core
 
-from tickrail._native import CommandLanes, ControlSocket, Operations
+from tickrail._native import CommandLanes, ControlSocket, Dispatcher, Operations, open_lanes, replay_commands
 from tickrail.domain import commands as c
 from tickrail.errors import CommandError, CommandRefused, ConfigError, TickrailError
 from tickrail.orchestration.command_bus import CommandBus
@@ -28,7 +28,7 @@ from tickrail.orchestration.kept_trading import socket_folder
 if TYPE_CHECKING:
     from tickrail.report.stats import RuntimeStats
 
-__all__ = ["OPERATOR_KIND", "REQUESTS", "Control", "is_served", "socket_folder", "socket_of"]
+__all__ = ["OPERATOR_KIND", "REQUESTS", "Control", "Requests", "is_served", "replayed", "socket_folder", "socket_of"]
 
 OPERATOR_KIND: Final = 19
 """The code that requests of operators have on the lanes and in recordings."""
@@ -78,6 +78,48 @@ def socket_of(run_dir: Path, run: str) -> Path:
     return socket_folder(run_dir) / f"{run}.sock"
 
 
+def replayed(dispatcher: Dispatcher, bus: CommandBus, recording: bytes) -> int:
+    """Let the run take the inputs of ``recording``, and ``bus`` handle its commands and its operators' requests.
+
+    Raises:
+        ValueError: This is no recording.
+    """
+    count = replay_commands(dispatcher, recording)
+    open_lanes(dispatcher).receive(Requests(bus), OPERATOR_KIND)
+    return count
+
+
+class Requests:
+    """Requests of operators as commands of the bus.
+
+    Args:
+        bus: Handles what they ask for.
+    """
+
+    def __init__(self, bus: CommandBus) -> None:
+        self._bus = bus
+
+    def operate(self, text: str, reply: Callable[[str], None]) -> None:
+        """Handle one request; the native lanes call this on the dispatch thread."""
+        try:
+            command = _command(json.loads(text))
+            result = self._bus.execute(command)
+        except Exception as error:
+            reply(_told(_refusal(error)))
+            return
+        if isinstance(result, Future):
+            result.add_done_callback(lambda done: reply(_told(_answer(done))))
+        else:
+            reply(_told({"ok": True, "result": result}))
+
+    def knows(self, _: bytes) -> None:
+        """A recorded request is handled whatever it says: one that was refused is refused again."""
+
+    def replay(self, payload: bytes) -> None:
+        """Handle a recorded request, whose answer nobody waits for."""
+        self.operate(payload.decode(), lambda _: None)
+
+
 class Control:
     """Serves operators of one run until it is closed.
 
@@ -104,9 +146,8 @@ class Control:
         *,
         stats: Callable[[], RuntimeStats],
     ) -> None:
-        self._bus = bus
         _check_length(path)
-        lanes.receive(self, OPERATOR_KIND)
+        lanes.receive(Requests(bus), OPERATOR_KIND)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         for left in path.parent.glob("*.sock"):
             if not is_served(left):
@@ -124,23 +165,6 @@ class Control:
         self._socket.forget()
         names = (str(self._path), str(self._path.with_suffix(BEGUN)))
         close_sockets(names.__contains__)
-
-    def operate(self, text: str, reply: Callable[[str], None]) -> None:
-        """Handle one request; the native lanes call this on the dispatch thread."""
-        try:
-            command = _command(json.loads(text))
-            result = self._bus.execute(command)
-        except Exception as error:
-            reply(_told(_refusal(error)))
-            return
-        if isinstance(result, Future):
-            result.add_done_callback(lambda done: reply(_told(_answer(done))))
-        else:
-            reply(_told({"ok": True, "result": result}))
-
-    def replay(self, payload: bytes) -> None:
-        """Handle a recorded request, whose answer nobody waits for."""
-        self.operate(payload.decode(), lambda _: None)
 
 
 def _check_length(path: Path) -> None:

@@ -31,7 +31,6 @@ from tickrail._native import (
     pull_until,
     record_commands,
     recording_header,
-    replay_commands,
     run_until,
     step,
     supervise,
@@ -433,7 +432,7 @@ class TickDispatcher:
                 strategies=self.strategies,
                 lives=self.lives,
                 instruments=self.instruments,
-                request_stop=self.request_stop,
+                request_stop=lambda: None if self._is_replay else self.request_stop(),  # as the recording does
                 waiter=self._spawner,
             )
         return self._commands
@@ -484,23 +483,25 @@ class TickDispatcher:
         sink(recording_header())
 
     def replay_commands(self, recording: bytes) -> int:
-        """Take commands from ``recording``, each at its place, and none from elsewhere; returns how many there are.
+        """Take commands from ``recording``, each at its place, and none from elsewhere; how many. Before the run.
 
-        Handlers have to be registered as they were. Before the run begins.
+        Handlers of one's own are registered as they were: one that is missing ends the run (``NoHandler``).
 
         Raises:
             ValueError: This is no recording.
         """
+        from tickrail.orchestration.control import replayed
+
         self._spawner.is_rerun = True
-        return replay_commands(self._native, recording)
+        return replayed(self._native, self.commands, recording)
 
     def stats(self, patience_s: float = PATIENCE_S) -> RuntimeStats:
         """Accounts and measured times of every strategy and feed. Any thread, at any time, as ``accounts``."""
         from tickrail.orchestration.overruns import overruns_of
         from tickrail.report.stats import RuntimeStats
 
-        overruns = overruns_of(handler_overruns(self._native), self.strategies)
-        return RuntimeStats.of(self.accounts(patience_s), meters(self._native), overruns)
+        late = overruns_of(handler_overruns(self._native), self.strategies)
+        return RuntimeStats.of(self.accounts(patience_s), meters(self._native), late)
 
     def accounts(self, patience_s: float = PATIENCE_S) -> Accounts:
         """The accounts of all feeds and strategies at one moment, the end of a step. Any thread, at any time.

@@ -72,7 +72,7 @@ impl Commands {
 /// What the host needs to hand commands to Python.
 #[derive(Default)]
 pub struct Receivers {
-    /// By the kind of command: an object with `admits`, `handle`, `replay` and `abandon`.
+    /// By the kind of command: an object with `admits`, `handle`, `knows`, `replay` and `abandon`.
     by_kind: RefCell<Vec<(CommandKind, Py<PyAny>)>>,
     /// What handlers on the dispatch thread have sent, in the order of the requests that tell of it.
     local: RefCell<VecDeque<Py<PyAny>>>,
@@ -96,10 +96,13 @@ impl Receivers {
         drop((known, local, scheduled, told));
     }
 
-    /// Whether the command still wants its turn.
+    /// Whether the command still wants its turn; a recorded one that nobody here can handle is an error.
     pub fn admits(&self, command: &Command) -> Result<bool, Fault<PyErr>> {
         if let Some(call) = call_of(command) {
             return Ok(call.begin());
+        }
+        if command.attachment.is_none() && matches!(command.kind, CommandKind::HOST | CommandKind::OPERATOR) {
+            return Python::attach(|py| self.knows(py, command).map_err(fault));
         }
         let Some(attachment) = attachment(command) else { return Ok(true) };
         Python::attach(|py| {
@@ -110,6 +113,21 @@ impl Receivers {
             let answer = receiver.call_method1(py, pyo3::intern!(py, "admits"), (attachment,));
             answer.and_then(|answer| answer.is_truthy(py)).map_err(fault)
         })
+    }
+
+    /// Looks whether somebody handles a recorded command.
+    fn knows(&self, py: Python<'_>, command: &Command) -> PyResult<bool> {
+        let Some(receiver) = self.of(py, command.kind) else {
+            let hint = "TickDispatcher.replay_commands(...) opens what handles them";
+            return Err(hinted(
+                py,
+                "NoHandler",
+                "the recording has commands, and this run nobody who handles them",
+                hint,
+            ));
+        };
+        let payload = PyBytes::new(py, &command.payload);
+        receiver.call_method1(py, pyo3::intern!(py, "knows"), (payload,)).map(|_| true)
     }
 
     /// Calls the receiver of the command's kind.
@@ -368,7 +386,7 @@ impl CommandLanes {
     }
 
     /// Let ``receiver`` be called for commands of ``kind``: ``admits``, ``handle`` and ``abandon`` with the attachment,
-    /// ``replay`` with the payload.
+    /// ``knows`` and ``replay`` with the payload of one that was recorded.
     #[pyo3(signature = (receiver, kind=16))]
     fn receive(&self, py: Python<'_>, receiver: Py<PyAny>, kind: u16) {
         let mut receivers = self.here.get(py).receivers.by_kind.borrow_mut();

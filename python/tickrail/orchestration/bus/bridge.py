@@ -52,8 +52,8 @@ class _Bridge:
 _bridges: WeakKeyDictionary[asyncio.AbstractEventLoop, _Bridge] = WeakKeyDictionary()
 
 
-async def awaited(receipt: Receipt, *, is_ours: bool = True) -> Any:
-    """The result of ``receipt``; cancelling the wait cancels the command if it is ours and had no turn yet."""
+async def awaited(receipt: Receipt) -> Any:
+    """The result of ``receipt``; cancelling the wait takes the command back if it had no turn yet."""
     loop = asyncio.get_running_loop()
     bridge = _bridges.get(loop)
     if bridge is None:
@@ -63,6 +63,5 @@ async def awaited(receipt: Receipt, *, is_ours: bool = True) -> Any:
     try:
         return await future
     except asyncio.CancelledError:
-        if is_ours:
-            receipt.cancel()
+        receipt.give_up()
         raise

@@ -31,7 +31,7 @@ def opened(
     strategies: dict[str, Strategy],
     lives: Lives,
     instruments: tuple[str, ...],
-    request_stop: Callable[[], None],
+    request_stop: Callable[[], object],
     waiter: Waiter,
 ) -> tuple[CommandBus, BuiltIn]:
     """The bus of a run, with the built-in commands; see ``BuiltIn`` for the arguments. Before the run begins."""
@@ -58,7 +58,7 @@ class BuiltIn:
         lives: Theirs.
         io: What async handlers and coroutines run on.
         instruments: Ids, in the order of the run's table.
-        request_stop: Asks the run to stop.
+        request_stop: Asks the run to stop; the rerun of a live one ends with its recording.
 
     Attributes:
         operations: As given; replaced where the state of trading is to be kept.
@@ -74,7 +74,7 @@ class BuiltIn:
         io: IoThread,
         *,
         instruments: tuple[str, ...],
-        request_stop: Callable[[], None],
+        request_stop: Callable[[], object],
     ) -> None:
         self._bus, self._io = bus, io
         self.operations = operations

@@ -9,8 +9,9 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from tickrail.orchestration.bus.receipt import Receipt
+from tickrail.orchestration.bus.refusals import same
 
-__all__ = ["Answered", "DeadLetter", "DeadLetters", "Reason"]
+__all__ = ["Answered", "DeadLetter", "DeadLetters", "Reason", "is_free"]
 
 Reason: TypeAlias = Literal["failed", "expired", "cancelled", "shutting_down", "lane_full", "refused"]
 
@@ -55,9 +56,10 @@ class DeadLetters:
 
 
 class Answered:
-    """Receipts by idempotency key: a command that comes again gets the first answer.
+    """Receipts by idempotency key: a command that comes again gets the answer of the first.
 
-    The last ``slots`` keys are known; with a key that fell out a command counts as new.
+    A key names a command as long as that may be handled or was: with one that was taken back, had expired or never left
+    it is free again. The last ``slots`` keys are known; with a key that fell out a command counts as new.
 
     Thread safety: any thread.
     """
@@ -67,20 +69,26 @@ class Answered:
         self._receipts: OrderedDict[str, tuple[Any, Receipt]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def first(self, key: str, command: Any, receipt: Receipt) -> tuple[Any, Receipt] | None:
-        """Whoever used ``key`` first, with its receipt; ``None``: this one is the first."""
+    def first(self, key: str, command: Any, receipt: Receipt) -> Receipt | None:
+        """Let ``receipt`` have the answer to ``key``: that of the command to be sent now, or ``None``: one was before.
+
+        Raises:
+            CommandInvalid: Another command was sent with the key.
+        """
         with self._lock:
             known = self._receipts.get(key)
-            if known is not None and not known[1].cancelled():  # what was taken back was never handled
+            if known is not None and not is_free(known[1]) and receipt.follow(same(known, command, key)):
                 self._receipts.move_to_end(key)
-                return known
-            self._receipts[key] = (command, receipt)
+                return None
+            first = Receipt()
+            receipt.follow(first)
+            self._receipts[key] = (command, first)
             self._receipts.move_to_end(key)
             if len(self._receipts) > self._slots:
                 self._receipts.popitem(last=False)
-            return None
+            return first
 
-    def forget(self, key: str) -> None:
-        """The command never left: its key is free again."""
-        with self._lock:
-            self._receipts.pop(key, None)
+
+def is_free(first: Receipt) -> bool:
+    """Whether what ``first`` belongs to came to nothing, and never will come to anything."""
+    return first.done() and not first.begun()

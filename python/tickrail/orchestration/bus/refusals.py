@@ -32,9 +32,15 @@ def same(known: tuple[Any, Receipt], command: Any, key: str) -> Receipt:
     return receipt
 
 
-def late(route: Route, timeout_s: float) -> CommandTimeout:
+def late(route: Route, timeout_s: float, *, is_begun: bool) -> CommandTimeout:
     """Nobody has answered in time."""
-    return CommandTimeout(f"{route.name}: no answer within {timeout_s:g} s", timeout_s=timeout_s)
+    what = "its handler is at work and goes on" if is_begun else "it was taken back before it was done"
+    return CommandTimeout(
+        f"{route.name}: no answer within {timeout_s:g} s; {what}",
+        timeout_s=timeout_s,
+        begun=is_begun,
+        hint="a command with a key=... may be sent again: its handler is called once" if is_begun else None,
+    )
 
 
 def full(route: Route, wait_s: float) -> LaneFull:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -158,6 +158,11 @@ class Routes:
         route = self.named(msgspec.msgpack.decode(payload)["type"])
         return route, route.decode(payload)
 
+    def is_unheard(self, payload: bytes) -> bool:
+        """Whether ``payload`` tells of an event of this process to which nobody has subscribed."""
+        name = msgspec.msgpack.decode(payload)["type"]
+        return name not in self._by_name and any(tag_of(cls) == name for cls in _derived(Event))
+
     def _missing(self, name: str) -> NoHandler:
         near = did_you_mean(name, self._by_name)
         return NoHandler(f"nobody handles {name}{near}", command=name, hint="bus.register(CommandType, handler)")
@@ -172,6 +177,12 @@ def tag_of(cls: type) -> str:
     if not (isinstance(cls, type) and issubclass(cls, Command | Event) and cls not in (Command, Event)):
         raise TypeError(f"{cls!r} is no class derived from Command or Event")
     return str(cls.__struct_config__.tag)
+
+
+def _derived(cls: type[Event]) -> Iterator[type[Event]]:
+    for one in cls.__subclasses__():
+        yield one
+        yield from _derived(one)
 
 
 def compiled(handler: Handler, middleware: Iterable[Middleware]) -> Handler:

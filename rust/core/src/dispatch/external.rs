@@ -227,7 +227,11 @@ pub(super) fn take_one<H: Host>(
     }
     let Some(record) = records.pop_front() else { return false };
     let command = Command::new(record.kind, record.strategy, record.payload);
-    steps.external_step(slice, record.lane, command);
+    match steps.host.admits(&command) {
+        Ok(_) => steps.external_step(slice, record.lane, command),
+        // What nobody can handle as it was handled would make another run, and nobody would be told.
+        Err(fault) => steps.command_fault(fault),
+    }
     true
 }
 

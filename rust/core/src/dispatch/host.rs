@@ -143,10 +143,10 @@ pub trait Host {
     fn order_update(&mut self, strategy: u32, update: &OrderUpdate) -> Result<(), Fault<Self::Failure>>;
 
     /// Whether a command that could be taken is still wanted: one that was taken back or came too late is none, and gets no
-    /// loop position. Not asked in a replay.
+    /// loop position. In a replay its answer decides nothing.
     ///
     /// # Errors
-    /// The user wants the run to end.
+    /// The user wants the run to end, or nobody handles what was recorded.
     fn admits(&mut self, _command: &Command) -> Result<bool, Fault<Self::Failure>> {
         Ok(true)
     }

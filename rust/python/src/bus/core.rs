@@ -91,6 +91,9 @@ impl CommandBusCore {
     /// Calls the handler of a command that came by a lane. Ctrl-C and ``sys.exit`` go on to the loop; all else is the sender's.
     pub fn handle_one(slf: &Bound<'_, Self>, envelope: &Bound<'_, Envelope>) -> PyResult<()> {
         let (py, one) = (slf.py(), envelope.get());
+        if !one.may_begin(py) {
+            return Ok(());
+        }
         let context = &slf.get().inside.get(py).context;
         context.within(
             py,
@@ -172,15 +175,15 @@ impl CommandBusCore {
     ///
     /// Args:
     ///     command: What to do.
-    ///     timeout_s: How long to wait; a command that had no turn by then is taken back. 30 s where nothing else is said:
-    ///         longer than any step, shorter than a person's patience.
-    ///     key: Of the same key, only the first command is handled; others get its answer.
+    ///     timeout_s: How long to wait; a command that had no turn by then is taken back, one whose handler is at work goes
+    ///         on. 30 s where nothing else is said: longer than any step, shorter than a person's patience.
+    ///     key: Of the same key, one command is handled, and others get its answer, also where nobody waited for it.
     ///     expires_s: How long the command is worth handling; ``None``: as long as the run goes on.
     ///     wait_s: How long to wait for room in the lane, as a part of ``timeout_s``.
     ///
     /// Raises:
     ///     WouldDeadlock: This thread is the one that would have to handle it.
-    ///     CommandTimeout: There was no answer in time.
+    ///     CommandTimeout: There was no answer in time; ``begun`` says whether the handler is at work.
     ///     CommandExpired: Its turn came too late.
     ///     NotRunning: No run goes on that could handle it.
     ///     ShuttingDown: The run ended before its turn.
@@ -348,13 +351,13 @@ impl CommandBusCore {
         }
         sent?;
         match receipt.get().answer(py, timeout_s, handover) {
-            // Late, or interrupted by Ctrl-C: whatever it is, the command is taken back.
+            // Late, or interrupted by Ctrl-C: whatever it is, the command is taken back if it had no turn.
             Err(error) if !receipt.get().is_settled(py) => {
-                Receipt::cancel(&receipt)?;
+                let is_begun = Receipt::give_up(&receipt)?;
                 if !error.is_instance_of::<PyTimeoutError>(py) {
                     return Err(error);
                 }
-                slf.call_method1(pyo3::intern!(py, "_late"), (plan.route.bind(py), timeout_s))
+                slf.call_method1(pyo3::intern!(py, "_late"), (plan.route.bind(py), timeout_s, is_begun))
             }
             answer => answer.map(|answer| answer.into_bound(py)),
         }

@@ -28,9 +28,15 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// Whether nobody has taken the command back and it has no time to live: then it has its turn, without a further look.
+    /// Whether nobody has taken the command back and it has no time to live: then it has its turn, without a further look,
+    /// and nobody takes it back any more.
     pub fn is_plainly_wanted(&self, py: Python<'_>) -> bool {
-        self.expires_ns == 0 && self.receipt.as_ref().is_none_or(|receipt| !receipt.get().is_cancelled(py))
+        self.expires_ns == 0 && self.may_begin(py)
+    }
+
+    /// Whether the handler may be called, which it is then.
+    pub fn may_begin(&self, py: Python<'_>) -> bool {
+        self.receipt.as_ref().is_none_or(|receipt| receipt.get().may_begin(py))
     }
 }
 

@@ -1,0 +1,148 @@
+"""A live run that was operated, run again by `backtest` from its two recordings."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tickrail
+from tickrail.cli.ctl import ask
+from tickrail.domain.commands import (
+    ClosePositions,
+    Command,
+    Event,
+    Halt,
+    PauseStrategy,
+    SetLimits,
+    Shutdown,
+    UpdateParameters,
+)
+from tickrail.errors import FeedClosed, NoHandler
+from tickrail.orchestration.tick_dispatcher import TickDispatcher
+
+EURUSD = "EURUSD.SIM"
+LONG_S = 30.0
+
+
+class Trader(tickrail.Strategy):
+    quantity: float = 1.0
+
+    def on_start(self) -> None:
+        self.seen = 0
+
+    def on_tick(self, tick: tickrail.Tick) -> None:
+        self.buy(EURUSD, self.quantity)
+        self.seen += 1
+
+
+class Buy(Command):
+    quantity: float
+
+
+class BuyFor(Command):
+    strategy: str
+
+
+class Told(Event):
+    text: str
+
+
+class Live:
+    """A live run on a thread of its own, with both recordings."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.run_dir = tmp_path
+        self.trader = Trader()
+        self.run = tickrail.open_live({"trader": self.trader}, [EURUSD])
+        self.dispatcher = self.run._dispatcher
+        self.bus = self.dispatcher.commands
+        (tmp_path / "control").mkdir(mode=0o700)
+        self.control = self.dispatcher.open_control(tmp_path / "control" / "run.sock", "run")
+        self.feed = self.run.feed("feed")
+        self.commands = bytearray()
+        self.run.record_commands(self.commands.extend)
+        self.recorder = self.run.record()
+
+    def operated(self, act: Callable[[Any], object]) -> tuple[Any, Any]:
+        """Five ticks, what ``act`` does, five ticks; the result, and the recording."""
+        ended: list[Any] = []
+        thread = threading.Thread(target=lambda: ended.append(self.run.run()))
+        publisher = self.feed.publisher()
+        with closing(self.control):
+            thread.start()
+            self.publish(publisher, seen=5)
+            act(self)
+            with suppress(FeedClosed):  # where the run is over by then
+                self.publish(publisher, seen=None)
+            publisher.close()
+            self.run.seal()
+            thread.join(LONG_S)
+        return ended[0], self.recorder.finish()
+
+    def publish(self, publisher: Any, *, seen: int | None) -> None:
+        for _ in range(5):
+            publisher.publish_quote(EURUSD, 1.1, 1.2)
+        until = time.monotonic() + LONG_S
+        while seen is not None and getattr(self.trader, "seen", 0) < seen and time.monotonic() < until:
+            time.sleep(0.001)
+
+    def ask(self, name: str, **arguments: Any) -> None:
+        assert ask(self.run_dir, "run", LONG_S, name, arguments)["ok"]
+
+
+ACTS: dict[str, tuple[Callable[[Live], object], int | None]] = {  # and how many orders there are in all
+    "parameters": (lambda live: live.bus.execute(UpdateParameters("trader", {"quantity": 2.0})), 10),
+    "pause": (lambda live: live.bus.execute(PauseStrategy("trader", mode="no_ticks")), 5),
+    "halt": (lambda live: live.bus.execute(Halt(reason="enough")), 10),
+    "close": (lambda live: live.bus.execute(ClosePositions()), 11),
+    "limits": (lambda live: live.bus.execute(SetLimits(max_order_quantity=0.5)), 10),
+    "shutdown": (lambda live: live.bus.execute(Shutdown(reason="done")), None),
+    "ctl pause": (lambda live: live.ask("pause", strategy="trader", mode="no_ticks"), 5),
+    "ctl halt": (lambda live: live.ask("halt", reason="enough"), 10),
+    "ctl set": (lambda live: live.ask("set", strategy="trader", params={"quantity": 2.0}), 10),
+    "ctl limits": (lambda live: live.ask("limits", max_order_quantity=0.5), 10),
+    "ctl close": (lambda live: live.ask("close"), 11),
+    "ctl shutdown": (lambda live: live.ask("shutdown", reason="done"), None),
+    "nobody hears": (lambda live: live.bus.publish(Told("it rains")), 10),
+}
+
+
+@pytest.mark.parametrize("act", list(ACTS))
+def test_an_operated_run_is_the_same_again(tmp_path: Path, act: str) -> None:
+    do, orders = ACTS[act]
+    live = Live(tmp_path)
+    first, recording = live.operated(do)
+    assert orders is None or len(first.orders) == orders, "it has done something"
+    again = tickrail.backtest({"trader": Trader()}, recording, commands=bytes(live.commands))
+    assert again.digest == first.digest
+    assert len(again.orders) == len(first.orders)
+
+
+@pytest.mark.parametrize("command", [Buy(3.0), BuyFor("trader")])
+def test_a_recorded_command_that_nobody_handles_ends_the_rerun(tmp_path: Path, command: Command) -> None:
+    """Whether it names a strategy or not: it is not that one's failure."""
+
+    def register(live: Live | TickDispatcher) -> None:
+        bus = live.commands if isinstance(live, TickDispatcher) else live.bus
+        bus.register(type(command), lambda _: trader.buy(EURUSD, 3.0))
+
+    live = Live(tmp_path)
+    trader = live.trader
+    register(live)
+    first, recording = live.operated(lambda live: live.bus.execute(command))
+    with pytest.raises(NoHandler, match=f"nobody handles {type(command).__name__}"):
+        tickrail.backtest({"trader": Trader()}, recording, commands=bytes(live.commands))
+    trader, again = Trader(), TickDispatcher([{"id": EURUSD}])
+    again.register(trader, "trader")
+    again.replay(recording)
+    register(again)
+    again.replay_commands(bytes(live.commands))
+    again.run()
+    result: Any = again.result()
+    assert (len(result.orders), len(first.orders)) == (11, 11)
