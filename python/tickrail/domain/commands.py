@@ -12,7 +12,7 @@ Rebalance(strategy='ema', weight=0.5)
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
@@ -163,10 +163,9 @@ class UpdateParameters(Command):
         """With no text: that may be a secret."""
         return f"{type(self).__name__}(strategy={self.strategy!r}, params={_shown(self.params)!r})"
 
-    def __rich_repr__(self) -> Iterator[tuple[str, object]]:
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
         """The same, for whatever prints in colour."""
-        yield "strategy", self.strategy
-        yield "params", _shown(self.params)
+        return [("strategy", self.strategy), ("params", _shown(self.params))]
 
     def check(self) -> None:
         """There is something to change."""

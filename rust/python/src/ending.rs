@@ -112,6 +112,7 @@ impl Dispatcher {
     /// Ends it at once, and notes how long that took: `on_stop` runs.
     pub fn finish_in_time(&self, py: Python<'_>, core: &mut Core<PyHost>) {
         let began = now();
+        self.warden.begin_end();
         core.finish();
         self.note(py, Taken { name: "on_stop", took: began.elapsed(), deadline: None, is_late: false });
     }
