@@ -58,6 +58,8 @@ class Told(tickrail.Strategy):
         Path("stopping").touch()
         if self.how == "raises":
             raise LookupError("on_stop")
+        while self.how == "loops_in_stop":
+            pass
         if self.how == "slow_stop":
             time.sleep(3_600)
         if self.how == "slow":

@@ -135,6 +135,25 @@ def test_a_loop_in_a_handler_is_broken_off_the_others_stop_and_it_is_told_as_aba
     assert "two:stop" in run.log()
 
 
+@pytest.mark.parametrize("env", ["live", "backtest"], ids=["told to", "end of the data"])
+def test_an_on_stop_that_hangs_is_broken_off_and_told_as_abandoned_whatever_brought_the_end(
+    project: Path, env: str
+) -> None:
+    """Of a short shutdown it has its part; of a run that nobody stops the deadline of handlers."""
+    strategies = {"one": ("Ticking", ""), "two": ("Told", "loops_in_stop")}
+    deadline = ("runtime.handler_deadline_ns=500_000_000",) if env == "backtest" else ()
+    run = Process(project, env, strategies, *deadline, timeout_s=5.0)
+    if env == "live":
+        run.wait_for("running")
+    end = run.end(run.send(signal.SIGTERM) if env == "live" else time.monotonic())
+    assert (end.code, end.out["status"]) == (70, "stopped" if env == "live" else "complete")
+    report = end.out["shutdown"]
+    assert (report["outcome"], report["abandoned"]) == ("abandoned", ["strategy two: on_stop was broken off"])
+    assert json.loads(Path(run.project, end.out["folder"], "shutdown.json").read_text()) == report
+    assert run.log()[-2:] == ["two:stop", "one:stop"], "the others stop all the same"
+    assert [one["type"] for one in end.out["errors"]] == ["HandlerStuck"]
+
+
 def test_a_handler_that_is_long_at_work_when_the_stop_comes_has_five_seconds_from_then_on(project: Path) -> None:
     run = Process(project, "live", {"one": ("Ticking", "naps")})
     run.wait_for("running")
@@ -280,6 +299,7 @@ class Feed:
 @pytest.mark.parametrize("how", ["asked", "fails"])
 def test_a_stop_that_came_by_no_signal_is_bounded_and_told_too(project: Path, how: str) -> None:
     """By an operator, or by a strategy that fails; and then an adapter never closes."""
+    whole_s = 4.0 if how == "asked" else 1.0
     (project / "hangs.py").write_text(HANGS)
     more = ["feeds.bad.adapter=hangs:Feed", "runtime.adapter_prefixes=hangs", "strategies.one.on_error=stop_runtime"]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
@@ -287,17 +307,18 @@ def test_a_stop_that_came_by_no_signal_is_bounded_and_told_too(project: Path, ho
         supervisor.bind(str(project / "notify"))
         environ = {"NOTIFY_SOCKET": str(project / "notify")}
         strategies = {"one": ("Ticking", "orders" if how == "asked" else how)}
-        run = Process(project, "live", strategies, *more, timeout_s=1.0, **environ)
+        run = Process(project, "live", strategies, *more, timeout_s=whole_s, **environ)
         run.wait_for("running")
         sent = time.monotonic()
         if how == "asked":
             ask(project / "runs", None, LONG_S, "shutdown", {})
         assert [supervisor.recv(64), supervisor.recv(64)] == [b"READY=1", b"STOPPING=1"]
-        end = run.end(sent).held(f"shutdown_without_a_signal_{how}", within_s=2.0, by_force=True)
+        end = run.end(sent).held(f"shutdown_without_a_signal_{how}", within_s=whole_s + 1.0, by_force=True)
     assert end.code == 70
     report = end.out["shutdown"]
     assert [step["name"] for step in report["steps"]] == ["drain", "orders", "on_stop", "result"]
     assert report["abandoned"][1:] == ["services"]
+    assert how != "asked" or report["took_s"] < whole_s, "services have a part of the whole"
 
 
 def test_an_operators_shutdown_bounds_the_end_though_a_handler_hangs(project: Path) -> None:

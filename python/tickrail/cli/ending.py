@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tickrail.report.result import Result
     from tickrail.report.shutdown import EndStep, ShutdownReport
 
-__all__ = ["FILE", "End"]
+__all__ = ["FILE", "End", "left_undone"]
 
 T = TypeVar("T")
 FILE: Final = "shutdown.json"
@@ -115,7 +115,7 @@ class End:
 
     def report(self, result: Result, commands: dict[str, int]) -> ShutdownReport | None:
         """How it went; ``None`` where the run came to its end by itself, and nothing is left of it."""
-        if result.status == "complete" and not self.abandoned:
+        if result.status == "complete" and not self.abandoned and not left_undone(result):
             return None
         from tickrail.report.shutdown import ShutdownReport
 
@@ -134,6 +134,11 @@ class End:
             write_file(self._file, json.dumps(report.to_dict(), indent=2) + "\n")
         except OSError as error:
             self._not_done(f"report: {_why(error, self._file)}")
+
+
+def left_undone(result: Result) -> bool:
+    """Whether the loop has abandoned something in its end, whatever brought that."""
+    return bool(result.stats.get("ending", {}).get("abandoned"))
 
 
 def _why(error: OSError, path: Path | None = None) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tickrail.cli.ending import FILE, End
+from tickrail.cli.ending import FILE, End, left_undone
 from tickrail.cli.failures import FAILED, INTERRUPTED, OK
 from tickrail.cli.options import FiniteRange, configuration_options, json_option, traceback_option
 from tickrail.cli.progress import progress_bar
@@ -135,7 +135,7 @@ def _run(
         closed.enter_context(end.step("services", "services are closed", into=folder))
     from tickrail.report.result import left_by_exit  # late: what writes results is loaded once there is one
 
-    abandoned = bool(result.stats.get("ending", {}).get("abandoned") or end.abandoned)
+    abandoned = left_undone(result) or bool(end.abandoned)
     # A failure is not hidden by the Ctrl-C of whoever has seen it.
     if result.status == "interrupted" and not left_by_exit(result) and not result.failures:
         return INTERRUPTED, abandoned

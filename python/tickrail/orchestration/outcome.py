@@ -121,7 +121,7 @@ class Outcome:
             "notes": self._notes(),
             "compiled": compiled,
             "overruns": [one.to_dict() for one in self.stats.overruns],
-            "ending": self._ending() if status != "complete" or self._has_wound_down else {},
+            "ending": self._ending() if status != "complete" or self._has_wound_down or self.ending[1] else {},
             "unknown_orders": list(self.unknown_orders),
             "restarts": {name: count for name, count in self.restarts.items() if count},
         }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
-use tickrail_core::command::{Command, Inbox, LaneSettings, lanes};
+use tickrail_core::command::{Command, CommandKind, Inbox, Lane, LaneSettings, Sender, lanes};
 use tickrail_core::control::{Call, ControlServer, MAX_LINE, OpenOrders, Operator, View};
 use tickrail_core::stop::{StopFlag, Waker};
 use tickrail_core::trading::{GateFile, Trading, TradingGate, Unsent};
@@ -22,6 +22,7 @@ struct Rig {
     stop: Arc<StopFlag>,
     gate: Arc<TradingGate>,
     inbox: Inbox<Command>,
+    sender: Sender<Command>,
     folder: PathBuf,
 }
 
@@ -37,10 +38,16 @@ fn rig_with(name: &str, request: Duration) -> Rig {
     let (sender, inbox) =
         lanes(LaneSettings::default(), Arc::clone(&stop), Arc::new(Waker::new())).expect("powers of two");
     let file = GateFile::new(folder.join("trading"));
-    let operator =
-        Arc::new(Operator::new("run-1".to_owned(), Arc::clone(&gate), Some(Arc::new(file)), sender, view(), open()));
+    let operator = Arc::new(Operator::new(
+        "run-1".to_owned(),
+        Arc::clone(&gate),
+        Some(Arc::new(file)),
+        sender.clone(),
+        view(),
+        open(),
+    ));
     let server = ControlServer::open_with(folder.join("control.sock"), operator, request).unwrap();
-    Rig { server, stop, gate, inbox, folder }
+    Rig { server, stop, gate, inbox, sender, folder }
 }
 
 impl Rig {
@@ -315,6 +322,37 @@ fn a_shutdown_is_a_command_where_the_loop_goes_on_and_stops_it_as_a_signal_does_
         "{answer}"
     );
     assert!(answer["result"]["waiting"].as_str().unwrap().contains("its end is bounded from now on"), "{answer}");
+}
+
+#[test]
+fn a_shutdown_that_finds_no_room_stops_the_run_and_one_that_comes_later_is_as_good() {
+    let rig = rig("no-room");
+    let stream = rig.connect();
+    let shutdown = r#"{"v":1,"do":"shutdown","args":{"timeout_s":0.2}}"#;
+    while rig.sender.push(Lane::Control, Command::new(CommandKind::OPERATOR, 0, Vec::new())).is_ok() {}
+    let answer = ask(&stream, shutdown);
+    assert!(answer["result"]["waiting"].as_str().unwrap().contains("too many commands wait"), "{answer}");
+    assert!(rig.stop.is_set());
+    rig.inbox.close();
+    let answer = ask(&stream, shutdown);
+    let already = json!({"stopping": true, "already": "its end had begun before, and goes on"});
+    assert_eq!((&answer["ok"], &answer["result"]), (&true.into(), &already));
+    assert_eq!(ask(&stream, r#"{"v":1,"do":"pause"}"#)["reason"], "shutting_down", "anything else is refused");
+}
+
+#[test]
+fn of_a_halt_that_could_not_be_kept_at_first_the_loops_word_is_the_last() {
+    let mut rig = rig("unkept");
+    std::fs::create_dir(rig.folder.join("trading")).unwrap(); // where the file belongs
+    let stream = rig.connect();
+    let halt = r#"{"v":1,"do":"halt","args":{"timeout_s":30}}"#;
+    let asked = std::thread::spawn(move || ask(&stream, halt));
+    call(&taken(&mut rig.inbox)).answer(r#"{"ok":true,"result":{"persisted":true}}"#.to_owned());
+    let answer = asked.join().unwrap();
+    assert_eq!(answer["result"], json!({"trading": "HALTED", "persisted": true}));
+    let answer = ask(&rig.connect(), &halt.replace("30", "0.1"));
+    assert_eq!(answer["result"]["persisted"], false);
+    assert!(answer["result"]["problem"].as_str().unwrap().contains("trading"), "{answer}");
 }
 
 #[test]

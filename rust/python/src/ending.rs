@@ -128,6 +128,7 @@ impl Dispatcher {
             return Ok(());
         }
         let began = now();
+        self.warden.begin_end();
         let on_stop = |took| Taken { name: "on_stop", took, deadline: None, is_late: false };
         if self.live.is_none() || !core.has_venues_away() {
             self.tell_residue(py, core, has_wound);

@@ -48,7 +48,9 @@ pub struct Warden {
     /// Told of a handler that is stuck; says whether to break it.
     ask: Mutex<Option<Py<PyAny>>>,
     overruns: Mutex<BTreeMap<(u32, &'static str), Overruns>>,
-    /// What was broken off while the run was to stop.
+    /// Whether the run calls its last hooks. Relaxed, partner: the look of `interrupt`, which comes long after.
+    is_ending: AtomicBool,
+    /// What was broken off while the run was to stop, or in its end.
     broken: Mutex<Vec<String>>,
     /// The I/O thread.
     beside: Beside,
@@ -140,7 +142,12 @@ impl Warden {
         self.broken.lock().unwrap_or_else(PoisonError::into_inner).push(what);
     }
 
-    /// What was broken off while the run was to stop: the end did not wait for it.
+    /// From now on hooks are those of the run's end, whatever has brought it.
+    pub fn begin_end(&self) {
+        self.is_ending.store(true, Ordering::Relaxed);
+    }
+
+    /// What was broken off while the run was to stop, or in its end, which did not wait for it.
     pub fn broken_at_the_end(&self) -> Vec<String> {
         self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -287,7 +294,7 @@ fn interrupt(
         warden.is_spared.store(true, Ordering::Release);
     } else if enforces && call.doing != Doing::Machine {
         warden.break_off(py, pulse, seen)?;
-        if stop.is_set() {
+        if stop.is_set() || warden.is_ending.load(Ordering::Relaxed) {
             let whose = name.map_or_else(String::new, |name| format!("strategy {name}: "));
             let what = format!("{whose}{} was broken off", call.doing.name());
             warden.note_broken(what);

@@ -215,17 +215,17 @@ impl Operator {
         let why = match &sent {
             Ok((answer, _)) => match answer.recv_timeout(first) {
                 Ok(text) => return understood(&text),
-                Err(RecvTimeoutError::Disconnected) => return ended(),
+                Err(RecvTimeoutError::Disconnected) => return stops_already(),
                 Err(RecvTimeoutError::Timeout) => {
                     self.sender.request_stop();
                     match answer.recv_timeout(whole - first) {
                         Ok(text) => return understood(&text),
                         Err(RecvTimeoutError::Timeout) => hangs(whole, ONCE_IT_GOES_ON),
-                        Err(RecvTimeoutError::Disconnected) => ENDED.to_owned(),
+                        Err(RecvTimeoutError::Disconnected) => return stops_already(),
                     }
                 }
             },
-            Err(NotTaken::Closed(())) => return closed(),
+            Err(NotTaken::Closed(())) => return stops_already(),
             Err(NotTaken::Full(())) => {
                 self.sender.request_stop();
                 FULL.to_owned()
@@ -350,6 +350,11 @@ fn full() -> Map<String, Value> {
 
 fn ended() -> Map<String, Value> {
     refusal("shutting_down", ENDED)
+}
+
+/// The answer to a shutdown that comes once the end has begun: what it wants is on its way, and its reason comes too late.
+fn stops_already() -> Map<String, Value> {
+    done(json!({"stopping": true, "already": "its end had begun before, and goes on"}))
 }
 
 fn closed() -> Map<String, Value> {

@@ -252,6 +252,10 @@ mod tests {
         assert_eq!(asked(&probes, "/livez").0, 200, "at rest it has longer");
         probes.run.rest_deadline = Duration::ZERO;
         assert_eq!(asked(&probes, "/livez"), (503, "hangs".to_owned()));
+        probes.run.pulse.enter(0, crate::dispatch::Doing::Stop);
+        probes.set_standing(Standing::Ended);
+        assert_eq!(asked(&probes, "/livez").0, 200);
+        assert_eq!(asked(&probes, "/livez").0, 200, "its loop has come to its end, wherever it was looked at last");
     }
 
     #[test]
