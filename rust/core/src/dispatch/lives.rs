@@ -83,7 +83,7 @@ impl<H: Host> Steps<H> {
         match ask.operation {
             _ if answer == Transition::Refused => return answer,
             Operation::Pause | Operation::Resume if is_stopping => return Transition::Refused,
-            Operation::Restart if !self.host.is_renewable(strategy) => return Transition::Refused,
+            Operation::Restart if self.is_ending || !self.host.is_renewable(strategy) => return Transition::Refused,
             Operation::Pause if is_new_mode => self.change_mode(strategy, ask, cause, slice),
             _ if answer == Transition::Already => return answer,
             Operation::Initialise | Operation::Start => drop(self.operate(strategy, ask, cause)),

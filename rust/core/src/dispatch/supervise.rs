@@ -165,7 +165,8 @@ impl<H: Host> Steps<H> {
         };
         let supervisor = &mut self.subscribers[strategy].supervisor;
         supervisor.due_ns = None;
-        let is_failed = self.subscribers[strategy].state.get() == State::Failed;
+        // Nobody starts any more where `on_stop` is being called.
+        let is_failed = !self.is_ending && self.subscribers[strategy].state.get() == State::Failed;
         self.restart_ns = self.next_restart_ns();
         self.next_position();
         if due_ns > self.desk.now_ns() {

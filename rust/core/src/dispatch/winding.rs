@@ -231,6 +231,7 @@ impl<H: Host> Steps<H> {
             self.apply_requests();
             self.desk.forget_timers(strategy);
             self.forget_absence(strategy);
+            self.forget_spawns(strategy);
             if !self.subscribers[strategy as usize].ending.leaves_orders {
                 self.cancel_resting(strategy);
             }
