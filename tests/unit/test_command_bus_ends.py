@@ -17,6 +17,7 @@ from tickrail.orchestration import command_bus
 from tickrail.orchestration.bus.builtin import _reached
 from tickrail.orchestration.bus.receipt import CANCELLED, DONE, FAILED, Receipt
 from tickrail.orchestration.bus.routes import encode
+from tickrail.orchestration.bus.way import ELSEWHERE, ON_IT
 from tickrail.orchestration.command_bus import CommandBus
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.strategy.lifecycle import State
@@ -315,7 +316,7 @@ class Elsewhere:
         raise AssertionError("nobody is on the dispatch thread")
 
     def standing(self) -> int:
-        return command_bus.ELSEWHERE
+        return ELSEWHERE
 
 
 class OnTheDispatchThread:
@@ -328,7 +329,7 @@ class OnTheDispatchThread:
         raise AssertionError("nothing is sent from here")
 
     def standing(self) -> int:
-        return command_bus.ON_IT
+        return ON_IT
 
 
 def test_an_async_command_that_is_taken_back_is_one_dead_letter() -> None:

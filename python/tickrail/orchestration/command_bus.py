@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextvars import copy_context
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final, NoReturn
 from weakref import WeakMethod
 
 from tickrail._native import CommandBusCore, CommandPlan, Envelope
@@ -31,10 +31,11 @@ from tickrail.errors import (
 from tickrail.orchestration.bus.events import Subscribers, Unsubscribe
 from tickrail.orchestration.bus.letters import Answered, DeadLetter, DeadLetters, Reason
 from tickrail.orchestration.bus.receipt import CANCELLED, DONE, FAILED, Receipt
-from tickrail.orchestration.bus.refusals import full, late, left, over
+from tickrail.orchestration.bus.refusals import called_back, full, late, left, over
 from tickrail.orchestration.bus.routes import Handler, Middleware, Route, Routes, compiled, encode, place_of_caller
 from tickrail.orchestration.bus.schedule import Schedule, Scheduled, Timers
 from tickrail.orchestration.bus.step_end import StepEnd, Waiter, waits_for_itself
+from tickrail.orchestration.bus.way import CALLED_BACK, FULL, NO_RUN, ON_IT, OVER, Lanes
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.tracing import is_traced, span
 
@@ -47,25 +48,6 @@ MAX_AWAITED: Final = 4_096
 
 AGAIN_S: Final = 0.001
 """How long a coroutine waits before it looks again for room in a lane, as senders on threads do."""
-
-NO_RUN, ON_IT, ELSEWHERE = 0, 1, 2
-FULL, OVER = 1, 2
-
-
-class Lanes(Protocol):
-    """The way to the loop: the native lanes, or a test's."""
-
-    def push(self, lane: int, strategy: int | None, payload: bytes, attachment: object, wait_s: float, /) -> int:
-        """Send; 0: sent, 1: the lane is full, 2: the run is over."""
-        ...
-
-    def later(self, attachment: object, /) -> None:
-        """Call the handler of ``attachment`` at the end of the present step."""
-        ...
-
-    def standing(self) -> int:
-        """Where the caller stands: 0 no run goes on, 1 on the dispatch thread, 2 on another."""
-        ...
 
 
 class CommandBus(CommandBusCore):
@@ -355,8 +337,11 @@ class CommandBus(CommandBusCore):
         wait_s: float = 0.0,
         at_once: bool = False,
     ) -> None:
-        if wait_s > 0.0 and not route.is_async and self._io.is_current:
-            raise _blocks(f"room for {route.name}")
+        if wait_s > 0.0 and not route.is_async:
+            if self._io.is_current:
+                raise _blocks(f"room for {route.name}")
+            if self._standing() == CALLED_BACK:
+                raise called_back(route)
         payload = route.validated(command)
         if key is None or receipt is None:
             self._go(route, self._envelope(route, command, receipt, expires_s), payload, wait_s, at_once=at_once)
@@ -408,7 +393,8 @@ class CommandBus(CommandBusCore):
     def _receipt(self, route: Route, key: str | None) -> Receipt:
         # Of a coroutine that others may wait for nobody takes back what it does.
         midway = route.is_async and key is None
-        return Receipt(self._forbids_io if route.is_async else self._forbids, midway=midway)
+        outside = self._lanes is not None and self._standing() != ON_IT
+        return Receipt(self._forbids_io if route.is_async else self._forbids, midway=midway, outside=outside)
 
     def _go(self, route: Route, envelope: Envelope, payload: bytes, wait_s: float, *, at_once: bool) -> None:
         if self._closed:
@@ -457,6 +443,8 @@ class CommandBus(CommandBusCore):
             )
         if self._io.is_current:
             return _blocks(route.name)
+        if self._standing() == CALLED_BACK:
+            return called_back(route)
         if not route.is_async and self._standing() == NO_RUN:
             return NotRunning(
                 f"no run goes on that could handle {route.name}", hint="submit(...) waits for the run to begin"
@@ -464,7 +452,7 @@ class CommandBus(CommandBusCore):
         return None
 
     def _forbids(self) -> bool:
-        return self._forbids_io() or (self._lanes is not None and self._standing() == ON_IT)
+        return self._forbids_io() or (self._lanes is not None and self._standing() in (ON_IT, CALLED_BACK))
 
     def _forbids_io(self) -> bool:
         if self._io.is_current:
