@@ -23,7 +23,7 @@ from tickrail.domain.commands import (
     Shutdown,
     UpdateParameters,
 )
-from tickrail.errors import FeedClosed, NoHandler
+from tickrail.errors import FeedClosed, NoHandler, WouldDeadlock
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
 
 EURUSD = "EURUSD.SIM"
@@ -34,10 +34,10 @@ class Trader(tickrail.Strategy):
     quantity: float = 1.0
 
     def on_start(self) -> None:
-        self.seen = 0
+        self.seen, self.grown = 0, 0.0
 
     def on_tick(self, tick: tickrail.Tick) -> None:
-        self.buy(EURUSD, self.quantity)
+        self.buy(EURUSD, self.quantity + self.grown)
         self.seen += 1
 
 
@@ -146,3 +146,80 @@ def test_a_recorded_command_that_nobody_handles_ends_the_rerun(tmp_path: Path, c
     again.run()
     result: Any = again.result()
     assert (len(result.orders), len(first.orders)) == (11, 11)
+
+
+class Grow(Command):
+    quantity: float
+
+
+CALLED_BACK: dict[str, Callable[[Live], object]] = {
+    "post": lambda live: live.bus.post(Grow(7.0)),
+    "submit": lambda live: live.bus.submit(Grow(7.0)),
+    "schedule": lambda live: live.bus.schedule_after(1_000, Grow(7.0)),
+    "pause": lambda live: live.dispatcher.lives.pause("trader", mode="no_ticks"),
+}
+SENT: dict[str, Callable[[Live], Any]] = {
+    "command": lambda live: live.bus.submit(Buy(0.0)),
+    "key": lambda live: live.bus.submit(Buy(0.0), key="a"),
+    "life": lambda live: live.dispatcher.lives.pause("trader", mode="no_new_orders"),
+}
+
+
+@pytest.mark.parametrize("sent", list(SENT))
+@pytest.mark.parametrize("asks", list(CALLED_BACK))
+def test_what_a_done_callback_of_another_thread_asks_for_is_recorded(tmp_path: Path, sent: str, asks: str) -> None:
+    """The rerun has nobody who would be called back."""
+
+    def register(bus: Any, trader: Trader) -> None:
+        bus.register(Grow, lambda command: setattr(trader, "grown", command.quantity))
+        bus.register(Buy, lambda command: None)
+
+    def act(live: Live) -> None:
+        done = threading.Event()
+
+        def called_back(_: object) -> None:
+            CALLED_BACK[asks](live)
+            done.set()
+
+        SENT[sent](live).add_done_callback(called_back)
+        assert done.wait(LONG_S)
+
+    live = Live(tmp_path)
+    register(live.bus, live.trader)
+    first, recording = live.operated(act)
+    assert first.errors == ()
+    again, trader = TickDispatcher([{"id": EURUSD}], config_digest=live.dispatcher._config_digest), Trader()
+    again.register(trader, "trader")
+    again.replay(recording)
+    register(again.commands, trader)
+    assert again.replay_commands(bytes(live.commands)) == 2
+    again.run()
+    result: Any = again.result()
+    assert result.digest == first.digest
+    assert trader.grown == live.trader.grown == (0.0 if asks == "pause" else 7.0)
+
+
+def test_a_done_callback_of_another_thread_waits_for_nothing(tmp_path: Path) -> None:
+    refused: list[BaseException] = []
+
+    def called_back(live: Live) -> None:
+        waits: list[Callable[[], object]] = [
+            lambda: live.bus.execute(Buy(1.0)),
+            lambda: live.bus.submit(Buy(1.0)).result(LONG_S),
+            lambda: live.bus.post(Buy(1.0), wait_s=LONG_S),
+        ]
+        for wait in waits:
+            with pytest.raises(WouldDeadlock) as caught:
+                wait()
+            refused.append(caught.value)
+
+    def act(live: Live) -> None:
+        receipt = live.bus.submit(Buy(1.0))
+        receipt.add_done_callback(lambda _: called_back(live))
+        receipt.result(LONG_S)
+
+    live = Live(tmp_path)
+    live.bus.register(Buy, lambda command: time.sleep(0.05))
+    live.operated(act)
+    assert len(refused) == 3
+    assert "cannot wait for Buy: it runs on the dispatch thread" in str(refused[0])

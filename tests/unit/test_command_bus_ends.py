@@ -18,6 +18,7 @@ from tickrail.orchestration import command_bus
 from tickrail.orchestration.bus.builtin import _reached
 from tickrail.orchestration.bus.receipt import CANCELLED, DONE, FAILED, Receipt
 from tickrail.orchestration.bus.routes import encode
+from tickrail.orchestration.bus.way import ON_IT
 from tickrail.orchestration.command_bus import CommandBus
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.strategy.lifecycle import State
@@ -308,7 +309,7 @@ def test_what_goes_wrong_with_a_life_reaches_whoever_asked() -> None:
 
 def test_an_async_command_that_is_taken_back_is_one_dead_letter() -> None:
     """Whether its coroutine had begun by then or not."""
-    bus = CommandBus(FakeLanes(standing=command_bus.ON_IT))
+    bus = CommandBus(FakeLanes(standing=ON_IT))
     bus.register(Wait, Kept())
     try:
         for number in range(100):

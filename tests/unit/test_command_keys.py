@@ -15,7 +15,8 @@ from fake_lanes import FakeLanes
 from tickrail.domain.commands import Command
 from tickrail.errors import CommandExpired, CommandInvalid, CommandTimeout, LaneFull, WouldDeadlock
 from tickrail.orchestration.bus.receipt import CANCELLED, DONE, FAILED, Receipt
-from tickrail.orchestration.command_bus import ON_IT, CommandBus
+from tickrail.orchestration.bus.way import ON_IT
+from tickrail.orchestration.command_bus import CommandBus
 
 LONG_S = 30.0
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextvars import copy_context
+from functools import partial
 from typing import Any, Final, NoReturn
 from weakref import WeakMethod
 
@@ -29,18 +30,18 @@ from tickrail.errors import (
     WouldDeadlock,
 )
 from tickrail.orchestration.bus.events import Subscribers, Unsubscribe
-from tickrail.orchestration.bus.lanes import AGAIN_S, ELSEWHERE, FULL, NO_RUN, ON_IT, OVER, Lanes
 from tickrail.orchestration.bus.letters import Answered, DeadLetter, DeadLetters, Reason
 from tickrail.orchestration.bus.receipt import CANCELLED, DONE, FAILED, Receipt
-from tickrail.orchestration.bus.refusals import blocks, full, late, left, over
+from tickrail.orchestration.bus.refusals import blocks, called_back, full, late, left, over
 from tickrail.orchestration.bus.rerun import Rerun
 from tickrail.orchestration.bus.routes import Handler, Middleware, Route, Routes, compiled, encode, place_of_caller
 from tickrail.orchestration.bus.schedule import Schedule, Scheduled, Timers
 from tickrail.orchestration.bus.step_end import StepEnd, Waiter, waits_for_itself
+from tickrail.orchestration.bus.way import CALLED_BACK, ELSEWHERE, FULL, NO_RUN, ON_IT, OVER, Lanes, here
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.tracing import is_traced, span
 
-__all__ = ["ELSEWHERE", "ON_IT", "CommandBus"]
+__all__ = ["CommandBus"]
 
 DEAD_LETTERS: Final = 1_024
 KEYS: Final = 10_000
@@ -82,7 +83,7 @@ class CommandBus(CommandBusCore):
         self._letters = DeadLetters(dead_letters)
         self._answered = Answered(keys)
         self._awaiting = threading.BoundedSemaphore(MAX_AWAITED)
-        self._standing: Callable[[], int] = _here if lanes is None else lanes.standing
+        self._standing: Callable[[], int] = here if lanes is None else lanes.standing
         self._schedule: Schedule | None = None
         self._under_way: dict[int, Envelope] = {}
         self._waiter: Waiter | None = None
@@ -336,8 +337,11 @@ class CommandBus(CommandBusCore):
         wait_s: float = 0.0,
         at_once: bool = False,
     ) -> None:
-        if wait_s > 0.0 and not route.is_async and self._io.is_current:
-            raise blocks(f"room for {route.name}")
+        if wait_s > 0.0 and not route.is_async:
+            if self._io.is_current:
+                raise blocks(f"room for {route.name}")
+            if self._standing() == CALLED_BACK:
+                raise called_back(route)
         payload = route.validated(command)
         if key is None or receipt is None:
             self._go(route, self._envelope(route, command, receipt, expires_s), payload, wait_s, at_once=at_once)
@@ -363,11 +367,10 @@ class CommandBus(CommandBusCore):
         wait_s: float,
     ) -> None:
         """As ``_send`` by a lane, but while that is full the loop of the caller goes on."""
-        import asyncio
+        from tickrail.orchestration.bus.bridge import pushed
 
         assert self._lanes is not None, "there is a lane to wait for"
-        lanes, loop = self._lanes, asyncio.get_running_loop()
-        until_s = loop.time() + wait_s
+        lanes = self._lanes
         payload = route.validated(command)
         first = receipt if key is None else self._answered.first(key, command, receipt)
         if first is None:
@@ -375,10 +378,8 @@ class CommandBus(CommandBusCore):
         try:
             number = self._number_of(command) if route.takes_strategy else None
             envelope = self._envelope(route, command, first, expires_s)
-            while (sent := OVER if self._closed else lanes.push(route.lane, number, payload, envelope, 0.0)) == FULL:
-                if (left_s := until_s - loop.time()) <= 0.0:
-                    break
-                await asyncio.sleep(min(AGAIN_S, left_s))
+            push = partial(lanes.push, route.lane, number, payload, envelope, 0.0)
+            sent = await pushed(lambda: OVER if self._closed else push(), wait_s)
             if sent != 0:
                 self._not_sent(envelope, sent == FULL, wait_s)
         except BaseException:
@@ -389,7 +390,8 @@ class CommandBus(CommandBusCore):
     def _receipt(self, route: Route, key: str | None) -> Receipt:
         # Of a coroutine that others may wait for nobody takes back what it does.
         midway = route.is_async and key is None
-        return Receipt(self._forbids_io if route.is_async else self._forbids, midway=midway)
+        outside = self._lanes is not None and self._standing() != ON_IT
+        return Receipt(self._forbids_io if route.is_async else self._forbids, midway=midway, outside=outside)
 
     def _go(self, route: Route, envelope: Envelope, payload: bytes, wait_s: float, *, at_once: bool) -> None:
         if self._closed:
@@ -439,6 +441,8 @@ class CommandBus(CommandBusCore):
             )
         if self._io.is_current:
             return blocks(route.name)
+        if self._standing() == CALLED_BACK:
+            return called_back(route)
         if not route.is_async and self._is_held():
             return waits_for_itself(route.name)
         if not route.is_async and self._standing() == NO_RUN:
@@ -456,7 +460,7 @@ class CommandBus(CommandBusCore):
     def _forbids(self) -> bool:
         if self._is_held():
             raise waits_for_itself("a command")
-        return self._forbids_io() or (self._lanes is not None and self._standing() == ON_IT)
+        return self._forbids_io() or (self._lanes is not None and self._standing() in (ON_IT, CALLED_BACK))
 
     def _forbids_io(self) -> bool:
         if self._io.is_current:
@@ -592,7 +596,3 @@ class CommandBus(CommandBusCore):
             self._failed(envelope, error)
         elif envelope.receipt is not None:
             envelope.receipt.settle(DONE, done.result())
-
-
-def _here() -> int:
-    return ON_IT

@@ -8,11 +8,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
 from tickrail._native import Lives as NativeLives
+from tickrail._native import call_outside
 from tickrail.domain.changes import StateChange
 from tickrail.domain.context import IN_STEP
 from tickrail.domain.near import did_you_mean
@@ -92,6 +94,14 @@ class Receipt(Future[State]):
     def __init__(self, lives: Lives) -> None:
         super().__init__()
         self._lives = lives
+        self._is_outside = not lives._native.is_within()
+
+    def settle(self, act: Callable[[], object]) -> None:
+        """Let ``act`` give the answer: callbacks of another thread than the loop's ask and send as that thread does."""
+        if self._is_outside:
+            call_outside(act)
+        else:
+            act()
 
     def result(self, timeout: float | None = None) -> State:
         """Wait for it, at most ``timeout`` seconds.
@@ -202,7 +212,7 @@ class Lives:
             beaten = [receipt for one in overtaken if (receipt := self._receipts.pop(one, None))]
             receipt = self._receipts.setdefault(ticket, Receipt(self)) if ticket else Receipt(self)
         for one in beaten:
-            Future.cancel(one)
+            one.settle(partial(Future.cancel, one))
             one.set_running_or_notify_cancel()
         if not ticket:
             receipt.set_result(self.standing(name).state)
@@ -303,12 +313,13 @@ class _Watcher:
         if receipt is None:
             return
         if outcome == "done":
-            receipt.set_result(State[state])
+            receipt.settle(lambda: receipt.set_result(State[state]))
             return
         why = "the run is over" if outcome == "over" else f"it is {state} by now"
         names = [one.value for one in allowed(State[state])]
         name = self._lives._name(number)
-        receipt.set_exception(IllegalTransition(f"strategy {name}: {why}", state=state, allowed=names))
+        refusal = IllegalTransition(f"strategy {name}: {why}", state=state, allowed=names)
+        receipt.settle(lambda: receipt.set_exception(refusal))
 
     def hook_took(self, number: int, hook: str, ns: int) -> None:
         if ns > self._lives.hook_deadline_ns:

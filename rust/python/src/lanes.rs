@@ -17,7 +17,7 @@ use tickrail_core::dispatch::{Desk, Dispatcher as Loop, Fault, TimerKey};
 use tickrail_core::ring::NotTaken;
 use tickrail_core::timer::{Fired, Schedule};
 
-use crate::bus::{CommandBusCore, Envelope};
+use crate::bus::{CommandBusCore, Envelope, is_outside};
 use crate::dispatcher::Dispatcher;
 use crate::errors::{hinted, refused};
 use crate::feed::{Birthplace, Handover, check_fork};
@@ -375,12 +375,19 @@ impl CommandLanes {
         Ok(self.on_dispatch_thread(py)?.desk.now_ns())
     }
 
-    /// Where the caller stands: 0 no run goes on, 1 on the dispatch thread, 2 on another.
+    /// Where the caller stands: 0 no run goes on, 1 on the dispatch thread, 2 on another, 3 on the dispatch thread in a
+    /// callback of another.
     pub fn standing(&self, py: Python<'_>) -> PyResult<u8> {
         check_fork(py, self.born)?;
         Ok(match self.here.get(py).thread.get() {
             0 => 0,
-            mark if mark == thread_mark() => 1,
+            mark if mark == thread_mark() => {
+                if is_outside() {
+                    3
+                } else {
+                    1
+                }
+            }
             _ => 2,
         })
     }

@@ -13,6 +13,7 @@ use tickrail_core::dispatch::{Dispatcher, Hook, LifeAnswer};
 use tickrail_core::lifecycle::{Ask, ChangeLog, Inbox, Operation, PauseMode, Refused, State, StateChange};
 use tickrail_core::lifecycle::{Ticket, Transition, allowed, by_run, transition};
 
+use crate::bus::is_outside;
 use crate::errors::{hinted, illegal};
 use crate::feed::{Birthplace, check_fork};
 use crate::gil::{GilBound, thread_mark};
@@ -139,7 +140,7 @@ pub struct Here {
 
 impl Here {
     fn is_within(&self) -> bool {
-        self.driver.get() == thread_mark()
+        self.driver.get() == thread_mark() && !is_outside()
     }
 }
 
@@ -196,6 +197,11 @@ impl Lives {
             ),
             _ => PyValueError::new_err(format!("no strategy number {strategy}")),
         })
+    }
+
+    /// Whether the caller is within a step of the loop, and no callback of another thread's.
+    fn is_within(&self, py: Python<'_>) -> bool {
+        self.here.get(py).is_within()
     }
 
     /// State, mode of the pause (or ``None``) and whether it waits for its orders to stop.

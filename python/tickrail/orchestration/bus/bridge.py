@@ -1,4 +1,4 @@
-"""Answers on their way to an asyncio loop.
+"""Commands and answers on their way from an asyncio loop, and to it.
 
 ``call_soon_threadsafe`` writes to a pipe, which costs more than a command. So answers that come close together share a
 call: each is put in a line, and only who finds that nobody has called calls.
@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import CancelledError
-from typing import Any
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from tickrail.orchestration.bus.receipt import Receipt
+from tickrail.orchestration.bus.way import FULL
 
-__all__ = ["awaited"]
+__all__ = ["awaited", "pushed"]
+
+AGAIN_S: Final = 0.001
+"""How long a coroutine waits before it looks again for room in a lane, as senders on threads do."""
 
 
 class _Bridge:
@@ -65,3 +70,12 @@ async def awaited(receipt: Receipt) -> Any:
     except asyncio.CancelledError:
         receipt.give_up()
         raise
+
+
+async def pushed(push: Callable[[], int], wait_s: float) -> int:
+    """What ``push`` says, which is called again for ``wait_s`` while there is no room; the caller's loop goes on."""
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + wait_s
+    while (sent := push()) == FULL and (left_s := until_s - loop.time()) > 0.0:
+        await asyncio.sleep(min(AGAIN_S, left_s))
+    return sent

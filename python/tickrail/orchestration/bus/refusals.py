@@ -8,7 +8,7 @@ from tickrail.errors import CommandInvalid, CommandTimeout, LaneFull, ShuttingDo
 from tickrail.orchestration.bus.receipt import Receipt
 from tickrail.orchestration.bus.routes import Route
 
-__all__ = ["blocks", "full", "late", "left", "over", "same"]
+__all__ = ["blocks", "called_back", "full", "late", "left", "over", "same"]
 
 
 def blocks(what: str) -> WouldDeadlock:
@@ -40,6 +40,15 @@ def late(route: Route, timeout_s: float, *, is_begun: bool) -> CommandTimeout:
         timeout_s=timeout_s,
         begun=is_begun,
         hint="a command with a key=... may be sent again: its handler is called once" if is_begun else None,
+    )
+
+
+def called_back(route: Route) -> WouldDeadlock:
+    """A callback runs where the command would be handled, and is no part of the run that it could be handled in."""
+    return WouldDeadlock(
+        f"a done callback of another thread cannot wait for {route.name}: it runs on the dispatch thread",
+        command=route.name,
+        hint="submit(...) or post(...), which takes a lane and is recorded",
     )
 
 

@@ -6,6 +6,7 @@
 mod core;
 mod envelope;
 mod fields;
+mod outside;
 mod plan;
 mod receipt;
 mod trace;
@@ -15,6 +16,7 @@ use pyo3::prelude::*;
 
 pub use self::core::CommandBusCore;
 pub use envelope::Envelope;
+pub use outside::is_outside;
 
 /// Adds the classes to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -23,5 +25,6 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<fields::CommandFields>()?;
     m.add_class::<plan::CommandPlan>()?;
     m.add_class::<receipt::Receipt>()?;
-    m.add_class::<trace::Trace>()
+    m.add_class::<trace::Trace>()?;
+    m.add_function(wrap_pyfunction!(outside::call_outside, m)?)
 }

@@ -12,6 +12,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 use tickrail_core::stop::{WaitStrategy, Waker};
 
+use super::outside::outside;
 use crate::errors::hinted;
 use crate::feed::Handover;
 use crate::gil::GilBound;
@@ -41,6 +42,7 @@ const MAX_WAIT: Duration = Duration::from_secs(315_360_000);
 /// Args:
 ///     forbids: Says whether the caller must not wait; nobody is asked where there is none.
 ///     midway: Whether it may be taken back while its handler is at work.
+///     outside: Whether its sender is another thread than that of the loop, whose callbacks send as it does.
 ///
 /// Thread safety: any thread.
 #[pyclass(frozen, weakref, module = "tickrail._native")]
@@ -56,6 +58,8 @@ struct Inside {
     was_begun: bool,
     /// Whether it may be taken back also then, as a coroutine that nobody else may wait for.
     is_midway: bool,
+    /// Whether it was sent from another thread than that of the loop.
+    is_outside: bool,
     /// Whether whoever waited has gone, so that nobody sees what the handler raises.
     is_left: bool,
     /// That of the command, where several have sent it; until there is an answer.
@@ -76,6 +80,7 @@ impl Receipt {
             state: PENDING,
             was_begun: false,
             is_midway: false,
+            is_outside: false,
             is_left: false,
             first: None,
             followers: Vec::new(),
@@ -203,10 +208,12 @@ impl Receipt {
 #[pymethods]
 impl Receipt {
     #[new]
-    #[pyo3(signature = (forbids=None, *, midway=false))]
-    fn new(py: Python<'_>, forbids: Option<Py<PyAny>>, midway: bool) -> Self {
+    #[pyo3(signature = (forbids=None, *, midway=false, outside=false))]
+    fn new(py: Python<'_>, forbids: Option<Py<PyAny>>, midway: bool, outside: bool) -> Self {
         let receipt = Self::pending(forbids);
-        receipt.inside.get(py).borrow_mut().is_midway = midway;
+        let mut inside = receipt.inside.get(py).borrow_mut();
+        (inside.is_midway, inside.is_outside) = (midway, outside);
+        drop(inside);
         receipt
     }
 
@@ -309,6 +316,8 @@ impl Receipt {
     }
 
     /// Call ``callback`` with this receipt once there is an answer, on the thread that brings it, or at once.
+    ///
+    /// What the callback of another thread than the loop's sends takes a lane, as what that thread sends itself.
     fn add_done_callback(slf: &Bound<'_, Self>, callback: Py<PyAny>) -> PyResult<()> {
         let py = slf.py();
         let mut inside = slf.get().inside.get(py).borrow_mut();
@@ -325,7 +334,7 @@ impl Receipt {
     /// Callbacks that raise are no concern of whoever brings the answer.
     pub fn settle(slf: &Bound<'_, Self>, state: u8, value: Py<PyAny>) -> PyResult<bool> {
         let (py, this) = (slf.py(), slf.get());
-        let (callbacks, waiting, followers, gone) = {
+        let (callbacks, waiting, followers, is_outside, gone) = {
             let mut inside = this.inside.get(py).borrow_mut();
             if !matches!(inside.state, PENDING | BEGUN) {
                 return Ok(false);
@@ -333,15 +342,20 @@ impl Receipt {
             (inside.state, inside.value) = (state, Some(value));
             let callbacks = std::mem::take(&mut inside.callbacks);
             let (waiting, followers) = (std::mem::take(&mut inside.waiting), std::mem::take(&mut inside.followers));
-            (callbacks, waiting, followers, (inside.forbids.take(), inside.first.take()))
+            (callbacks, waiting, followers, inside.is_outside, (inside.forbids.take(), inside.first.take()))
         };
         // Release; partner: the load in `sleep`.
         this.is_settled.store(true, Ordering::Release);
         waiting.iter().for_each(|waker| waker.wake());
         drop(gone);
-        let told = followers.iter().fold(Ok(()), |told, one| told.and(Self::settle_as(one.bind(py), slf)));
+        // Each of them, whatever becomes of the first.
+        let mut told = Ok(());
+        for one in followers {
+            told = told.and(Self::settle_as(one.bind(py), slf));
+        }
         for callback in callbacks {
-            match callback.call1(py, (slf,)) {
+            let called = if is_outside { outside(|| callback.call1(py, (slf,))) } else { callback.call1(py, (slf,)) };
+            match called {
                 Err(error) if error.is_instance_of::<PyException>(py) => log(py, &callback, error)?,
                 other => drop(other?),
             }
