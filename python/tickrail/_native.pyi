@@ -83,6 +83,7 @@ __all__ = [
     "step",
     "supervise",
     "supervised",
+    "trading_problem",
     "transition_table",
     "watch_handlers",
 ]
@@ -681,6 +682,7 @@ class Pulls:
     def __iter__(self) -> Pulls: ...
     def __next__(self) -> Tick: ...
 
+def trading_problem(file: str | os.PathLike[str]) -> str | None: ...
 def transition_table() -> list[tuple[str, str, str]]: ...
 
 @final

@@ -170,6 +170,12 @@ impl Operations {
     }
 }
 
+/// Why a run could not begin with what ``file`` keeps; ``None``: it can, or there is none.
+#[pyfunction]
+fn trading_problem(file: PathBuf) -> Option<String> {
+    GateFile::new(file).load(&TradingGate::default()).err().map(|error| error.to_string())
+}
+
 /// The operations of a run; ``file`` keeps the state of trading over restarts.
 #[pyfunction]
 #[pyo3(signature = (dispatcher, file=None))]
@@ -231,5 +237,6 @@ impl ControlSocket {
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<Operations>()?;
     m.add_class::<ControlSocket>()?;
+    m.add_function(wrap_pyfunction!(trading_problem, m)?)?;
     m.add_function(wrap_pyfunction!(operations, m)?)
 }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final, NoReturn
+
+from msgspec import UnsetType
 
 from tickrail._native import LIMIT_KEYS, CommandLanes, Operations
 from tickrail.domain import commands as c
@@ -21,6 +24,8 @@ from tickrail.strategy.strategy import Strategy, parameters_of, schema, update_p
 __all__ = ["BuiltIn", "opened"]
 
 CAUSE: Final = "a command"
+MAX_NUMBER: Final = 2**32 - 1
+"""No strategy has an order with a larger one."""
 
 
 def opened(
@@ -124,6 +129,8 @@ class BuiltIn:
     def cancel_order(self, command: c.CancelOrder) -> dict[str, Any]:
         """Whether the order was open."""
         number = self._number(command, command.strategy)
+        if not 0 <= command.order <= MAX_NUMBER:
+            _refuse(command, "unknown_order", f"strategy {command.strategy} has no order {command.order}")
         try:
             was_open = self.operations.cancel(number, command.strategy, command.order)
         except OrderRefused as error:
@@ -187,19 +194,25 @@ class BuiltIn:
     def set_limits(self, command: c.SetLimits) -> dict[str, Any]:
         """The limits afterwards. What cannot be kept for the next process is refused, and the limits stay."""
         before = {} if command.table is None else self._set_table(command, command.table)
+        quantity = command.max_order_quantity
+        most = None if isinstance(quantity, UnsetType) else math.inf if quantity is None else quantity
         try:
             rows = [(command.table or "", key, value) for key, value in command.limits.items()]
-            self.operations.keep_limits(command.max_order_quantity, rows)
+            self.operations.keep_limits(most, rows)
         except OSError as error:
             self._set_all(command.table or "", before)
             _refuse_unkept(command, error)
-        if command.max_order_quantity is not None:
-            self.operations.set_max_order_quantity(command.max_order_quantity)
+        if most is not None:
+            self.operations.set_max_order_quantity(most)
         answer: dict[str, Any] = {}
         if command.table is not None:
             self._bus.publish(c.LimitsChanged(command.table, before, dict(command.limits)))
             answer = {"limits": self.operations.limits()[command.table]}
-        return {"max_order_quantity": self.operations.max_order_quantity, **answer}
+        return {"max_order_quantity": self._max_order_quantity(), **answer}
+
+    def _max_order_quantity(self) -> float | None:
+        limit = self.operations.max_order_quantity
+        return None if limit == math.inf else limit
 
     def _set_table(self, command: c.SetLimits, table: str) -> dict[str, float | None]:
         """What they were: all of them are set or none."""
@@ -256,13 +269,12 @@ class BuiltIn:
     def snapshot(self, _: c.Snapshot) -> dict[str, Any]:
         """Where everything stands."""
         position, now_ns, rows = self.operations.snapshot()
-        limit = self.operations.max_order_quantity
         return {
             "position": position,
             "now_ns": now_ns,
             "trading": self.operations.trading,
             "reason": self.operations.reason,
-            "limits": {"max_order_quantity": None if limit == float("inf") else limit, **self.operations.limits()},
+            "limits": {"max_order_quantity": self._max_order_quantity(), **self.operations.limits()},
             "strategies": {
                 name: {
                     **self._state(name, state),
