@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -17,7 +18,7 @@ from tickrail.domain.order_limits import OrderLimits
 from tickrail.domain.ticks import QUOTE_DTYPE
 from tickrail.domain.venue_terms import VenueTerms
 from tickrail.errors import CommandInvalid, CommandRefused, TradingStateError
-from tickrail.orchestration.control import _command
+from tickrail.orchestration.control import Requests, _command
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
 from tickrail.report.shutdown import ShutdownReport
 
@@ -170,6 +171,24 @@ def test_a_limit_that_was_lifted_is_kept_as_none(tmp_path: Path) -> None:
     assert lifted != c.SetLimits()
     assert dispatcher._built_in.set_limits(lifted) == {"max_order_quantity": None}
     assert "max_order_quantity inf\n" in file.read_text()
+
+
+def test_an_operator_is_told_of_closing_orders_that_the_gate_refuses() -> None:
+    replies: list[str] = []
+
+    def act(trader: Trader, execute: Callable[[c.Command], Any]) -> None:
+        if trader.seen == 3:
+            trader.buy(EURUSD, 5.0)
+        if trader.seen in (5, 7):
+            execute(c.SetLimits(max_order_quantity=1.0 if trader.seen == 5 else None))
+            Requests(execute.__self__).operate('{"do": "close", "args": {}}', replies.append)  # type: ignore[attr-defined]
+
+    dispatcher, _ = run(act)
+    assert [json.loads(reply)["result"] for reply in replies] == [
+        {"orders": 1, "refused": {"trader, order 2": "the quantity is above the limit max_order_quantity"}},
+        {"orders": 1},
+    ]
+    assert dispatcher.result().fills["quantity"].tolist() == [5.0, 5.0]
 
 
 def test_orders_are_taken_back_one_by_one_and_together() -> None:

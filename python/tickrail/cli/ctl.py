@@ -79,7 +79,7 @@ def ctl(context: click.Context, *, run_id: str | None, run_dir: Path, timeout_s:
     \b
     Exit codes:
       0  done
-      1  refused, with the reason, or the strategy FAILED in doing it
+      1  refused, with the reason, orders among it, or the strategy FAILED in doing it
       2  wrong usage
       3  no such run
       4  no answer in time
@@ -190,7 +190,8 @@ def _say(answer: dict[str, Any], *, as_json: bool) -> int:
         click.echo(f"{answer['reason']}: {answer['message']}{hint}", err=True)
     if answer["ok"]:
         result = answer["result"] or {}
-        return NOT_KEPT if "problem" in result else REFUSED if result.get("state") == "FAILED" else 0
+        failed = result.get("state") == "FAILED" or "refused" in result
+        return NOT_KEPT if "problem" in result else REFUSED if failed else 0
     return NO_ANSWER if answer["reason"] == "timeout" else REFUSED
 
 

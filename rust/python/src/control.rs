@@ -9,6 +9,7 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use tickrail_core::control::{ControlServer, Operator, View};
 use tickrail_core::dispatch::Desk;
+use tickrail_core::risk::Refused;
 use tickrail_core::trading::{Change, GateFile, GateFileError, Trading, TradingGate};
 
 use crate::dispatcher::Dispatcher;
@@ -148,6 +149,17 @@ impl Operations {
     #[pyo3(signature = (strategy=None, instrument=None))]
     fn close(&self, py: Python<'_>, strategy: Option<u32>, instrument: Option<u32>) -> PyResult<usize> {
         self.desk(py)?.flatten(strategy, instrument).map_err(|refusal| refused(py, "operator", &refusal))
+    }
+
+    /// The loop position of the present step. Dispatch thread only.
+    fn position(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.desk(py)?.position())
+    }
+
+    /// Orders that the gate has refused since the loop position `since`: strategy, number and why. Dispatch thread only.
+    fn refused_since(&self, py: Python<'_>, since: u64) -> PyResult<Vec<(u32, u32, &'static str)>> {
+        let row = |refused: &Refused| (refused.order.strategy, refused.order.number, refused.verdict.reason());
+        Ok(self.desk(py)?.with_risk(|risk| risk.refusals().filter(|one| one.position >= since).map(row).collect()))
     }
 
     /// Where everything stands: loop position, clock, and per strategy its state, open orders and positions as

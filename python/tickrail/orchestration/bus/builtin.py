@@ -21,7 +21,7 @@ from tickrail.strategy.compiled.form import is_compiled
 from tickrail.strategy.lifecycle import State
 from tickrail.strategy.strategy import Strategy, parameters_of, schema, update_parameters
 
-__all__ = ["BuiltIn", "opened"]
+__all__ = ["BuiltIn", "Unjudged", "opened"]
 
 CAUSE: Final = "a command"
 MAX_NUMBER: Final = 2**32 - 1
@@ -50,6 +50,18 @@ def opened(
     lanes.receive(bus)
     built_in = BuiltIn(bus, operations, strategies, lives, instruments=instruments, request_stop=request_stop)
     return bus, built_in
+
+
+class Unjudged(dict[str, Any]):
+    """An answer that tells of orders before the gate has judged them, which it does at the end of the step.
+
+    Attributes:
+        verdict: What is to be said besides, once it has.
+    """
+
+    def __init__(self, answer: dict[str, Any], verdict: Callable[[], dict[str, Any]]) -> None:
+        super().__init__(answer)
+        self.verdict = verdict
 
 
 class BuiltIn:
@@ -150,9 +162,16 @@ class BuiltIn:
         """How many orders it takes."""
         if self.operations.trading == "HALTED":
             _refuse(command, "halted", "trading is halted, so no position can be closed", hint="ResumeTrading first")
+        position = self.operations.position()
         orders = self.operations.close(*self._which(command, command.strategy, command.instrument))
         self._refuse_in_vain(command, command.strategy, command.instrument, orders, "holds nothing to be closed")
-        return {"orders": orders}
+        return Unjudged({"orders": orders}, lambda: self._refused_since(position))
+
+    def _refused_since(self, position: int) -> dict[str, Any]:
+        names = list(self._strategies)
+        found = self.operations.refused_since(position)
+        refused = {f"{names[strategy]}, order {number}": why for strategy, number, why in found}
+        return {"refused": refused} if refused else {}
 
     def _refuse_in_vain(
         self, command: c.Command, strategy: str | None, instrument: str | None, orders: int, what: str
