@@ -348,7 +348,10 @@ impl Receipt {
         this.is_settled.store(true, Ordering::Release);
         waiting.iter().for_each(|waker| waker.wake());
         drop(gone);
-        let told = followers.iter().fold(Ok(()), |told, one| told.and(Self::settle_as(one.bind(py), slf)));
+        let mut told = Ok(());
+        for follower in followers {
+            told = told.and(Self::settle_as(follower.bind(py), slf));
+        }
         for callback in callbacks {
             let called = if is_outside { outside(|| callback.call1(py, (slf,))) } else { callback.call1(py, (slf,)) };
             match called {
