@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,7 +17,8 @@ from tickrail.domain import commands as c
 from tickrail.domain.order_limits import OrderLimits
 from tickrail.domain.ticks import QUOTE_DTYPE
 from tickrail.domain.venue_terms import VenueTerms
-from tickrail.errors import CommandInvalid, CommandRefused
+from tickrail.errors import CommandInvalid, CommandRefused, TradingStateError
+from tickrail.orchestration.control import Requests, _command
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
 from tickrail.report.shutdown import ShutdownReport
 
@@ -136,10 +138,57 @@ def test_limits_hold_for_the_next_order() -> None:
             trader.buy(EURUSD, 2.0)
             with pytest.raises(CommandInvalid):
                 execute(c.SetLimits(max_order_quantity=0.0))
+            with pytest.raises(CommandInvalid, match="no limit is given"):
+                execute(c.SetLimits())
+        if trader.seen == 5:
+            assert execute(c.SetLimits(max_order_quantity=None)) == {"max_order_quantity": None}, "and lifted again"
+            trader.buy(EURUSD, 2.75)
 
     dispatcher, trader = run(act)
-    assert dispatcher.result().fills["quantity"].tolist() == [2.0]
+    assert dispatcher.result().fills["quantity"].tolist() == [2.0, 2.75]
     assert any("max_order_quantity" in reason for _, reason in trader.heard)
+
+
+@pytest.mark.parametrize("order", [-1, 99_999_999_999, 2**63])
+def test_a_number_that_no_order_has_is_refused(order: int) -> None:
+    def act(trader: Trader, execute: Callable[[c.Command], Any]) -> None:
+        if trader.seen == 3:
+            with pytest.raises(CommandRefused, match=f"strategy trader has no order {order}") as caught:
+                execute(c.CancelOrder("trader", order))
+            assert caught.value.reason == "unknown_order"
+
+    run(act)
+
+
+def test_a_limit_that_was_lifted_is_kept_as_none(tmp_path: Path) -> None:
+    file = tmp_path / "env.trading"
+    file.write_text("tickrail trading 1\nstate ACTIVE\nmax_order_quantity 2.5\nreason \n")
+    dispatcher = TickDispatcher([{"id": EURUSD}])
+    dispatcher.keep_trading(file)
+    assert dispatcher.commands  # opens what handles them
+    lifted = _command({"do": "limits", "args": {"max_order_quantity": None}})
+    assert isinstance(lifted, c.SetLimits)
+    assert lifted != c.SetLimits()
+    assert dispatcher._built_in.set_limits(lifted) == {"max_order_quantity": None}
+    assert "max_order_quantity inf\n" in file.read_text()
+
+
+def test_an_operator_is_told_of_closing_orders_that_the_gate_refuses() -> None:
+    replies: list[str] = []
+
+    def act(trader: Trader, execute: Callable[[c.Command], Any]) -> None:
+        if trader.seen == 3:
+            trader.buy(EURUSD, 5.0)
+        if trader.seen in (5, 7):
+            execute(c.SetLimits(max_order_quantity=1.0 if trader.seen == 5 else None))
+            Requests(execute.__self__).operate('{"do": "close", "args": {}}', replies.append)  # type: ignore[attr-defined]
+
+    dispatcher, _ = run(act)
+    assert [json.loads(reply)["result"] for reply in replies] == [
+        {"orders": 1, "refused": {"trader, order 2": "the quantity is above the limit max_order_quantity"}},
+        {"orders": 1},
+    ]
+    assert dispatcher.result().fills["quantity"].tolist() == [5.0, 5.0]
 
 
 def test_orders_are_taken_back_one_by_one_and_together() -> None:
@@ -343,7 +392,7 @@ def test_the_state_of_trading_outlives_the_process_and_a_damaged_one_halts(tmp_p
     file.write_text("tickrail trading 1\nstate HALTED\nmax_order_quantity 2.5\nreason drill\n")
     assert halted() == "HALTED"
     file.write_text("nonsense")
-    with pytest.raises(OSError, match="no trading state"):
+    with pytest.raises(TradingStateError, match="no trading state"):
         halted()
 
 

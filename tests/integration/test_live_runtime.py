@@ -193,10 +193,27 @@ def test_a_run_stays_halted_whoever_may_operate_it(
     assert "state HALTED\n" in (halted / "runs" / "control" / "live.trading").read_text()
 
 
-def test_a_state_of_trading_that_cannot_be_read_starts_nothing(halted: Path) -> None:
-    (halted / "runs" / "control" / "live.trading").write_text("nonsense")
-    with pytest.raises(OSError, match="no trading state"):
+@pytest.mark.parametrize("content", [b"tickrail trading 1\nstate HAL", b"\xff\xfe\x00", None])
+def test_a_state_of_trading_that_cannot_be_read_starts_nothing(
+    halted: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    """By an exit code with which nobody starts it again, and ``check`` tells it before."""
+    file = halted / "runs" / "control" / "live.trading"
+    file.unlink()
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    with pytest.raises(errors.TradingStateError, match="no trading state of this version"):
         bootstrapped(halted)
+    monkeypatch.chdir(halted)
+    said = f"{file} is no trading state of this version; look at it, and remove it to trade again"
+    done = CliRunner().invoke(main, ["run", "--env", "live"])
+    assert done.exit_code == 78
+    assert done.stderr.startswith(f"error: {said}\n  hint: it keeps a halt, its reason and changed limits")
+    checked = CliRunner().invoke(main, ["check", "--env", "live"])
+    assert checked.exit_code == 78
+    assert said.replace(" is", ": is", 1) in checked.stderr
 
 
 def test_a_backtest_begins_with_nothing_that_was_left(halted: Path) -> None:

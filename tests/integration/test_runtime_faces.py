@@ -24,7 +24,7 @@ from tickrail.orchestration import at_exit
 from tickrail.orchestration.adapters import make_adapter
 from tickrail.orchestration.bus.bridge import awaited
 from tickrail.orchestration.command_bus import CommandBus
-from tickrail.orchestration.control import Control
+from tickrail.orchestration.control import Requests
 from tickrail.orchestration.live import switch_interval
 from tickrail.orchestration.sources import named_arrays
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
@@ -192,8 +192,7 @@ def test_an_answer_to_a_loop_that_is_closed_is_nobodys() -> None:
 
 def test_requests_of_operators_are_answered_in_one_form() -> None:
     bus, replies = CommandBus(), list[Any]()
-    control = Control.__new__(Control)  # without a socket: what arrives there is handed over here
-    control._bus = bus
+    control = Requests(bus)  # without a socket: what arrives there is handed over here
     limits: dict[str, float] = {}
     bus.register(c.SetLimits, lambda command: limits.update(most=command.max_order_quantity) or dict(limits))
 

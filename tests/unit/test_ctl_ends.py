@@ -80,6 +80,40 @@ def test_a_run_that_ends_before_it_answers(
     assert (done.exit_code, done.stdout, done.stderr) == (4, "", f"error: {said}\n")
 
 
+WHOLE = b"no whole answer; it may have been asked all the same"
+OTHER = b"answers in version 2 of the protocol, and this command speaks 1"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b'{"ok":tr', WHOLE),
+        (b'{"v":1,"ok":true,"result":{}}', WHOLE),  # the process has died before the line feed
+        (b"garbage\n", WHOLE),
+        (b"\xff\xfe\n", WHOLE),
+        (b"[]\n", WHOLE),
+        (b'{"ok":true,"result":{}}\n', WHOLE),
+        (b'{"v":1,"ok":true,"result":[1]}\n', WHOLE),
+        (b'{"v":1,"ok":true}\n', WHOLE),
+        (b'{"v":1,"ok":false}\n', WHOLE),
+        (b'{"v":2,"ok":true,"result":{"state":"X"}}\n', OTHER),
+        (b'{"v":2,"ok":false,"reason":"invalid_request","message":"version 1"}\n', OTHER),
+    ],
+)
+def test_what_is_no_answer_is_told_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes, said: bytes
+) -> None:
+    def act(stream: socket.socket) -> None:
+        stream.recv(1 << 16)
+        stream.sendall(line)
+
+    monkeypatch.chdir(tmp_path)
+    with serving(tmp_path, act):
+        done = ctl("halt")
+    assert done.exit_code == 4
+    assert f"live-1 {'has given ' if said is WHOLE else ''}{said.decode()}" in done.stderr
+
+
 @pytest.mark.parametrize("last", [None, {**STATUS, "ok": False, "reason": "shutting_down", "message": "no more"}])
 def test_watching_ends_well_with_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: dict[str, Any] | None
@@ -104,7 +138,8 @@ def test_a_request_that_is_too_long_has_its_answer(tmp_path: Path, monkeypatch: 
 
     def act(stream: socket.socket) -> None:
         stream.recv(1 << 10)
-        stream.sendall(json.dumps({"ok": False, "reason": "invalid_request", "message": "too long"}).encode() + b"\n")
+        refusal = {"v": 1, "ok": False, "reason": "invalid_request", "message": "too long"}
+        stream.sendall(json.dumps(refusal).encode() + b"\n")
         stream.shutdown(socket.SHUT_RD)  # what is still sent breaks, and the answer stays
         while stream.recv(1 << 16):
             pass
@@ -122,6 +157,7 @@ def test_a_request_that_is_too_long_has_its_answer(tmp_path: Path, monkeypatch: 
         ("--timeout", "inf", "status"),
         ("--timeout", "-1", "status"),
         ("watch", "--every", "nan"),
+        ("watch", "--every", "1e300"),
         ("limits", "--max-order-quantity", "nan"),
         ("limits", "--max-order-quantity", "inf"),
     ],
@@ -141,6 +177,28 @@ def test_no_request_says_a_number_that_is_not_finite(tmp_path: Path, monkeypatch
             done = ctl(*words)
             assert (done.exit_code, "a number is not finite" in done.stderr) == (2, True), done.stderr
         assert ctl("status").exit_code == 0
+
+
+@pytest.mark.parametrize(("given", "sent"), [("2.5", 2.5), ("null", None)])
+def test_the_operators_own_limit_can_be_lifted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, sent: float | None
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def act(stream: socket.socket) -> None:
+        asked.append(json.loads(stream.recv(1 << 16)))
+        stream.sendall(json.dumps(STATUS).encode() + b"\n")
+
+    monkeypatch.chdir(tmp_path)
+    with serving(tmp_path, act):
+        assert ctl("limits", "--max-order-quantity", given).exit_code == 0
+    assert asked[0]["args"].pop("timeout_s")
+    assert asked[0]["args"] == {"max_order_quantity": sent}
+
+
+def test_top_is_not_drawn_once_an_age() -> None:
+    done = CliRunner().invoke(main, ["top", "--every", "1e300"], prog_name="tickrail")
+    assert (done.exit_code, "Invalid value for '--every'" in done.stderr) == (2, True)
 
 
 def test_how_long_a_shutdown_may_take_is_a_number_too() -> None:

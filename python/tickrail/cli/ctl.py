@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import time
@@ -27,6 +28,18 @@ NOT_KEPT: Final = 5
 PROTOCOL_VERSION: Final = 1
 GRACE_S: Final = 5.0
 """How much longer than the request itself the answer may take on its way."""
+
+
+ASKED: Final = "; it may have been asked all the same: 'status' says where it stands"
+NO_LIMIT: Final = math.inf
+
+
+class NumberOrNull(FiniteRange):
+    """A number, or ``null`` for no limit."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """``NO_LIMIT`` where it is ``null``."""
+        return NO_LIMIT if value in ("null", NO_LIMIT) else super().convert(value, param, ctx)
 
 
 class NoRun(click.ClickException):
@@ -66,7 +79,7 @@ def ctl(context: click.Context, *, run_id: str | None, run_dir: Path, timeout_s:
     \b
     Exit codes:
       0  done
-      1  refused, with the reason, or the strategy FAILED in doing it
+      1  refused, with the reason, orders among it, or the strategy FAILED in doing it
       2  wrong usage
       3  no such run
       4  no answer in time
@@ -104,13 +117,38 @@ def ask(run_dir: Path, run_id: str | None, timeout_s: float, name: str, argument
             raise NotYours(f"{path.stem} belongs to another user, who alone may operate it") from None
         except TimeoutError:
             said = f"{path.stem} does not answer within {timeout_s:g} s"
-            raise NoAnswer(f"{said}; it may have been asked all the same: 'status' says where it stands") from None
+            raise NoAnswer(f"{said}{ASKED}") from None
         except OSError as error:
             raise NoAnswer(f"{path.stem} has closed the connection: {error.strerror or error}") from None
     if not line:
         raise NoAnswer(f"{path.stem} has closed the connection")
-    answer: dict[str, Any] = json.loads(line)
+    return _understood(path.stem, line)
+
+
+def _understood(run: str, line: bytes) -> dict[str, Any]:
+    """The answer that ``line`` is.
+
+    Raises:
+        NoAnswer: It is none of this version, or not a whole one: the process may have died within it.
+    """
+    try:
+        answer = json.loads(line) if line.endswith(b"\n") else None
+    except ValueError:  # no JSON, or no UTF-8
+        answer = None
+    if not (isinstance(answer, dict) and "v" in answer):
+        raise NoAnswer(f"{run} has given no whole answer{ASKED}")
+    if answer["v"] != PROTOCOL_VERSION:
+        said = f"{run} answers in version {answer['v']} of the protocol, and this command speaks {PROTOCOL_VERSION}"
+        raise NoAnswer(f"{said}; ask with the tickrail that runs it")
+    if not _is_whole(answer):
+        raise NoAnswer(f"{run} has given no whole answer{ASKED}")
     return answer
+
+
+def _is_whole(answer: Mapping[str, Any]) -> bool:
+    if answer.get("ok") is True:
+        return isinstance(answer.get("result", ()), dict | None)
+    return answer.get("ok") is False and all(isinstance(answer.get(name), str) for name in ("reason", "message"))
 
 
 def runs_in(run_dir: Path) -> dict[str, Path]:
@@ -146,13 +184,14 @@ def _say(answer: dict[str, Any], *, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(answer))
     elif answer["ok"]:
-        click.echo("\n".join(_lines(answer["result"])))
+        click.echo("\n".join(_lines(answer["result"] or {})))
     else:
         hint = f"\n  hint: {answer['hint']}" if answer.get("hint") else ""
         click.echo(f"{answer['reason']}: {answer['message']}{hint}", err=True)
     if answer["ok"]:
         result = answer["result"] or {}
-        return NOT_KEPT if "problem" in result else REFUSED if result.get("state") == "FAILED" else 0
+        failed = result.get("state") == "FAILED" or "refused" in result
+        return NOT_KEPT if "problem" in result else REFUSED if failed else 0
     return NO_ANSWER if answer["reason"] == "timeout" else REFUSED
 
 
@@ -168,6 +207,10 @@ def _lines(result: Any, indent: str = "") -> list[str]:
 
 def _request(context: click.Context, name: str, as_json: bool, **arguments: Any) -> int:
     given = {key: value for key, value in arguments.items() if value is not None}
+    return _ask(context, name, as_json, given)
+
+
+def _ask(context: click.Context, name: str, as_json: bool, given: Mapping[str, Any]) -> int:
     run_dir, run_id, timeout_s = context.obj
     return _say(ask(run_dir, run_id, timeout_s, name, given), as_json=as_json)
 
@@ -251,7 +294,12 @@ def set_(context: click.Context, *, strategy: str, values: tuple[str, ...], as_j
 
 @ctl.command()
 @click.argument("values", nargs=-1, metavar="[NAME=VALUE]...")
-@click.option("--max-order-quantity", type=FiniteRange(), help="Largest quantity of one order, of whatever strategy.")
+@click.option(
+    "--max-order-quantity",
+    type=NumberOrNull(),
+    metavar="NUMBER|null",
+    help="Largest quantity of one order, of whatever strategy; null lifts it.",
+)
 @click.option("--table", help="Table of limits that the values belong to: ID of [limits.ID].")
 @json_option
 @traceback_option
@@ -268,10 +316,12 @@ def limits(
 
     tickrail ctl limits --table all max_orders_per_s=20 max_drawdown=null
     """
-    given: dict[str, object] = {} if max_order_quantity is None else {"max_order_quantity": max_order_quantity}
+    given: dict[str, object] = {}
+    if max_order_quantity is not None:
+        given["max_order_quantity"] = None if max_order_quantity == NO_LIMIT else max_order_quantity
     if table is not None or values:
         given |= {"table": table, "limits": _named_values(values)}
-    return _request(context, "limits", as_json, **given)
+    return _ask(context, "limits", as_json, given)
 
 
 def _named_values(values: tuple[str, ...]) -> dict[str, float | None]:
@@ -319,7 +369,9 @@ def status(context: click.Context, *, as_json: bool) -> int:
 
 
 @ctl.command()
-@click.option("--every", "every_s", type=FiniteRange(min=0.1), default=1.0, show_default=True, help="Seconds.")
+@click.option(
+    "--every", "every_s", type=FiniteRange(min=0.1, max=86_400.0), default=1.0, show_default=True, help="Seconds."
+)
 @click.option("--count", type=click.IntRange(min=1), help="End after so many.")
 @json_option
 @traceback_option

@@ -57,8 +57,12 @@ class View:
     show_default=True,
     help="The run directory (runtime.run_dir of the configuration).",
 )
-@click.option("--every", "every_s", type=FiniteRange(min=0.1), default=1.0, show_default=True, help="Seconds.")
-@click.option("--timeout", "timeout_s", type=FiniteRange(min=0.1), default=5.0, show_default=True, help="Seconds.")
+@click.option(
+    "--every", "every_s", type=FiniteRange(min=0.1, max=86_400.0), default=1.0, show_default=True, help="Seconds."
+)
+@click.option(
+    "--timeout", "timeout_s", type=FiniteRange(min=0.1, max=86_400.0), default=5.0, show_default=True, help="Seconds."
+)
 @click.option("--once", is_flag=True, help="Print one table and end.")
 @json_option
 @traceback_option

@@ -176,14 +176,15 @@ class UpdateParameters(Command):
 class SetLimits(Command):
     """Change what the gate lets pass. The change stays in the run's record.
 
-    ``max_order_quantity`` is the operator's own limit, over all strategies. With ``table`` it is a table of limits of
-    the run (``[limits.ID]``) that changes: ``limits`` has the new values by name, ``None`` for none. Both are kept over
-    restarts where the run keeps its state of trading; what cannot be kept is refused.
+    ``max_order_quantity`` is the operator's own limit, over all strategies: ``None`` lifts it, and it stays where it
+    is not given. With ``table`` it is a table of limits of the run (``[limits.ID]``) that changes: ``limits`` has the
+    new values by name, ``None`` for none. Both are kept over restarts where the run keeps its state of trading; what
+    cannot be kept is refused.
     """
 
     lane: ClassVar[Lane] = Lane.CONTROL
 
-    max_order_quantity: float | None = None
+    max_order_quantity: float | msgspec.UnsetType | None = msgspec.UNSET
     table: str | None = None
     limits: dict[str, float | None] = {}
 
@@ -191,10 +192,11 @@ class SetLimits(Command):
         """A limit is a positive number, and a table of limits has some to be changed."""
         if (self.table is None) != (not self.limits):
             raise ValueError("table and limits go together: which table, and its new values by name")
-        if self.max_order_quantity is None and self.table is None:
+        if self.max_order_quantity is msgspec.UNSET and self.table is None:
             raise ValueError("no limit is given")
-        if self.max_order_quantity is not None and not self.max_order_quantity > 0.0:
-            raise ValueError(f"max_order_quantity is {self.max_order_quantity}: expected a number above zero")
+        if isinstance(self.max_order_quantity, float | int) and not self.max_order_quantity > 0.0:
+            quantity = self.max_order_quantity
+            raise ValueError(f"max_order_quantity is {quantity}: expected a number above zero, or none to lift it")
 
 
 class Halt(Command):

@@ -8,7 +8,8 @@ The tree; each class carries its facts as attributes and, where there is one, th
     │   ├── UnknownEnvironment       no such folder under the configuration root
     │   ├── StrategyImportError      the class named in a table cannot be had
     │   ├── RunDirectoryInUse        another run holds the run directory, which one run may have at a time
-    │   └── AccountInUse             another run trades on the account
+    │   ├── AccountInUse             another run trades on the account
+    │   └── TradingStateError        what an earlier run has left of halts and limits cannot be read
     ├── ParameterError           a strategy's parameter: unknown, missing or of a wrong type (also a TypeError)
     ├── HandlerError             handlers that no run could call (also a TypeError)
     ├── WiringError              the container cannot build what was asked for
@@ -119,6 +120,7 @@ __all__ = [
     "TickFileError",
     "TickrailError",
     "TimerRefused",
+    "TradingStateError",
     "UnknownEnvironment",
     "Unsupported",
     "WiringError",
@@ -243,6 +245,10 @@ class AccountInUse(ConfigError):
         super().__init__(message, hint=hint)
         self.account = account
         self.holder = dict(holder or {})
+
+
+class TradingStateError(ConfigError):
+    """What an earlier run has left of halts and limits cannot be read, and nobody trades on a guess."""
 
 
 class ParameterError(TickrailError, TypeError):

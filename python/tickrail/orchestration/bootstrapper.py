@@ -17,6 +17,7 @@ from tickrail.errors import ConfigProblems, Problem, TickrailError
 from tickrail.orchestration.account_lock import accounts_held
 from tickrail.orchestration.assembly import Assembly
 from tickrail.orchestration.checks import Check
+from tickrail.orchestration.kept_trading import unreadable
 from tickrail.orchestration.phases import Phase, attribute
 from tickrail.orchestration.provider import Provider
 from tickrail.orchestration.run_claim import build_name, claimed
@@ -102,6 +103,7 @@ class RuntimeBootstrapper:
         unread = any(not problem.path for problem in problems)  # what a file would have said is not known to be missing
         if loaded is None or unread:
             raise ConfigProblems(problems)
+        problems = [*problems, *unreadable(loaded.config.runtime.run_dir, loaded.env)]
         with ExitStack() as undo:
             try:
                 wiring = wiring_of(loaded, Assembly(loaded, undo).parts(self.modules))

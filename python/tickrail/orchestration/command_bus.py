@@ -36,7 +36,7 @@ from tickrail.orchestration.bus.refusals import blocks, called_back, full, late,
 from tickrail.orchestration.bus.rerun import Rerun
 from tickrail.orchestration.bus.routes import Handler, Middleware, Route, Routes, compiled, encode, place_of_caller
 from tickrail.orchestration.bus.schedule import Schedule, Scheduled, Timers
-from tickrail.orchestration.bus.step_end import StepEnd, Waiter, waits_for_itself
+from tickrail.orchestration.bus.step_end import AfterStep, StepEnd, Waiter, waits_for_itself
 from tickrail.orchestration.bus.way import CALLED_BACK, ELSEWHERE, FULL, NO_RUN, ON_IT, OVER, Lanes, here
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.tracing import is_traced, span
@@ -231,6 +231,12 @@ class CommandBus(CommandBusCore):
         self._schedule = schedule = Schedule(timers, self._due)
         self.register(ScheduleCommand, schedule.set)
         self.register(CancelScheduled, schedule.cancel)
+
+    def after_step(self, act: Callable[[], object]) -> None:
+        """Call ``act`` when what the present step has asked for so far is done. Dispatch thread only."""
+        assert self._lanes is not None, "there are steps"
+        route: Any = AfterStep(act)
+        self._lanes.later(self._envelope(route, None, None, None))
 
     def wait_in_steps(self, waiter: Waiter) -> None:
         """Wait as ``waiter`` says, at the end of each step, for async commands sent in it. Before the run begins."""

@@ -449,7 +449,7 @@ class TickDispatcher:
         for; what differs from the configuration is said in the log.
 
         Raises:
-            OSError: It cannot be read; trading is halted then.
+            TradingStateError: It cannot be read; trading is halted then.
         """
         self._operations = operations(self._native, file)
         if self._commands is not None:

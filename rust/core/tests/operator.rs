@@ -133,10 +133,18 @@ fn a_connection_too_many_is_told_so_and_one_that_ends_makes_room() {
     for stream in &served {
         assert_eq!(ask(stream, r#"{"v":1,"do":"ping"}"#)["ok"], true);
     }
-    let mut line = String::new();
-    BufReader::new(rig.connect()).read_line(&mut line).unwrap();
-    let answer: Value = serde_json::from_str(&line).unwrap();
+    let answer = ask(&rig.connect(), r#"{"v":1,"do":"ping"}"#);
     assert_eq!((&answer["reason"], &answer["run"]), (&"busy".into(), &"run-1".into()), "{answer}");
+    let answer = ask(&rig.connect(), r#"{"v":1,"do":"halt","args":{"timeout_s":0.0}}"#);
+    assert_eq!(answer["result"]["trading"], "HALTED", "for which there is a place always");
+    // Those who say nothing keep such a place for a moment only, and one more is told at once.
+    let silent: Vec<UnixStream> = (0..5).map(|_| rig.connect()).collect();
+    for stream in &silent {
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        let answer: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(answer["reason"], "busy", "{answer}");
+    }
     drop(served);
     loop {
         let mut line = String::new();
@@ -176,6 +184,18 @@ fn halting_needs_no_loop_and_outlives_the_process() {
     let answer = ask(&stream, r#"{"v":1,"do":"halt","args":{"reduce":true,"timeout_s":0.0}}"#);
     assert_eq!(answer["result"]["trading"], "HALTED", "a halt is not weakened");
     assert_eq!(rig.gate.kept().reason, "flash crash", "and what gives no reason takes none away");
+}
+
+#[test]
+fn a_halt_holds_whatever_else_was_said_and_tells_what_was_not_heeded() {
+    let mut rig = rig("ignored");
+    let line = r#"{"v":1,"do":"halt","args":{"reason":5,"reduce":"yes","who":"me","timeout_s":0.0}}"#;
+    let answer = ask(&rig.connect(), line);
+    assert_eq!((&answer["ok"], rig.gate.state()), (&Value::Bool(true), Trading::Halted));
+    assert_eq!(answer["result"]["ignored"], json!(["reason", "reduce", "who"]));
+    let command = taken(&mut rig.inbox);
+    let asked: Value = serde_json::from_slice(&command.payload).unwrap();
+    assert_eq!(asked, json!({"do": "halt", "args": {"timeout_s": 0.0}}), "which the loop can do");
 }
 
 #[test]

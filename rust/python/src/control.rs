@@ -9,6 +9,7 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use tickrail_core::control::{ControlServer, Operator, View};
 use tickrail_core::dispatch::Desk;
+use tickrail_core::risk::Refused;
 use tickrail_core::trading::{Change, GateFile, GateFileError, Trading, TradingGate};
 
 use crate::dispatcher::Dispatcher;
@@ -150,6 +151,17 @@ impl Operations {
         self.desk(py)?.flatten(strategy, instrument).map_err(|refusal| refused(py, "operator", &refusal))
     }
 
+    /// The loop position of the present step. Dispatch thread only.
+    fn position(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.desk(py)?.position())
+    }
+
+    /// Orders that the gate has refused since the loop position `since`: strategy, number and why. Dispatch thread only.
+    fn refused_since(&self, py: Python<'_>, since: u64) -> PyResult<Vec<(u32, u32, &'static str)>> {
+        let row = |refused: &Refused| (refused.order.strategy, refused.order.number, refused.verdict.reason());
+        Ok(self.desk(py)?.with_risk(|risk| risk.refusals().filter(|one| one.position >= since).map(row).collect()))
+    }
+
     /// Where everything stands: loop position, clock, and per strategy its state, open orders and positions as
     /// ``(instrument, units)``. Dispatch thread only.
     #[expect(clippy::type_complexity, reason = "rows for a table, which have no name of their own")]
@@ -166,6 +178,12 @@ impl Operations {
         });
         Ok((desk.position(), desk.now_ns(), rows.collect()))
     }
+}
+
+/// Why a run could not begin with what ``file`` keeps; ``None``: it can, or there is none.
+#[pyfunction]
+fn trading_problem(file: PathBuf) -> Option<String> {
+    GateFile::new(file).load(&TradingGate::default()).err().map(|error| error.to_string())
 }
 
 /// The operations of a run; ``file`` keeps the state of trading over restarts.
@@ -237,5 +255,6 @@ impl ControlSocket {
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<Operations>()?;
     m.add_class::<ControlSocket>()?;
+    m.add_function(wrap_pyfunction!(trading_problem, m)?)?;
     m.add_function(wrap_pyfunction!(operations, m)?)
 }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final, NoReturn
+
+from msgspec import UnsetType
 
 from tickrail._native import LIMIT_KEYS, CommandLanes, Operations
 from tickrail.domain import commands as c
@@ -18,9 +21,11 @@ from tickrail.strategy.compiled.form import is_compiled
 from tickrail.strategy.lifecycle import State
 from tickrail.strategy.strategy import Strategy, parameters_of, schema, update_parameters
 
-__all__ = ["BuiltIn", "opened"]
+__all__ = ["BuiltIn", "Unjudged", "opened"]
 
 CAUSE: Final = "a command"
+MAX_NUMBER: Final = 2**32 - 1
+"""No strategy has an order with a larger one."""
 
 
 def opened(
@@ -46,6 +51,18 @@ def opened(
     lanes.receive(bus)
     built_in = BuiltIn(bus, operations, strategies, lives, io, instruments=instruments, request_stop=request_stop)
     return bus, built_in
+
+
+class Unjudged(dict[str, Any]):
+    """An answer that tells of orders before the gate has judged them, which it does at the end of the step.
+
+    Attributes:
+        verdict: What is to be said besides, once it has.
+    """
+
+    def __init__(self, answer: dict[str, Any], verdict: Callable[[], dict[str, Any]]) -> None:
+        super().__init__(answer)
+        self.verdict = verdict
 
 
 class BuiltIn:
@@ -127,6 +144,8 @@ class BuiltIn:
     def cancel_order(self, command: c.CancelOrder) -> dict[str, Any]:
         """Whether the order was open."""
         number = self._number(command, command.strategy)
+        if not 0 <= command.order <= MAX_NUMBER:
+            _refuse(command, "unknown_order", f"strategy {command.strategy} has no order {command.order}")
         try:
             was_open = self.operations.cancel(number, command.strategy, command.order)
         except OrderRefused as error:
@@ -146,9 +165,16 @@ class BuiltIn:
         """How many orders it takes."""
         if self.operations.trading == "HALTED":
             _refuse(command, "halted", "trading is halted, so no position can be closed", hint="ResumeTrading first")
+        position = self.operations.position()
         orders = self.operations.close(*self._which(command, command.strategy, command.instrument))
         self._refuse_in_vain(command, command.strategy, command.instrument, orders, "holds nothing to be closed")
-        return {"orders": orders}
+        return Unjudged({"orders": orders}, lambda: self._refused_since(position))
+
+    def _refused_since(self, position: int) -> dict[str, Any]:
+        names = list(self._strategies)
+        found = self.operations.refused_since(position)
+        refused = {f"{names[strategy]}, order {number}": why for strategy, number, why in found}
+        return {"refused": refused} if refused else {}
 
     def _refuse_in_vain(
         self, command: c.Command, strategy: str | None, instrument: str | None, orders: int, what: str
@@ -190,19 +216,25 @@ class BuiltIn:
     def set_limits(self, command: c.SetLimits) -> dict[str, Any]:
         """The limits afterwards. What cannot be kept for the next process is refused, and the limits stay."""
         before = {} if command.table is None else self._set_table(command, command.table)
+        quantity = command.max_order_quantity
+        most = None if isinstance(quantity, UnsetType) else math.inf if quantity is None else quantity
         try:
             rows = [(command.table or "", key, value) for key, value in command.limits.items()]
-            self.operations.keep_limits(command.max_order_quantity, rows)
+            self.operations.keep_limits(most, rows)
         except OSError as error:
             self._set_all(command.table or "", before)
             _refuse_unkept(command, error)
-        if command.max_order_quantity is not None:
-            self.operations.set_max_order_quantity(command.max_order_quantity)
+        if most is not None:
+            self.operations.set_max_order_quantity(most)
         answer: dict[str, Any] = {}
         if command.table is not None:
             self._bus.publish(c.LimitsChanged(command.table, before, dict(command.limits)))
             answer = {"limits": self.operations.limits()[command.table]}
-        return {"max_order_quantity": self.operations.max_order_quantity, **answer}
+        return {"max_order_quantity": self._max_order_quantity(), **answer}
+
+    def _max_order_quantity(self) -> float | None:
+        limit = self.operations.max_order_quantity
+        return None if limit == math.inf else limit
 
     def _set_table(self, command: c.SetLimits, table: str) -> dict[str, float | None]:
         """What they were: all of them are set or none."""
@@ -259,13 +291,12 @@ class BuiltIn:
     def snapshot(self, _: c.Snapshot) -> dict[str, Any]:
         """Where everything stands."""
         position, now_ns, rows = self.operations.snapshot()
-        limit = self.operations.max_order_quantity
         return {
             "position": position,
             "now_ns": now_ns,
             "trading": self.operations.trading,
             "reason": self.operations.reason,
-            "limits": {"max_order_quantity": None if limit == float("inf") else limit, **self.operations.limits()},
+            "limits": {"max_order_quantity": self._max_order_quantity(), **self.operations.limits()},
             "strategies": {
                 name: {
                     **self._state(name, state),

@@ -16,7 +16,7 @@ from tickrail.domain.commands import Command
 from tickrail.errors import SpawnTimedOut, WouldDeadlock
 from tickrail.orchestration.bus.routes import Route
 
-__all__ = ["StepEnd", "Waiter", "waits_for_itself"]
+__all__ = ["AfterStep", "StepEnd", "Waiter", "waits_for_itself"]
 
 LOOK_S: Final = 0.05
 """The wait looks this often whether the run is to stop; the end of the handler ends it at once."""
@@ -92,3 +92,15 @@ class StepEnd:
                     timeout_s=timeout_s,
                     hint="bound it (asyncio.timeout), or raise spawn_timeout_s",
                 )
+
+
+class AfterStep(StepEnd):
+    """What takes the place of a route where something is to be looked at once the orders of the step were judged."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self.name = "AfterStep"
+        self._act = act
+
+    def call(self, _: Command) -> None:
+        """Look."""
+        self._act()

@@ -114,6 +114,11 @@ impl Operator {
         self.signed(answer)
     }
 
+    /// Whether the line asks for a halt.
+    pub fn is_halt(line: &[u8]) -> bool {
+        request(line).is_ok_and(|(name, _)| name == "halt")
+    }
+
     /// The answer to a line without end.
     pub fn refuse_length(&self) -> String {
         self.signed(refusal(
@@ -161,8 +166,12 @@ impl Operator {
         }
         let kept = self.file.as_ref().map(|file| file.save(&self.gate, &Change::Halted));
         let (began, within) = (now(), HALT_PATIENCE.min(patience(arguments)));
-        let loop_says = self.forward("halt", arguments, within, Late::IsDone);
+        let (heeded, ignored) = heeded_of_halt(arguments);
+        let loop_says = self.forward("halt", &heeded, within, Late::IsDone);
         let mut result = json!({"trading": self.gate.state().name(), "persisted": matches!(kept, Some(Ok(())))});
+        if !ignored.is_empty() {
+            result["ignored"] = ignored.into();
+        }
         if let Some(Err(error)) = kept {
             result["problem"] = error.to_string().into();
         }
@@ -329,6 +338,19 @@ fn request(line: &[u8]) -> Result<(String, Map<String, Value>), String> {
         Some(Value::Object(arguments)) => Ok((name, arguments)),
         Some(_) => Err("\"args\" is no JSON object".to_owned()),
     }
+}
+
+/// What the loop can understand of a halt, and what else was said: a stop does not fail for a field that is wrong.
+fn heeded_of_halt(arguments: &Map<String, Value>) -> (Map<String, Value>, Vec<String>) {
+    let is_heeded = |(name, value): &(&String, &Value)| match name.as_str() {
+        "reason" => value.is_string(),
+        "reduce" => value.is_boolean(),
+        "timeout_s" => value.is_number(),
+        _ => false,
+    };
+    let (heeded, ignored): (Vec<_>, Vec<_>) = arguments.iter().partition(is_heeded);
+    let ignored = ignored.into_iter().map(|(name, _)| name.clone()).collect();
+    (heeded.into_iter().map(|(name, value)| (name.clone(), value.clone())).collect(), ignored)
 }
 
 fn patience(arguments: &Map<String, Value>) -> Duration {

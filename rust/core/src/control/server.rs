@@ -16,6 +16,10 @@ use super::operator::Operator;
 pub const MAX_LINE: u64 = 64 * 1024;
 /// Most connections at once: an operator has one, a monitor another.
 const MAX_CONNECTIONS: u32 = 16;
+/// Places beyond those, for a halt alone: whoever leaves connections lying keeps nobody from the emergency stop.
+const RESERVED: u32 = 4;
+/// How long such a place is kept for whoever says nothing.
+const URGENT: Duration = Duration::from_secs(1);
 /// Longest time from one answer to the end of the next request, and for an answer to be taken: for all of it, as whoever says
 /// a byte now and then would else keep his place for ever.
 const REQUEST: Duration = Duration::from_secs(30);
@@ -116,14 +120,18 @@ fn accept(listener: &UnixListener, operator: &Arc<Operator>, is_over: &AtomicBoo
             continue;
         }
         // Relaxed: a limit, which guards nothing.
-        if open.fetch_add(1, Ordering::Relaxed) >= MAX_CONNECTIONS {
+        let others = open.fetch_add(1, Ordering::Relaxed);
+        if others >= MAX_CONNECTIONS + RESERVED {
             open.fetch_sub(1, Ordering::Relaxed);
             refuse(&stream, operator);
             continue;
         }
         let (operator, count) = (Arc::clone(operator), Arc::clone(&open));
         let serve = move || {
-            let _ = converse(&stream, &operator, request);
+            let _ = match others {
+                0..MAX_CONNECTIONS => converse(&stream, &operator, request),
+                _ => hear_halt(&stream, &operator, request),
+            };
             count.fetch_sub(1, Ordering::Relaxed);
         };
         if std::thread::Builder::new().name("tickrail-operator".to_owned()).spawn(serve).is_err() {
@@ -206,6 +214,19 @@ impl Write for Bounded<'_> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Serves one request at a reserved place, if it is a halt.
+fn hear_halt(stream: &UnixStream, operator: &Operator, request: Duration) -> io::Result<()> {
+    let mut line = Vec::new();
+    let asking = Bounded { stream, until: now() + URGENT.min(request) };
+    let read = BufReader::new(asking).take(MAX_LINE).read_until(b'\n', &mut line);
+    if read.is_ok() && line.last() == Some(&b'\n') && Operator::is_halt(&line) {
+        let answer = operator.answer(&line);
+        return Bounded { stream, until: now() + request }.write_all(format!("{answer}\n").as_bytes());
+    }
+    refuse(stream, operator);
+    Ok(())
 }
 
 fn converse(stream: &UnixStream, operator: &Operator, request: Duration) -> io::Result<()> {

@@ -115,6 +115,9 @@ impl GateFile {
         match fs::read_to_string(&self.path) {
             Ok(text) => parse(&text).map(Some).ok_or_else(|| GateFileError::Damaged { path: self.path.clone() }),
             Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) if matches!(source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::IsADirectory) => {
+                Err(GateFileError::Damaged { path: self.path.clone() })
+            }
             Err(source) => Err(self.io(source)),
         }
     }
@@ -336,19 +339,27 @@ mod tests {
     fn a_damaged_file_halts() {
         let folder = folder("damaged");
         let path = folder.join("trading");
-        for text in [
-            "",
-            "something",
-            "tickrail trading 1\nstate OPEN\nmax_order_quantity 1\nreason \n",
-            "tickrail trading 1\nstate ACTIVE\nmax_order_quantity NaN\nreason \n",
-            "tickrail trading 1\nstate ACTIVE\nmax_order_quantity 1\nreason \nlimit max_drawdown 5\n",
-            "tickrail trading 1\nstate ACTIVE\nmax_order_quantity 1\nreason \nlimit max_drawdown NaN \"all\"\n",
-        ] {
-            fs::write(&path, text).expect("written");
+        let texts: [&[u8]; 7] = [
+            b"",
+            b"something",
+            b"tickrail trading 1\nstate ACTIVE\nmax_order_quantity 1\nreason \xff\n",
+            b"tickrail trading 1\nstate OPEN\nmax_order_quantity 1\nreason \n",
+            b"tickrail trading 1\nstate ACTIVE\nmax_order_quantity NaN\nreason \n",
+            b"tickrail trading 1\nstate ACTIVE\nmax_order_quantity 1\nreason \nlimit max_drawdown 5\n",
+            b"tickrail trading 1\nstate ACTIVE\nmax_order_quantity 1\nreason \nlimit max_drawdown NaN \"all\"\n",
+        ];
+        let is_damaged = || {
             let gate = TradingGate::default();
-            assert!(matches!(GateFile::new(&path).load(&gate), Err(GateFileError::Damaged { .. })), "{text:?}");
-            assert_eq!(gate.state(), Trading::Halted);
+            let refused = matches!(GateFile::new(&path).load(&gate), Err(GateFileError::Damaged { .. }));
+            refused && gate.state() == Trading::Halted
+        };
+        for text in texts {
+            fs::write(&path, text).expect("written");
+            assert!(is_damaged(), "{}", String::from_utf8_lossy(text));
         }
+        fs::remove_file(&path).expect("removed");
+        fs::create_dir(&path).expect("a folder where the file belongs");
+        assert!(is_damaged());
         fs::remove_dir_all(folder).expect("removed");
     }
 }
