@@ -26,10 +26,10 @@ from tickrail.errors import (
     CommandTimeout,
     IllegalTransition,
     NotRunning,
-    WouldDeadlock,
 )
+from tickrail.orchestration.bus import refusals
 from tickrail.orchestration.bus.events import Subscribers, Unsubscribe
-from tickrail.orchestration.bus.lanes import AGAIN_S, ELSEWHERE, FULL, NO_RUN, ON_IT, OVER, Lanes
+from tickrail.orchestration.bus.lanes import AGAIN_S, ELSEWHERE, FULL, NO_RUN, ON_IT, OVER, Lanes, here
 from tickrail.orchestration.bus.letters import Answered, DeadLetter, DeadLetters, Reason
 from tickrail.orchestration.bus.receipt import CANCELLED, DONE, FAILED, Receipt
 from tickrail.orchestration.bus.refusals import blocks, full, late, left, over
@@ -82,7 +82,7 @@ class CommandBus(CommandBusCore):
         self._letters = DeadLetters(dead_letters)
         self._answered = Answered(keys)
         self._awaiting = threading.BoundedSemaphore(MAX_AWAITED)
-        self._standing: Callable[[], int] = _here if lanes is None else lanes.standing
+        self._standing: Callable[[], int] = here if lanes is None else lanes.standing
         self._schedule: Schedule | None = None
         self._under_way: dict[int, Envelope] = {}
         self._waiter: Waiter | None = None
@@ -295,7 +295,7 @@ class CommandBus(CommandBusCore):
         """What ``publish`` does on other threads."""
         self._send(self._route_of(type(event)), event, None, None, None)
 
-    def _not_heard(self, subscriber: Callable[[Any], object], event: Event, error: Exception) -> None:
+    def _not_heard(self, subscriber: Callable[[Any], object], event: Event, error: BaseException) -> None:
         self._subscribers.not_heard(subscriber, event, error)
 
     def _route_of(self, event: type[Event]) -> Route:
@@ -389,7 +389,7 @@ class CommandBus(CommandBusCore):
     def _receipt(self, route: Route, key: str | None) -> Receipt:
         # Of a coroutine that others may wait for nobody takes back what it does.
         midway = route.is_async and key is None
-        return Receipt(self._forbids_io if route.is_async else self._forbids, midway=midway)
+        return Receipt(self._forbids_async if route.is_async else self._forbids, midway=midway)
 
     def _go(self, route: Route, envelope: Envelope, payload: bytes, wait_s: float, *, at_once: bool) -> None:
         if self._closed:
@@ -433,18 +433,13 @@ class CommandBus(CommandBusCore):
     def _refusal(self, route: Route) -> CommandError | None:
         """Why the caller cannot wait for such a command."""
         if route.is_async and self._lanes is not None and self._standing() == ON_IT:
-            return WouldDeadlock(
-                f"{route.name} has an async handler, which the dispatch thread must not wait for",
-                hint="submit(...) and add_done_callback, or self.spawn a coroutine that awaits execute_async",
-            )
+            return refusals.waits_for_coroutine(route.name)
         if self._io.is_current:
             return blocks(route.name)
         if not route.is_async and self._is_held():
             return waits_for_itself(route.name)
         if not route.is_async and self._standing() == NO_RUN:
-            return NotRunning(
-                f"no run goes on that could handle {route.name}", hint="submit(...) waits for the run to begin"
-            )
+            return refusals.no_run(route.name)
         return None
 
     def _must_not_wait(self) -> bool:
@@ -453,15 +448,24 @@ class CommandBus(CommandBusCore):
     def _is_held(self) -> bool:
         return IN_STEP.get() and self._standing() == ELSEWHERE
 
+    def forbid(self) -> None:
+        """Refuse a wait for what comes after a step, where it could only be waited for in vain.
+
+        Raises:
+            WouldDeadlock: The caller keeps the loop.
+        """
+        if self._forbids():
+            raise refusals.waits_for_step()
+
     def _forbids(self) -> bool:
         if self._is_held():
             raise waits_for_itself("a command")
-        return self._forbids_io() or (self._lanes is not None and self._standing() == ON_IT)
+        return self._forbids_async()
 
-    def _forbids_io(self) -> bool:
+    def _forbids_async(self) -> bool:
         if self._io.is_current:
             raise blocks("a command")
-        return False
+        return self._lanes is not None and self._standing() == ON_IT
 
     # ---- their turn --------------------------------------------------------------------------------------------
 
@@ -592,7 +596,3 @@ class CommandBus(CommandBusCore):
             self._failed(envelope, error)
         elif envelope.receipt is not None:
             envelope.receipt.settle(DONE, done.result())
-
-
-def _here() -> int:
-    return ON_IT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-__all__ = ["AGAIN_S", "ELSEWHERE", "FULL", "NO_RUN", "ON_IT", "OVER", "Lanes"]
+__all__ = ["AGAIN_S", "ELSEWHERE", "FULL", "NO_RUN", "ON_IT", "OVER", "Lanes", "here"]
 
 NO_RUN, ON_IT, ELSEWHERE = 0, 1, 2
 """Where a caller stands."""
@@ -28,3 +28,8 @@ class Lanes(Protocol):
     def standing(self) -> int:
         """Where the caller stands: ``NO_RUN`` goes on, ``ON_IT`` is the dispatch thread, or it is ``ELSEWHERE``."""
         ...
+
+
+def here() -> int:
+    """Where everybody stands whose bus has no lanes."""
+    return ON_IT

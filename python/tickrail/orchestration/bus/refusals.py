@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tickrail.errors import CommandInvalid, CommandTimeout, LaneFull, ShuttingDown, WouldDeadlock
+from tickrail.errors import CommandInvalid, CommandTimeout, LaneFull, NotRunning, ShuttingDown, WouldDeadlock
 from tickrail.orchestration.bus.receipt import Receipt
 from tickrail.orchestration.bus.routes import Route
 
-__all__ = ["blocks", "full", "late", "left", "over", "same"]
+__all__ = ["blocks", "full", "late", "left", "no_run", "over", "same", "waits_for_coroutine", "waits_for_step"]
 
 
 def blocks(what: str) -> WouldDeadlock:
@@ -64,3 +64,23 @@ def over(route: Route, *, reruns: bool = False) -> ShuttingDown:
     """The run has ended, or is ending; or, ``reruns``, it has its commands from elsewhere."""
     why = "a rerun takes the commands of its recording alone" if reruns else "the run takes no more commands"
     return ShuttingDown(f"{route.name}: {why}", command=route.name)
+
+
+def waits_for_coroutine(name: str) -> WouldDeadlock:
+    """The dispatch thread does not wait for the I/O thread, which may wait for it."""
+    return WouldDeadlock(
+        f"{name} has an async handler, which the dispatch thread must not wait for",
+        hint="submit(...) and add_done_callback, or self.spawn a coroutine that awaits execute_async",
+    )
+
+
+def waits_for_step() -> WouldDeadlock:
+    """A handler does not wait for what comes after its step."""
+    return WouldDeadlock(
+        "a handler cannot wait for what happens after its step", hint="add_done_callback(...), or look at it later"
+    )
+
+
+def no_run(name: str) -> NotRunning:
+    """Nobody would ever answer."""
+    return NotRunning(f"no run goes on that could handle {name}", hint="submit(...) waits for the run to begin")

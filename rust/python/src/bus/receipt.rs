@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use pyo3::exceptions::PyException;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -15,6 +14,7 @@ use tickrail_core::stop::{WaitStrategy, Waker};
 use crate::errors::hinted;
 use crate::feed::Handover;
 use crate::gil::GilBound;
+use crate::host::ends_run;
 
 const PENDING: u8 = 0;
 const CANCELLED: u8 = 1;
@@ -342,7 +342,7 @@ impl Receipt {
         let told = followers.iter().fold(Ok(()), |told, one| told.and(Self::settle_as(one.bind(py), slf)));
         for callback in callbacks {
             match callback.call1(py, (slf,)) {
-                Err(error) if error.is_instance_of::<PyException>(py) => log(py, &callback, error)?,
+                Err(error) if !ends_run(py, &error) => log(py, &callback, error)?,
                 other => drop(other?),
             }
         }
