@@ -194,5 +194,34 @@ def test_data_damaged_past_its_header_ends_the_run_by_name_and_keeps_what_was_do
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"error: feed demo ({path}): input 5000 runs backwards: its time is 1 ns, after ")
     assert done.stderr.endswith(f"; the partial result lies in runs/{folder.name}\n")
+    assert json.loads((folder / "shutdown.json").read_text())["abandoned"] == []
     summary = json.loads((folder / "result.json").read_text())
     assert (summary["status"], summary["ticks"]) == ("failed", 5_000)
+
+
+RAISING = """
+from tickrail.orchestration.shutdown import Shutdown
+def ready(self):
+    raise ValueError("nobody to be told")
+Shutdown.ready = ready
+from tickrail.cli import main
+main(["run", "--env", "backtest"])
+"""
+
+
+def test_a_run_that_ends_by_what_the_loop_does_not_know_leaves_its_result_too(project: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", RAISING],
+        cwd=project,
+        env=CLEAN,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    (folder,) = (project / "runs").iterdir()
+    assert (done.returncode, done.stdout) == (1, "")
+    said = f"the partial result lies in runs/{folder.name}\nerror: unexpected ValueError: nobody to be told\n"
+    assert done.stderr.startswith(said)
+    assert json.loads((folder / "shutdown.json").read_text())["abandoned"] == []
+    assert json.loads((folder / "result.json").read_text())["status"] == "failed"

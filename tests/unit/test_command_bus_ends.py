@@ -301,7 +301,7 @@ def test_a_receipt_says_what_was_raised_however_it_ended(state: int, said: str) 
 
 def test_what_goes_wrong_with_a_life_reaches_whoever_asked() -> None:
     asked: Future[State] = Future()
-    answer = _reached(PauseStrategy(strategy="s"), lambda: asked)
+    answer = _reached(PauseStrategy(strategy="s"), lambda: asked, lambda: None)
     error = RuntimeError("the loop is gone")
     asked.set_exception(error)
     assert answer.exception(timeout=1.0) is error

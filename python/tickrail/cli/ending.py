@@ -126,10 +126,12 @@ class End:
         took_s = self._shutdown.stopping_s or sum(step.took_s for step in steps)
         return replace(report, steps=steps, took_s=took_s, abandoned=(*report.abandoned, *self.abandoned))
 
-    def write(self, report: ShutdownReport) -> None:
-        """Write it beside the result; where that cannot be done it is said all the same."""
+    def write(self, report: ShutdownReport, folder: Path | None = None) -> None:
+        """Write it beside the result, or into ``folder``; where that cannot be done it is said all the same."""
         from tickrail.report.folder import write_file
 
+        if folder is not None:
+            self._file = folder / FILE
         try:
             write_file(self._file, json.dumps(report.to_dict(), indent=2) + "\n")
         except OSError as error:

@@ -7,7 +7,7 @@ import gc
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from tickrail.cli.ending import FILE, End, left_undone
 from tickrail.cli.failures import FAILED, INTERRUPTED, OK
 from tickrail.cli.options import FiniteRange, configuration_options, json_option, traceback_option
 from tickrail.cli.progress import progress_bar
-from tickrail.errors import RunFailed
+from tickrail.errors import RunFailed, TickrailError
 
 if TYPE_CHECKING:
     from tickrail.orchestration.runtime import Runtime
@@ -119,8 +119,8 @@ def _run(
         with served, progress_bar(env, wanted=not no_progress) as progress:
             try:
                 result = runtime.run(progress=progress, started=shutdown.ready)
-            except RunFailed as error:
-                raise _kept(error, out, run_dir, env, parent) from None
+            except Exception as error:
+                raise _kept(error, end, runtime, partial(_write, out=out, run_dir=run_dir, env=env), parent) from None
         if signal.SIGINT in shutdown.signals:
             result = replace(result, status="interrupted")
         if parent is not None:
@@ -218,18 +218,39 @@ def _write(result: Result, out: Path | None, run_dir: Path, env: str) -> Path:
         raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(folder)) from error
 
 
-def _kept(error: RunFailed, out: Path | None, run_dir: Path, env: str, parent: str | None) -> RunFailed:
-    """The error, which now says where the partial result lies."""
+def _kept(
+    error: Exception, end: End, runtime: Runtime, write: Callable[[Result], Path], parent: str | None
+) -> Exception:
+    """The error, once there are a partial result and how it ended; it says where they lie."""
+    result = _partial(error, runtime)
+    if result is None:
+        return error
+    try:
+        folder = write(replace(result, parent=parent))
+        report = end.report(result, dict(runtime.dispatcher.dead_letter_counts))
+        if report is not None:
+            end.write(report, folder)
+        place = f"the partial result lies in {_shown(folder)}"
+    except OSError as lost:  # why the run failed is what has to be said
+        place = f"the partial result could not be written: {lost.filename}: {lost.strerror}"
+    if isinstance(error, TickrailError):
+        error.hint = place if error.hint is None else f"{error.hint}; {place}"
+    else:
+        click.echo(place, err=True)
+    return error
+
+
+def _partial(error: Exception, runtime: Runtime) -> Result | None:
+    """What there is of a run that ended by ``error``; ``None``: it had not begun."""
     from tickrail.report.result import Result
 
-    if isinstance(error.result, Result):
-        try:
-            folder = _write(replace(error.result, parent=parent), out, run_dir, env)
-            place = f"the partial result lies in {_shown(folder)}"
-        except OSError as lost:  # why the run failed is what has to be said
-            place = f"the partial result could not be written: {lost.filename}: {lost.strerror}"
-        error.hint = place if error.hint is None else f"{error.hint}; {place}"
-    return error
+    if isinstance(error, RunFailed):
+        return error.result if isinstance(error.result, Result) else None
+    if not (runtime.dispatcher.ended and runtime.lives.changes):
+        return None
+    return runtime.dispatcher.result(
+        status="failed", cause=error, configuration=runtime.config.model_dump(mode="json", by_alias=True)
+    )
 
 
 def _result_folder(run_dir: Path, env: str, digest: str) -> Path:

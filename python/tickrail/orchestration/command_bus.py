@@ -22,17 +22,15 @@ from tickrail.domain.commands import CancelScheduled, Command, Event, ScheduleCo
 from tickrail.domain.context import IN_STEP, TRACE, beside, held
 from tickrail.errors import (
     CommandError,
-    CommandExpired,
     CommandInvalid,
     CommandTimeout,
     IllegalTransition,
     NotRunning,
-    WouldDeadlock,
 )
+from tickrail.orchestration.bus import refusals
 from tickrail.orchestration.bus.events import Subscribers, Unsubscribe
 from tickrail.orchestration.bus.letters import Answered, DeadLetter, DeadLetters, Reason
 from tickrail.orchestration.bus.receipt import CANCELLED, DONE, FAILED, Receipt
-from tickrail.orchestration.bus.refusals import blocks, called_back, full, late, left, over
 from tickrail.orchestration.bus.rerun import Rerun
 from tickrail.orchestration.bus.routes import Handler, Middleware, Route, Routes, compiled, encode, place_of_caller
 from tickrail.orchestration.bus.schedule import Schedule, Scheduled, Timers
@@ -80,6 +78,7 @@ class CommandBus(CommandBusCore):
         self._routes = Routes()
         self._middleware: list[Middleware] = []
         self._subscribers = Subscribers(self._hearers)
+        self._not_heard = self._subscribers.not_heard  # the native side says so
         self._letters = DeadLetters(dead_letters)
         self._answered = Answered(keys)
         self._awaiting = threading.BoundedSemaphore(MAX_AWAITED)
@@ -120,9 +119,10 @@ class CommandBus(CommandBusCore):
         """Put together what each command of the type needs, and nothing that it does not."""
         route.call = call = compiled(route.handler, self._middleware)
         if not route.is_async and issubclass(route.type, Command):
-            check = None if route.check is None else route.checked
             number = self._number_of if route.takes_strategy else None
-            self._plans[route.type] = CommandPlan(route, call, check, encode, route.decode, number)
+            self._plans[route.type] = CommandPlan(
+                route, call, route.check and route.checked, encode, route.decode, number
+            )
 
     def _number_of(self, command: Any) -> int | None:
         return self._strategy_number(command.strategy or "")
@@ -199,7 +199,7 @@ class CommandBus(CommandBusCore):
         except TimeoutError:
             if receipt.done() and not receipt.cancelled():  # the handler's own, or it was just answered
                 return receipt.result()
-            raise late(route, timeout_s, is_begun=receipt.begun() and not receipt.done()) from None
+            raise refusals.late(route, timeout_s, is_begun=receipt.begun() and not receipt.done()) from None
 
     def submit(
         self, command: Command, *, key: str | None = None, expires_s: float | None = None, wait_s: float = 0.0
@@ -283,27 +283,21 @@ class CommandBus(CommandBusCore):
         return Scheduled(wanted.id, self.submit(wanted), self._at_once)
 
     def _at_once(self, command: Command) -> None:
-        if self._standing() == ON_IT:
-            self.execute(command)
-        else:
-            self.post(command)
+        (self.execute if self._standing() == ON_IT else self.post)(command)
 
     def _due(self, payload: bytes) -> None:
         """The clock has come to a scheduled command."""
         route, command = self._routes.of_payload(payload)
         envelope = self._envelope(route, command, None, None)
-        if not route.is_async:
+        if route.is_async:
+            with contextlib.suppress(CommandError):  # which is a dead letter
+                self._await(route, envelope)
+        else:
             self.handle(envelope)
-            return
-        with contextlib.suppress(CommandError):  # which is a dead letter
-            self._await(route, envelope)
 
     def _publish(self, event: Event) -> None:
         """What ``publish`` does on other threads."""
         self._send(self._route_of(type(event)), event, None, None, None)
-
-    def _not_heard(self, subscriber: Callable[[Any], object], event: Event, error: Exception) -> None:
-        self._subscribers.not_heard(subscriber, event, error)
 
     def _route_of(self, event: type[Event]) -> Route:
         route = self._routes.by_type.get(event)
@@ -345,9 +339,9 @@ class CommandBus(CommandBusCore):
     ) -> None:
         if wait_s > 0.0 and not route.is_async:
             if self._io.is_current:
-                raise blocks(f"room for {route.name}")
+                raise refusals.blocks(f"room for {route.name}")
             if self._standing() == CALLED_BACK:
-                raise called_back(route)
+                raise refusals.called_back(route)
         payload = route.validated(command)
         if key is None or receipt is None:
             self._go(route, self._envelope(route, command, receipt, expires_s), payload, wait_s, at_once=at_once)
@@ -359,7 +353,7 @@ class CommandBus(CommandBusCore):
             self._go(route, self._envelope(route, command, first, expires_s), payload, wait_s, at_once=at_once)
         except BaseException:
             receipt.cancel()
-            first.refuse(full(route, wait_s))  # for those who came meanwhile: it never left
+            first.refuse(refusals.full(route, wait_s))  # for those who came meanwhile: it never left
             raise
 
     async def _send_with_patience(
@@ -390,18 +384,18 @@ class CommandBus(CommandBusCore):
                 self._not_sent(envelope, sent == FULL, wait_s)
         except BaseException:
             receipt.cancel()
-            first.refuse(full(route, wait_s))  # as in `_send`
+            first.refuse(refusals.full(route, wait_s))  # as in `_send`
             raise
 
     def _receipt(self, route: Route, key: str | None) -> Receipt:
         # Of a coroutine that others may wait for nobody takes back what it does.
         midway = route.is_async and key is None
         outside = self._lanes is not None and self._standing() != ON_IT
-        return Receipt(self._forbids_io if route.is_async else self._forbids, midway=midway, outside=outside)
+        return Receipt(self._forbids_async if route.is_async else self._forbids, midway=midway, outside=outside)
 
     def _go(self, route: Route, envelope: Envelope, payload: bytes, wait_s: float, *, at_once: bool) -> None:
         if self._closed:
-            raise self._dead(envelope, "shutting_down", over(route))
+            raise self._dead(envelope, "shutting_down", refusals.over(route))
         if route.is_async:
             self._await(route, envelope)
         elif self._lanes is None or at_once:
@@ -415,12 +409,12 @@ class CommandBus(CommandBusCore):
 
     def _not_sent(self, envelope: Envelope, is_full: bool, wait_s: float) -> None:
         if is_full:
-            raise self._dead(envelope, "lane_full", full(envelope.route, wait_s))
+            raise self._dead(envelope, "lane_full", refusals.full(envelope.route, wait_s))
         if self._closed or not self._rerun.takes(envelope):
-            raise self._dead(envelope, "shutting_down", over(envelope.route, reruns=self._rerun.goes_on))
+            raise self._dead(envelope, "shutting_down", refusals.over(envelope.route, reruns=self._rerun.goes_on))
 
     def _late(self, route: Route, timeout_s: float, is_begun: bool) -> NoReturn:
-        raise late(route, timeout_s, is_begun=is_begun)
+        raise refusals.late(route, timeout_s, is_begun=is_begun)
 
     def _wait(self, route: Route, receipt: Receipt, timeout_s: float, *, told_s: float) -> Any:
         """The answer; a command that had no turn is taken back where nobody waits for it any longer."""
@@ -433,7 +427,7 @@ class CommandBus(CommandBusCore):
             is_begun = receipt.give_up()
             if receipt.done() and not receipt.cancelled():
                 return receipt.result()
-            raise late(route, told_s, is_begun=is_begun) from None
+            raise refusals.late(route, told_s, is_begun=is_begun) from None
         except BaseException:  # Ctrl-C, or the wait is forbidden; what the handler raised is no more to be taken back
             receipt.give_up()
             raise
@@ -441,20 +435,15 @@ class CommandBus(CommandBusCore):
     def _refusal(self, route: Route) -> CommandError | None:
         """Why the caller cannot wait for such a command."""
         if route.is_async and self._lanes is not None and self._standing() == ON_IT:
-            return WouldDeadlock(
-                f"{route.name} has an async handler, which the dispatch thread must not wait for",
-                hint="submit(...) and add_done_callback, or self.spawn a coroutine that awaits execute_async",
-            )
+            return refusals.waits_for_coroutine(route.name)
         if self._io.is_current:
-            return blocks(route.name)
+            return refusals.blocks(route.name)
         if self._standing() == CALLED_BACK:
-            return called_back(route)
+            return refusals.called_back(route)
         if not route.is_async and self._is_held():
             return waits_for_itself(route.name)
         if not route.is_async and self._standing() == NO_RUN:
-            return NotRunning(
-                f"no run goes on that could handle {route.name}", hint="submit(...) waits for the run to begin"
-            )
+            return refusals.no_run(route.name)
         return None
 
     def _must_not_wait(self) -> bool:
@@ -463,23 +452,32 @@ class CommandBus(CommandBusCore):
     def _is_held(self) -> bool:
         return IN_STEP.get() and self._standing() == ELSEWHERE
 
+    def forbid(self) -> None:
+        """Refuse a wait for what comes after a step, where it could only be waited for in vain.
+
+        Raises:
+            WouldDeadlock: The caller keeps the loop.
+        """
+        if self._forbids():
+            raise refusals.waits_for_step()
+
     def _forbids(self) -> bool:
         if self._is_held():
             raise waits_for_itself("a command")
-        return self._forbids_io() or (self._lanes is not None and self._standing() in (ON_IT, CALLED_BACK))
+        return self._forbids_async()
 
-    def _forbids_io(self) -> bool:
+    def _forbids_async(self) -> bool:
         if self._io.is_current:
-            raise blocks("a command")
-        return False
+            raise refusals.blocks("a command")
+        return self._lanes is not None and self._standing() in (ON_IT, CALLED_BACK)
 
     # ---- their turn --------------------------------------------------------------------------------------------
 
     def _still_wanted(self, envelope: Envelope) -> bool:
-        receipt, name = envelope.receipt, envelope.route.name
+        receipt = envelope.receipt
         is_late = envelope.expires_ns and time.monotonic_ns() > envelope.expires_ns
         if is_late and not (receipt is not None and receipt.cancelled()):
-            self._dead(envelope, "expired", CommandExpired(f"{name} had its turn after it had expired", command=name))
+            self._dead(envelope, "expired", refusals.expired(envelope.route))
             return False
         if receipt is not None and not receipt.begin():  # the exchange against whoever takes it back
             if receipt.cancelled():  # else it was answered, and told of
@@ -522,12 +520,12 @@ class CommandBus(CommandBusCore):
     def leave_rerun(self) -> None:
         """The run is over: what its coroutines have sent beyond the recording has no turn any more."""
         for envelope in self._rerun.left():
-            self._dead(envelope, "shutting_down", over(envelope.route))
+            self._dead(envelope, "shutting_down", refusals.over(envelope.route))
 
     def abandon(self, envelope: Envelope) -> None:
         """The run ended before the command's turn."""
         if not isinstance(envelope.route, StepEnd):
-            self._dead(envelope, "shutting_down", over(envelope.route))
+            self._dead(envelope, "shutting_down", refusals.over(envelope.route))
 
     def _failed(self, envelope: Envelope, error: BaseException) -> None:
         if envelope.receipt is None or envelope.receipt.left():
@@ -545,7 +543,7 @@ class CommandBus(CommandBusCore):
 
     def _await(self, route: Route, envelope: Envelope) -> None:
         if not self._awaiting.acquire(blocking=False):
-            raise self._dead(envelope, "lane_full", full(route, 0.0))
+            raise self._dead(envelope, "lane_full", refusals.full(route, 0.0))
         coroutine: Any = self._guarded(route, envelope)
         coroutine.__qualname__ = route.shown  # as it is called where it is left behind
         # Before it is begun: what the I/O thread has taken before its end is found by `_leave`.
@@ -558,7 +556,7 @@ class CommandBus(CommandBusCore):
         except IllegalTransition:  # the I/O thread has ended with the run
             self._awaiting.release()
             self._under_way.pop(id(envelope), None)
-            raise self._dead(envelope, "shutting_down", over(route)) from None
+            raise self._dead(envelope, "shutting_down", refusals.over(route)) from None
         future.add_done_callback(lambda done: self._awaited_ended(envelope, done))
         if envelope.receipt is not None:
             envelope.receipt.add_done_callback(lambda receipt: receipt.cancelled() and future.cancel())
@@ -593,7 +591,7 @@ class CommandBus(CommandBusCore):
         """The I/O thread does not end: what is awaited there has no other answer any more."""
         while self._under_way:
             _, envelope = self._under_way.popitem()
-            self._dead(envelope, "shutting_down", left(envelope.route))
+            self._dead(envelope, "shutting_down", refusals.left(envelope.route))
 
     def _settled(self, envelope: Envelope, done: Future[Any]) -> None:
         if done.cancelled():

@@ -105,7 +105,9 @@ class Requests:
         try:
             command = _command(json.loads(text))
             result = self._bus.execute(command)
-        except Exception as error:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
             reply(_told(_refusal(error)))
             return
         if isinstance(result, Future):

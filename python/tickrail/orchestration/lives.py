@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 
@@ -84,6 +84,26 @@ class Start:
             self._request_stop()
 
 
+Answer = TypeVar("Answer")
+
+
+def harmless(callback: Callable[[Answer], object]) -> Callable[[Answer], None]:
+    """``callback``, of which a failure is no concern of whoever brings the answer, whatever it raises.
+
+    A future lets pass what is no ``Exception``, an ``asyncio.CancelledError`` say, and that would be the loop's.
+    """
+
+    def call(answer: Answer) -> None:
+        try:
+            callback(answer)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:
+            logger.exception("a done callback failed: %r", callback)
+
+    return call
+
+
 class Receipt(Future[State]):
     """The answer to a request: ``result()`` is the state reached, which is ``FAILED`` where a hook raised.
 
@@ -136,6 +156,10 @@ class Receipt(Future[State]):
             raise WouldDeadlock(
                 "the I/O thread must not wait for the step of a life", hint="await asyncio.wrap_future(receipt)"
             )
+
+    def add_done_callback(self, fn: Callable[[Future[State]], object]) -> None:
+        """Call ``fn`` with this receipt once there is an answer, or at once; what it raises is logged."""
+        super().add_done_callback(harmless(fn))
 
     def cancel(self) -> bool:
         """Nothing that the loop was asked for is taken back; ask for the opposite."""
@@ -259,12 +283,27 @@ class Lives:
 
     @contextmanager
     def dispatching(self) -> Iterator[None]:
-        """While this thread runs the loop."""
-        self.dispatch_thread = threading.get_ident()
+        """While this thread runs the loop.
+
+        Raises:
+            RuntimeError: One runs it already.
+        """
+        with self._lock:
+            self.refuse_second()
+            self.dispatch_thread = threading.get_ident()
         try:
             yield
         finally:
             self.dispatch_thread = None
+
+    def refuse_second(self) -> None:
+        """Refuse to drive a run that goes on: whose end it would be is not for whoever comes second.
+
+        Raises:
+            RuntimeError: A thread runs the loop.
+        """
+        if self.dispatch_thread is not None:
+            raise RuntimeError("the run is going on: request_stop() ends it, and whoever runs it has its result")
 
     def _number(self, name: str) -> int:
         for number, known in enumerate(self._strategies):
@@ -304,7 +343,9 @@ class _Watcher:
         for listener in lives._listeners:
             try:
                 listener(change)
-            except Exception:
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException:
                 logger.exception("a listener failed on %s", change)
 
     def settled(self, ticket: int, number: int, outcome: str, state: str) -> None:

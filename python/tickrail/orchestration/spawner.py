@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import weakref
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from functools import partial
@@ -17,7 +18,7 @@ from tickrail.orchestration.io_thread import IoThread
 if TYPE_CHECKING:
     import concurrent.futures
 
-__all__ = ["SPAWN_TIMEOUT_S", "Spawner"]
+__all__ = ["SPAWN_TIMEOUT_S", "Spawner", "stopping"]
 
 #: How long a simulation waits for one coroutine: longer than any request that is worth it, and short enough for a
 #: run that hangs to say so.
@@ -158,3 +159,14 @@ class _Running:
     def failed(self) -> bool:
         """Of one that has ended."""
         return self.future.cancelled() or self.future.exception() is not None
+
+
+def stopping(run: Any) -> Callable[[], bool]:
+    """Whether the run of a ``TickDispatcher`` is to stop, or is gone; it is not held, as its loop holds the asker."""
+    found = weakref.ref(run)
+
+    def is_stopping() -> bool:
+        alive = found()
+        return alive is None or alive._native.stop_requested
+
+    return is_stopping

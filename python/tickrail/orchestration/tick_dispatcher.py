@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, Unpack, cast
@@ -56,7 +56,7 @@ from tickrail.orchestration.lane_check import check_lane
 from tickrail.orchestration.lives import Lives
 from tickrail.orchestration.loading import load_arrays, load_results
 from tickrail.orchestration.run_id import run_id_of
-from tickrail.orchestration.spawner import SPAWN_TIMEOUT_S, Spawner
+from tickrail.orchestration.spawner import SPAWN_TIMEOUT_S, Spawner, stopping
 from tickrail.orchestration.stopwatch import Stopwatch
 from tickrail.orchestration.supervisor import watch
 from tickrail.ports.state_store import StateStorePort
@@ -157,7 +157,7 @@ class TickDispatcher:
         self._leaving: set[int] = set()
         self.io = io or IoThread()
         self._owns_io = io is None
-        self._spawner = spawner = Spawner(self.io, timeout_s=spawn_timeout_s, stopping=_stopping(self))
+        self._spawner = spawner = Spawner(self.io, timeout_s=spawn_timeout_s, stopping=stopping(self))
         native = Dispatcher(
             instruments=rows,
             order_by=order_by,
@@ -355,15 +355,15 @@ class TickDispatcher:
 
         Raises:
             RunFailed: The run could not go on.
+            RuntimeError: It goes on already, on another thread or around the handler that calls; nothing happens to it.
         """
-        try:
+        with self.lives.dispatching(), ExitStack() as ended:
+            ended.callback(self._leave_io)
             if self._away is not None:
                 received = [(name, self._received[name] or self.instruments) for name in self.strategies]
                 self._away.begin(received, self.instruments)
-            with self._stopwatch, self.lives.dispatching(), stopped_at_exit(self.request_stop):
+            with self._stopwatch, stopped_at_exit(self.request_stop):
                 return ENDS[self._native.run(progress, started)]
-        finally:
-            self._leave_io()
 
     def run_until(self, until: TimeLike) -> bool:
         """Take everything up to ``until``, ticks and then timers of that time too; the clock then stands there.
@@ -406,6 +406,7 @@ class TickDispatcher:
 
     def finish(self) -> None:
         """End the run if it has not ended; idempotent."""
+        self.lives.refuse_second()
         try:
             self._native.finish()
         finally:
@@ -588,14 +589,3 @@ class TickDispatcher:
         if mentions(type(strategy), MARKET, below=Strategy):
             load_arrays()
             self._native.watch_market()
-
-
-def _stopping(dispatcher: TickDispatcher) -> Callable[[], bool]:
-    """Whether it is to stop, or is gone; without holding it, as the native loop holds whoever asks."""
-    found = weakref.ref(dispatcher)
-
-    def stopping() -> bool:
-        alive = found()
-        return alive is None or alive._native.stop_requested
-
-    return stopping

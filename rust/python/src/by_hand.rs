@@ -55,7 +55,9 @@ impl Dispatcher {
                 came
             }
             Err(error) => {
-                inside.thread.set(0);
+                if !inside.is_driven() {
+                    inside.thread.set(0);
+                }
                 self.settle(py, Err(error)).map(|_| Came::Ended(Outcome::Stopped))
             }
         }

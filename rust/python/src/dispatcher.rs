@@ -164,6 +164,11 @@ impl Inside {
         result
     }
 
+    /// Whether somebody drives the loop at this moment: another thread, or whoever called the handler that asks.
+    pub fn is_driven(&self) -> bool {
+        self.phase.try_borrow_mut().is_err()
+    }
+
     /// Builds the loop if need be, and acts on it: no strategy may be added any more.
     pub fn prepare<R>(
         &self,
@@ -220,8 +225,6 @@ fn busy() -> PyErr {
         "the run is going on: look at it from outside its handlers, between two pulls, or when it ended",
     )
 }
-
-impl Dispatcher {}
 
 #[pymethods]
 impl Dispatcher {

@@ -76,6 +76,9 @@ impl Dispatcher {
     /// Notes how the run ended; a KeyboardInterrupt between handlers is an interruption like one inside.
     pub fn settle(&self, py: Python<'_>, result: PyResult<&'static str>) -> PyResult<&'static str> {
         let inside = self.inside.get(py);
+        if result.is_err() && inside.is_driven() {
+            return result; // who comes second is refused, and ends nothing of the run that goes on
+        }
         let end = match result {
             Ok(end) => Ok(end),
             Err(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => {
@@ -90,16 +93,8 @@ impl Dispatcher {
             }
             Err(error) => {
                 self.stop.request_stop();
-                let finished = inside.drive(py, self, |core| {
-                    // Nobody can await what `on_stop` still orders: what leaves all the same is told.
-                    if self.live.is_some() {
-                        core.call_stops();
-                    }
-                    self.tell_residue(py, core, false);
-                    core.finish();
-                    Ok(())
-                });
-                drop(finished);
+                // Orders and positions end by their rules here too; what comes of it hides nothing of why it ended.
+                drop(inside.drive(py, self, |core| self.end_gracefully(py, core)));
                 Err(error)
             }
         };

@@ -256,12 +256,13 @@ impl PyHost {
 /// Ctrl-C and `sys.exit` end the run; everything else is the strategy's own failure.
 #[cold]
 pub fn fault(error: PyErr) -> Fault<PyErr> {
-    let py = PyHost::py();
-    if error.is_instance_of::<PyKeyboardInterrupt>(py) || error.is_instance_of::<PySystemExit>(py) {
-        Fault::Interrupted(error)
-    } else {
-        Fault::Failed(error)
-    }
+    if ends_run(PyHost::py(), &error) { Fault::Interrupted(error) } else { Fault::Failed(error) }
+}
+
+/// Whether it wants the run to end, and is no failure of whoever raised it.
+#[cold]
+pub fn ends_run(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyKeyboardInterrupt>(py) || error.is_instance_of::<PySystemExit>(py)
 }
 
 impl Host for PyHost {

@@ -117,7 +117,9 @@ impl Dispatcher {
             Ok(Pulled::End(end)) => self.settle(py, Ok(end)),
             Err(error) => self.settle(py, Err(error)),
         };
-        inside.thread.set(0);
+        if !inside.is_driven() {
+            inside.thread.set(0);
+        }
         settled.map(|_| None)
     }
 }

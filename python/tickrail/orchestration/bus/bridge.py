@@ -48,7 +48,8 @@ class _Bridge:
                 future.set_result(receipt.result())
             except CancelledError:
                 future.cancel()
-            except StopIteration as error:  # which no future carries
+            # Of these no future carries the first, and the others would end the task of whoever asked, not the call.
+            except (StopIteration, GeneratorExit, asyncio.CancelledError) as error:
                 future.set_exception(RuntimeError(f"the handler raised {error!r}"))
             except BaseException as error:
                 future.set_exception(error)

@@ -16,7 +16,7 @@ from tickrail.errors import CommandRefused, IllegalTransition, OrderRefused, Par
 from tickrail.orchestration.bus.step_end import Waiter
 from tickrail.orchestration.command_bus import CommandBus
 from tickrail.orchestration.io_thread import IoThread
-from tickrail.orchestration.lives import Lives
+from tickrail.orchestration.lives import Lives, harmless
 from tickrail.strategy.compiled.form import is_compiled
 from tickrail.strategy.lifecycle import State
 from tickrail.strategy.strategy import Strategy, parameters_of, schema, update_parameters
@@ -121,7 +121,9 @@ class BuiltIn:
     def pause(self, command: c.PauseStrategy) -> Future[dict[str, Any]]:
         """The state reached."""
         number = self._number(command, command.strategy)
-        answer = _reached(command, lambda: self._lives.pause(command.strategy, mode=command.mode, cause=CAUSE))
+        answer = _reached(
+            command, lambda: self._lives.pause(command.strategy, mode=command.mode, cause=CAUSE), self._bus.forbid
+        )
         if command.cancel:
             self.operations.cancel_all(number)
         return answer
@@ -129,17 +131,17 @@ class BuiltIn:
     def resume(self, command: c.ResumeStrategy) -> Future[dict[str, Any]]:
         """The state reached."""
         self._number(command, command.strategy)
-        return _reached(command, lambda: self._lives.resume(command.strategy, cause=CAUSE))
+        return _reached(command, lambda: self._lives.resume(command.strategy, cause=CAUSE), self._bus.forbid)
 
     def stop(self, command: c.StopStrategy) -> Future[dict[str, Any]]:
         """The state reached."""
         self._number(command, command.strategy)
-        return _reached(command, lambda: self._lives.stop(command.strategy, cause=CAUSE))
+        return _reached(command, lambda: self._lives.stop(command.strategy, cause=CAUSE), self._bus.forbid)
 
     def restart(self, command: c.RestartStrategy) -> Future[dict[str, Any]]:
         """The state reached, which is FAILED where the new object did not start."""
         self._number(command, command.strategy)
-        return _reached(command, lambda: self._lives.restart(command.strategy, cause=CAUSE))
+        return _reached(command, lambda: self._lives.restart(command.strategy, cause=CAUSE), self._bus.forbid)
 
     def cancel_order(self, command: c.CancelOrder) -> dict[str, Any]:
         """Whether the order was open."""
@@ -338,9 +340,45 @@ class BuiltIn:
         )
 
 
-def _reached(command: c.Command, ask: Callable[[], Future[State]]) -> Future[dict[str, Any]]:
+class Later(Future[dict[str, Any]]):
+    """An answer that comes after the step.
+
+    Args:
+        forbid: Refuses a wait for it.
+    """
+
+    def __init__(self, forbid: Callable[[], None]) -> None:
+        super().__init__()
+        self._forbid = forbid
+
+    def result(self, timeout: float | None = None) -> dict[str, Any]:
+        """Wait for it, at most ``timeout`` seconds.
+
+        Raises:
+            WouldDeadlock: Called by a handler, or by what the loop waits for.
+        """
+        self._check_wait()
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """The same, and what ``result`` would raise is returned."""
+        self._check_wait()
+        return super().exception(timeout)
+
+    def add_done_callback(self, fn: Callable[[Future[dict[str, Any]]], object]) -> None:
+        """Call ``fn`` with this future once there is an answer, or at once; what it raises is logged."""
+        super().add_done_callback(harmless(fn))
+
+    def _check_wait(self) -> None:
+        if not self.done():
+            self._forbid()
+
+
+def _reached(
+    command: c.Command, ask: Callable[[], Future[State]], forbid: Callable[[], None]
+) -> Future[dict[str, Any]]:
     """The state in which what was asked for ends, once it does; what is illegal now or by then is refused."""
-    answer: Future[dict[str, Any]] = Future()
+    answer = Later(forbid)
     name = type(command).__name__
 
     def settle(receipt: Future[State]) -> None:

@@ -50,10 +50,12 @@ class Subscribers:
         for subscriber in self._by_type.get(type(event), ()):
             try:
                 subscriber(event)
-            except Exception as error:
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:
                 self.not_heard(subscriber, event, error)
 
-    def not_heard(self, subscriber: Subscriber, event: object, error: Exception) -> None:
+    def not_heard(self, subscriber: Subscriber, event: object, error: BaseException) -> None:
         """A subscriber has failed."""
         self.failures += 1
         logger.error("a subscriber of %s failed: %r", type(event).__name__, subscriber, exc_info=error)

@@ -4,11 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from tickrail.errors import CommandInvalid, CommandTimeout, LaneFull, ShuttingDown, WouldDeadlock
+from tickrail.errors import (
+    CommandExpired,
+    CommandInvalid,
+    CommandTimeout,
+    LaneFull,
+    NotRunning,
+    ShuttingDown,
+    WouldDeadlock,
+)
 from tickrail.orchestration.bus.receipt import Receipt
 from tickrail.orchestration.bus.routes import Route
 
-__all__ = ["blocks", "called_back", "full", "late", "left", "over", "same"]
+__all__ = [
+    "blocks",
+    "called_back",
+    "expired",
+    "full",
+    "late",
+    "left",
+    "no_run",
+    "over",
+    "same",
+    "waits_for_coroutine",
+    "waits_for_step",
+]
 
 
 def blocks(what: str) -> WouldDeadlock:
@@ -52,6 +72,11 @@ def called_back(route: Route) -> WouldDeadlock:
     )
 
 
+def expired(route: Route) -> CommandExpired:
+    """Its turn has come too late."""
+    return CommandExpired(f"{route.name} had its turn after it had expired", command=route.name)
+
+
 def full(route: Route, wait_s: float) -> LaneFull:
     """There was no room in the lane."""
     waited = f" for {wait_s:g} s" if wait_s else ""
@@ -73,3 +98,23 @@ def over(route: Route, *, reruns: bool = False) -> ShuttingDown:
     """The run has ended, or is ending; or, ``reruns``, it has its commands from elsewhere."""
     why = "a rerun takes the commands of its recording alone" if reruns else "the run takes no more commands"
     return ShuttingDown(f"{route.name}: {why}", command=route.name)
+
+
+def waits_for_coroutine(name: str) -> WouldDeadlock:
+    """The dispatch thread does not wait for the I/O thread, which may wait for it."""
+    return WouldDeadlock(
+        f"{name} has an async handler, which the dispatch thread must not wait for",
+        hint="submit(...) and add_done_callback, or self.spawn a coroutine that awaits execute_async",
+    )
+
+
+def waits_for_step() -> WouldDeadlock:
+    """A handler does not wait for what comes after its step."""
+    return WouldDeadlock(
+        "a handler cannot wait for what happens after its step", hint="add_done_callback(...), or look at it later"
+    )
+
+
+def no_run(name: str) -> NotRunning:
+    """Nobody would ever answer."""
+    return NotRunning(f"no run goes on that could handle {name}", hint="submit(...) waits for the run to begin")

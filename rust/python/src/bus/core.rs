@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyException, PyTimeoutError};
+use pyo3::exceptions::PyTimeoutError;
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -18,6 +18,7 @@ use super::trace::{Origin, Trace};
 use super::within::LastContext;
 use crate::feed::Handover;
 use crate::gil::GilBound;
+use crate::host::ends_run;
 use crate::lanes::{CommandLanes, FULL, SENT};
 
 /// Where a caller stands, as `standing` says it: on the dispatch thread, or where there are no lanes.
@@ -112,7 +113,7 @@ impl CommandBusCore {
                         .map_or(Ok(()), |receipt| Receipt::settle(receipt.bind(py), DONE, result.unbind()).map(drop)),
                     Err(error) => {
                         slf.call_method1(pyo3::intern!(py, "_failed"), (envelope, error.value(py)))?;
-                        if error.is_instance_of::<PyException>(py) { Ok(()) } else { Err(error) }
+                        if ends_run(py, &error) { Err(error) } else { Ok(()) }
                     }
                 }
             },
@@ -249,7 +250,7 @@ impl CommandBusCore {
         let Some(hearers) = this.hearers.bind(py).get_item(event.get_type())? else { return Ok(()) };
         for hearer in hearers.cast_into::<PyTuple>()?.iter() {
             match call_one(&hearer, &event) {
-                Err(error) if error.is_instance_of::<PyException>(py) => {
+                Err(error) if !ends_run(py, &error) => {
                     slf.call_method1(pyo3::intern!(py, "_not_heard"), (hearer, &event, error.into_value(py)))?;
                 }
                 other => drop(other?),

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use pyo3::exceptions::PyException;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -16,6 +15,7 @@ use super::outside::outside;
 use crate::errors::hinted;
 use crate::feed::Handover;
 use crate::gil::GilBound;
+use crate::host::ends_run;
 
 const PENDING: u8 = 0;
 const CANCELLED: u8 = 1;
@@ -356,7 +356,7 @@ impl Receipt {
         for callback in callbacks {
             let called = if is_outside { outside(|| callback.call1(py, (slf,))) } else { callback.call1(py, (slf,)) };
             match called {
-                Err(error) if error.is_instance_of::<PyException>(py) => log(py, &callback, error)?,
+                Err(error) if !ends_run(py, &error) => log(py, &callback, error)?,
                 other => drop(other?),
             }
         }
