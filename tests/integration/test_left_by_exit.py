@@ -26,6 +26,18 @@ class Exiting(Strategy):
 class Interrupting(Strategy):
     def on_quote(self, tick):
         raise KeyboardInterrupt
+
+class ExitingAtStart(Strategy):
+    def on_start(self):
+        sys.exit(9)
+
+class ExitingAtStop(Strategy):
+    def on_stop(self):
+        sys.exit(9)
+
+class InterruptingAtStop(Strategy):
+    def on_stop(self):
+        raise KeyboardInterrupt
 """
 RUNTIME = """
 [feeds.demo]
@@ -50,17 +62,21 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "reason"),
+    ("name", "code", "reason", "ticks"),
     [
-        ([], 1, "SystemExit: 3"),
-        (["--set", "strategies.one.class=leaving_strategies:Interrupting"], 130, "KeyboardInterrupt"),
+        ("Exiting", 1, "SystemExit: 3", "1 tick"),
+        ("Interrupting", 130, "KeyboardInterrupt", "1 tick"),
+        ("ExitingAtStart", 1, "SystemExit: 9", "0 ticks"),
+        ("ExitingAtStop", 1, "SystemExit: 9", "100 ticks"),
+        ("InterruptingAtStop", 130, "KeyboardInterrupt", "100 ticks"),
     ],
 )
 def test_the_command_says_why_and_exits_by_it(
-    words: list[str], code: int, reason: str, project: Path, capsys: pytest.CaptureFixture[str]
+    name: str, code: int, reason: str, ticks: str, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    words = ["--set", f"strategies.one.class=leaving_strategies:{name}"]
     assert main(["--env", "test", *words]) == code
-    assert f"interrupted ({reason}): 1 tick in" in capsys.readouterr().out
+    assert f"interrupted ({reason}): {ticks} in" in capsys.readouterr().out
     sys.modules.pop("leaving_strategies", None)
     done = CliRunner().invoke(command, ["run", "--env", "test", "--json", *words])
     said = json.loads(done.stdout)

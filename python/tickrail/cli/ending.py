@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
 
+from tickrail.orchestration.output import complain
+
 if TYPE_CHECKING:
     from tickrail.orchestration.shutdown import Shutdown
     from tickrail.report.result import Result
@@ -111,7 +113,7 @@ class End:
     def _not_done(self, what: str) -> None:
         self.abandoned.append(what)
         # At once: what follows may hang, and the process be ended for it.
-        click.echo(f"error: {what}", err=True)
+        complain(lambda: click.echo(f"error: {what}", err=True))
 
     def report(self, result: Result, commands: dict[str, int]) -> ShutdownReport | None:
         """How it went; ``None`` where the run came to its end by itself, and nothing is left of it."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 from tickrail.errors import ConfigProblems, TickrailError
+from tickrail.orchestration.output import complain
 
 __all__ = ["CONFIGURATION", "FAILED", "INTERRUPTED", "OK", "USAGE", "exit_code", "report"]
 
@@ -32,8 +33,9 @@ def exit_code(error: BaseException) -> int:
 def report(error: BaseException, code: int, *, as_json: bool, trace: bool) -> None:
     """Say on stderr what went wrong."""
     if trace:
-        traceback.print_exception(error, file=sys.stderr)
-    click.echo(json.dumps({"error": _facts(error, code)}) if as_json else _words(error), err=True)
+        complain(lambda: traceback.print_exception(error, file=sys.stderr))
+    text = json.dumps({"error": _facts(error, code)}) if as_json else _words(error)
+    complain(lambda: click.echo(text, err=True))
 
 
 def _words(error: BaseException) -> str:

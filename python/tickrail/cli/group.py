@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from tickrail.cli.failures import exit_code, report
+from tickrail.orchestration.output import flush
 
 __all__ = ["TRACEBACK_VARIABLE", "CommandGroup"]
 
@@ -63,6 +64,7 @@ class CommandGroup(click.Group):
             _fail(error, words)
         except KeyboardInterrupt as error:
             _fail(error, words)
+        flush()
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -74,4 +76,5 @@ def _fail(error: BaseException, words: list[str]) -> NoReturn:
         as_json="--json" in words,
         trace="--traceback" in words or os.environ.get(TRACEBACK_VARIABLE) == "1",
     )
+    flush()
     sys.exit(code)

@@ -22,6 +22,7 @@ from tickrail.cli.failures import FAILED, INTERRUPTED, OK
 from tickrail.cli.options import FiniteRange, configuration_options, json_option, traceback_option
 from tickrail.cli.progress import progress_bar
 from tickrail.errors import RunFailed, TickrailError
+from tickrail.orchestration.output import complain, say
 
 if TYPE_CHECKING:
     from tickrail.orchestration.runtime import Runtime
@@ -113,7 +114,8 @@ def _run(
         served = _control(runtime, run_dir, env, wanted=wanted)
         if runtime.http_port is not None and runtime.config.runtime.http is not None:
             host = runtime.config.runtime.http.rpartition(":")[0]
-            click.echo(f"http://{host}:{runtime.http_port} has /livez, /readyz and /metrics", err=True)
+            served_at = f"http://{host}:{runtime.http_port} has /livez, /readyz and /metrics"
+            complain(lambda: click.echo(served_at, err=True))
         shutdown.attach(runtime.dispatcher)
         runtime.end_deadline_s = shutdown.grace_s
         with served, progress_bar(env, wanted=not no_progress) as progress:
@@ -164,16 +166,17 @@ def _say(end: End, result: Result, runtime: Runtime, folder: Path | None, *, as_
     report = end.report(result, dict(runtime.dispatcher.dead_letter_counts))
     if report is not None:
         end.write(report)
+    where = "not written" if folder is None else str(_shown(folder))
     if as_json:
         more = {} if report is None else {"shutdown": report.to_dict()}
         lost = {"log_dropped": log_dropped} if log_dropped else {}
-        click.echo(json.dumps({**result.to_dict(), "folder": None if folder is None else str(folder), **lost, **more}))
+        text = json.dumps({**result.to_dict(), "folder": None if folder is None else str(folder), **lost, **more})
     else:
         lines = [] if report is None else report.lines()
         if log_dropped:
             lines.append(f"{log_dropped:,} log records were dropped, as nobody read them")
-        where = "not written" if folder is None else _shown(folder)
-        click.echo("\n".join([result.summary(), *lines, f"result: {where}"]))
+        text = "\n".join([result.summary(), *lines, f"result: {where}"])
+    say("the summary", lambda: click.echo(text), place=where)
     end.plan(())
 
 

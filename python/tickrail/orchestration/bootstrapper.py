@@ -18,6 +18,7 @@ from tickrail.orchestration.account_lock import accounts_held
 from tickrail.orchestration.assembly import Assembly
 from tickrail.orchestration.checks import Check
 from tickrail.orchestration.kept_trading import unreadable
+from tickrail.orchestration.output import complain, say
 from tickrail.orchestration.phases import Phase, attribute
 from tickrail.orchestration.provider import Provider
 from tickrail.orchestration.run_claim import build_name, claimed
@@ -189,21 +190,25 @@ def _exit_code(bootstrapper: RuntimeBootstrapper, shutdown: Shutdown) -> int:
             result = runtime.run(started=shutdown.ready)
             shutdown.phase("services are closed")
     except TickrailError as error:
-        sys.stderr.write(f"error: {error}\n")
+        _complain(str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("error: interrupted\n")
+        _complain("interrupted")
         return INTERRUPTED
     except Exception as error:
-        sys.stderr.write(f"error: unexpected {type(error).__name__}: {error}\n")
+        _complain(f"unexpected {type(error).__name__}: {error}")
         return 1
     from tickrail.report.result import left_by_exit
 
-    sys.stdout.write(result.summary() + "\n")
+    say("the summary", lambda: sys.stdout.write(result.summary() + "\n"))
     interrupted = result.status == "interrupted" and not left_by_exit(result)
     code = INTERRUPTED if interrupted else 0 if result.ok else 1
     left = bool(result.stats.get("ending", {}).get("abandoned") or runtime.dispatcher.io.abandoned)
     return shutdown.exit_code(code, abandoned=left)
+
+
+def _complain(what: str) -> None:
+    complain(lambda: sys.stderr.write(f"error: {what}\n"))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -119,10 +119,8 @@ class CommandBus(CommandBusCore):
         """Put together what each command of the type needs, and nothing that it does not."""
         route.call = call = compiled(route.handler, self._middleware)
         if not route.is_async and issubclass(route.type, Command):
-            number = self._number_of if route.takes_strategy else None
-            self._plans[route.type] = CommandPlan(
-                route, call, route.check and route.checked, encode, route.decode, number
-            )
+            check, number = route.check and route.checked, self._number_of if route.takes_strategy else None
+            self._plans[route.type] = CommandPlan(route, call, check, encode, route.decode, number)
 
     def _number_of(self, command: Any) -> int | None:
         return self._strategy_number(command.strategy or "")
@@ -300,8 +298,7 @@ class CommandBus(CommandBusCore):
         self._send(self._route_of(type(event)), event, None, None, None)
 
     def _route_of(self, event: type[Event]) -> Route:
-        route = self._routes.by_type.get(event)
-        if route is None:
+        if (route := self._routes.by_type.get(event)) is None:
             route = Route(event, self._subscribers.tell, place_of_caller(3))
             self._routes.add(route)
         return route

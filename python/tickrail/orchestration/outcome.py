@@ -76,6 +76,8 @@ class Outcome:
         native = self.native
         if isinstance(cause, FeedError) and status == "stopped":
             status = "failed"  # in order, and all the same not by anybody's wish
+        if isinstance(cause, SystemExit | KeyboardInterrupt) and status in ("complete", "stopped"):
+            status = "interrupted"  # in on_stop, which the loop calls once it has ended
         errors = tuple(self._explained(_error(row)) for row in native.errors())
         orders, fills, stats = native.orders(), native.fills(), {**native.stats(), **self._more_stats(status)}
         counts = [np.bincount(array["strategy"], minlength=len(self.strategies)) for array in (orders, fills)]
