@@ -339,7 +339,10 @@ impl Receipt {
         this.is_settled.store(true, Ordering::Release);
         waiting.iter().for_each(|waker| waker.wake());
         drop(gone);
-        let told = followers.iter().fold(Ok(()), |told, one| told.and(Self::settle_as(one.bind(py), slf)));
+        let mut told = Ok(());
+        for one in &followers {
+            told = told.and(Self::settle_as(one.bind(py), slf));
+        }
         for callback in callbacks {
             match callback.call1(py, (slf,)) {
                 Err(error) if !ends_run(py, &error) => log(py, &callback, error)?,
