@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextvars import copy_context
 from functools import partial
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 from weakref import WeakMethod
 
 from tickrail._native import CommandBusCore, CommandPlan, Envelope
@@ -29,7 +29,8 @@ from tickrail.errors import (
 )
 from tickrail.orchestration.bus import refusals
 from tickrail.orchestration.bus.events import Subscribers, Unsubscribe
-from tickrail.orchestration.bus.letters import Answered, DeadLetter, DeadLetters, Reason
+from tickrail.orchestration.bus.letters import DEAD_LETTERS, KEYS, Answered, DeadLetter, DeadLetters, Reason
+from tickrail.orchestration.bus.owners import Owners
 from tickrail.orchestration.bus.receipt import CANCELLED, DONE, FAILED, Receipt
 from tickrail.orchestration.bus.rerun import Rerun
 from tickrail.orchestration.bus.routes import Handler, Middleware, Route, Routes, compiled, encode, place_of_caller
@@ -41,8 +42,6 @@ from tickrail.orchestration.tracing import is_traced, span
 
 __all__ = ["CommandBus"]
 
-DEAD_LETTERS: Final = 1_024
-KEYS: Final = 10_000
 MAX_AWAITED: Final = 4_096
 """Async handlers at work at once, as many as the NORMAL lane has slots."""
 
@@ -58,6 +57,7 @@ class CommandBus(CommandBusCore):
         strategy_number: The number of a strategy within the run, by its name; ``None`` for none.
         dead_letters: How many dead letters are kept.
         keys: How many idempotency keys are known.
+        owners: Tells which strategy registers.
 
     Thread safety: ``register`` and ``use`` before the run begins; all else from any thread.
     """
@@ -70,22 +70,20 @@ class CommandBus(CommandBusCore):
         strategy_number: Callable[[str], int | None] = lambda _: None,
         dead_letters: int = DEAD_LETTERS,
         keys: int = KEYS,
+        owners: Owners | None = None,
     ) -> None:
-        self._lanes = lanes
+        self._lanes, self._owns_io = lanes, io is None
         self._io = io if io is not None else IoThread(name="tickrail-commands")
-        self._owns_io = io is None
         self._strategy_number = strategy_number
-        self._routes = Routes()
+        self._routes, self._owners = Routes(), owners or Owners({}, lambda: None)
         self._middleware: list[Middleware] = []
         self._subscribers = Subscribers(self._hearers)
         self._not_heard = self._subscribers.not_heard  # the native side says so
-        self._letters = DeadLetters(dead_letters)
-        self._answered = Answered(keys)
+        self._letters, self._answered = DeadLetters(dead_letters), Answered(keys)
         self._awaiting = threading.BoundedSemaphore(MAX_AWAITED)
         self._standing: Callable[[], int] = here if lanes is None else lanes.standing
         self._schedule: Schedule | None = None
-        self._under_way: dict[int, Envelope] = {}
-        self._waiter: Waiter | None = None
+        self._under_way, self._waiter = dict[int, Envelope](), cast("Waiter | None", None)
         self._rerun = Rerun(self._letters, self._io)
         leave = WeakMethod(self._leave)  # the I/O thread may outlive many runs
         self._io.when_left(lambda: (act := leave()) and act())
@@ -99,12 +97,13 @@ class CommandBus(CommandBusCore):
             command: A class derived from ``Command``.
             handler: A function of the command, or a coroutine function, which then runs on the I/O thread.
 
+        What a strategy registers in ``on_start`` is its own, as its methods are: once restarted, it may again.
+
         Raises:
             DuplicateHandler: There is one already; the message names both places.
         """
-        route = Route(command, handler, place_of_caller())
-        self._routes.add(route)
-        self._prepare(route)
+        owner = self._owners.of(handler, on_loop=self._standing() == ON_IT)
+        self._prepare(self._routes.add(Route(command, handler, place_of_caller(), owner)))
 
     def use(self, middleware: Middleware) -> None:
         """Let ``middleware(command, call_next)`` run around every handler, the first one used outermost.
@@ -118,6 +117,7 @@ class CommandBus(CommandBusCore):
     def _prepare(self, route: Route) -> None:
         """Put together what each command of the type needs, and nothing that it does not."""
         route.call = call = compiled(route.handler, self._middleware)
+        self._plans.pop(route.type, None)
         if not route.is_async and issubclass(route.type, Command):
             check, number = route.check and route.checked, self._number_of if route.takes_strategy else None
             self._plans[route.type] = CommandPlan(route, call, check, encode, route.decode, number)
@@ -126,9 +126,10 @@ class CommandBus(CommandBusCore):
         return self._strategy_number(command.strategy or "")
 
     def subscribe(self, event: type[Event], subscriber: Callable[[Any], object]) -> Unsubscribe:
-        """Let ``subscriber`` hear of each event of exactly this class, after those who subscribed before."""
+        """Let ``subscriber`` hear of each event of exactly this class, the last; a strategy's own ends with it."""
         self._route_of(event)
-        return self._subscribers.add(event, subscriber)
+        undo = self._subscribers.add(event, subscriber)
+        return self._owners.ending(subscriber, undo, on_loop=self._standing() == ON_IT)
 
     # ---- sending -----------------------------------------------------------------------------------------------
 

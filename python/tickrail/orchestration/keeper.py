@@ -35,12 +35,15 @@ class Keeper:
         make: Callable[[], Strategy] | None,
         store: StateStorePort | None,
         compile_one: Callable[[str, Strategy], CompiledCode],
+        *,
+        renewed: Callable[[str], object],
     ) -> None:
         self.name = name
         self._strategies = strategies
         self._make = make
         self._store = store
         self._compile_one = compile_one
+        self._renewed = renewed
         self._was_saved = False
 
     @property
@@ -86,6 +89,7 @@ class Keeper:
             logger.info("strategy %s starts again with parameters that were changed in this run: %s", self.name, names)
         check_ready(strategy)
         self._strategies[self.name] = strategy
+        self._renewed(self.name)
         return strategy, self._compile_one(self.name, strategy) if is_compiled(type(strategy)) else None
 
     def _migrated(self, strategy: Strategy, saved: dict[str, Any], version: object) -> dict[str, Any]:

@@ -47,6 +47,7 @@ from tickrail.domain.venue_terms import VenueTerms
 from tickrail.errors import ParameterError
 from tickrail.orchestration.admission import admit, compile_into
 from tickrail.orchestration.at_exit import stopped_at_exit
+from tickrail.orchestration.bus.owners import Owners
 from tickrail.orchestration.feeds import DeliverySettings, Feed, FeedFailures, FeedSettings, feed_settings, taken_out
 from tickrail.orchestration.funding import Funding
 from tickrail.orchestration.io_thread import IoThread
@@ -181,6 +182,7 @@ class TickDispatcher:
         watch(native, handler_limits, self.io)
         self._funding = Funding(native, rows, account or AccountTerms())
         self.lives = Lives(native.lives, self.strategies, self.io)
+        self._owners = Owners(self.strategies, native.lives.hook)
         native.watch(self.lives.watcher)
         if live is not None:
             load_results()
@@ -295,7 +297,8 @@ class TickDispatcher:
                 strategy=name,
                 hint="renew=... makes another object; a configuration does that by itself",
             )
-        keeper = Keeper(name, self.strategies, renew, store, partial(compile_into, self._compiled, self._compile_s))
+        compiling = partial(compile_into, self._compiled, self._compile_s)
+        keeper = Keeper(name, self.strategies, renew, store, compiling, renewed=self._owners.renewed)
         edges = {"max_ticks": max_ticks, "window_ns": window_ns}
         if is_compiled(type(strategy)):
             number = self._register_compiled(strategy, name, instruments, edges, keeper)
@@ -435,6 +438,7 @@ class TickDispatcher:
                 instruments=self.instruments,
                 request_stop=lambda: None if self._is_replay else self.request_stop(),  # as the recording does
                 waiter=self._spawner,
+                owners=self._owners,
             )
         return self._commands
 

@@ -13,6 +13,7 @@ from tickrail._native import LIMIT_KEYS, CommandLanes, Operations
 from tickrail.domain import commands as c
 from tickrail.domain.near import did_you_mean
 from tickrail.errors import CommandRefused, IllegalTransition, OrderRefused, ParameterError
+from tickrail.orchestration.bus.owners import Owners
 from tickrail.orchestration.bus.step_end import Waiter
 from tickrail.orchestration.command_bus import CommandBus
 from tickrail.orchestration.io_thread import IoThread
@@ -38,13 +39,14 @@ def opened(
     instruments: tuple[str, ...],
     request_stop: Callable[[], object],
     waiter: Waiter,
+    owners: Owners,
 ) -> tuple[CommandBus, BuiltIn]:
     """The bus of a run, with the built-in commands; see ``BuiltIn`` for the arguments. Before the run begins."""
 
     def number(name: str) -> int | None:
         return next((number for number, known in enumerate(strategies) if known == name), None)
 
-    bus = CommandBus(lanes, io=io, strategy_number=number)
+    bus = CommandBus(lanes, io=io, strategy_number=number, owners=owners)
     bus.schedule_by(lanes)
     bus.wait_in_steps(waiter)
     waiter.asked = lambda: sum(waiting for _, _, waiting in lanes.stats()) + lives.asked

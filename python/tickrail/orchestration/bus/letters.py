@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
 from tickrail.orchestration.bus.receipt import Receipt
 from tickrail.orchestration.bus.refusals import same
 
-__all__ = ["Answered", "DeadLetter", "DeadLetters", "Reason", "is_free"]
+__all__ = ["DEAD_LETTERS", "KEYS", "Answered", "DeadLetter", "DeadLetters", "Reason", "is_free"]
+
+DEAD_LETTERS: Final = 1_024
+KEYS: Final = 10_000
 
 Reason: TypeAlias = Literal["failed", "expired", "cancelled", "shutting_down", "lane_full", "refused"]
 

@@ -13,6 +13,7 @@ from tickrail.domain.commands import Command, Event
 from tickrail.domain.near import did_you_mean
 from tickrail.errors import CommandInvalid, DuplicateHandler, NoHandler
 from tickrail.orchestration.bus.fields import fields_of
+from tickrail.orchestration.bus.owners import Owner
 
 __all__ = ["Middleware", "Route", "Routes", "encode", "place_of_caller"]
 
@@ -30,6 +31,7 @@ class Route:
         type: The class of the command.
         name: What it is called on the wire.
         place: Where the handler was registered.
+        owner: The strategy that has registered it, in the life in which it did; ``None``: none.
         call: The handler with the middleware around it.
         shown: What its handler is called.
         span_name: What a span around it is called.
@@ -44,6 +46,7 @@ class Route:
         "is_async",
         "lane",
         "name",
+        "owner",
         "place",
         "shown",
         "span_name",
@@ -52,8 +55,9 @@ class Route:
         "type",
     )
 
-    def __init__(self, cls: type, handler: Handler, place: str) -> None:
+    def __init__(self, cls: type, handler: Handler, place: str, owner: Owner | None = None) -> None:
         self.type = cls
+        self.owner = owner
         self.name = tag_of(cls)
         self.span_name = f"tickrail.{'event' if issubclass(cls, Event) else 'command'}.{self.name}"
         self.handler = self.call = handler
@@ -69,6 +73,15 @@ class Route:
         self.lane = int(getattr(cls, "lane", 1))
         self.surely_holds = fields_of(cls)
         self.takes_strategy = "strategy" in cls.__struct_fields__  # type: ignore[attr-defined]
+
+    def succeeds(self, known: Route) -> bool:
+        """Whether it takes the place of ``known``, which the same strategy has registered in a life that is over."""
+        was = known.owner
+        return was is not None and was.is_over and self.owner is not None and self.owner.name == was.name
+
+    def hand_over(self, after: Route) -> None:
+        """Let the handler of ``after`` handle from now on, also what was sent before."""
+        self.handler, self.place, self.shown, self.owner = after.handler, after.place, after.shown, after.owner
 
     def admit(self, command: Any) -> None:
         """Refuse what ``validated`` does, of a command that goes nowhere; the native half does the same.
@@ -116,8 +129,8 @@ class Routes:
         self.by_type: dict[type, Route] = {}
         self._by_name: dict[str, Route] = {}
 
-    def add(self, route: Route) -> None:
-        """Add ``route``.
+    def add(self, route: Route) -> Route:
+        """Add ``route``; the one that holds from now on, which is the known one where a strategy was restarted.
 
         Raises:
             DuplicateHandler: Its type has a handler, or another type has its name.
@@ -125,6 +138,12 @@ class Routes:
         known = self._by_name.get(route.name)
         if known is not None:
             same = known.type is route.type
+            if same and route.succeeds(known):
+                if route.is_async == known.is_async:
+                    known.hand_over(route)
+                    return known
+                self.by_type[route.type] = self._by_name[route.name] = route
+                return route
             what = f"{route.name} has a handler already" if same else f"two command types are called {route.name}"
             raise DuplicateHandler(
                 f"{what}: the first at {known.place}, the second at {route.place}",
@@ -134,6 +153,7 @@ class Routes:
                 hint="a command has exactly one handler; for many, publish an event" if same else "rename one",
             )
         self.by_type[route.type] = self._by_name[route.name] = route
+        return route
 
     def of(self, command: object) -> Route:
         """The route of ``command``.
