@@ -24,7 +24,7 @@ from tickrail.domain.commands import UpdateParameters
 from tickrail.domain.ticks import QUOTE_DTYPE
 from tickrail.errors import CommandInvalid, ConfigError
 from tickrail.orchestration.command_bus import CommandBus
-from tickrail.orchestration.control import Control
+from tickrail.orchestration.control import Requests
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
 from tickrail.strategy import Inject
 
@@ -76,8 +76,7 @@ def asked(
     dispatcher.register(strategy, "odd")
     before(dispatcher)
     answers: list[dict[str, Any]] = []
-    control = Control.__new__(Control)
-    control._bus = dispatcher.commands
+    control = Requests(dispatcher.commands)
 
     def act() -> None:
         for name, arguments in requests:

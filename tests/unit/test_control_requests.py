@@ -12,7 +12,7 @@ import pytest
 
 from tickrail.domain import commands as c
 from tickrail.errors import CommandError, CommandRefused, ParameterError
-from tickrail.orchestration.control import REQUESTS, Control, socket_folder, socket_of
+from tickrail.orchestration.control import REQUESTS, Requests, socket_folder, socket_of
 
 
 class Bus:
@@ -27,15 +27,14 @@ class Bus:
         return self.act(command)
 
 
-def control(act: Callable[[c.Command], Any] = lambda _: None) -> tuple[Control, Bus]:
+def control(act: Callable[[c.Command], Any] = lambda _: None) -> tuple[Requests, Bus]:
     """A control without a socket: what the lanes call."""
     bus = Bus(act)
-    made = Control.__new__(Control)
-    made._bus = bus  # type: ignore[assignment]
+    made = Requests(bus)  # type: ignore[arg-type]
     return made, bus
 
 
-def asked(made: Control, do: str, **args: Any) -> list[dict[str, Any]]:
+def asked(made: Requests, do: str, **args: Any) -> list[dict[str, Any]]:
     replies: list[dict[str, Any]] = []
     made.operate(json.dumps({"do": do, "args": args}), lambda text: replies.append(json.loads(text)))
     return replies
