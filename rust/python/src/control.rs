@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use tickrail_core::control::{ControlServer, Operator, View};
 use tickrail_core::dispatch::Desk;
 use tickrail_core::trading::{Change, GateFile, GateFileError, Trading, TradingGate};
+use tickrail_core::venue::Order;
 
 use crate::dispatcher::Dispatcher;
 use crate::errors::{not_begun, refused};
@@ -148,6 +149,13 @@ impl Operations {
     #[pyo3(signature = (strategy=None, instrument=None))]
     fn close(&self, py: Python<'_>, strategy: Option<u32>, instrument: Option<u32>) -> PyResult<usize> {
         self.desk(py)?.flatten(strategy, instrument).map_err(|refusal| refused(py, "operator", &refusal))
+    }
+
+    /// How many orders of a strategy are open that were made before this step. Dispatch thread only.
+    fn open_before(&self, py: Python<'_>, strategy: u32) -> PyResult<usize> {
+        let desk = self.desk(py)?;
+        let is_before = |order: &&&Order| order.made_position < desk.position();
+        Ok(desk.with_orders(|book| book.open_orders(Some(strategy)).iter().filter(is_before).count()))
     }
 
     /// Where everything stands: loop position, clock, and per strategy its state, open orders and positions as

@@ -21,6 +21,7 @@ from tickrail.strategy.strategy import Strategy, parameters_of, schema, update_p
 __all__ = ["BuiltIn", "opened"]
 
 CAUSE: Final = "a command"
+UNANSWERED: Final = "orders that were taken back have not ended: their venue has not answered"
 
 
 def opened(
@@ -115,14 +116,22 @@ class BuiltIn:
         return _reached(command, lambda: self._lives.resume(command.strategy, cause=CAUSE))
 
     def stop(self, command: c.StopStrategy) -> Future[dict[str, Any]]:
-        """The state reached."""
-        self._number(command, command.strategy)
-        return _reached(command, lambda: self._lives.stop(command.strategy, cause=CAUSE))
+        """The state reached, and what is still open of its orders, where a venue has not answered."""
+        number = self._number(command, command.strategy)
+        return _reached(
+            command, lambda: self._lives.stop(command.strategy, cause=CAUSE), lambda: self._left_open(number)
+        )
 
     def restart(self, command: c.RestartStrategy) -> Future[dict[str, Any]]:
-        """The state reached, which is FAILED where the new object did not start."""
-        self._number(command, command.strategy)
-        return _reached(command, lambda: self._lives.restart(command.strategy, cause=CAUSE))
+        """The state reached, FAILED where the new object did not start; and what is open of the old one's orders."""
+        number = self._number(command, command.strategy)
+        return _reached(
+            command, lambda: self._lives.restart(command.strategy, cause=CAUSE), lambda: self._left_open(number)
+        )
+
+    def _left_open(self, number: int) -> dict[str, Any]:
+        count = self.operations.open_before(number)
+        return {"open_orders": count, "waiting": UNANSWERED} if count else {}
 
     def cancel_order(self, command: c.CancelOrder) -> dict[str, Any]:
         """Whether the order was open."""
@@ -281,9 +290,12 @@ class BuiltIn:
             "io_thread": {"stuck_in": self._io.stuck_in},
         }
 
-    def _state(self, name: str, state: str) -> dict[str, str]:
-        """With what is held back, where that is the question."""
-        mode = self._lives.standing(name).mode if state == "PAUSED" else None
+    def _state(self, name: str, state: str) -> dict[str, Any]:
+        """With what is held back, and whether it waits for its last orders, where that is the question."""
+        standing = self._lives.standing(name)
+        if standing.stopping:
+            return {"state": state, "stopping": True}
+        mode = standing.mode if state == "PAUSED" else None
         return {"state": state} if mode is None else {"state": state, "mode": mode}
 
     def _changed(self, reason: str) -> dict[str, Any]:
@@ -307,8 +319,10 @@ class BuiltIn:
         )
 
 
-def _reached(command: c.Command, ask: Callable[[], Future[State]]) -> Future[dict[str, Any]]:
-    """The state in which what was asked for ends, once it does; what is illegal now or by then is refused."""
+def _reached(
+    command: c.Command, ask: Callable[[], Future[State]], more: Callable[[], dict[str, Any]] = dict
+) -> Future[dict[str, Any]]:
+    """The state in which what was asked for ends, once it does, and ``more``; what is illegal by then is refused."""
     answer: Future[dict[str, Any]] = Future()
     name = type(command).__name__
 
@@ -319,7 +333,7 @@ def _reached(command: c.Command, ask: Callable[[], Future[State]]) -> Future[dic
         elif (error := receipt.exception()) is not None:  # whatever it is: who waits is not left without an answer
             answer.set_exception(_illegal(name, error) if isinstance(error, IllegalTransition) else error)
         else:
-            answer.set_result({"state": receipt.result().name})
+            answer.set_result({"state": receipt.result().name, **more()})
 
     try:
         ask().add_done_callback(settle)
