@@ -15,6 +15,7 @@ import pytest
 from ended_runs import DRIVER, LONG_S, Ended, ended, files
 
 STRATEGIES = '''
+import contextlib
 import os
 import threading
 import time
@@ -75,6 +76,8 @@ class Ticking(Told):
                 self.buy(tick.instrument, 1.0, limit=0.01)
             elif self.how == "spawn":
                 self.spawn(self.never(), lambda result: None)
+            elif self.how == "swallows":
+                self.spawn(self.ever(), lambda result: None)
         if self.count == 30:
             if self.how != "forks":
                 Path("running").touch()
@@ -108,6 +111,11 @@ class Ticking(Told):
         import asyncio
 
         await asyncio.sleep(3_600)
+
+    async def ever(self):
+        while True:
+            with contextlib.suppress(BaseException):
+                await self.never()
 '''
 BACKTEST = """
 [feeds.sim]

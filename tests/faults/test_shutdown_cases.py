@@ -96,6 +96,18 @@ def test_orders_that_are_never_answered_leave_the_rest_of_a_short_shutdown_its_t
     assert (run.log()[-1], Path(run.project, end.out["folder"]).is_dir()) == ("one:stop", True)
 
 
+def test_a_coroutine_that_is_not_to_be_cancelled_leaves_the_rest_of_a_short_shutdown_its_time(project: Path) -> None:
+    """Left behind and named, where the process had been ended for it before its finalisers."""
+    run = Process(project, "live", {"one": ("Ticking", "swallows")}, timeout_s=5.0)
+    run.wait_for("running")
+    end = run.end(run.send(signal.SIGTERM))
+    assert (end.code, end.out["status"]) == (70, "stopped")
+    report = end.out["shutdown"]
+    services = next(step for step in report["steps"] if step["name"] == "services")
+    assert (services["deadline_s"], services["late"]) == (2.0, False)
+    assert any("ever" in what for what in report["abandoned"]), report["abandoned"]
+
+
 def test_a_fill_during_the_end_reaches_the_strategy_and_the_report(project: Path) -> None:
     run = Process(project, "live", {"one": ("Ticking", "close")}, "strategies.one.positions_at_stop=close")
     run.wait_for("running")

@@ -60,10 +60,20 @@ def venue(tmp_path: Path) -> Iterator[LoopbackVenue]:
 class Run:
     """A run at the loopback venue that ends by a stop, or with its data."""
 
-    def __init__(self, venue: LoopbackVenue, strategy: Leaves, *, limits: EndLimits = LONG, **settings: Any) -> None:
+    def __init__(
+        self,
+        venue: LoopbackVenue,
+        strategy: Leaves,
+        *,
+        limits: EndLimits = LONG,
+        has_bus: bool = False,
+        **settings: Any,
+    ) -> None:
         self.dispatcher = TickDispatcher([{"id": A}], live="park", run_id="r1", end_limits=limits)
         self.strategy, self.commands = strategy, bytearray()
+        self.ending = settings.get("ending", Ending())
         self.dispatcher.register(strategy, "leaves", **settings)
+        self.bus = self.dispatcher.commands if has_bus else None
         self.dispatcher.send_away({"LOOP": LoopbackExecution(name="LOOP", address=venue.address, timeout_s=1.0)})
         self.dispatcher.record_commands(self.commands.extend)
         self.recorder = self.dispatcher.record(1 << 14, 1 << 20)
@@ -93,7 +103,7 @@ class Run:
         strategy = type(self.strategy)(how=self.strategy.how, held=self.strategy.held)
         run = TickDispatcher([{"id": A}], run_id="r1")
         run.replay(self.recorder.finish())
-        run.register(strategy, "leaves")
+        run.register(strategy, "leaves", ending=self.ending)
         run.send_nothing(["LOOP"])
         run.replay_commands(bytes(self.commands))
         run.run()

@@ -412,7 +412,7 @@ class Away:
         self._is_over = True
         if self._loop is not None and not self._io.closed:
             try:
-                self._io.call(self._leave(), CLOSE_TIMEOUT_S)
+                self._io.call(self._leave(), min(CLOSE_TIMEOUT_S, self._io.close_within_s))
             except TimeoutError:
                 logger.error("the I/O thread does not answer: what is on its way to %s is left", _listed(self._venues))
         for name, port in self._venues.items():

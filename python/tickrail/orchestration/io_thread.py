@@ -31,6 +31,8 @@ logger = logging.getLogger("tickrail.io")
 #: How long ``close`` waits for coroutines that are being cancelled: longer than any clean-up that behaves, and shorter
 #: than the deadline of a shutdown.
 CLOSE_TIMEOUT_S: Final = 5.0
+#: What that may be of the whole of a shutdown: what closes after it has its time too.
+CLOSE_SHARE: Final = 0.2
 #: Failures that nobody awaited are kept for reports, the latest so many; all are counted.
 MAX_KEPT_FAILURES: Final = 100
 
@@ -59,6 +61,7 @@ class IoThread:
     Attributes:
         abandoned: Names of the coroutines that ``close`` has left behind, as it returns them; the log has them too.
         beat: Whether the loop turns, for a watch that needs no interpreter.
+        close_within_s: How long ``close`` waits; less where the whole of a shutdown is short.
 
     A context manager that closes. Thread safety: any thread; ``call`` and ``close`` not from the I/O thread itself.
     """
@@ -66,6 +69,7 @@ class IoThread:
     def __init__(self, *, name: str = "tickrail-io", on_failure: Callable[[IoFailure], object] | None = None) -> None:
         self.name = name
         self.beat = IoBeat()
+        self.close_within_s = CLOSE_TIMEOUT_S
         self.failures: deque[IoFailure] = deque(maxlen=MAX_KEPT_FAILURES)
         self.failure_count = 0
         self._on_failure = on_failure
@@ -136,8 +140,12 @@ class IoThread:
         """Call ``act`` on the thread that closes this one, if that does not end in time: nobody else answers then."""
         self._when_left.append(act)
 
-    def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> tuple[str, ...]:
-        """Cancel everything, wait at most ``timeout_s`` for it to end, and stop the thread. Idempotent.
+    def share_end(self, whole_s: float) -> None:
+        """The whole end of the process may take ``whole_s``: closing takes no more than its part of it."""
+        self.close_within_s = min(CLOSE_TIMEOUT_S, whole_s * CLOSE_SHARE)
+
+    def close(self, timeout_s: float | None = None) -> tuple[str, ...]:
+        """Cancel everything, wait ``timeout_s`` (``close_within_s``) at most for it, and stop the thread. Idempotent.
 
         Returns:
             Names of the coroutines that did not end in time and were abandoned (the thread is a daemon); normally none.
@@ -154,7 +162,7 @@ class IoThread:
             return ()
         if is_first:  # another stop would cut short what the first has begun
             loop.call_soon_threadsafe(self._stop, loop)
-        thread.join(max(timeout_s, 0.0))
+        thread.join(max(self.close_within_s if timeout_s is None else timeout_s, 0.0))
         self.abandoned = _names(loop) if thread.is_alive() else ()
         for act in self._when_left if self.abandoned else ():
             act()

@@ -178,6 +178,7 @@ class Shutdown:
         if self._dog is not None:
             self._dog.set_phase("feeds or strategies have not started or stopped")
             self._dog.attach(dispatcher._native)
+            dispatcher.io.share_end(self._deadline_s)
 
     def ready(self) -> None:
         """Say that the process is ready: its strategies run."""

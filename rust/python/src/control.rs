@@ -11,6 +11,7 @@ use tickrail_core::control::{ControlServer, Operator, View};
 use tickrail_core::dispatch::Desk;
 use tickrail_core::risk::Refused;
 use tickrail_core::trading::{Change, GateFile, GateFileError, Trading, TradingGate};
+use tickrail_core::venue::Order;
 
 use crate::dispatcher::Dispatcher;
 use crate::errors::{not_begun, refused};
@@ -160,6 +161,13 @@ impl Operations {
     fn refused_since(&self, py: Python<'_>, since: u64) -> PyResult<Vec<(u32, u32, &'static str)>> {
         let row = |refused: &Refused| (refused.order.strategy, refused.order.number, refused.verdict.reason());
         Ok(self.desk(py)?.with_risk(|risk| risk.refusals().filter(|one| one.position >= since).map(row).collect()))
+    }
+
+    /// How many orders of a strategy are open that were made before this step. Dispatch thread only.
+    fn open_before(&self, py: Python<'_>, strategy: u32) -> PyResult<usize> {
+        let desk = self.desk(py)?;
+        let is_before = |order: &&&Order| order.made_position < desk.position();
+        Ok(desk.with_orders(|book| book.open_orders(Some(strategy)).iter().filter(is_before).count()))
     }
 
     /// Where everything stands: loop position, clock, and per strategy its state, open orders and positions as

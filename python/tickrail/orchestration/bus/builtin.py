@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, Final, NoReturn
 
 from msgspec import UnsetType
@@ -27,6 +28,7 @@ __all__ = ["BuiltIn", "Unjudged", "opened"]
 CAUSE: Final = "a command"
 MAX_NUMBER: Final = 2**32 - 1
 """No strategy has an order with a larger one."""
+UNANSWERED: Final = "orders that were taken back have not ended: their venue has not answered"
 
 
 def opened(
@@ -136,14 +138,20 @@ class BuiltIn:
         return _reached(command, lambda: self._lives.resume(command.strategy, cause=CAUSE), self._bus.forbid)
 
     def stop(self, command: c.StopStrategy) -> Future[dict[str, Any]]:
-        """The state reached."""
-        self._number(command, command.strategy)
-        return _reached(command, lambda: self._lives.stop(command.strategy, cause=CAUSE), self._bus.forbid)
+        """The state reached, and what is still open of its orders, where a venue has not answered."""
+        number = self._number(command, command.strategy)
+        ask = partial(self._lives.stop, command.strategy, cause=CAUSE)
+        return _reached(command, ask, self._bus.forbid, partial(self._left_open, number))
 
     def restart(self, command: c.RestartStrategy) -> Future[dict[str, Any]]:
-        """The state reached, which is FAILED where the new object did not start."""
-        self._number(command, command.strategy)
-        return _reached(command, lambda: self._lives.restart(command.strategy, cause=CAUSE), self._bus.forbid)
+        """The state reached, FAILED where the new object did not start; and what is open of the old one's orders."""
+        number = self._number(command, command.strategy)
+        ask = partial(self._lives.restart, command.strategy, cause=CAUSE)
+        return _reached(command, ask, self._bus.forbid, partial(self._left_open, number))
+
+    def _left_open(self, number: int) -> dict[str, Any]:
+        count = self.operations.open_before(number)
+        return {"open_orders": count, "waiting": UNANSWERED} if count else {}
 
     def cancel_order(self, command: c.CancelOrder) -> dict[str, Any]:
         """Whether the order was open."""
@@ -316,9 +324,12 @@ class BuiltIn:
             "io_thread": {"stuck_in": self._io.stuck_in},
         }
 
-    def _state(self, name: str, state: str) -> dict[str, str]:
-        """With what is held back, where that is the question."""
-        mode = self._lives.standing(name).mode if state == "PAUSED" else None
+    def _state(self, name: str, state: str) -> dict[str, Any]:
+        """With what is held back, and whether it waits for its last orders, where that is the question."""
+        standing = self._lives.standing(name)
+        if standing.stopping:
+            return {"state": state, "stopping": True}
+        mode = standing.mode if state == "PAUSED" else None
         return {"state": state} if mode is None else {"state": state, "mode": mode}
 
     def _changed(self, reason: str) -> dict[str, Any]:
@@ -377,9 +388,12 @@ class Later(Future[dict[str, Any]]):
 
 
 def _reached(
-    command: c.Command, ask: Callable[[], Future[State]], forbid: Callable[[], None]
+    command: c.Command,
+    ask: Callable[[], Future[State]],
+    forbid: Callable[[], None],
+    more: Callable[[], dict[str, Any]] = dict,
 ) -> Future[dict[str, Any]]:
-    """The state in which what was asked for ends, once it does; what is illegal now or by then is refused."""
+    """The state in which what was asked for ends, once it does, and ``more``; what is illegal by then is refused."""
     answer = Later(forbid)
     name = type(command).__name__
 
@@ -390,7 +404,7 @@ def _reached(
         elif (error := receipt.exception()) is not None:  # whatever it is: who waits is not left without an answer
             answer.set_exception(_illegal(name, error) if isinstance(error, IllegalTransition) else error)
         else:
-            answer.set_result({"state": receipt.result().name})
+            answer.set_result({"state": receipt.result().name, **more()})
 
     try:
         ask().add_done_callback(settle)

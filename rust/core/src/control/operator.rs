@@ -297,17 +297,17 @@ fn wait(answer: &Receiver<String>, patience: Duration, turn: &Turn, late: Late) 
     match answer.recv_timeout(patience) {
         Ok(text) => understood(&text),
         Err(RecvTimeoutError::Timeout) => {
-            let (outcome, then) = match late {
-                Late::IsDone => ("waits", ONCE_IT_GOES_ON),
+            let (outcome, message) = match late {
+                Late::IsDone => ("waits", hangs(patience, ONCE_IT_GOES_ON)),
                 Late::IsTakenBack if turn.becomes(TAKEN_BACK) => {
-                    ("taken_back", "The request is taken back, and will not be done")
+                    ("taken_back", hangs(patience, "The request is taken back, and will not be done"))
                 }
                 Late::IsTakenBack => match answer.try_recv() {
                     Ok(text) => return understood(&text),
-                    Err(_) => ("begun", "The request has begun and goes on; 'status' says what came of it"),
+                    Err(_) => ("begun", goes_on(patience)),
                 },
             };
-            let mut refusal = refusal("timeout", &hangs(patience, then));
+            let mut refusal = refusal("timeout", &message);
             refusal.insert("request".to_owned(), outcome.into());
             refusal
         }
@@ -364,6 +364,15 @@ fn done(result: Value) -> Map<String, Value> {
 
 fn hangs(patience: Duration, then: &str) -> String {
     format!("the loop has not answered within {} s; a handler may hang. {then}", patience.as_secs_f64())
+}
+
+/// The loop has taken the request: whether a handler hangs, or orders are waited for, is not known here.
+fn goes_on(patience: Duration) -> String {
+    let within_s = patience.as_secs_f64();
+    format!(
+        "the request has begun, is not done within {within_s} s and goes on, as orders are awaited or a handler hangs; \
+         'status' says what came of it"
+    )
 }
 
 fn full() -> Map<String, Value> {

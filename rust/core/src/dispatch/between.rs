@@ -49,16 +49,16 @@ impl<H: Host> Steps<H> {
         if self.spawns.is_due() {
             return Some(if self.spawn_step(slice) { Between::Result } else { Between::Stopped });
         }
-        let (timer_ns, venue_ns, restart_ns) = (self.desk.next_timer(), self.venue.next_due_ns(), self.restart_ns);
-        if self.flush_window(slice, key.min(timer_ns).min(venue_ns).min(restart_ns)) {
+        let (timer_ns, venue_ns, life_ns) = (self.desk.next_timer(), self.venue.next_due_ns(), self.life_ns);
+        if self.flush_window(slice, key.min(timer_ns).min(venue_ns).min(life_ns)) {
             Some(Between::Window)
-        } else if self.sample_before(key.min(timer_ns).min(venue_ns).min(restart_ns)) {
+        } else if self.sample_before(key.min(timer_ns).min(venue_ns).min(life_ns)) {
             Some(Between::Worth)
-        } else if venue_ns < key && venue_ns <= timer_ns && venue_ns <= restart_ns {
+        } else if venue_ns < key && venue_ns <= timer_ns && venue_ns <= life_ns {
             self.venue_step(slice, key - 1);
             Some(Between::Venue)
-        } else if restart_ns < key && restart_ns <= timer_ns {
-            self.restart_step(slice);
+        } else if life_ns < key && life_ns <= timer_ns {
+            self.due_life_step(slice);
             Some(Between::Life)
         } else if timer_ns < key {
             self.timer_step(slice, key);
@@ -71,7 +71,7 @@ impl<H: Host> Steps<H> {
     pub(super) fn set_gate(&mut self) {
         let windows = self.subscribers.iter().map(|subscriber| subscriber.batcher.window_end().saturating_sub(1));
         let due = windows.min().unwrap_or(self.until).min(self.until);
-        let due = due.min(self.desk.next_timer()).min(self.venue.next_due_ns()).min(self.restart_ns);
+        let due = due.min(self.desk.next_timer()).min(self.venue.next_due_ns()).min(self.life_ns);
         let due = due.min(self.sampler.gate_ns());
         self.gate = if self.is_quiet() { due } else { i64::MIN };
     }

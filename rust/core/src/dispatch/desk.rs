@@ -312,7 +312,10 @@ impl Desk {
         if terms != Terms::MARKET {
             self.check_terms(&terms, rules)?;
         }
-        if self.only_reduces(strategy) && !self.reduces(strategy, instrument, side.sign() * quantity) {
+        let may_rest = !self.states.borrow()[strategy as usize].lets_none_rest();
+        let is_held_back = (self.only_reduces(strategy) && !self.reduces(strategy, instrument, side.sign() * quantity))
+            || (!may_rest && terms.can_rest());
+        if is_held_back {
             return self.hold_back(strategy, instrument, side, quantity, terms);
         }
         self.place(strategy, instrument, side, quantity, terms)
@@ -379,7 +382,7 @@ impl Desk {
         signed * most > 0.0 && signed.abs() <= most.abs()
     }
 
-    /// Notes an order that a paused strategy may not have: it is in the book, and rejected at the end of the step.
+    /// Notes an order that a paused or stopping strategy may not have: it is in the book, and rejected at the end of the step.
     fn hold_back(
         &self,
         strategy: u32,

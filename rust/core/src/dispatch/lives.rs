@@ -14,6 +14,9 @@ use crate::source::Slice;
 use crate::tick::Tick;
 use crate::venue::{Order, OrderKey, OrderKind, OrderStatus, OrderUpdate};
 
+/// How long one strategy that stops waits for venues outside, ns: less than who asks for it waits for an answer.
+const ORDERS_NS: i64 = 4_000_000_000;
+
 /// What becomes of a strategy once its orders have ended.
 #[derive(Debug)]
 pub(super) struct Pending {
@@ -22,6 +25,8 @@ pub(super) struct Pending {
     cause: Cause,
     /// Requests that are settled then.
     tickets: Vec<Ticket>,
+    /// When it no longer waits for venues outside; `i64::MAX`: it has none to wait for.
+    pub(super) due_ns: i64,
 }
 
 /// Says that `handler` raised; without a new text where it is one of those that there are.
@@ -157,10 +162,33 @@ impl<H: Host> Steps<H> {
             self.forget_absence(strategy);
             self.forget_spawns(strategy);
             self.cancel_resting(strategy);
-            self.subscribers[strategy as usize].state.set_stopping();
+            self.subscribers[strategy as usize].state.set_taken_back();
         }
-        self.subscribers[strategy as usize].pending = Some(Box::new(Pending { ask, cause, tickets: Vec::new() }));
+        let tickets = Vec::new();
+        let due_ns = if self.has_away() { self.desk.now_ns().saturating_add(ORDERS_NS) } else { i64::MAX };
+        self.subscribers[strategy as usize].pending = Some(Box::new(Pending { ask, cause, tickets, due_ns }));
         self.look_at_end(strategy);
+        self.life_ns = self.next_life_ns();
+        self.set_gate();
+    }
+
+    /// A strategy that stops has waited long enough for venues outside: it is over, and its change says how many orders are
+    /// still open. Those of the simulated venue end with its ticks, and are waited for.
+    pub(super) fn give_up_orders(&mut self, strategy: u32) {
+        let open: Vec<u32> =
+            self.desk.book.borrow().open_orders(Some(strategy)).iter().map(|order| order.instrument).collect();
+        let (is_ended, again_ns) = (self.is_ended(), self.desk.now_ns().saturating_add(ORDERS_NS));
+        let has_near = open.iter().any(|&instrument| !self.venue.is_away(instrument));
+        let Some(pending) = &mut self.subscribers[strategy as usize].pending else { return };
+        // The end of the run has deadlines of its own.
+        pending.due_ns = if is_ended { i64::MAX } else { again_ns };
+        if is_ended || has_near {
+            return;
+        }
+        if !open.is_empty() {
+            pending.cause = Cause::Owned(format!("{}; orders still open: {}", pending.cause, open.len()));
+        }
+        self.end_pending(strategy);
     }
 
     /// Completes the end of a strategy that was waiting for its orders, once they are done.
@@ -181,11 +209,14 @@ impl<H: Host> Steps<H> {
         self.apply_requests();
         let waits = self.is_alive(strategy) && self.desk.book.borrow().open_count(strategy) > 0;
         let told = self.updates.iter().all(|update| update.order.key.strategy != strategy);
-        if waits || !told {
-            return;
+        if !waits && told {
+            self.end_pending(strategy);
         }
+    }
+
+    fn end_pending(&mut self, strategy: u32) {
         let Some(pending) = self.subscribers[strategy as usize].pending.take() else { return };
-        let Pending { ask, cause, tickets } = *pending;
+        let Pending { ask, cause, tickets, .. } = *pending;
         self.operate(strategy, Ask::new(Operation::Stop), cause.clone());
         if ask.operation == Operation::Restart {
             self.renew(strategy, cause);

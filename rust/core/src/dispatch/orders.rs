@@ -298,7 +298,10 @@ impl<H: Host> Steps<H> {
 
     /// Rejects an order that was never counted as in flight.
     pub(super) fn hold_back(&mut self, key: OrderKey) {
-        let reason = match self.subscribers[key.strategy as usize].state.get() {
+        let state = &self.subscribers[key.strategy as usize].state;
+        let can_rest = self.desk.book.borrow().get(key).is_some_and(|order| order.terms.can_rest());
+        let reason = match state.get() {
+            _ if can_rest && state.lets_none_rest() => "the strategy is stopping: no order of it may rest any more",
             State::Paused => "the strategy is paused: it may only reduce positions",
             _ => "the strategy is stopping: it may only reduce positions",
         };

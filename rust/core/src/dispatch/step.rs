@@ -135,8 +135,8 @@ pub(super) struct Steps<H: Host> {
     /// Measures, where somebody wants to know.
     pub(super) meter: Option<Box<Meter>>,
     pub(super) seed: u64,
-    /// When the first restart is due; `i64::MAX`: none is.
-    pub(super) restart_ns: i64,
+    /// When the first restart is due, or the first end of a wait for orders; `i64::MAX`: none is.
+    pub(super) life_ns: i64,
     /// Whose failure has stopped the run.
     pub(super) stopped_by: Option<u32>,
     /// Whether the run is being ended: nobody is restarted any more.
@@ -196,7 +196,7 @@ impl<H: Host> Steps<H> {
             run_error: None,
             meter: None,
             seed: settings.seed,
-            restart_ns: i64::MAX,
+            life_ns: i64::MAX,
             stopped_by: None,
             is_ending: false,
             limit: u64::MAX,

@@ -124,6 +124,12 @@ impl Subscriber {
             instruments: subscription.instruments.clone(),
         }
     }
+
+    /// When something of its life is due: a restart, or the end of the wait for its orders; `i64::MAX`: nothing is.
+    pub fn life_ns(&self) -> i64 {
+        let stop_ns = self.pending.as_ref().map_or(i64::MAX, |pending| pending.due_ns);
+        stop_ns.min(self.supervisor.due_ns.unwrap_or(i64::MAX))
+    }
 }
 
 /// The subscribers of each instrument, in order of registration.

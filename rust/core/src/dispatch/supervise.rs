@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use super::dispatcher::Dispatcher;
 use super::host::Host;
 use super::step::Steps;
+use super::subscriber::Subscriber;
 use crate::lifecycle::{Ask, Asked, Cause, Operation, State};
 use crate::source::Slice;
 use crate::venue::Random;
@@ -75,7 +76,7 @@ pub(super) struct Supervisor {
     /// How many there were in all.
     restarts: u32,
     /// When the next one is due.
-    due_ns: Option<i64>,
+    pub(super) due_ns: Option<i64>,
 }
 
 /// What follows from a failure.
@@ -141,7 +142,7 @@ impl<H: Host> Steps<H> {
         match self.subscribers[strategy as usize].supervisor.judge(now_ns, seed) {
             Verdict::Stay => {}
             Verdict::Restart => {
-                self.restart_ns = self.next_restart_ns();
+                self.life_ns = self.next_life_ns();
                 self.set_gate();
             }
             Verdict::StopRun => {
@@ -151,28 +152,43 @@ impl<H: Host> Steps<H> {
         }
     }
 
-    fn next_restart_ns(&self) -> i64 {
-        self.subscribers.iter().filter_map(|one| one.supervisor.due_ns).min().unwrap_or(i64::MAX)
+    pub(super) fn next_life_ns(&self) -> i64 {
+        self.subscribers.iter().map(Subscriber::life_ns).min().unwrap_or(i64::MAX)
     }
 
-    /// Carries out the restart that is due first.
+    /// Carries out what is due first of the lives of strategies: a restart, or the end of one that waits for its orders.
     #[cold]
-    pub(super) fn restart_step(&mut self, slice: &Slice<'_>) {
-        let due_ns = self.restart_ns;
-        let Some(strategy) = self.subscribers.iter().position(|one| one.supervisor.due_ns == Some(due_ns)) else {
-            self.restart_ns = i64::MAX;
+    pub(super) fn due_life_step(&mut self, slice: &Slice<'_>) {
+        let due_ns = self.life_ns;
+        let Some(strategy) = self.subscribers.iter().position(|one| one.life_ns() == due_ns) else {
+            self.life_ns = self.next_life_ns(); // a stop that has come to its end
             return;
         };
-        let supervisor = &mut self.subscribers[strategy].supervisor;
-        supervisor.due_ns = None;
-        // Nobody starts any more where `on_stop` is being called.
-        let is_failed = !self.is_ending && self.subscribers[strategy].state.get() == State::Failed;
-        self.restart_ns = self.next_restart_ns();
+        if self.subscribers[strategy].supervisor.due_ns == Some(due_ns) {
+            self.restart_step(strategy, due_ns, slice);
+        } else {
+            self.enter_time(due_ns);
+            self.give_up_orders(strategy as u32);
+            self.life_ns = self.next_life_ns();
+            self.apply_requests();
+        }
+    }
+
+    fn enter_time(&mut self, due_ns: i64) {
         self.next_position();
         if due_ns > self.desk.now_ns() {
             self.desk.advance_clock(due_ns);
             self.steps_at_one_time = 0;
         }
+    }
+
+    fn restart_step(&mut self, strategy: usize, due_ns: i64, slice: &Slice<'_>) {
+        let supervisor = &mut self.subscribers[strategy].supervisor;
+        supervisor.due_ns = None;
+        // Nobody starts any more where `on_stop` is being called.
+        let is_failed = !self.is_ending && self.subscribers[strategy].state.get() == State::Failed;
+        self.life_ns = self.next_life_ns();
+        self.enter_time(due_ns);
         // Somebody else may have restarted or stopped it meanwhile.
         if is_failed {
             let supervisor = &mut self.subscribers[strategy].supervisor;

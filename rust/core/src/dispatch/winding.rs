@@ -1,6 +1,6 @@
 //! The end of a live run that is to stop: orders are taken back and positions closed before `on_stop`, as far as each
 //! strategy's rule goes, while the loop goes on for the answers. What `on_stop` itself orders may only reduce where it leaves
-//! the process, and is awaited too.
+//! the process, and is awaited too. While orders are being taken back none is let in that could rest.
 //!
 //! Whoever drives the loop has the deadlines; here is what happens, and it is an input of its own, so that a replay of the
 //! recorded inputs does the same.
@@ -11,7 +11,7 @@ use super::step::Steps;
 use crate::command::{Command, CommandKind, Lane, NO_STRATEGY};
 use crate::source::Slice;
 use crate::stop::HURRY;
-use crate::venue::{Order, OrderKey, OrderKind, OrderStatus, TimeInForce};
+use crate::venue::{Order, OrderKey, OrderStatus};
 
 /// What the input says that begins an end: nothing, orders and positions end by their rules; this, `on_stop` runs.
 const HOOKS: u8 = 1;
@@ -103,7 +103,7 @@ impl<H: Host> Dispatcher<H> {
 
     /// Whether orders can leave the process.
     pub fn has_venues_away(&self) -> bool {
-        (0..self.steps.desk.instruments().len() as u32).any(|instrument| self.steps.venue.is_away(instrument))
+        self.steps.has_away()
     }
 
     /// Runs `on_stop` before [`Self::finish`] does, the last strategy first, where orders can leave the process: those that it
@@ -152,6 +152,10 @@ impl<H: Host> Steps<H> {
         self.halts_on == HURRY
     }
 
+    pub(super) fn has_away(&self) -> bool {
+        (0..self.desk.instruments().len() as u32).any(|instrument| self.venue.is_away(instrument))
+    }
+
     fn open_count(&self, strategy: u32) -> u32 {
         self.desk.book.borrow().open_count(strategy)
     }
@@ -192,7 +196,7 @@ impl<H: Host> Steps<H> {
     fn is_last(&self, order: &Order, since: u64) -> bool {
         let is_known = !matches!(order.status, OrderStatus::Pending | OrderStatus::Submitted);
         let may_rest =
-            self.subscribers[order.key.strategy as usize].ending.leaves_orders && can_rest(order) && is_known;
+            self.subscribers[order.key.strategy as usize].ending.leaves_orders && order.terms.can_rest() && is_known;
         !order.status.is_final() && order.made_position >= since && self.venue.is_away(order.instrument) && !may_rest
     }
 
@@ -232,7 +236,8 @@ impl<H: Host> Steps<H> {
             self.desk.forget_timers(strategy);
             self.forget_absence(strategy);
             self.forget_spawns(strategy);
-            if !self.subscribers[strategy as usize].ending.leaves_orders {
+            if self.is_alive(strategy) && !self.subscribers[strategy as usize].ending.leaves_orders {
+                self.subscribers[strategy as usize].state.set_taken_back();
                 self.cancel_resting(strategy);
             }
         }
@@ -272,7 +277,13 @@ impl<H: Host> Steps<H> {
         if self.is_alive(strategy) {
             self.desk.forget_timers(strategy);
             self.forget_absence(strategy);
-            self.subscribers[strategy as usize].state.set_stopping();
+            let subscriber = &self.subscribers[strategy as usize];
+            // What would be ordered anew for each that is taken back would stay, or come to no end.
+            if subscriber.ending.leaves_orders {
+                subscriber.state.set_stopping()
+            } else {
+                subscriber.state.set_taken_back()
+            }
         }
         self.subscribers[strategy as usize].winding = Winding::Orders;
         if !self.subscribers[strategy as usize].ending.leaves_orders {
@@ -297,10 +308,4 @@ impl<H: Host> Steps<H> {
             let _ = self.desk.flatten(Some(strategy), None);
         }
     }
-}
-
-/// Whether an order may stand at its venue for long: it waits for a price.
-fn can_rest(order: &Order) -> bool {
-    let is_brief = matches!(order.terms.time_in_force, TimeInForce::Ioc | TimeInForce::Fok);
-    order.terms.kind != OrderKind::Market && !is_brief
 }

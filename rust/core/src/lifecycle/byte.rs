@@ -6,6 +6,8 @@ use super::{PauseMode, State};
 
 /// The states' own bits.
 const STATE: u8 = 0b0000_0111;
+/// No order may rest: those that do are being taken back.
+const BRIEF: u8 = 1 << 4;
 /// Orders may only reduce positions.
 const REDUCES: u8 = 1 << 5;
 /// `on_stop` has run, and the strategy waits for the end of its orders.
@@ -62,6 +64,12 @@ impl StateByte {
         self.0.load(Ordering::Relaxed) & REDUCES != 0
     }
 
+    /// Whether no order may rest at a venue (relaxed).
+    #[inline]
+    pub fn lets_none_rest(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & BRIEF != 0
+    }
+
     /// Whether `on_stop` has run and orders are still open (relaxed).
     #[inline]
     pub fn is_stopping(&self) -> bool {
@@ -82,6 +90,12 @@ impl StateByte {
     /// `on_stop` has run: no more ticks, and orders may only reduce (relaxed). The dispatch thread is the only writer.
     pub fn set_stopping(&self) {
         self.0.store(self.get() as u8 | STOPPING | REDUCES, Ordering::Relaxed);
+    }
+
+    /// The same, and what rests is being taken back: no order may rest any more (relaxed). The dispatch thread is the only
+    /// writer.
+    pub fn set_taken_back(&self) {
+        self.0.store(self.get() as u8 | STOPPING | REDUCES | BRIEF, Ordering::Relaxed);
     }
 }
 

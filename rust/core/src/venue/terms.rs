@@ -106,6 +106,12 @@ impl Terms {
         expires_ns: i64::MAX,
     };
 
+    /// Whether an order may stand at its venue for long: it waits for a price.
+    pub fn can_rest(&self) -> bool {
+        let is_brief = matches!(self.time_in_force, TimeInForce::Ioc | TimeInForce::Fok);
+        self.kind != OrderKind::Market && !is_brief
+    }
+
     /// An order at `limit` or better.
     pub const fn limit(limit: f64) -> Self {
         Self { kind: OrderKind::Limit, limit, ..Self::MARKET }
