@@ -12,6 +12,7 @@ from live_runs import LONG_S, A, Keeper, in_thread, quotes
 
 import tickrail
 from tickrail import errors
+from tickrail.errors import IllegalTransition
 
 
 def opened(strategies: Any = None) -> tuple[Any, Any]:
@@ -93,5 +94,10 @@ def test_nobody_drives_a_live_clock_and_nobody_joins_late() -> None:
         next(iter(pulled.until("2030-01-01")))
     late, _ = opened()
     late.record()
-    with pytest.raises(RuntimeError, match="the run has begun"):
+    with pytest.raises(IllegalTransition, match="the run has begun, or is recorded") as caught:
         late.pull()
+    assert (caught.value.state, caught.value.operation) == ("begun", "add")
+    twice, _ = opened()
+    twice.pull()
+    with pytest.raises(IllegalTransition, match="a run is pulled once"):
+        twice.pull()

@@ -318,6 +318,9 @@ def test_what_is_over_is_neither_run_nor_recorded() -> None:
         run.run()
     assert (caught.value.state, caught.value.operation) == ("ended", "run")
     assert caught.value.hint == "open_live(...) opens another; strategies are made anew for it"
-    with pytest.raises(RuntimeError, match="the run has begun"):
+    with pytest.raises(IllegalTransition, match="the run has begun: what it has taken") as caught:
         run.record()
+    assert (caught.value.state, caught.value.operation) == ("begun", "record")
+    with pytest.raises(IllegalTransition, match="the run has begun, or is recorded: feeds and strategies"):
+        run.pull()
     assert repr(run) == "LiveRun(Keeper; 2 instruments, over)"

@@ -20,6 +20,7 @@ from tickrail import TickArray, errors, testing
 from tickrail._native import TickFileWriter
 from tickrail.domain import commands as c
 from tickrail.domain.commands import Command
+from tickrail.errors import IllegalTransition
 from tickrail.orchestration import at_exit
 from tickrail.orchestration.adapters import make_adapter
 from tickrail.orchestration.bus.bridge import awaited
@@ -276,7 +277,7 @@ def test_a_run_from_a_script_names_what_cannot_be(tmp_path: Path) -> None:
         assert run.instruments == ("A.SIM",)
         assert len(list(run)) == 3
         assert run.stats().ticks == 3
-        with pytest.raises(RuntimeError, match="a run is entered once; open another one"):
+        with pytest.raises(IllegalTransition, match="a run is entered once"):
             run.__enter__()
     assert run.result.ok
 

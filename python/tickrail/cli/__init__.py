@@ -13,7 +13,7 @@ Exit codes:
   0    the run is complete
   1    the run failed, or a strategy failed
   2    wrong usage
-  70   the shutdown took longer than its deadline
+  70   the end of the run had to abandon something
   78   wrong configuration
   129  ended by a second SIGHUP
   130  interrupted (Ctrl-C)

@@ -143,6 +143,13 @@ def _shown(params: Mapping[str, Any]) -> dict[str, object]:
     return {name: value if isinstance(value, int | float | None) else STARS for name, value in params.items()}
 
 
+class _Bytes(int):
+    """How many bytes there are, in the place of them."""
+
+    def __repr__(self) -> str:
+        return f"<{int(self)} bytes>"
+
+
 class UpdateParameters(Command):
     """Change parameters of a strategy, all or none; it hears of it as ``ParametersUpdated`` in ``on_event``.
 
@@ -235,6 +242,11 @@ class ScheduleCommand(Command):
         interval_ns: Time between two; 0: once.
         start_ns: When the first of several is sent.
         end_ns: When none is sent any more.
+
+    Whoever prints it sees how long the payload is, and no more: what is scheduled may have a secret in it.
+
+    >>> ScheduleCommand("sender-1", b"...s3cret...", after_ns=5)  # doctest: +ELLIPSIS
+    ScheduleCommand(id='sender-1', payload=<12 bytes>, at_ns=None, after_ns=5, ...)
     """
 
     id: str
@@ -244,6 +256,15 @@ class ScheduleCommand(Command):
     interval_ns: Ns = 0
     start_ns: Ns | None = None
     end_ns: Ns | None = None
+
+    def __repr__(self) -> str:
+        """Without what the payload says."""
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """The same, for whatever prints in colour."""
+        values = [(name, getattr(self, name)) for name in self.__struct_fields__]
+        return [(name, _Bytes(len(value)) if name == "payload" else value) for name, value in values]
 
 
 class CancelScheduled(Command):

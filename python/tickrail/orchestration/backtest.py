@@ -17,7 +17,7 @@ from tickrail.domain.instruments import merge_tables
 from tickrail.domain.lanes import Lane
 from tickrail.domain.time import TimeLike
 from tickrail.domain.venue_terms import InstrumentTerms, VenueTerms
-from tickrail.errors import DataError, ParameterError
+from tickrail.errors import DataError, IllegalTransition, ParameterError
 from tickrail.orchestration.feeds import refuse_own_loop
 from tickrail.orchestration.lane_check import check_names
 from tickrail.orchestration.sources import Data, named_arrays, order_key
@@ -309,7 +309,9 @@ class PullRun:
 
     def __enter__(self) -> Self:
         if self._started:
-            raise RuntimeError("a run is entered once; open another one")
+            raise IllegalTransition(
+                "a run is entered once", state="entered", operation="enter", hint="open another one"
+            )
         self._started = time.perf_counter()
         return self
 

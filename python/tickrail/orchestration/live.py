@@ -174,6 +174,7 @@ class LiveRun:
         self._dispatcher = dispatcher
         self._settings = settings
         self._switch_interval_s = switch_interval_s
+        self._is_pulled = False
 
     @property
     def instruments(self) -> tuple[str, ...]:
@@ -248,7 +249,7 @@ class LiveRun:
             most: Most records that are kept.
 
         Raises:
-            RuntimeError: The run has begun.
+            IllegalTransition: The run has begun.
         """
         return self._dispatcher.record(capacity, most)
 
@@ -293,10 +294,14 @@ class LiveRun:
             instruments: What it receives; ``None`` is everything.
 
         Raises:
-            RuntimeError: The run has begun, or is recorded already.
+            IllegalTransition: The run has begun, or is recorded or pulled already.
         """
+        if self._is_pulled:
+            hint = "open_live(...) opens another run"
+            raise IllegalTransition("a run is pulled once", state="pulled", operation="pull", hint=hint)
         strategy = PullStrategy()
         self._dispatcher.register_pull(strategy, PULL, instruments=instruments)
+        self._is_pulled = True
         return LivePullRun(self, strategy)
 
     def accounts(self, patience_s: float = PATIENCE_S) -> Accounts:

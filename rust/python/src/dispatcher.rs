@@ -20,7 +20,7 @@ use tickrail_core::venue::{RoutedVenue, Venue};
 use crate::array::TickArray;
 use crate::detached;
 use crate::ending::End;
-use crate::errors::hinted;
+use crate::errors::{begun, hinted};
 use crate::feed::{Birthplace, Ears, LiveFeeds, check_fork, wait_from};
 use crate::forms::compiled::CompiledCode;
 use crate::gil::{GilBound, guard, thread_mark};
@@ -110,7 +110,10 @@ impl Inside {
     pub fn plan<R>(&self, act: impl FnOnce(&mut Plan) -> PyResult<R>) -> PyResult<R> {
         match &mut *self.phase.try_borrow_mut().map_err(|_| busy())? {
             Phase::Plan(plan) => act(plan),
-            _ => Err(PyRuntimeError::new_err("the run has begun: feeds and strategies are added before")),
+            _ => {
+                let message = "the run has begun, or is recorded: feeds and strategies are added before";
+                Err(Python::attach(|py| begun(py, message, "add")))
+            }
         }
     }
 

@@ -27,6 +27,14 @@ pub fn hinted(py: Python<'_>, name: &str, message: &str, hint: &str) -> PyErr {
     make().unwrap_or_else(|error| error)
 }
 
+/// The exception for what a run takes before it begins, and no more.
+pub fn begun(py: Python<'_>, message: &str, operation: &str) -> PyErr {
+    let hint = "do it between the making of the run and its beginning";
+    let error = hinted(py, "IllegalTransition", message, hint);
+    let told = error.value(py).setattr("state", "begun").and_then(|()| error.value(py).setattr("operation", operation));
+    told.err().unwrap_or(error)
+}
+
 /// The exception for what the system refuses at a start: where it has no thread left that is said in words of ours.
 pub fn not_begun(py: Python<'_>, error: std::io::Error) -> PyErr {
     let is_thread = error.get_ref().is_some_and(|inner| inner.is::<NoThread>());

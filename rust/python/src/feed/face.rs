@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use tickrail_core::InstrumentInfo;
 
@@ -12,7 +12,7 @@ use super::fork::check_fork;
 use super::live::LiveFeeds;
 use super::settings::Said;
 use crate::dispatcher::Dispatcher;
-use crate::errors::hinted;
+use crate::errors::{begun, hinted};
 use crate::recording::{Recorder, Recording};
 
 impl Dispatcher {
@@ -72,7 +72,7 @@ impl Dispatcher {
         self.feeds(py)?;
         let inside = self.inside.get(py);
         if inside.is_begun.get() {
-            return Err(PyRuntimeError::new_err("the run has begun: what it has taken already cannot be recorded"));
+            return Err(begun(py, "the run has begun: what it has taken already cannot be recorded", "record"));
         }
         let observed = inside.prepare(py, self, |core| {
             core.observe(capacity, true).map_err(|error| PyValueError::new_err(error.to_string()))
