@@ -18,7 +18,6 @@ use tickrail_core::tick::OrderBy;
 use tickrail_core::venue::{RoutedVenue, Venue};
 
 use crate::array::TickArray;
-use crate::detached;
 use crate::ending::End;
 use crate::errors::{begun, hinted};
 use crate::feed::{Birthplace, Ears, LiveFeeds, check_fork, wait_from};
@@ -31,12 +30,10 @@ use crate::own_lanes::Seat;
 use crate::pace::{PROGRESS, Pace};
 use crate::plan::{Plan, delivery_of, edges_of, named, source};
 use crate::portfolio::{self, Listeners};
-use crate::report;
 use crate::strategy::{Face, StrategyCore};
 use crate::stuck::Warden;
 use crate::table::RunTable;
 use crate::timers::Callbacks;
-use crate::turn;
 use crate::venue_plan::{self, InstrumentRow, instrument_row};
 
 pub(crate) enum Phase {
@@ -434,7 +431,7 @@ impl Dispatcher {
                 started.call0()?;
             }
             loop {
-                if let Some(end) = report::ended(py, core, outcome, &inside.feeds.borrow())? {
+                if let Some(end) = crate::report::ended(py, core, outcome, &inside.feeds.borrow())? {
                     match outcome {
                         Outcome::Stopped | Outcome::Interrupted => self.end_gracefully(py, core)?,
                         Outcome::End if core.has_orders_away() => self.end_gracefully(py, core)?,
@@ -445,11 +442,12 @@ impl Dispatcher {
                 // A handler has forked, and its child has come back here: it must not trade a second time.
                 check_fork(py, self.born)?;
                 self.await_feeds(py, core, outcome);
-                turn::offer(py)?;
+                crate::turn::offer(py)?;
                 if let Some(progress) = progress.as_ref().filter(|_| report.is_due()) {
                     progress.call1((core.input_count(), total))?;
                 }
-                outcome = if core.host().is_machine_code() { detached::advance(py, core) } else { core.advance() };
+                outcome =
+                    if core.host().is_machine_code() { crate::detached::advance(py, core) } else { core.advance() };
             }
         });
         self.settle(py, result)
