@@ -97,11 +97,12 @@ def publish_until(
 
     ``run`` is a live run or a runtime, which the caller closes; ``meanwhile`` is called after each quote.
     """
-    opened_feed = run.feed(feed)
+    opened_feed, is_open = run.feed(feed), threading.Event()
 
     def publish() -> None:
         left = iter(range(most))
         with opened_feed.publisher() as publisher:
+            is_open.set()
 
             def holds() -> bool:
                 if condition():
@@ -114,6 +115,7 @@ def publish_until(
             wait_until(holds, said)
 
     publishing = in_thread(publish)
+    assert is_open.wait(LONG_S), "a run that is sealed without a publisher ends at once"
     run.seal()
     result: tickrail.Result = run.run()
     publishing()

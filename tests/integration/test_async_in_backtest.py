@@ -181,6 +181,16 @@ def test_an_async_handler_that_waits_for_the_loop_is_refused_at_once(how: str) -
     assert len(result.orders) == 0
 
 
+def test_it_waits_where_spans_are_taken_too() -> None:
+    pytest.importorskip("opentelemetry.trace")  # with it in the process every call of a handler has a span
+
+    async def slow(bus: CommandBus) -> None:
+        await asyncio.sleep(0.02)
+
+    _, strategy, _ = run_of(slow)
+    assert strategy.told == [True]
+
+
 def test_a_handler_that_takes_too_long_is_cancelled_and_the_run_goes_on() -> None:
     dispatcher, strategy, bus = rig(lambda strategy: bus.submit(Ask()), spawn_timeout_s=0.05)
 

@@ -67,7 +67,7 @@ class StepEnd:
     type: Final = Command
 
     def __init__(self, route: Route, future: Future[Any], waiter: Waiter) -> None:
-        self.name = route.name
+        self.name, self.span_name = route.name, f"tickrail.step_end.{route.name}"
         self._route, self._future, self._waiter = route, future, waiter
         self._ended = threading.Event()
         future.add_done_callback(lambda _: self._ended.set())
@@ -98,7 +98,7 @@ class AfterStep(StepEnd):
     """What takes the place of a route where something is to be looked at once the orders of the step were judged."""
 
     def __init__(self, act: Callable[[], object]) -> None:
-        self.name = "AfterStep"
+        self.name, self.span_name = "AfterStep", "tickrail.step_end"
         self._act = act
 
     def call(self, _: Command) -> None:
