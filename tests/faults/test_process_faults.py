@@ -338,7 +338,8 @@ def test_f64_a_reader_of_the_result_that_has_gone_is_no_failure_of_the_run(proje
     assert "Traceback" not in err
     (folder,) = project.glob("runs/paper-2*")
     assert json.loads((folder / "result.json").read_text())["ok"]
-    assert process.returncode == 1
+    assert "the summary could not be printed" in err
+    assert process.returncode == 0, "what the run means, not who reads of it"
     assert time.monotonic() - run.began < 30
     assert_nothing_left(project)
 

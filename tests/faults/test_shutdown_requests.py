@@ -190,7 +190,8 @@ def test_a_handler_that_does_not_end_is_named_and_keeps_nobody_who_waits(project
     run = asked(project, "deaf")
     run.wait_for("running")
     end = run.end(run.send(signal.SIGTERM))
-    assert (end.code, end.err) == (70, "")
+    left = "coroutines have not ended and are left on the I/O thread: Asking.not_ending, Asking.not_ending\n"
+    assert (end.code, end.err) == (70, left)
     assert end.took_s < 9.0 + SLACK_S, "five seconds are the coroutine's, and it had more were it waited for"
     assert Counter(run.log()[-2:]) == {"one:execute ShuttingDown": 1, "one:submit ShuttingDown": 1}
     report = end.out["shutdown"]

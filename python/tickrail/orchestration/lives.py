@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -184,6 +185,7 @@ class Lives:
         self.io = io
         self.slow_hooks: deque[HookOverrun] = deque(maxlen=1_000)
         self.dispatch_thread: int | None = None
+        self._process = os.getpid()
         self.hook_deadline_ns = HOOK_DEADLINE_NS
         self.watcher = _Watcher(self)
         self._native = native
@@ -286,7 +288,7 @@ class Lives:
         """While this thread runs the loop.
 
         Raises:
-            RuntimeError: One runs it already.
+            IllegalTransition: One runs it already.
         """
         with self._lock:
             self.refuse_second()
@@ -299,11 +301,18 @@ class Lives:
     def refuse_second(self) -> None:
         """Refuse to drive a run that goes on: whose end it would be is not for whoever comes second.
 
+        A forked child, where nobody does, is refused by the native side, as for all else.
+
         Raises:
-            RuntimeError: A thread runs the loop.
+            IllegalTransition: A thread runs the loop.
         """
-        if self.dispatch_thread is not None:
-            raise RuntimeError("the run is going on: request_stop() ends it, and whoever runs it has its result")
+        if self.dispatch_thread is not None and self._process == os.getpid():
+            raise IllegalTransition(
+                "the run is going on: a run runs once",
+                state="running",
+                operation="run",
+                hint="request_stop() ends it, and whoever runs it has its result",
+            )
 
     def _number(self, name: str) -> int:
         for number, known in enumerate(self._strategies):
