@@ -53,11 +53,17 @@ def stuck(strategy: str | None, handler: str, seconds: float, thread: int, enfor
     frame = sys._current_frames().get(thread)
     debugged = _is_debugged(frame)
     whose = "" if strategy is None else f"strategy {strategy}: "
-    stack = "(no Python frame)" if frame is None else "".join(traceback.format_stack(frame))
+    places = _places(frame)
     what = "a debugger is at work in it" if debugged else "it is broken off" if enforced else "it goes on"
+
+    def tell() -> None:
+        # The lines are looked up here: a handler that loops gives the interpreter away only every few milliseconds, and
+        # each file that is opened asks for it again and again, while the handler is to be broken off.
+        stack = "".join(traceback.StackSummary.from_list(places).format()) or "(no Python frame)"
+        logger.error("%s%s has not returned after %.1f s; %s:\n%s", whose, handler, seconds, what, stack)
+
     # The interpreter never forgets a foreign thread that has asked for itself, as log records do, and a join.
-    facts = ("%s%s has not returned after %.1f s; %s:\n%s", whose, handler, seconds, what, stack)
-    teller = threading.Thread(target=logger.error, args=facts, name="tickrail-stuck", daemon=True)
+    teller = threading.Thread(target=tell, name="tickrail-stuck", daemon=True)
     with suppress(RuntimeError):  # the system has no thread left: the native watch has said it on stderr
         teller.start()
         _telling.add(teller)
@@ -68,6 +74,15 @@ def said() -> None:
     """Wait until what was told of stuck handlers stands in the log: it is told on threads that end with the process."""
     while _telling:
         _telling.pop().join(PATIENCE_S)
+
+
+def _places(frame: FrameType | None) -> list[tuple[str, int, str, None]]:
+    """File, line and function of each call, the innermost last, and no text."""
+    places: list[tuple[str, int, str, None]] = []
+    while frame is not None:
+        places.append((frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name, None))
+        frame = frame.f_back
+    return places[::-1]
 
 
 def _is_debugged(frame: FrameType | None) -> bool:
