@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
@@ -51,7 +52,18 @@ def opened(
     bus = CommandBus(lanes, io=io, strategy_number=number, owners=owners)
     bus.schedule_by(lanes)
     bus.wait_in_steps(waiter)
-    waiter.asked = lambda: sum(waiting for _, _, waiting in lanes.stats()) + lives.asked
+    # Weak: the native loop holds the waiter, and would hold itself by these.
+    bus_of, lives_of = weakref.ref(bus), weakref.ref(lives)
+
+    def asked() -> int:
+        bus, lives = bus_of(), lives_of()
+        if bus is None or lives is None:
+            return 0
+        sent: Any = bus._lanes  # the native ones, which no reference can be weak to
+        waiting: int = sum(waiting for _, _, waiting in sent.stats())
+        return waiting + lives.asked
+
+    waiter.asked = asked
     lanes.receive(bus)
     built_in = BuiltIn(bus, operations, strategies, lives, io, instruments=instruments, request_stop=request_stop)
     return bus, built_in
