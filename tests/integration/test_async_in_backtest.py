@@ -62,21 +62,27 @@ def rig(act: Callable[[Asking], Any], ticks: int = 20, **settings: Any) -> tuple
     return dispatcher, strategy, bus
 
 
+def spawning(trade: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[Asking], None]:
+    return lambda strategy: strategy.spawn(trade(), lambda result: strategy.told.append(result.error))
+
+
+def refused_in(dispatcher: TickDispatcher, strategy: Asking, what: str = "") -> None:
+    """The run comes to its end, in which what was spawned was refused to wait for the loop."""
+    assert dispatcher.run() == "complete"
+    (error,) = strategy.told
+    assert isinstance(error, WouldDeadlock)
+    assert f"{what}, which in a backtest waits for this coroutine" in str(error)
+    assert "callback of self.spawn" in str(error.hint)
+
+
 def test_a_coroutine_that_waits_for_the_loop_is_refused_at_once(caplog: pytest.LogCaptureFixture) -> None:
     """The loop waits for it: both waited for a minute."""
 
     async def trade() -> None:
         await bus.execute_async(Trade())
 
-    def act(strategy: Asking) -> None:
-        strategy.spawn(trade(), lambda result: strategy.told.append(result.error))
-
-    dispatcher, strategy, bus = rig(act)
-    assert dispatcher.run() == "complete"
-    (error,) = strategy.told
-    assert isinstance(error, WouldDeadlock)
-    assert "Trade is handled by the loop, which in a backtest waits for this coroutine" in str(error)
-    assert "callback of self.spawn" in str(error.hint)
+    dispatcher, strategy, bus = rig(spawning(trade))
+    refused_in(dispatcher, strategy, "Trade is handled by the loop")
     assert dispatcher.result().ok
     assert "Trade is handled by the loop" in caplog.text
 
@@ -106,15 +112,8 @@ def test_a_thread_of_a_coroutine_that_waits_for_the_loop_is_refused_at_once(how:
         else:
             await asyncio.to_thread(ways[how])
 
-    def act(strategy: Asking) -> None:
-        strategy.spawn(trade(), lambda result: strategy.told.append(result.error))
-
-    dispatcher, strategy, bus = rig(act)
-    assert dispatcher.run() == "complete"
-    (error,) = strategy.told
-    assert isinstance(error, WouldDeadlock)
-    assert "which in a backtest waits for this coroutine" in str(error)
-    assert "callback of self.spawn" in str(error.hint)
+    dispatcher, strategy, bus = rig(spawning(trade))
+    refused_in(dispatcher, strategy)
 
 
 def test_a_thread_that_nobody_knows_to_be_waited_for_is_told_of_in_the_log(

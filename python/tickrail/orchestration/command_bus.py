@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextvars import copy_context
 from functools import partial
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final, NoReturn
 from weakref import WeakMethod
 
 from tickrail._native import CommandBusCore, CommandPlan, Envelope
@@ -83,7 +83,8 @@ class CommandBus(CommandBusCore):
         self._awaiting = threading.BoundedSemaphore(MAX_AWAITED)
         self._standing: Callable[[], int] = here if lanes is None else lanes.standing
         self._schedule: Schedule | None = None
-        self._under_way, self._waiter = dict[int, Envelope](), cast("Waiter | None", None)
+        self._under_way: dict[int, Envelope] = {}
+        self._waiter: Waiter | None = None
         self._rerun = Rerun(self._letters, self._io)
         leave = WeakMethod(self._leave)  # the I/O thread may outlive many runs
         self._io.when_left(lambda: (act := leave()) and act())
@@ -368,7 +369,6 @@ class CommandBus(CommandBusCore):
         from tickrail.orchestration.bus.bridge import pushed
 
         assert self._lanes is not None, "there is a lane to wait for"
-        lanes = self._lanes
         payload = route.validated(command)
         first = receipt if key is None else self._answered.first(key, command, receipt)
         if first is None:
@@ -376,7 +376,7 @@ class CommandBus(CommandBusCore):
         try:
             number = self._number_of(command) if route.takes_strategy else None
             envelope = self._envelope(route, command, first, expires_s)
-            push = partial(lanes.push, route.lane, number, payload, envelope, 0.0)
+            push = partial(self._lanes.push, route.lane, number, payload, envelope, 0.0)
             sent = await pushed(lambda: OVER if self._closed else push(), wait_s)
             if sent != 0:
                 self._not_sent(envelope, sent == FULL, wait_s)
