@@ -216,7 +216,10 @@ def test_a_handler_waits_for_no_pause_and_no_coroutine(live: str | None) -> None
     said: list[BaseException] = []
     run = TickDispatcher([{"id": A}], live=live)
 
+    tried = threading.Event()  # else the coroutine may have ended before its receipt is asked
+
     async def asks(_: Do) -> None:
+        await asyncio.to_thread(tried.wait, 10)
         refused = pytest.raises((WouldDeadlock, NotRunning))
         with refused if live is None else contextlib.nullcontext():
             await run.commands.execute_async(PauseStrategy("acts"))
@@ -228,6 +231,7 @@ def test_a_handler_waits_for_no_pause_and_no_coroutine(live: str | None) -> None
                 with pytest.raises(WouldDeadlock) as caught:
                     method()
                 said.append(caught.value)
+        tried.set()
 
     strategy = Acts(act=wait)
     run.register(strategy, "acts")
