@@ -22,6 +22,8 @@ pub(super) struct Arrival {
     now_ns: i64,
     /// Feed and publisher of the present slice.
     slice: Option<(u32, u32)>,
+    /// How the source's slice was taken where the run was stopped by what was due before it: it is still to begin.
+    waiting: Option<Taken>,
     tape: Option<Tape>,
 }
 
@@ -95,12 +97,21 @@ impl<H: Host> Dispatcher<H> {
         }
     }
 
+    /// Where a slice is known that has not begun, whether it does; a run that is being ended takes it all the same.
+    pub(super) fn begin_waiting(&mut self) -> Option<Option<Outcome>> {
+        let taken = self.arrival.as_mut()?.waiting.take()?;
+        Some(self.begin_slice(taken))
+    }
+
     /// What is due runs first.
     fn begin_slice(&mut self, taken: Taken) -> Option<Outcome> {
         self.index = 0;
         if taken.now_ns > self.steps.gate {
             self.turn(taken.now_ns);
             if let Some(halt) = self.steps.halted() {
+                if let Some(arrival) = &mut self.arrival {
+                    arrival.waiting = Some(taken);
+                }
                 return Some(halt);
             }
         }

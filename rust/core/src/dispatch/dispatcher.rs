@@ -212,7 +212,8 @@ impl<H: Host> Dispatcher<H> {
         }
         self.serve_lives();
         self.take_held();
-        self.steps.start();
+        self.steps.ends_as_recorded = self.source.is_recorded();
+        self.steps.start(self.externals.first_at().min(self.source.started_at().unwrap_or(u64::MAX)));
         self.steps.desk.pulse().rest();
         // From now on whoever looks finds something.
         self.answer(self.snapshots.asked(), false);
@@ -258,9 +259,11 @@ impl<H: Host> Dispatcher<H> {
             return outcome;
         }
         self.answer_questions();
-        if self.index >= self.source.current().ticks.len()
-            && let Some(outcome) = self.next_slice()
-        {
+        let found = match self.begin_waiting() {
+            None if self.index >= self.source.current().ticks.len() => self.next_slice(),
+            found => found.flatten(),
+        };
+        if let Some(outcome) = found {
             return outcome;
         }
         let pass = self.run_on();

@@ -148,6 +148,18 @@ impl<H: Host> Dispatcher<H> {
 }
 
 impl Externals {
+    /// The loop position before which strategies are started, where something was recorded before any turn: nothing is taken
+    /// between two starts, so the run was stopped there, or had started them all.
+    pub(super) fn first_at(&self) -> u64 {
+        match self {
+            Self::Replay(records) => match records.front() {
+                Some(first) if (first.turn, first.inputs) == (0, 0) => first.position.saturating_sub(1),
+                _ => u64::MAX,
+            },
+            Self::Closed | Self::Lanes(_) => u64::MAX,
+        }
+    }
+
     /// How many ticks may be taken before external inputs are looked at again.
     #[inline(always)]
     pub(super) fn reach(&self, inputs: u64) -> usize {

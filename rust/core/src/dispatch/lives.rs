@@ -296,9 +296,10 @@ impl<H: Host> Steps<H> {
         self.is_alive(strategy)
     }
 
-    pub(super) fn start(&mut self) {
+    /// Starts strategies, in their order, up to loop position `until`.
+    pub(super) fn start(&mut self, until: u64) {
         for strategy in 0..self.subscribers.len() as u32 {
-            if self.halted().is_some() || self.desk.position() >= self.limit {
+            if self.halted().is_some() || self.desk.position() >= until.min(self.limit) {
                 break;
             }
             if self.subscribers[strategy as usize].state.get() == State::Initialised {

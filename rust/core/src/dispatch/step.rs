@@ -139,6 +139,8 @@ pub(super) struct Steps<H: Host> {
     pub(super) life_ns: i64,
     /// Whose failure has stopped the run.
     pub(super) stopped_by: Option<u32>,
+    /// Whether this runs what a live run has recorded, its end with it.
+    pub(super) ends_as_recorded: bool,
     /// Whether the run is being ended: nobody is restarted any more.
     pub(super) is_ending: bool,
     /// The loop position at which a run was stopped that is run again; what comes between ticks goes no further.
@@ -198,6 +200,7 @@ impl<H: Host> Steps<H> {
             seed: settings.seed,
             life_ns: i64::MAX,
             stopped_by: None,
+            ends_as_recorded: false,
             is_ending: false,
             limit: u64::MAX,
             desk,

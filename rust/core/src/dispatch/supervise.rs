@@ -147,7 +147,10 @@ impl<H: Host> Steps<H> {
             }
             Verdict::StopRun => {
                 self.stopped_by.get_or_insert(strategy);
-                self.stop.request_stop();
+                // What a live run does to end stands in its recording, after what it took meanwhile.
+                if !self.ends_as_recorded {
+                    self.stop.request_stop();
+                }
             }
         }
     }

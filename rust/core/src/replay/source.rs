@@ -78,6 +78,15 @@ impl Source for Replay {
         Some(self.piece().entry.now_ns)
     }
 
+    fn is_recorded(&self) -> bool {
+        true
+    }
+
+    fn started_at(&self) -> Option<u64> {
+        let first = self.recording.pieces.iter().find(|piece| piece.entry.mark != Mark::Start);
+        first.map(|piece| piece.entry.position)
+    }
+
     fn goes_on_behind(&self) -> bool {
         matches!(self.piece().entry.mark, Mark::Drained) && !self.is_last()
     }

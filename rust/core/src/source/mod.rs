@@ -114,6 +114,16 @@ pub trait Source: Send {
         i64::MAX
     }
 
+    /// Whether it is what a live run has taken: a run over it ends where that one did, and by nothing else.
+    fn is_recorded(&self) -> bool {
+        false
+    }
+
+    /// The loop position of a recorded run when it had started its strategies, or was stopped before it had started them all.
+    fn started_at(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether something of a recorded run stands behind the end of its data: a live run goes on for orders that have left.
     fn goes_on_behind(&self) -> bool {
         false
