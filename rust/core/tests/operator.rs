@@ -405,13 +405,18 @@ fn a_request_has_its_time_as_a_whole_and_a_drip_keeps_no_connection() {
         let took = thread.join().unwrap();
         assert!((limit..Duration::from_secs(15)).contains(&took), "closed after {took:?}");
     }
-    // Whoever asks now and then has as long for each request, and for what is said in pieces.
+}
+
+#[test]
+fn who_asks_now_and_then_has_as_long_for_each_request_and_for_what_is_said_in_pieces() {
+    let limit = Duration::from_millis(1_500);
+    let rig = rig_with("pieces", limit);
     let stream = rig.connect();
-    for _ in 0..3 {
-        std::thread::sleep(limit / 2);
+    for _ in 0..4 {
+        std::thread::sleep(limit / 3);
         let mut writer = &stream;
         writer.write_all(br#"{"v":1,"#).unwrap();
-        std::thread::sleep(limit / 10);
+        std::thread::sleep(limit / 20);
         assert_eq!(ask(&stream, r#""do":"ping"}"#)["ok"], true);
     }
 }
