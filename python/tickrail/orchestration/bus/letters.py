@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
+from concurrent.futures import Future
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from tickrail.orchestration.bus.receipt import Receipt
+from tickrail._native import Envelope
+from tickrail.orchestration.bus.receipt import CANCELLED, DONE, FAILED, Receipt
 from tickrail.orchestration.bus.refusals import same
 
 __all__ = ["DEAD_LETTERS", "KEYS", "Answered", "DeadLetter", "DeadLetters", "Reason", "is_free"]
@@ -51,6 +53,29 @@ class DeadLetters:
         with self._lock:
             self._kept.append(letter)
             self.counts[letter.reason] = self.counts.get(letter.reason, 0) + 1
+
+    def dead(self, envelope: Envelope, reason: Reason, error: BaseException | None) -> BaseException:
+        """Keep what was never handled, and tell who waits; the answer is what the sender may be told."""
+        self.add(DeadLetter(envelope.command, envelope.trace.id, reason, error))
+        if envelope.receipt is not None:
+            envelope.receipt.settle(*((CANCELLED, None) if error is None else (FAILED, error)))
+        return error if error is not None else RuntimeError(reason)
+
+    def failed(self, envelope: Envelope, error: BaseException) -> None:
+        """The handler has raised; nobody hears of it by a receipt that was given up."""
+        if envelope.receipt is None or envelope.receipt.left():
+            self.add(DeadLetter(envelope.command, envelope.trace.id, "failed", error))
+        if envelope.receipt is not None:
+            envelope.receipt.settle(FAILED, error)
+
+    def settled(self, envelope: Envelope, done: Future[Any], *, is_over: bool) -> None:
+        """What the handler has begun has ended; ``is_over``: with the run."""
+        if done.cancelled():
+            self.dead(envelope, "shutting_down" if is_over else "cancelled", None)
+        elif (error := done.exception()) is not None:
+            self.failed(envelope, error)
+        elif envelope.receipt is not None:
+            envelope.receipt.settle(DONE, done.result())
 
     def kept(self) -> tuple[DeadLetter, ...]:
         """Those kept, the oldest first."""
