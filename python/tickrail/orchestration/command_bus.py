@@ -160,7 +160,7 @@ class CommandBus(CommandBusCore):
             raise waits_for_itself(route.name)
         plain = key is None and timeout_s is None and expires_s is None and not self._closed
         if route.is_async and plain and self._io.is_current:
-            route.admit(command)
+            command = route.admitted(command)
             # Not by `Coroutines`: a coroutine more is a quarter of the way.
             token = TRACE.set(self._trace())
             try:
@@ -266,11 +266,11 @@ class CommandBus(CommandBusCore):
     def _scheduled(self, command: Command, **when: Any) -> Scheduled:
         if self._schedule is None:
             raise NotRunning("this bus has no clock to schedule on", hint="that of a run has: dispatcher.commands")
-        payload = self._routes.of(command).validated(command)
+        payload, _ = self._routes.of(command).taken(command)
         local = self._standing() == ON_IT
         wanted = ScheduleCommand(self._schedule.name(local=local), payload, **when)
         if local:
-            self._routes.of(wanted).validated(wanted)
+            self._routes.of(wanted).taken(wanted)
             self.execute(wanted)
             return Scheduled(wanted.id, None, self._at_once)
         return Scheduled(wanted.id, self.submit(wanted), self._at_once)
@@ -334,15 +334,15 @@ class CommandBus(CommandBusCore):
                 raise refusals.blocks(f"room for {route.name}")
             if self._standing() == CALLED_BACK:
                 raise refusals.called_back(route)
-        payload = route.validated(command)
+        payload, given = route.taken(command)
         if key is None or receipt is None:
-            self._go(route, self._envelope(route, command, receipt, expires_s), payload, wait_s, at_once=at_once)
+            self._go(route, self._envelope(route, given, receipt, expires_s), payload, wait_s, at_once=at_once)
             return
-        first = self._answered.first(key, command, receipt)
+        first = self._answered.first(key, route, payload, receipt)
         if first is None:
             return
         try:
-            self._go(route, self._envelope(route, command, first, expires_s), payload, wait_s, at_once=at_once)
+            self._go(route, self._envelope(route, given, first, expires_s), payload, wait_s, at_once=at_once)
         except BaseException:
             receipt.cancel()
             first.refuse(refusals.full(route, wait_s))  # for those who came meanwhile: it never left
@@ -362,17 +362,17 @@ class CommandBus(CommandBusCore):
         from tickrail.orchestration.bus.bridge import pushed
 
         assert self._lanes is not None, "there is a lane to wait for"
-        payload = route.validated(command)
-        first = receipt if key is None else self._answered.first(key, command, receipt)
+        payload, given = route.taken(command)
+        first = receipt if key is None else self._answered.first(key, route, payload, receipt)
         if first is None:
             return
         try:
-            number = self._number_of(command) if route.takes_strategy else None
-            envelope = self._envelope(route, command, first, expires_s)
+            number = self._number_of(given) if route.takes_strategy else None
+            envelope = self._envelope(route, given, first, expires_s)
             push = partial(self._lanes.push, route.lane, number, payload, envelope, 0.0)
             sent = await pushed(lambda: OVER if self._closed else push(), wait_s)
             if sent != 0:
-                self._not_sent(envelope, sent == FULL, wait_s)
+                self._not_sent(envelope, payload, sent == FULL, wait_s)
         except BaseException:
             receipt.cancel()
             first.refuse(refusals.full(route, wait_s))  # as in `_send`
@@ -396,12 +396,12 @@ class CommandBus(CommandBusCore):
         else:
             number = self._number_of(envelope.command) if route.takes_strategy else None
             if (sent := self._lanes.push(route.lane, number, payload, envelope, wait_s)) != 0:
-                self._not_sent(envelope, sent == FULL, wait_s)
+                self._not_sent(envelope, payload, sent == FULL, wait_s)
 
-    def _not_sent(self, envelope: Envelope, is_full: bool, wait_s: float) -> None:
+    def _not_sent(self, envelope: Envelope, payload: bytes, is_full: bool, wait_s: float) -> None:
         if is_full:
             raise self._letters.dead(envelope, "lane_full", refusals.full(envelope.route, wait_s))
-        if self._closed or not self._rerun.takes(envelope):
+        if self._closed or not self._rerun.takes(envelope, payload):
             raise self._letters.dead(
                 envelope, "shutting_down", refusals.over(envelope.route, reruns=self._rerun.goes_on)
             )

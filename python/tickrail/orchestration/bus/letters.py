@@ -11,7 +11,8 @@ import msgspec
 
 from tickrail._native import Envelope
 from tickrail.orchestration.bus.receipt import CANCELLED, DONE, FAILED, Receipt
-from tickrail.orchestration.bus.refusals import same
+from tickrail.orchestration.bus.refusals import check_same
+from tickrail.orchestration.bus.routes import Route
 
 __all__ = ["DEAD_LETTERS", "KEYS", "Answered", "DeadLetter", "DeadLetters", "Reason", "is_free"]
 
@@ -94,10 +95,10 @@ class Answered:
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
-        self._receipts: OrderedDict[str, tuple[Any, Receipt]] = OrderedDict()
+        self._receipts: OrderedDict[str, tuple[Route, bytes, Receipt]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def first(self, key: str, command: Any, receipt: Receipt) -> Receipt | None:
+    def first(self, key: str, route: Route, payload: bytes, receipt: Receipt) -> Receipt | None:
         """Let ``receipt`` have the answer to ``key``: that of the command to be sent now, or ``None``: one was before.
 
         Raises:
@@ -105,12 +106,14 @@ class Answered:
         """
         with self._lock:
             known = self._receipts.get(key)
-            if known is not None and not is_free(known[1]) and receipt.follow(same(known, command, key)):
-                self._receipts.move_to_end(key)
-                return None
+            if known is not None and not is_free(known[2]):
+                check_same(known[0], known[1], route, payload, key)
+                if receipt.follow(known[2]):
+                    self._receipts.move_to_end(key)
+                    return None
             first = Receipt()
             receipt.follow(first)
-            self._receipts[key] = (command, first)
+            self._receipts[key] = (route, payload, first)
             self._receipts.move_to_end(key)
             if len(self._receipts) > self._slots:
                 self._receipts.popitem(last=False)
