@@ -14,7 +14,7 @@ from fake_lanes import FakeLanes
 
 from tickrail.domain.commands import Command, PauseStrategy
 from tickrail.errors import CommandTimeout, LaneFull, NoHandler, NotRunning, ShuttingDown, WouldDeadlock
-from tickrail.orchestration import command_bus
+from tickrail.orchestration.bus import coroutines
 from tickrail.orchestration.bus.builtin import _reached
 from tickrail.orchestration.bus.receipt import CANCELLED, DONE, FAILED, Receipt
 from tickrail.orchestration.bus.routes import encode
@@ -126,7 +126,7 @@ def test_what_a_handler_has_only_asked_for_is_answered_when_it_comes(end: str) -
 
 
 def test_async_handlers_at_work_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command_bus, "MAX_AWAITED", 1)
+    monkeypatch.setattr(coroutines, "MAX_AWAITED", 1)
     bus, kept = CommandBus(), Kept()
     bus.register(Wait, kept)
     first = bus.submit(Wait(1))
@@ -258,7 +258,7 @@ def test_the_clock_sends_commands_to_sync_and_async_handlers() -> None:
 
 
 def test_a_scheduled_command_for_which_there_is_no_room_is_a_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command_bus, "MAX_AWAITED", 0)
+    monkeypatch.setattr(coroutines, "MAX_AWAITED", 0)
     bus, clock = CommandBus(), Clock()
     bus.register(Wait, Kept())
     bus.schedule_by(clock)

@@ -8,30 +8,27 @@ loop position there and is recorded; one that a handler sends takes effect at th
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextvars import copy_context
 from functools import partial
-from typing import Any, Final, NoReturn
-from weakref import WeakMethod
+from typing import Any, NoReturn
 
 from tickrail._native import CommandBusCore, CommandPlan, Envelope
 from tickrail.domain.commands import CancelScheduled, Command, Event, ScheduleCommand
-from tickrail.domain.context import IN_STEP, TRACE, beside, held
+from tickrail.domain.context import IN_STEP, TRACE
 from tickrail.errors import (
     CommandError,
     CommandInvalid,
     CommandTimeout,
-    IllegalTransition,
     NotRunning,
 )
 from tickrail.orchestration.bus import refusals
+from tickrail.orchestration.bus.coroutines import Coroutines
 from tickrail.orchestration.bus.events import Subscribers, Unsubscribe
 from tickrail.orchestration.bus.letters import DEAD_LETTERS, KEYS, Answered, DeadLetter, DeadLetters, Reason
 from tickrail.orchestration.bus.owners import Owners
-from tickrail.orchestration.bus.receipt import CANCELLED, DONE, FAILED, Receipt
+from tickrail.orchestration.bus.receipt import Receipt
 from tickrail.orchestration.bus.rerun import Rerun
 from tickrail.orchestration.bus.routes import Handler, Middleware, Route, Routes, compiled, encode, place_of_caller
 from tickrail.orchestration.bus.schedule import Schedule, Scheduled, Timers
@@ -41,9 +38,6 @@ from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.tracing import is_traced, span
 
 __all__ = ["CommandBus"]
-
-MAX_AWAITED: Final = 4_096
-"""Async handlers at work at once, as many as the NORMAL lane has slots."""
 
 
 class CommandBus(CommandBusCore):
@@ -80,14 +74,13 @@ class CommandBus(CommandBusCore):
         self._subscribers = Subscribers(self._hearers)
         self._not_heard = self._subscribers.not_heard  # the native side says so
         self._letters, self._answered = DeadLetters(dead_letters), Answered(keys)
-        self._awaiting = threading.BoundedSemaphore(MAX_AWAITED)
+        self._failed = self._letters.failed  # the native side says so
         self._standing: Callable[[], int] = here if lanes is None else lanes.standing
         self._schedule: Schedule | None = None
-        self._under_way: dict[int, Envelope] = {}
-        self._waiter: Waiter | None = None
         self._rerun = Rerun(self._letters, self._io)
-        leave = WeakMethod(self._leave)  # the I/O thread may outlive many runs
-        self._io.when_left(lambda: (act := leave()) and act())
+        self._coroutines = Coroutines(
+            self, self._io, lanes=lanes, standing=self._standing, letters=self._letters, rerun=self._rerun
+        )
 
     # ---- who handles what --------------------------------------------------------------------------------------
 
@@ -167,8 +160,8 @@ class CommandBus(CommandBusCore):
             raise waits_for_itself(route.name)
         plain = key is None and timeout_s is None and expires_s is None and not self._closed
         if route.is_async and plain and self._io.is_current:
-            route.admit(command)
-            # Not by `_coroutine`: a coroutine more is a quarter of the way.
+            command = route.admitted(command)
+            # Not by `Coroutines`: a coroutine more is a quarter of the way.
             token = TRACE.set(self._trace())
             try:
                 if is_traced():
@@ -240,7 +233,7 @@ class CommandBus(CommandBusCore):
 
     def wait_in_steps(self, waiter: Waiter) -> None:
         """Wait as ``waiter`` says, at the end of each step, for async commands sent in it. Before the run begins."""
-        self._waiter = self._rerun.waiter = waiter
+        self._rerun.waiter = waiter
 
     def schedule_at(self, ts_ns: int, command: Command) -> Scheduled:
         """Send ``command`` when the loop's clock comes to ``ts_ns``, in a step of its own; at or before now: the next.
@@ -273,11 +266,11 @@ class CommandBus(CommandBusCore):
     def _scheduled(self, command: Command, **when: Any) -> Scheduled:
         if self._schedule is None:
             raise NotRunning("this bus has no clock to schedule on", hint="that of a run has: dispatcher.commands")
-        payload = self._routes.of(command).validated(command)
+        payload, _ = self._routes.of(command).taken(command)
         local = self._standing() == ON_IT
         wanted = ScheduleCommand(self._schedule.name(local=local), payload, **when)
         if local:
-            self._routes.of(wanted).validated(wanted)
+            self._routes.of(wanted).taken(wanted)
             self.execute(wanted)
             return Scheduled(wanted.id, None, self._at_once)
         return Scheduled(wanted.id, self.submit(wanted), self._at_once)
@@ -291,7 +284,7 @@ class CommandBus(CommandBusCore):
         envelope = self._envelope(route, command, None, None)
         if route.is_async:
             with contextlib.suppress(CommandError):  # which is a dead letter
-                self._await(route, envelope)
+                self._coroutines.begin(route, envelope)
         else:
             self.handle(envelope)
 
@@ -341,15 +334,15 @@ class CommandBus(CommandBusCore):
                 raise refusals.blocks(f"room for {route.name}")
             if self._standing() == CALLED_BACK:
                 raise refusals.called_back(route)
-        payload = route.validated(command)
+        payload, given = route.taken(command)
         if key is None or receipt is None:
-            self._go(route, self._envelope(route, command, receipt, expires_s), payload, wait_s, at_once=at_once)
+            self._go(route, self._envelope(route, given, receipt, expires_s), payload, wait_s, at_once=at_once)
             return
-        first = self._answered.first(key, command, receipt)
+        first = self._answered.first(key, route, payload, receipt)
         if first is None:
             return
         try:
-            self._go(route, self._envelope(route, command, first, expires_s), payload, wait_s, at_once=at_once)
+            self._go(route, self._envelope(route, given, first, expires_s), payload, wait_s, at_once=at_once)
         except BaseException:
             receipt.cancel()
             first.refuse(refusals.full(route, wait_s))  # for those who came meanwhile: it never left
@@ -369,17 +362,17 @@ class CommandBus(CommandBusCore):
         from tickrail.orchestration.bus.bridge import pushed
 
         assert self._lanes is not None, "there is a lane to wait for"
-        payload = route.validated(command)
-        first = receipt if key is None else self._answered.first(key, command, receipt)
+        payload, given = route.taken(command)
+        first = receipt if key is None else self._answered.first(key, route, payload, receipt)
         if first is None:
             return
         try:
-            number = self._number_of(command) if route.takes_strategy else None
-            envelope = self._envelope(route, command, first, expires_s)
+            number = self._number_of(given) if route.takes_strategy else None
+            envelope = self._envelope(route, given, first, expires_s)
             push = partial(self._lanes.push, route.lane, number, payload, envelope, 0.0)
             sent = await pushed(lambda: OVER if self._closed else push(), wait_s)
             if sent != 0:
-                self._not_sent(envelope, sent == FULL, wait_s)
+                self._not_sent(envelope, payload, sent == FULL, wait_s)
         except BaseException:
             receipt.cancel()
             first.refuse(refusals.full(route, wait_s))  # as in `_send`
@@ -393,9 +386,9 @@ class CommandBus(CommandBusCore):
 
     def _go(self, route: Route, envelope: Envelope, payload: bytes, wait_s: float, *, at_once: bool) -> None:
         if self._closed:
-            raise self._dead(envelope, "shutting_down", refusals.over(route))
+            raise self._letters.dead(envelope, "shutting_down", refusals.over(route))
         if route.is_async:
-            self._await(route, envelope)
+            self._coroutines.begin(route, envelope)
         elif self._lanes is None or at_once:
             self.handle(envelope)
         elif self._standing() == ON_IT:
@@ -403,13 +396,15 @@ class CommandBus(CommandBusCore):
         else:
             number = self._number_of(envelope.command) if route.takes_strategy else None
             if (sent := self._lanes.push(route.lane, number, payload, envelope, wait_s)) != 0:
-                self._not_sent(envelope, sent == FULL, wait_s)
+                self._not_sent(envelope, payload, sent == FULL, wait_s)
 
-    def _not_sent(self, envelope: Envelope, is_full: bool, wait_s: float) -> None:
+    def _not_sent(self, envelope: Envelope, payload: bytes, is_full: bool, wait_s: float) -> None:
         if is_full:
-            raise self._dead(envelope, "lane_full", refusals.full(envelope.route, wait_s))
-        if self._closed or not self._rerun.takes(envelope):
-            raise self._dead(envelope, "shutting_down", refusals.over(envelope.route, reruns=self._rerun.goes_on))
+            raise self._letters.dead(envelope, "lane_full", refusals.full(envelope.route, wait_s))
+        if self._closed or not self._rerun.takes(envelope, payload):
+            raise self._letters.dead(
+                envelope, "shutting_down", refusals.over(envelope.route, reruns=self._rerun.goes_on)
+            )
 
     def _late(self, route: Route, timeout_s: float, is_begun: bool) -> NoReturn:
         raise refusals.late(route, timeout_s, is_begun=is_begun)
@@ -475,17 +470,17 @@ class CommandBus(CommandBusCore):
         receipt = envelope.receipt
         is_late = envelope.expires_ns and time.monotonic_ns() > envelope.expires_ns
         if is_late and not (receipt is not None and receipt.cancelled()):
-            self._dead(envelope, "expired", refusals.expired(envelope.route))
+            self._letters.dead(envelope, "expired", refusals.expired(envelope.route))
             return False
         if receipt is not None and not receipt.begin():  # the exchange against whoever takes it back
             if receipt.cancelled():  # else it was answered, and told of
-                self._dead(envelope, "cancelled", None)
+                self._letters.dead(envelope, "cancelled", None)
             return False
         return True
 
     def _settle_later(self, envelope: Envelope, result: Future[Any]) -> None:
         """What the handler asked for comes after this step."""
-        result.add_done_callback(lambda done: self._settled(envelope, done))
+        result.add_done_callback(lambda done: self._letters.settled(envelope, done, is_over=self._io.closed))
 
     def _call_traced(self, route: Route, command: Any) -> Any:
         with span(route.span_name):
@@ -518,83 +513,9 @@ class CommandBus(CommandBusCore):
     def leave_rerun(self) -> None:
         """The run is over: what its coroutines have sent beyond the recording has no turn any more."""
         for envelope in self._rerun.left():
-            self._dead(envelope, "shutting_down", refusals.over(envelope.route))
+            self._letters.dead(envelope, "shutting_down", refusals.over(envelope.route))
 
     def abandon(self, envelope: Envelope) -> None:
         """The run ended before the command's turn."""
         if not isinstance(envelope.route, StepEnd):
-            self._dead(envelope, "shutting_down", refusals.over(envelope.route))
-
-    def _failed(self, envelope: Envelope, error: BaseException) -> None:
-        if envelope.receipt is None or envelope.receipt.left():
-            self._letters.add(DeadLetter(envelope.command, envelope.trace.id, "failed", error))
-        if envelope.receipt is not None:
-            envelope.receipt.settle(FAILED, error)
-
-    def _dead(self, envelope: Envelope, reason: Any, error: BaseException | None) -> BaseException:
-        self._letters.add(DeadLetter(envelope.command, envelope.trace.id, reason, error))
-        if envelope.receipt is not None:
-            envelope.receipt.settle(*((CANCELLED, None) if error is None else (FAILED, error)))
-        return error if error is not None else RuntimeError(reason)
-
-    # ---- async handlers ----------------------------------------------------------------------------------------
-
-    def _await(self, route: Route, envelope: Envelope) -> None:
-        if not self._awaiting.acquire(blocking=False):
-            raise self._dead(envelope, "lane_full", refusals.full(route, 0.0))
-        coroutine: Any = self._guarded(route, envelope)
-        coroutine.__qualname__ = route.shown  # as it is called where it is left behind
-        # Before it is begun: what the I/O thread has taken before its end is found by `_leave`.
-        self._under_way[id(envelope)] = envelope
-        waits = self._waiter is not None and self._waiter.waits and self._standing() == ON_IT
-        try:
-            future = (held() if waits else beside() if self._rerun.goes_on else copy_context()).run(
-                self._io.run, coroutine
-            )
-        except IllegalTransition:  # the I/O thread has ended with the run
-            self._awaiting.release()
-            self._under_way.pop(id(envelope), None)
-            raise self._dead(envelope, "shutting_down", refusals.over(route)) from None
-        future.add_done_callback(lambda done: self._awaited_ended(envelope, done))
-        if envelope.receipt is not None:
-            envelope.receipt.add_done_callback(lambda receipt: receipt.cancelled() and future.cancel())
-        if waits and self._lanes is not None and self._waiter is not None:
-            end: Any = StepEnd(route, future, self._waiter)
-            self._lanes.later(self._envelope(end, envelope.command, None, None))
-
-    async def _guarded(self, route: Route, envelope: Envelope) -> Any:
-        if (envelope.receipt is not None and envelope.receipt.cancelled()) or not self.admits(envelope):
-            return None
-        return await self._coroutine(route, envelope)
-
-    async def _coroutine(self, route: Route, envelope: Envelope) -> Any:
-        token = TRACE.set(envelope.trace)
-        try:
-            with span(route.span_name):
-                made: Coroutine[Any, Any, Any] = route.call(envelope.command)
-                return await made
-        finally:
-            TRACE.reset(token)
-
-    def _awaited_ended(self, envelope: Envelope, done: Future[Any]) -> None:
-        self._awaiting.release()
-        if self._under_way.pop(id(envelope), None) is None:
-            return  # left behind, and answered
-        if envelope.receipt is not None and envelope.receipt.cancelled():
-            self._dead(envelope, "cancelled", None)  # whether its coroutine had begun or not: here alone, so once
-        else:
-            self._settled(envelope, done)
-
-    def _leave(self) -> None:
-        """The I/O thread does not end: what is awaited there has no other answer any more."""
-        while self._under_way:
-            _, envelope = self._under_way.popitem()
-            self._dead(envelope, "shutting_down", refusals.left(envelope.route))
-
-    def _settled(self, envelope: Envelope, done: Future[Any]) -> None:
-        if done.cancelled():
-            self._dead(envelope, "shutting_down" if self._io.closed else "cancelled", None)
-        elif (error := done.exception()) is not None:
-            self._failed(envelope, error)
-        elif envelope.receipt is not None:
-            envelope.receipt.settle(DONE, done.result())
+            self._letters.dead(envelope, "shutting_down", refusals.over(envelope.route))

@@ -25,10 +25,11 @@ from tickrail.orchestration.backtest import (
     run_settings,
     run_to_result,
 )
+from tickrail.orchestration.commanded import PATIENCE_S
 from tickrail.orchestration.feeds import Backwards, Feed, Numbering, Policy, RatePolicy, Receipt, Trades
 from tickrail.orchestration.lane_check import check_names
 from tickrail.orchestration.replay import PacedReplay, Speed
-from tickrail.orchestration.tick_dispatcher import PATIENCE_S, DigestMode, Progress, TickDispatcher, WhenLagging
+from tickrail.orchestration.tick_dispatcher import DigestMode, Progress, TickDispatcher, WhenLagging
 from tickrail.orchestration.trading import Limits, Trading
 from tickrail.ports.execution import AsyncExecutionPort, ExecutionPort
 

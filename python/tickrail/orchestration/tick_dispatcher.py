@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, Unpack, cast
 
 from msgspec.structs import asdict
@@ -23,14 +22,9 @@ from tickrail._native import (
     end_within,
     ending_report,
     give_lane,
-    handler_overruns,
-    meters,
     open_lanes,
     open_outbox,
-    operations,
     pull_until,
-    record_commands,
-    recording_header,
     run_until,
     step,
     supervise,
@@ -47,12 +41,11 @@ from tickrail.domain.venue_terms import VenueTerms
 from tickrail.errors import ParameterError
 from tickrail.orchestration.admission import admit, compile_into
 from tickrail.orchestration.at_exit import stopped_at_exit
-from tickrail.orchestration.bus.owners import Owners
+from tickrail.orchestration.commanded import Commanded
 from tickrail.orchestration.feeds import DeliverySettings, Feed, FeedFailures, FeedSettings, feed_settings, taken_out
 from tickrail.orchestration.funding import Funding
 from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.keeper import Keeper
-from tickrail.orchestration.kept_trading import restored
 from tickrail.orchestration.lane_check import check_lane
 from tickrail.orchestration.lives import Lives
 from tickrail.orchestration.loading import load_arrays, load_results
@@ -67,11 +60,7 @@ from tickrail.strategy.strategy import Strategy
 
 if TYPE_CHECKING:
     from tickrail.orchestration.away import Away
-    from tickrail.orchestration.command_bus import CommandBus
-    from tickrail.orchestration.control import Control
-    from tickrail.report.accounts import Accounts
     from tickrail.report.result import Result, Status
-    from tickrail.report.stats import RuntimeStats
     from tickrail.strategy.compiled.code import Compiled
 
 __all__ = ["DigestMode", "Progress", "Step", "TickDispatcher", "WhenLagging"]
@@ -83,11 +72,9 @@ DigestMode: TypeAlias = Literal["events", "full"]
 MARKET: Final = "market_data"  # a class that names it wants the market noted from the first tick on
 ENDS: dict[str | None, Status] = {"end": "complete", "stopped": "stopped", "interrupted": "interrupted"}
 logger = logging.getLogger(__name__)
-#: How long a look at the accounts waits for the loop to come to the end of its slice.
-PATIENCE_S: Final = 0.1
 
 
-class TickDispatcher:
+class TickDispatcher(Commanded):
     """One run: feeds and strategies are added, then it runs to the end of the data, or is pulled.
 
     Args:
@@ -141,11 +128,8 @@ class TickDispatcher:
         run_id: str | None = None,
     ) -> None:
         rows = [dict(row) for row in instruments]
-        self.instruments: tuple[str, ...] = tuple(str(row["id"]) for row in rows)
-        self.strategies: dict[str, Strategy] = {}
         self._config_digest, self._seed, self._facts, self._sources = config_digest, seed, rows, dict[str, str]()
         self._stopwatch = Stopwatch()
-        self._commands: CommandBus | None = None
         self._abandoned: tuple[str, ...] = ()
         self._compiled: dict[str, Compiled] = {}
         self._compile_s: dict[str, float] = {}
@@ -153,12 +137,10 @@ class TickDispatcher:
         self.run_id = run_id or run_id_of(config_digest, seed, is_live=self._is_live and clock == "live")
         self._away: Away | None = None
         self._received: dict[str, list[str]] = defaultdict(list)
-        self._is_replay = False
         self._laned: list[str] = []
         self._leaving: set[int] = set()
-        self.io = io or IoThread()
-        self._owns_io = io is None
-        self._spawner = spawner = Spawner(self.io, timeout_s=spawn_timeout_s, stopping=stopping(self))
+        io, self._owns_io = io or IoThread(), io is None
+        spawner = Spawner(io, timeout_s=spawn_timeout_s, stopping=stopping(self))
         native = Dispatcher(
             instruments=rows,
             order_by=order_by,
@@ -175,14 +157,19 @@ class TickDispatcher:
             equity_every_ns=(account or AccountTerms()).equity_every_ns,
             spawner=spawner,
         )
-        self._native = native
-        self._operations = operations(native)
+        strategies: dict[str, Strategy] = {}
+        super().__init__(
+            native,
+            strategies=strategies,
+            lives=Lives(native.lives, strategies, io),
+            instruments=tuple(str(row["id"]) for row in rows),
+            io=io,
+            spawner=spawner,
+        )
         self._failures = FeedFailures(native.request_stop)
         end_within(native, **asdict(end_limits))
-        watch(native, handler_limits, self.io)
+        watch(native, handler_limits, io)
         self._funding = Funding(native, rows, account or AccountTerms())
-        self.lives = Lives(native.lives, self.strategies, self.io)
-        self._owners = Owners(self.strategies, native.lives.hook)
         native.watch(self.lives.watcher)
         if live is not None:
             load_results()
@@ -243,7 +230,7 @@ class TickDispatcher:
     def replay(self, recording: Recording) -> None:
         """Run a recording in the place of feeds."""
         self._native.set_recording(recording)
-        self._is_replay = self._spawner.replays_live = True
+        self._spawner.replays_live = True
 
     def register(
         self,
@@ -306,7 +293,7 @@ class TickDispatcher:
             number = self._native.register(strategy, name, instruments=instruments, **edges, keeper=keeper)
         self._funding.fund(number, name, capital, leverage)
         if lane is not None:
-            if not (self._is_live or self._is_replay):
+            if not (self._is_live or self._spawner.replays_live):
                 logger.warning("a backtest has no lanes: %s is called by the loop", name)
             give_lane(self._native, number, **lane.model_dump())
             self._laned.append(name)
@@ -415,110 +402,6 @@ class TickDispatcher:
         finally:
             self._leave_io()
 
-    def request_stop(self) -> None:
-        """Ask the run to stop after the present step. Any thread."""
-        self._native.request_stop()
-
-    @property
-    def commands(self) -> CommandBus:
-        """The command bus of the run, opened when it is first asked for, which is before the run begins.
-
-        Raises:
-            RuntimeError: The run has begun without one.
-        """
-        if self._commands is None:
-            from tickrail.orchestration.bus.builtin import opened  # late: most backtests have no use for it
-
-            self._commands, self._built_in = opened(
-                open_lanes(self._native),
-                self._operations,
-                io=self.io,
-                strategies=self.strategies,
-                lives=self.lives,
-                instruments=self.instruments,
-                request_stop=lambda: None if self._is_replay else self.request_stop(),  # as the recording does
-                waiter=self._spawner,
-                owners=self._owners,
-            )
-        return self._commands
-
-    @property
-    def dead_letter_counts(self) -> Mapping[str, int]:
-        """How many commands came to nothing, by reason."""
-        return {} if self._commands is None else {str(k): n for k, n in self._commands.dead_letter_counts.items()}
-
-    def keep_trading(self, file: Path) -> None:
-        """Begin with the state of trading that the last process has left in ``file``, and keep every change there.
-
-        HALTED with its reason, and limits that were changed. Before the run begins, and before its commands are asked
-        for; what differs from the configuration is said in the log.
-
-        Raises:
-            TradingStateError: It cannot be read; trading is halted then.
-        """
-        self._operations = operations(self._native, file)
-        if self._commands is not None:
-            self._built_in.operations = self._operations
-        restored(self._operations)
-
-    def open_control(self, path: Path, run: str, *, trading_file: Path | None = None) -> Control:
-        """Serve operators at the socket ``path`` until the answer is closed. Before the run begins.
-
-        Args:
-            path: The socket, in a folder of this user.
-            run: What the run is called.
-            trading_file: See ``keep_trading``.
-
-        Raises:
-            OSError: Another process serves the socket, or a file cannot be had.
-        """
-        from tickrail.orchestration.control import Control  # late: as above
-
-        bus = self.commands
-        if trading_file is not None:
-            self.keep_trading(trading_file)
-        return Control(bus, open_lanes(self._native), self._operations, path, run, stats=self.stats)
-
-    def record_commands(self, sink: Callable[[bytes], object]) -> None:
-        """Give ``sink`` the header of a recording, and then each command that the loop takes, as bytes to be written.
-
-        What it raises is reported and does not stop the run. Before the run begins.
-        """
-        record_commands(self._native, sink)
-        sink(recording_header())
-
-    def replay_commands(self, recording: bytes) -> int:
-        """Take commands from ``recording``, each at its place, and none from elsewhere; how many. Before the run.
-
-        Handlers of one's own are registered as they were: one that is missing ends the run (``NoHandler``).
-
-        Raises:
-            ValueError: This is no recording.
-        """
-        from tickrail.orchestration.control import replayed
-
-        self._spawner.is_rerun = True
-        return replayed(self._native, self.commands, recording)
-
-    def stats(self, patience_s: float = PATIENCE_S) -> RuntimeStats:
-        """Accounts and measured times of every strategy and feed. Any thread, at any time, as ``accounts``."""
-        from tickrail.orchestration.overruns import overruns_of
-        from tickrail.report.stats import RuntimeStats
-
-        late = overruns_of(handler_overruns(self._native), self.strategies)
-        return RuntimeStats.of(self.accounts(patience_s), meters(self._native), late)
-
-    def accounts(self, patience_s: float = PATIENCE_S) -> Accounts:
-        """The accounts of all feeds and strategies at one moment, the end of a step. Any thread, at any time.
-
-        The loop takes them when it comes to the end of its slice, and is not stopped for it. Where it does not come
-        within ``patience_s`` (a handler keeps it, or is the caller), these are the last ones taken; ``position`` tells.
-        Empty before the run has begun.
-        """
-        from tickrail.report.accounts import Accounts
-
-        return Accounts.of(self._native.accounts(patience_s), tuple(self.strategies))
-
     @property
     def ended(self) -> bool:
         """Whether the run is over."""
@@ -548,7 +431,7 @@ class TickDispatcher:
             stats=self.stats(),
             compiled={name: (one, self._compile_s[name]) for name, one in self._compiled.items()},
             abandoned=self._abandoned,
-            without_lane=() if self._is_live or self._is_replay else tuple(self._laned),
+            without_lane=() if self._is_live or self._spawner.replays_live else tuple(self._laned),
             restarts=dict(zip(self.strategies, restarts, strict=True)),
             stopped_by=None if stopped_by is None else tuple(self.strategies)[stopped_by],
             wish="" if self._commands is None else self._built_in.stop_reason,

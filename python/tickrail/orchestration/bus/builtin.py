@@ -232,10 +232,11 @@ class BuiltIn:
             _refuse(command, "invalid_parameter", error.message)
         changed = {name: values[name] for name in command.params}
         update_parameters(strategy, changed)
-        event = c.ParametersUpdated(command.strategy, changed)
-        self.operations.tell(number, event)  # what its handler raises is none of the sender's
-        self._bus.publish(event)
-        return {"parameters": {name: known.parameters[name].plain(value) for name, value in changed.items()}}
+        answer = {"parameters": {name: known.parameters[name].plain(value) for name, value in changed.items()}}
+        # What its handler raises is none of the sender's; and what a subscriber does with its event is none of its own.
+        self.operations.tell(number, c.ParametersUpdated(command.strategy, dict(changed)))
+        self._bus.publish(c.ParametersUpdated(command.strategy, changed))
+        return answer
 
     def set_limits(self, command: c.SetLimits) -> dict[str, Any]:
         """The limits afterwards. What cannot be kept for the next process is refused, and the limits stay."""

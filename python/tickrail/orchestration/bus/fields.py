@@ -14,7 +14,7 @@ __all__ = ["fields_of"]
 
 PLAIN: Final[dict[Any, tuple[str, ...]]] = {
     int: ("int",),
-    float: ("float", "int"),  # as the wire takes them
+    float: ("float",),  # and an int, of which the wire makes one
     str: ("str",),
     bytes: ("bytes",),
     bool: ("bool",),

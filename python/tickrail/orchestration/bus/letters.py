@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
+from concurrent.futures import Future
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from tickrail.orchestration.bus.receipt import Receipt
-from tickrail.orchestration.bus.refusals import same
+from tickrail._native import Envelope
+from tickrail.orchestration.bus.receipt import CANCELLED, DONE, FAILED, Receipt
+from tickrail.orchestration.bus.refusals import check_same
+from tickrail.orchestration.bus.routes import Route
 
 __all__ = ["DEAD_LETTERS", "KEYS", "Answered", "DeadLetter", "DeadLetters", "Reason", "is_free"]
 
@@ -52,6 +55,29 @@ class DeadLetters:
             self._kept.append(letter)
             self.counts[letter.reason] = self.counts.get(letter.reason, 0) + 1
 
+    def dead(self, envelope: Envelope, reason: Reason, error: BaseException | None) -> BaseException:
+        """Keep what was never handled, and tell who waits; the answer is what the sender may be told."""
+        self.add(DeadLetter(envelope.command, envelope.trace.id, reason, error))
+        if envelope.receipt is not None:
+            envelope.receipt.settle(*((CANCELLED, None) if error is None else (FAILED, error)))
+        return error if error is not None else RuntimeError(reason)
+
+    def failed(self, envelope: Envelope, error: BaseException) -> None:
+        """The handler has raised; nobody hears of it by a receipt that was given up."""
+        if envelope.receipt is None or envelope.receipt.left():
+            self.add(DeadLetter(envelope.command, envelope.trace.id, "failed", error))
+        if envelope.receipt is not None:
+            envelope.receipt.settle(FAILED, error)
+
+    def settled(self, envelope: Envelope, done: Future[Any], *, is_over: bool) -> None:
+        """What the handler has begun has ended; ``is_over``: with the run."""
+        if done.cancelled():
+            self.dead(envelope, "shutting_down" if is_over else "cancelled", None)
+        elif (error := done.exception()) is not None:
+            self.failed(envelope, error)
+        elif envelope.receipt is not None:
+            envelope.receipt.settle(DONE, done.result())
+
     def kept(self) -> tuple[DeadLetter, ...]:
         """Those kept, the oldest first."""
         with self._lock:
@@ -69,10 +95,10 @@ class Answered:
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
-        self._receipts: OrderedDict[str, tuple[Any, Receipt]] = OrderedDict()
+        self._receipts: OrderedDict[str, tuple[Route, bytes, Receipt]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def first(self, key: str, command: Any, receipt: Receipt) -> Receipt | None:
+    def first(self, key: str, route: Route, payload: bytes, receipt: Receipt) -> Receipt | None:
         """Let ``receipt`` have the answer to ``key``: that of the command to be sent now, or ``None``: one was before.
 
         Raises:
@@ -80,12 +106,14 @@ class Answered:
         """
         with self._lock:
             known = self._receipts.get(key)
-            if known is not None and not is_free(known[1]) and receipt.follow(same(known, command, key)):
-                self._receipts.move_to_end(key)
-                return None
+            if known is not None and not is_free(known[2]):
+                check_same(known[0], known[1], route, payload, key)
+                if receipt.follow(known[2]):
+                    self._receipts.move_to_end(key)
+                    return None
             first = Receipt()
             receipt.follow(first)
-            self._receipts[key] = (command, first)
+            self._receipts[key] = (route, payload, first)
             self._receipts.move_to_end(key)
             if len(self._receipts) > self._slots:
                 self._receipts.popitem(last=False)

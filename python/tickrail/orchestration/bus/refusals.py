@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tickrail.errors import (
     CommandExpired,
     CommandInvalid,
@@ -13,19 +11,18 @@ from tickrail.errors import (
     ShuttingDown,
     WouldDeadlock,
 )
-from tickrail.orchestration.bus.receipt import Receipt
 from tickrail.orchestration.bus.routes import Route
 
 __all__ = [
     "blocks",
     "called_back",
+    "check_same",
     "expired",
     "full",
     "late",
     "left",
     "no_run",
     "over",
-    "same",
     "waits_for_coroutine",
     "waits_for_step",
 ]
@@ -36,20 +33,21 @@ def blocks(what: str) -> WouldDeadlock:
     return WouldDeadlock(f"the I/O thread must not wait for {what}", hint="await bus.execute_async(...)")
 
 
-def same(known: tuple[Any, Receipt], command: Any, key: str) -> Receipt:
-    """The receipt of the first command with ``key``, where it is the same one.
+def check_same(known: Route, known_payload: bytes, route: Route, payload: bytes, key: str) -> None:
+    """Refuse another command with a ``key`` that is known; it is told by what was sent, which nobody can change.
 
     Raises:
         CommandInvalid: It is another.
     """
-    first, receipt = known
-    if first != command:
+    if known_payload == payload:
+        return
+    first = known.decode(known_payload)
+    if first != route.decode(payload):  # a dict may have its keys in another order
         raise CommandInvalid(
             f"key {key!r} was used for another command: {first!r}",
-            command=type(command).__name__,
+            command=route.name,
             hint="a key names one command and its repetitions",
         )
-    return receipt
 
 
 def late(route: Route, timeout_s: float, *, is_begun: bool) -> CommandTimeout:

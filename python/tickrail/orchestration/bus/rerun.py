@@ -17,7 +17,6 @@ from tickrail._native import Envelope
 from tickrail.domain.context import BESIDE, IN_STEP
 from tickrail.orchestration.bus.letters import DeadLetter, DeadLetters
 from tickrail.orchestration.bus.receipt import CANCELLED, DONE, FAILED, Receipt
-from tickrail.orchestration.bus.routes import encode
 from tickrail.orchestration.bus.step_end import Waiter
 from tickrail.orchestration.io_thread import IoThread
 
@@ -47,15 +46,14 @@ class Rerun:
         """Whether commands are taken from a recording alone."""
         return self.waiter is not None and self.waiter.is_rerun
 
-    def takes(self, envelope: Envelope) -> bool:
+    def takes(self, envelope: Envelope, payload: bytes) -> bool:
         """Whether the caller is a coroutine of a rerun, or was begun by one: what it sends has its recorded turn."""
         takes = self.goes_on and (self._io.is_current or IN_STEP.get() or BESIDE.get())
         if takes:
-            self._pair(envelope)
+            self._pair(envelope, payload)
         return takes
 
-    def _pair(self, envelope: Envelope) -> None:
-        payload = encode(envelope.command)
+    def _pair(self, envelope: Envelope, payload: bytes) -> None:
         with self._lock:
             had = self._had.get(payload)
             if not had:

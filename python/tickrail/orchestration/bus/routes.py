@@ -22,6 +22,9 @@ Handler: TypeAlias = Callable[[Any], Any]
 Middleware: TypeAlias = Callable[[Any, Handler], Any]
 
 encode: Final = msgspec.msgpack.Encoder().encode
+WRONG: Final = (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError)
+"""What is raised by a field that cannot be sent; the last by a list within itself."""
+PLAIN_DATA: Final = "a command is data: plain values, lists, dicts, structs of msgspec; hand an object to its handler"
 
 
 class Route:
@@ -35,7 +38,8 @@ class Route:
         call: The handler with the middleware around it.
         shown: What its handler is called.
         span_name: What a span around it is called.
-        surely_holds: Whether the fields of a command have the types that they say; false: it is not known.
+        surely_holds: Whether the fields of a command have the types that they say; false: it is not known. Its
+            ``are_same``: whether they are what the wire gives back for them.
     """
 
     __slots__ = (
@@ -83,16 +87,17 @@ class Route:
         """Let the handler of ``after`` handle from now on, also what was sent before."""
         self.handler, self.place, self.shown, self.owner = after.handler, after.place, after.shown, after.owner
 
-    def admit(self, command: Any) -> None:
-        """Refuse what ``validated`` does, of a command that goes nowhere; the native half does the same.
+    def admitted(self, command: Any) -> Any:
+        """What its handler is given, of a command that goes nowhere; the native half does the same.
 
         Raises:
             CommandInvalid: Naming the field.
         """
         if not self.surely_holds(command):
-            self.validated(command)
-        elif self.check is not None:
+            return self.taken(command)[1]
+        if self.check is not None:
             self.checked(command)
+        return command
 
     def checked(self, command: Any) -> None:
         """Refuse what the command's own ``check`` does.
@@ -106,20 +111,34 @@ class Route:
         except ValueError as error:
             raise CommandInvalid(f"{self.name}: {error}", command=self.name) from None
 
-    def validated(self, command: Any) -> bytes:
-        """``command`` as canonical bytes, once its fields have the types that they say.
+    def taken(self, command: Any) -> tuple[bytes, Any]:
+        """``command`` as canonical bytes, once its fields have the types that they say; and what its handler is given.
+
+        That is what the bytes say: what its sender changes afterwards is no part of it, and a rerun has the same
+        (docs/decisions/0123). Where all is plain it is the command itself, which is the same.
 
         Raises:
             CommandInvalid: Naming the field.
         """
         try:
             payload = encode(command)
-            self.decode(payload)
+            given = command if self.surely_holds.are_same(command) else self.decode(payload)
             if self.check is not None:
-                self.check(command)
-        except (msgspec.ValidationError, ValueError, TypeError, OverflowError) as error:
-            raise CommandInvalid(f"{self.name}: {error}", command=self.name) from None
-        return payload
+                self.check(given)
+        except WRONG as error:
+            where = "" if isinstance(error, msgspec.ValidationError) else _place_of(command)
+            raise CommandInvalid(f"{self.name}: {error}{where}", command=self.name, hint=where and PLAIN_DATA) from None
+        return payload, given
+
+
+def _place_of(command: Any) -> str:
+    """Which field the wire has no form for, as it names those that have a wrong one; empty: none."""
+    for name in command.__struct_fields__:
+        try:
+            encode(getattr(command, name))
+        except WRONG:
+            return f" - at `$.{name}`"
+    return ""
 
 
 class Routes:

@@ -83,9 +83,9 @@ impl CommandBusCore {
         command: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        plan.admit(py, command)?;
+        let given = plan.admitted(py, command)?;
         let (this, id) = (slf.get(), slf.get().next_id(py));
-        let handler = || call(slf, plan.call.bind(py), plan.route.bind(py), command);
+        let handler = || call(slf, plan.call.bind(py), plan.route.bind(py), &given);
         this.inside.get(py).context.within(py, |parent| parent.next(py, id), handler)
     }
 
@@ -319,14 +319,17 @@ impl CommandBusCore {
         wait_s: f64,
     ) -> PyResult<()> {
         let py = slf.py();
-        let payload = plan.payload(py, &command)?;
-        let strategy = plan.strategy(py, &command)?;
+        let (payload, given) = plan.taken(py, command)?;
+        let strategy = plan.strategy(py, &given)?;
         let (route, origin) = (plan.route.clone_ref(py), slf.get().next_origin(py)?);
-        let envelope = Py::new(py, Envelope { route, command: command.unbind(), receipt, origin, expires_ns: 0 })?;
+        let envelope = Py::new(py, Envelope { route, command: given.unbind(), receipt, origin, expires_ns: 0 })?;
         let attachment = envelope.clone_ref(py).into_any();
         match lanes.send(py, plan.lane, strategy, payload.as_bytes(), attachment, wait_s, CommandKind::HOST)? {
             SENT => Ok(()),
-            refusal => slf.call_method1(pyo3::intern!(py, "_not_sent"), (envelope, refusal == FULL, wait_s)).map(drop),
+            refusal => {
+                let refused = (envelope, payload, refusal == FULL, wait_s);
+                slf.call_method1(pyo3::intern!(py, "_not_sent"), refused).map(drop)
+            }
         }
     }
 

@@ -26,6 +26,17 @@ struct Field {
     values: Vec<Py<PyAny>>,
 }
 
+/// What a look at an object says.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Look {
+    /// Nothing is known of it.
+    Unknown,
+    /// It has the type that it says, and the wire makes another of it: an int where a float is expected.
+    Right,
+    /// The wire gives back the same, and nobody can change it.
+    Same,
+}
+
 /// The fields of a command type, as far as they can be looked at natively.
 ///
 /// It never says that a wrong field is right; of what is not plain it says that it does not know.
@@ -47,7 +58,12 @@ impl CommandFields {
 
     /// Whether all fields surely have the types that they say.
     fn __call__(&self, command: &Bound<'_, PyAny>) -> PyResult<bool> {
-        self.surely_hold(command)
+        Ok(self.look(command)? != Look::Unknown)
+    }
+
+    /// Whether all fields surely are what the wire gives back for them, so that nothing is gained by another object.
+    fn are_same(&self, command: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Ok(self.look(command)? == Look::Same)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -59,27 +75,32 @@ impl CommandFields {
 }
 
 impl CommandFields {
-    /// See `__call__`.
-    pub fn surely_hold(&self, command: &Bound<'_, PyAny>) -> PyResult<bool> {
+    /// The least that is known of a field.
+    pub fn look(&self, command: &Bound<'_, PyAny>) -> PyResult<Look> {
+        let mut least = Look::Same;
         for field in &self.0 {
-            if !field.surely_holds(&command.getattr(field.name.bind(command.py()))?) {
-                return Ok(false);
+            least = least.min(field.look(&command.getattr(field.name.bind(command.py()))?));
+            if least == Look::Unknown {
+                break;
             }
         }
-        Ok(true)
+        Ok(least)
     }
 }
 
 impl Field {
-    fn surely_holds(&self, value: &Bound<'_, PyAny>) -> bool {
+    fn look(&self, value: &Bound<'_, PyAny>) -> Look {
         let plain = self.plain;
-        if let Ok(text) = value.cast_exact::<PyString>() {
+        let is_same = if let Ok(text) = value.cast_exact::<PyString>() {
             // One with half a surrogate is no text that could be sent.
             plain.str && text.to_str().is_ok() || self.is_named(value)
         } else if value.is_exact_instance_of::<PyFloat>() {
             plain.float
         } else if value.is_exact_instance_of::<PyInt>() {
-            (plain.int || plain.float) && fits(value)
+            if !plain.int && plain.float && fits(value) {
+                return Look::Right;
+            }
+            plain.int && fits(value)
         } else if value.is_exact_instance_of::<PyBool>() {
             plain.bool || self.is_named(value)
         } else if value.is_none() {
@@ -88,7 +109,8 @@ impl Field {
             plain.bytes
         } else {
             self.is_named(value)
-        }
+        };
+        if is_same { Look::Same } else { Look::Unknown }
     }
 
     fn is_named(&self, value: &Bound<'_, PyAny>) -> bool {

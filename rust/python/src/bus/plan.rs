@@ -5,8 +5,11 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use tickrail_core::command::Lane;
 
-use super::fields::CommandFields;
+use super::fields::{CommandFields, Look};
 use crate::lanes::lane_of;
+
+/// A command's bytes, and what its handler is given.
+pub type Taken<'py> = (Bound<'py, PyBytes>, Bound<'py, PyAny>);
 
 /// A sync handler's command type, ready to be sent and called.
 #[pyclass(frozen, module = "tickrail._native")]
@@ -50,15 +53,17 @@ impl CommandPlan {
 }
 
 impl CommandPlan {
-    /// Refuses a command whose fields do not have the types that they say, and what its own `check` does.
+    /// What its handler is given, where it is called at once. Refuses a command whose fields do not have the types that they
+    /// say, and what its own `check` does.
     ///
-    /// Of one that goes nowhere there is no wire form to look at: what is plain is looked at natively, and only the rest
-    /// is encoded for it (docs/decisions/0103).
-    pub fn admit(&self, py: Python<'_>, command: &Bound<'_, PyAny>) -> PyResult<()> {
-        if self.fields.get().surely_hold(command)? {
-            return self.check(py, command);
+    /// Of one that goes nowhere there is no wire form to look at: what is plain is looked at natively and goes as it is, and
+    /// only the rest is encoded for it (docs/decisions/0103), and is what that says (docs/decisions/0123).
+    pub fn admitted<'py>(&self, py: Python<'py>, command: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        if self.fields.get().look(command)? == Look::Unknown {
+            return Ok(self.taken_slowly(py, command)?.1);
         }
-        self.route.bind(py).call_method1(pyo3::intern!(py, "validated"), (command,)).map(drop)
+        self.check(py, command)?;
+        Ok(command.clone())
     }
 
     /// Refuses what the command's own `check` does.
@@ -66,18 +71,24 @@ impl CommandPlan {
         self.check.as_ref().map_or(Ok(()), |check| check.call1(py, (command,)).map(drop))
     }
 
-    /// The command as canonical bytes, once its fields have the types that they say.
-    pub fn payload<'py>(&self, py: Python<'py>, command: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
-        let encoded = self.encode.bind(py).call1((command,));
-        let valid = encoded.and_then(|payload| self.decode.bind(py).call1((&payload,)).map(|_| payload));
-        let payload = match valid {
-            Ok(payload) => {
-                self.check(py, command)?;
-                payload
-            }
-            Err(_) => self.route.bind(py).call_method1(pyo3::intern!(py, "validated"), (command,))?,
+    /// The command as canonical bytes, once its fields have the types that they say, and what its handler is given: what
+    /// they say, or the command itself where that is surely the same and nobody can change it.
+    pub fn taken<'py>(&self, py: Python<'py>, command: Bound<'py, PyAny>) -> PyResult<Taken<'py>> {
+        let Ok(payload) = self.encode.bind(py).call1((&command,)) else { return self.taken_slowly(py, &command) };
+        let payload = payload.cast_into::<PyBytes>()?;
+        let given = if self.fields.get().look(&command)? == Look::Same {
+            command
+        } else {
+            let Ok(decoded) = self.decode.bind(py).call1((&payload,)) else { return self.taken_slowly(py, &command) };
+            decoded
         };
-        Ok(payload.cast_into::<PyBytes>()?)
+        self.check(py, &given)?;
+        Ok((payload, given))
+    }
+
+    /// The same by the route, which says what is wrong.
+    fn taken_slowly<'py>(&self, py: Python<'py>, command: &Bound<'py, PyAny>) -> PyResult<Taken<'py>> {
+        self.route.bind(py).call_method1(pyo3::intern!(py, "taken"), (command,))?.extract()
     }
 
     /// The number of the strategy that the command names.
