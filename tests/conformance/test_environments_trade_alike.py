@@ -48,8 +48,15 @@ class Driven:
             self.reports[order.client_id] = OrderReport(order.client_id, "PENDING", price=0.0)
         return Acknowledgement(order.client_id, "PENDING")
 
-    def amend(self, client_id: str, *, quantity: float | None = None, limit: float | None = None) -> Acknowledgement:
-        self.strategy.amend(self._number(client_id), quantity=quantity, limit=limit)
+    def amend(
+        self,
+        client_id: str,
+        *,
+        quantity: float | None = None,
+        limit: float | None = None,
+        stop: float | None = None,
+    ) -> Acknowledgement:
+        self.strategy.amend(self._number(client_id), quantity=quantity, limit=limit, stop=stop)
         return Acknowledgement(client_id, "PENDING")
 
     def cancel(self, client_id: str) -> Acknowledgement:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,9 +23,7 @@ from tickrail.adapters.live.loopback import LoopbackExecution
 from tickrail.adapters.live.published import PublishedFeed
 from tickrail.adapters.live.state_files import FileStateStore
 from tickrail.adapters.observability import logs
-from tickrail.domain.orders import Acknowledgement, OrderReport, OrderRequest
 from tickrail.errors import FeedClosed, OrderRejected
-from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.port_check import check_port, port_of_execution
 from tickrail.ports import (
     AsyncExecutionPort,
@@ -37,6 +35,8 @@ from tickrail.ports import (
     StatementPort,
 )
 from tickrail.testing.conformance import (
+    AsyncExecutionSuite,
+    AwaitedExecution,
     ExecutionSuite,
     FeedSuite,
     LiveFeedSuite,
@@ -167,72 +167,32 @@ class TestBinanceStreamFeed(LiveFeedSuite):
         self.server.push(testing.messages_of(ticks))
 
 
-class Waiting:
-    """An adapter of coroutines, as the suite calls it: each call waits for its end on an I/O thread."""
-
-    def __init__(self, port: LoopbackExecution, io: IoThread) -> None:
-        self.port, self.io = port, io
-        self.reports: list[OrderReport] = []
-        self.heard_by: list[Callable[[OrderReport], object]] = []
-        port.subscribe(self.reports.append)
-
-    @property
-    def capabilities(self) -> frozenset[str]:
-        return self.port.capabilities
-
-    def submit(self, order: OrderRequest) -> Acknowledgement:
-        return self.io.call(self.port.submit(order), 10.0)
-
-    def amend(self, client_id: str, *, quantity: float | None = None, limit: float | None = None) -> Acknowledgement:
-        return self.io.call(self.port.amend(client_id, quantity=quantity, limit=limit), 10.0)
-
-    def cancel(self, client_id: str) -> Acknowledgement:
-        return self.io.call(self.port.cancel(client_id), 10.0)
-
-    def status(self, client_id: str) -> OrderReport:
-        return self.io.call(self.port.status(client_id), 10.0)
-
-    def subscribe(self, listener: Callable[[OrderReport], object]) -> None:
-        self.heard_by.append(listener)
-
-    def deliver(self) -> None:
-        """Hand out, on the test's thread, what has come on the other."""
-        for _ in range(len(self.reports)):
-            report = self.reports.pop(0)
-            for hears in self.heard_by:
-                hears(report)
-
-    def close(self) -> None:
-        self.port.close()
-
-
-class TestLoopbackExecution(ExecutionSuite):
+class TestLoopbackExecution(AsyncExecutionSuite):
     """Reports come by the same connection as answers: once a later request is answered, they are there."""
 
     instrument = "EURUSD.LOOP"
 
     @pytest.fixture(autouse=True)
     def _venue(self, tmp_path: Path) -> Iterator[None]:
-        with LoopbackVenue(tmp_path / "orders.jsonl") as self.venue, IoThread() as self.io:
+        with LoopbackVenue(tmp_path / "orders.jsonl") as self.venue:
             yield
 
-    def make(self) -> Waiting:
-        return Waiting(LoopbackExecution(name="LOOP", address=self.venue.address), self.io)
+    def make_port(self) -> LoopbackExecution:
+        return LoopbackExecution(name="LOOP", address=self.venue.address)
 
     def settle(self, venue: ExecutionPort) -> None:
-        assert isinstance(venue, Waiting)
+        assert isinstance(venue, AwaitedExecution)
         with suppress(OrderRejected):
             venue.status("nobody's")
         venue.deliver()
 
     def test_it_fulfils_the_ports_of_coroutines(self) -> None:
-        port = LoopbackExecution(name="LOOP", address=self.venue.address)
-        assert check_port(port, AsyncExecutionPort) == []
+        port = self.make_port()
         assert check_port(port, StatementPort) == []
         assert port_of_execution(port) is AsyncExecutionPort
 
     def test_a_port_that_nobody_closed_ends_with_its_thread(self) -> None:
-        forgotten: Waiting | None = self.make()
+        forgotten: AwaitedExecution | None = self.make()
         with suppress(OrderRejected):
             forgotten.status("nobody's")
         forgotten = None

@@ -180,6 +180,8 @@ def test_mistakes_are_named() -> None:
         tickrail.backtest(Flip(), quotes(10), instruments=["EURUSS.SIM"])
     with pytest.raises(ParameterError, match=r"expected a list: instruments=\['EURUSD.SIM'\]"):
         tickrail.backtest(Flip(), quotes(10), instruments="EURUSD.SIM")
+    with pytest.raises(ParameterError, match="instruments is a dict; expected a list of ids"):
+        tickrail.backtest(Flip(), quotes(10), instruments={"EURUSD.SIM": {}})  # type: ignore[arg-type]
     with pytest.raises(DataError, match="int is no data"):
         tickrail.backtest(Flip(), 5)
     with pytest.raises(DataError, match="an empty list"):

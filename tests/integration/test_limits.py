@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tickrail
-from tickrail import AccountTerms, OrderUpdate, RuntimeBootstrapper, Strategy, Tick
+from tickrail import AccountTerms, OrderUpdate, RuntimeBootstrapper, Strategy, Tick, VenueTerms
 from tickrail._native import LIMIT_KEYS as NATIVE_KEYS
 from tickrail.domain import commands as c
 from tickrail.domain.order_limits import LIMIT_KEYS, OrderLimits
@@ -94,6 +94,54 @@ def test_every_limit_holds(limits: dict[str, Any], script: dict[int, Any], refus
     assert result.refusals["order"].tolist() == refused
     assert (result.refusals["found"] > 0).all()
     assert not np.isin(result.fills["order"], refused).any()
+
+
+def amend(number: int, **change: Any) -> Callable[[Plays], object]:
+    return lambda plays: plays.amend(number, **change)
+
+
+@pytest.mark.parametrize("latency_ns", [0, 2 * S])
+@pytest.mark.parametrize("second", [amend(2, quantity=8.0), buy(8.0)], ids=["another change", "an order"])
+def test_a_change_counts_from_the_moment_on_at_which_it_leaves(latency_ns: int, second: Any) -> None:
+    """Both were let pass by what the orders had before, and 16 were bought under a limit of 10."""
+    plays = Plays(script={1: [buy(limit=5.0), buy(limit=4.0)], 6: [amend(1, quantity=8.0), second]})
+    result = tickrail.backtest(
+        plays,
+        quotes([10.0] * 10 + [1.0] * 4),
+        limits=OrderLimits(max_position_quantity=10.0),
+        venue=VenueTerms(order_latency_ns=latency_ns),
+    )
+    assert result.gate["Plays"] == {"passed": 3, "max_position_quantity": 1}
+    assert result.positions["net"].tolist() == [9.0]
+
+
+def test_a_refused_change_counts_no_more() -> None:
+    """It comes to the venue after the order was filled; the next order is judged by what is there."""
+    plays = Plays(script={1: [buy(limit=9.5)], 4: [amend(1, quantity=8.0), buy(8.0)], 9: [buy(8.0)]})
+    result = tickrail.backtest(
+        plays,
+        quotes([10.0] * 3 + [9.6] + [9.0] * 9),
+        limits=OrderLimits(max_position_quantity=10.0),
+        venue=VenueTerms(order_latency_ns=2 * S),
+    )
+    assert plays.refused[1].startswith("too late")
+    assert result.refusals["order"].tolist() == [2]
+    assert result.positions["net"].tolist() == [9.0]
+
+
+@pytest.mark.parametrize("limits", [{"price_collar": 0.1}, {"max_order_notional": 90.0}, {"max_daily_loss": 0.5}])
+def test_to_make_an_order_smaller_is_refused_for_nothing_that_the_market_did(limits: dict[str, float]) -> None:
+    """Refused, all of it would have gone on to stand there."""
+    script = {1: [buy(0.1), sell(5.0, limit=10.5)], 4: [amend(2, quantity=2.0), amend(2, limit=10.6)]}
+    plays = Plays(script=script)
+    prices = quotes([10.0, 10.0, 10.0, 0.5 if "max_daily_loss" in limits else 50.0, 10.0])
+    terms = VenueTerms(sessions=["00:00:00-00:00:03"])  # nothing fills any more
+    result = tickrail.backtest(
+        plays, prices, limits=OrderLimits(**limits), account=AccountTerms(equity_every_ns=S), venue=terms
+    )
+    assert result.orders["quantity"].tolist() == [0.1, 2.0]
+    assert result.refusals["order"].tolist() == [2], "another price is judged"
+    assert result.orders["limit"][1] == 10.5
 
 
 def test_an_order_on_a_stale_tick_is_refused_with_its_age() -> None:

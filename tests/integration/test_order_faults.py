@@ -113,6 +113,91 @@ def test_an_adapter_that_fails_leaves_its_order_and_nothing_else(
     assert "an order was left: a mistake of the adapter" in caplog.text
 
 
+def test_an_order_is_not_sent_later_than_it_is_good_for(hasty: None) -> None:
+    """The venue wants a minute: it was decided on another market then."""
+    venue = FakeExecution()
+    venue.faults.on("submit", errors.Throttled("too many", retry_after_ns=60_000_000_000))
+    strategy = buys()
+    ran(strategy, venue)
+    assert strategy.told == [("SUBMITTED", ""), ("REJECTED", "throttled for too long: too many")]
+    assert len(venue.called("submit")) == 1
+
+
+def test_an_order_that_is_taken_back_while_its_venue_is_throttled_is_never_sent() -> None:
+    """It was sent after the wait all the same, and a market order is filled by then."""
+    venue = FakeExecution()
+    venue.faults.on("submit", errors.Throttled("too many", retry_after_ns=4_000_000_000), times=10**9)
+
+    def act(self: Any) -> None:
+        if self.ticks == 1:
+            self.buy(A, 2.0)
+        elif venue.called("submit"):
+            self.cancel(1)
+
+    strategy = acting(act)
+    ran(strategy, venue)  # at once, not after the wait
+    assert strategy.told == [("SUBMITTED", ""), ("CANCELED", away.TAKEN_BACK)]
+    assert len(venue.called("submit")) == 1
+
+
+def test_a_venue_that_loses_everything_is_not_flooded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(away.Away.__init__.__kwdefaults__, "resend_within_s", 0.3)
+    venue = FakeExecution()
+    venue.faults.on("submit", LOST, times=10**9)
+    ran(buys(), venue)
+    assert 2 <= len(venue.called("submit")) <= 6, "waits double from 20 ms on"
+
+
+def test_an_order_that_arrives_after_it_was_given_up_is_told_and_taken_back(
+    hasty: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    venue = FakeExecution(fills="by_hand")
+    venue.faults.on("submit", LOST, times=10**9)
+    strategy, said = acting(lambda self: self.buy(A, 2.0, limit=8.0) if self.ticks == 1 else None), []
+
+    def arrives() -> None:
+        if "REJECTED" in statuses(strategy) and not said:
+            said.append(True)
+            venue.reports["r1-0-1"] = OrderReport("r1-0-1", "ACCEPTED", filled=0.5, price=8.0)
+            for hears in venue._heard_by * 2:
+                hears(venue.reports["r1-0-1"])
+
+    with open_live(strategy, [A], execution={"FAKE": venue}, run_id="r1") as run:
+        result = publish_until(run, lambda: bool(venue.called("cancel")), instrument=A, meanwhile=arrives)
+    assert strategy.told[-1] == ("REJECTED", "it did not reach the venue in time")
+    assert [call.arguments["client_id"] for call in venue.called("cancel")] == ["r1-0-1"]
+    assert result.stats["unknown_orders"] == ["r1-0-1"]
+    assert caplog.text.count("order r1-0-1: ACCEPTED, 0.5 filled: it was given up and has arrived after all") == 1
+
+
+@pytest.mark.parametrize(
+    ("report", "said"),
+    [
+        (OrderReport("r1-0-1", "FILLED", filled=2.0), "2 filled at nan"),
+        (OrderReport("r1-0-1", "ACCEPTED", filled=float("nan"), price=8.0), "nan filled"),
+        (OrderReport("r1-0-1", "ACCEPTED", filled=-1.0, price=8.0), "-1.0 filled"),
+        (OrderReport("r1-0-1", "DONE"), "its state is 'DONE'"),  # type: ignore[arg-type]
+    ],
+    ids=["no price", "NaN", "less than nothing", "no state"],
+)
+def test_a_report_that_cannot_be_is_told_and_left_out(
+    report: OrderReport, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """FILLED without a price had ended an order as CANCELED, and the position with it."""
+    venue = FakeExecution(fills="by_hand")
+
+    def then(self: Any) -> None:
+        for hears in venue._heard_by:
+            hears(report)
+        venue.fill("r1-0-1")
+
+    strategy = rests_then(then)
+    result = ran(strategy, venue)
+    assert statuses(strategy)[-1] == "FILLED"
+    assert sum(result.fills["quantity"]) == 2.0
+    assert f"a report of order r1-0-1 cannot be: {said}; it is left out" in caplog.text
+
+
 # ---- taking back and changing ---------------------------------------------------------------------------------
 
 
@@ -261,7 +346,7 @@ def test_a_cancel_of_what_has_ended_meanwhile_goes_nowhere() -> None:
     [
         ({"quantity": 3.0}, None, ("ACCEPTED", "")),
         ({"quantity": 3.0}, errors.OrderRejected("too late", reason="late"), ("ACCEPTED", "late")),
-        ({"stop": 7.0}, None, ("ACCEPTED", "the stop of an order that has left cannot be changed")),
+        ({"stop": 7.0}, None, ("ACCEPTED", "")),
     ],
     ids=["done", "refused", "its stop"],
 )
@@ -280,8 +365,13 @@ def test_a_change_is_answered_and_the_order_stands_as_the_venue_has_it(
             self.amend(1, **change)
 
     strategy = acting(act)
-    ran(strategy, venue, most=3)
+    result = ran(strategy, venue, most=3)
     assert strategy.told == [("SUBMITTED", ""), ("ACCEPTED", ""), end]
+    there = venue.orders["r1-0-1"]
+    stands = {name: getattr(there, name) for name in ("quantity", "limit", "stop")}
+    assert stands == {"quantity": 2.0, "limit": 12.0, "stop": 8.0, **({} if fault else change)}
+    assert {name: result.orders[name][0] for name in stands} == stands
+    assert venue.called("amend")[0].arguments["stop"] == change.get("stop"), "a stop that stays is not named"
 
 
 def changes_then(*quantities: float) -> Any:

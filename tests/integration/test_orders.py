@@ -301,6 +301,26 @@ def test_a_done_order_cannot_change() -> None:
     assert seen == ["refused"]
 
 
+@pytest.mark.parametrize("latency_ns", [0, 2 * S])
+@pytest.mark.parametrize("apart", [False, True], ids=["in one handler", "one after the other"])
+def test_a_change_leaves_what_it_does_not_name_as_the_change_before_it_said(latency_ns: int, apart: bool) -> None:
+    """The first was not answered yet, and the second took the quantity back to what it had been."""
+    more, dearer = (lambda plays, c=change: plays.amend(1, **c) for change in ({"quantity": 8.0}, {"limit": 90.0}))
+    changes = {4: [more], 5: [dearer]} if apart else {4: [more, dearer]}
+    script = {1: [buy(1.0, limit=80.0)], **changes}
+    result = tickrail.backtest(Plays(script=script), quotes(), venue=VenueTerms(order_latency_ns=latency_ns))
+    assert result.orders[["quantity", "limit"]].tolist() == [(8.0, 90.0)]
+
+
+def test_a_change_to_what_is_filled_is_refused_whatever_decimals_leave() -> None:
+    """0.7 less 0.1 is more than 0.6 by floats: the order would have stood for 3e-17."""
+    rows = [(1, 99.0, 101.0, 1, 1), (2, 99.0, 100.0, 1, 0.1), (3, 99.0, 101.0, 1, 1), (4, 99.0, 100.0, 1, 5)]
+    plays = Plays(script={1: [buy(0.7, limit=100.0)], 2: [lambda plays: plays.amend(1, quantity=0.1)]})
+    result = tickrail.backtest(plays, quotes(rows), venue=VENUE)
+    assert plays.reasons[1] == "the new quantity is filled already"
+    assert result.fills["quantity"].tolist() == pytest.approx([0.1, 0.6])
+
+
 def test_rounding_lands_on_the_grid_and_target_stays_on_it() -> None:
     seen: list[float] = []
 

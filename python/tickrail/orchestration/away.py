@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
+
+from msgspec.structs import replace
 
 from tickrail._native import Dispatcher, InstrumentId, Outbox, hold_at_start, open_outbox
-from tickrail.domain.orders import OrderReport, OrderRequest, Statement, client_order_id
+from tickrail.domain.orders import OrderReport, OrderRequest, OrderState, Statement, client_order_id
 from tickrail.errors import ConnectivityError, ExecutionError, OrderRejected, Throttled, Unsupported
 from tickrail.orchestration.io_thread import CLOSE_TIMEOUT_S, IoThread
 
@@ -42,6 +46,8 @@ Holders: TypeAlias = Sequence[tuple[str, Sequence[str]]]
 
 #: Why an order does not leave that has passed the gate before trading was halted.
 HALTED: Final = "trading is halted"
+#: What a venue may say of an order.
+STATES: Final = frozenset(get_args(OrderState))
 #: Filled, average price and fees of an order of which nothing is done.
 NOTHING: Final = (0.0, float("nan"), 0.0)
 
@@ -60,7 +66,12 @@ class _Order:
     is_canceling: bool = False
     #: Whether the venue has it, or had it.
     is_there: bool = False
+    #: Whether it may be on its way to the venue still, whatever the venue says.
+    may_arrive: bool = False
     changes: int = 0
+    #: Ends the wait before another attempt: nobody wants it any more.
+    unwanted: asyncio.Event | None = None
+    is_recalled: bool = False
 
 
 class Away:
@@ -95,6 +106,7 @@ class Away:
         assert opened is not None, "opened to send"
         self._outbox: Outbox = opened
         self._orders: dict[str, _Order] = {}
+        self._given_up: dict[str, _Order] = {}
         self._names: dict[tuple[int, int], str] = {}
         self._waiting: dict[tuple[int, int, bool], tuple[Any, ...]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -140,6 +152,7 @@ class Away:
 
     async def _settled(self, name: str, port: Any) -> Statement:
         """What a venue says once no order is open that this run does not know, where it may take them back."""
+        waits = _waits()
         while True:
             statement: Statement = await self._asked(port.statement)
             for report in statement.open_orders:
@@ -151,6 +164,7 @@ class Away:
                     await self._asked(port.cancel, report.client_id)
                 except OrderRejected as error:
                     logger.warning("venue %s: order %s: %s", name, report.client_id, error.message)
+            await _sleep(next(waits))
 
     async def _asked(self, method: Callable[..., Any], *given: Any) -> Any:
         """An answer that a run cannot begin without: asked for again where one is lost or late, a few times."""
@@ -160,7 +174,7 @@ class Away:
                 return await self._call(method, *given)
             except (ConnectivityError, Throttled) as error:
                 logger.warning("%s; it is asked again", error.message)
-                await _sleep(next(waits))
+                await _sleep(_wait_s(error, waits))
         return await self._call(method, *given)
 
     def _note_unknown(self, venue: str, report: OrderReport) -> None:
@@ -196,6 +210,8 @@ class Away:
     def _take_back(self, order: _Order) -> None:
         if not order.is_canceling:
             order.is_canceling = True
+            if order.unwanted is not None:
+                order.unwanted.set()
             self._outbox.note_taking_back(True)  # a halt says what has not reached its venue
             self._begin(self._cancel(order))
 
@@ -241,22 +257,23 @@ class Away:
             try:
                 answer = await self._call(self._guarded(port.submit), order.request)
             except Throttled as error:
-                if self._is_given_up(order, stale_s, f"throttled for too long: {error.message}"):
-                    return None
-                await _sleep(error.retry_after_ns / 1e9 or next(waits))
+                wait_s = error.retry_after_ns / 1e9 or next(waits)
+                reason = f"throttled for too long: {error.message}"
             except (OrderRejected, Unsupported) as error:
                 return self._refuse(order, getattr(error, "reason", "") or error.message)
             except ConnectivityError:
+                order.may_arrive = True
                 report = await self._found(order)
                 if report is not None:
                     order.is_there = True
                     return self._report(order, report)
-                if self._is_given_up(order, stale_s, "it did not reach the venue in time"):
-                    return None
+                wait_s, reason = next(waits), "it did not reach the venue in time"
             else:
                 order.is_there = True
                 if answer.state == "ACCEPTED" and order.request.client_id in self._orders:
                     self._tell(order, "ACCEPTED", NOTHING, "")
+                return None
+            if await self._is_given_up(order, wait_s, stale_s, reason):
                 return None
 
     def _guarded(self, submit: Callable[..., Any]) -> Callable[..., Any]:
@@ -271,11 +288,20 @@ class Away:
 
         return send
 
-    def _is_given_up(self, order: _Order, stale_s: float, reason: str) -> bool:
-        """Whether an order that is not at the venue is not sent again: nobody wants it any more, or it is too late."""
+    async def _is_given_up(self, order: _Order, wait_s: float, stale_s: float, reason: str) -> bool:
+        """Wait before another attempt; whether there is none: the order is not wanted any more, or would be late."""
+        import asyncio
+
+        if not order.is_canceling and self._running().time() + wait_s < stale_s:
+            order.unwanted = asyncio.Event()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(order.unwanted.wait(), wait_s)
+            order.unwanted = None
+            if not order.is_canceling:
+                return order.request.client_id not in self._orders
         if order.is_canceling:
             self._end(order, "CANCELED", TAKEN_BACK)
-        elif self._running().time() >= stale_s:
+        else:
             self._refuse(order, reason)
         return order.request.client_id not in self._orders
 
@@ -287,8 +313,8 @@ class Away:
                 report: OrderReport = await self._call(self._venues[order.venue].status, order.request.client_id)
             except OrderRejected:
                 return None
-            except (ConnectivityError, Throttled):
-                await _sleep(next(waits))
+            except (ConnectivityError, Throttled) as error:
+                await _sleep(_wait_s(error, waits))
             else:
                 return report
 
@@ -298,8 +324,8 @@ class Away:
         while name in self._orders:
             try:
                 await self._call(port.cancel, name)
-            except (ConnectivityError, Throttled):
-                await _sleep(next(waits))
+            except (ConnectivityError, Throttled) as error:
+                await _sleep(_wait_s(error, waits))
             except (OrderRejected, Unsupported) as error:
                 report = await self._found(order)
                 if report is None and not order.is_there:
@@ -320,22 +346,24 @@ class Away:
         loop, name = self._running(), order.request.client_id
         order.changes += 1
         number, stale_s, waits = order.changes, loop.time() + self._resend_within_s, _waits()
-        if stop != order.request.stop:
-            said = "the stop of an order that has left cannot be changed"
-            return self._tell(order, "NOT_AMENDED", NOTHING, said)
+        figures = (quantity, *_prices(limit, stop))
         while True:
+            # Only stops that change are named: most venues' orders have none.
+            given = {} if stop == order.request.stop else {"stop": stop}
             try:
-                await self._call(self._venues[order.venue].amend, name, quantity=quantity, limit=limit)
+                await self._call(self._venues[order.venue].amend, name, quantity=quantity, limit=limit, **given)
             except (ConnectivityError, Throttled) as error:
-                if loop.time() >= stale_s:
-                    return self._tell(order, "NOT_AMENDED", NOTHING, error.message)
-                await _sleep(next(waits))
+                wait_s = _wait_s(error, waits)
+                if loop.time() + wait_s >= stale_s:
+                    return self._tell(order, "NOT_AMENDED", figures, error.message)
+                await _sleep(wait_s)
                 if number != order.changes or name not in self._orders:
                     return None  # a later change says what is to be, or there is nothing left to change
             except ExecutionError as error:
-                return self._tell(order, "NOT_AMENDED", NOTHING, getattr(error, "reason", "") or error.message)
+                return self._tell(order, "NOT_AMENDED", figures, getattr(error, "reason", "") or error.message)
             else:
-                return self._tell(order, "AMENDED", (quantity, *_prices(limit, stop)), "")
+                order.request = replace(order.request, stop=stop)
+                return self._tell(order, "AMENDED", figures, "")
 
     async def _call(self, method: Callable[..., Any], *given: Any, **named: Any) -> Any:
         """The adapter's answer, whether its calls are coroutines or keep a thread."""
@@ -362,10 +390,43 @@ class Away:
         order = self._orders.get(report.client_id)
         if order is not None:
             self._report(order, report)
+        elif report.client_id in self._given_up:
+            self._has_arrived(self._given_up[report.client_id], report)
         elif not report.client_id.startswith(f"{self._run_id}-"):
             self._note_unknown(venue, report)
 
+    def _has_arrived(self, order: _Order, report: OrderReport) -> None:
+        """Of an order that the run has given up: it is none of its orders any more, and must not stay."""
+        if report.state in ("PENDING", "REJECTED"):
+            return
+        if report.client_id not in self.unknown:
+            shown = f"{report.state}, {report.filled:g} filled"
+            said = "it was given up and has arrived after all; what it fills, the run does not know"
+            logger.error("venue %s: order %s: %s: %s", order.venue, report.client_id, shown, said)
+        self.unknown[report.client_id] = report
+        if not report.is_final and not order.is_recalled:
+            order.is_recalled = True
+            self._begin(self._recall(order))
+
+    async def _recall(self, order: _Order) -> None:
+        waits = _waits()
+        while True:
+            try:
+                await self._call(self._venues[order.venue].cancel, order.request.client_id)
+            except (ConnectivityError, Throttled) as error:
+                await _sleep(_wait_s(error, waits))
+            except ExecutionError as error:
+                name = order.request.client_id
+                return logger.warning("venue %s: order %s is not taken back: %s", order.venue, name, error.message)
+            else:
+                return None
+
     def _report(self, order: _Order, report: OrderReport) -> None:
+        fault = _fault_of(report)
+        if fault:
+            said = "it is left out, and the order stands as it did"
+            logger.error("venue %s: a report of order %s cannot be: %s; %s", order.venue, report.client_id, fault, said)
+            return
         self._tell(order, report.state, (report.filled, report.price, report.fee), report.reason)
         if report.is_final:
             self._forget(order)
@@ -376,6 +437,8 @@ class Away:
     def _end(self, order: _Order, kind: str, reason: str) -> None:
         self._tell(order, kind, NOTHING, reason)
         self._forget(order)
+        if order.may_arrive:
+            self._given_up[order.request.client_id] = order
 
     def _forget(self, order: _Order) -> None:
         self._orders.pop(order.request.client_id, None)
@@ -432,6 +495,24 @@ class Away:
 def _prices(limit: float | None, stop: float | None) -> tuple[float, float]:
     nothing = float("nan")
     return nothing if limit is None else limit, nothing if stop is None else stop
+
+
+def _fault_of(report: OrderReport) -> str:
+    """What is wrong with a report; nothing: ""."""
+    if report.state not in STATES:
+        return f"its state is '{report.state}'"
+    if not 0.0 <= report.filled < math.inf:
+        return f"{report.filled} filled"
+    if report.filled > 0.0 and not math.isfinite(report.price):
+        return f"{report.filled:g} filled at {report.price}"
+    return ""
+
+
+def _wait_s(error: ConnectivityError | Throttled, waits: Any) -> float:
+    """How long to wait before another attempt: longer each time, and as long as the venue says."""
+    said_s = error.retry_after_ns / 1e9 if isinstance(error, Throttled) else 0.0
+    next_s: float = next(waits)
+    return max(next_s, said_s)
 
 
 def _waits() -> Any:

@@ -381,6 +381,11 @@ def run_settings(
     """What decides the result, as plain values."""
     if isinstance(instruments, str | InstrumentId):
         raise ParameterError(f"instruments is {str(instruments)!r}; expected a list: instruments=['{instruments}']")
+    if instruments is not None and not isinstance(instruments, Sequence):
+        raise ParameterError(
+            f"instruments is a {type(instruments).__name__}; expected a list of ids, which all strategies receive",
+            hint="what orders of an instrument are held to is terms={'EURUSD.SIM': InstrumentTerms(...)}",
+        )
     fee_rate = numbers["fee_rate"]
     if not (math.isfinite(fee_rate) and 0.0 <= fee_rate < 1.0):
         raise ParameterError(f"fee_rate is {fee_rate!r}; expected a fraction of the notional, at least 0 and below 1")

@@ -73,8 +73,18 @@ class ExecutionPort(Protocol):
         """Send an order. Raises ``OrderRejected``, ``Throttled``, ``ConnectivityError``, ``Unsupported``."""
         ...
 
-    def amend(self, client_id: str, *, quantity: float | None = None, limit: float | None = None) -> Acknowledgement:
-        """Change an order that is not done; what is ``None`` stays. Same errors as ``submit``."""
+    def amend(
+        self,
+        client_id: str,
+        *,
+        quantity: float | None = None,
+        limit: float | None = None,
+        stop: float | None = None,
+    ) -> Acknowledgement:
+        """Change an order that is not done; what is ``None`` stays. Same errors as ``submit``.
+
+        ``quantity`` is in all, what is filled among it; ``stop`` is given only where it changes.
+        """
         ...
 
     def cancel(self, client_id: str) -> Acknowledgement:
@@ -111,7 +121,12 @@ class AsyncExecutionPort(Protocol):
         ...
 
     async def amend(
-        self, client_id: str, *, quantity: float | None = None, limit: float | None = None
+        self,
+        client_id: str,
+        *,
+        quantity: float | None = None,
+        limit: float | None = None,
+        stop: float | None = None,
     ) -> Acknowledgement:
         """See ``ExecutionPort``."""
         ...

@@ -37,8 +37,8 @@ prices are averages; ``profit`` is after fees, in the currency of the price. The
 its ``exit_price``, ``profit`` and ``rate`` are NaN, its ``closed_ns`` 0. ``rate`` is what one unit of the price's
 currency was worth in the run's when it was closed."""
 
-#: Fraction of the largest fill below which what is left of a position is rounding.
-FLAT_FRACTION: Final = 1e-9
+#: What is left of a position is rounding below this part of the most held since it was flat, as in the core.
+FLAT_FRACTION: Final = 1e-12
 
 
 def trades_of(
@@ -142,6 +142,13 @@ def rates_of(fills: npt.NDArray[np.void]) -> npt.NDArray[np.float64]:
 
 
 def _settled(signed: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The position after each fill; what is rounding is nothing."""
-    after = np.cumsum(signed)
-    return np.where(np.abs(after) <= FLAT_FRACTION * np.abs(signed).max(initial=0.0), 0.0, after)
+    """The position after each fill, fill by fill as the core has it: a sum over all would keep the rounding of each."""
+    after, net, largest = [], 0.0, 0.0
+    for units in signed.tolist():
+        before, net = net, net + units
+        if abs(net) < FLAT_FRACTION * max(largest, abs(before), abs(units)):
+            net = largest = 0.0
+        else:
+            largest = abs(net) if net * before < 0.0 else max(largest, abs(net))
+        after.append(net)
+    return np.array(after)

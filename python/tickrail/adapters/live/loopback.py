@@ -101,9 +101,16 @@ class LoopbackExecution:
         return _acknowledged(await self._ask("submit", **fields))
 
     async def amend(
-        self, client_id: str, *, quantity: float | None = None, limit: float | None = None
+        self,
+        client_id: str,
+        *,
+        quantity: float | None = None,
+        limit: float | None = None,
+        stop: float | None = None,
     ) -> Acknowledgement:
         """See ``AsyncExecutionPort``."""
+        if stop is not None:
+            raise Unsupported(f"venue {self.name} has no stop orders", capability="stop")
         return _acknowledged(await self._ask("amend", client_id=client_id, quantity=quantity, limit=limit))
 
     async def cancel(self, client_id: str) -> Acknowledgement:

@@ -8,13 +8,15 @@ class TestMyStore(StateStoreSuite):
 """
 
 from tickrail.testing.conformance.clock import ClockSuite
-from tickrail.testing.conformance.execution import ExecutionSuite
+from tickrail.testing.conformance.execution import AsyncExecutionSuite, AwaitedExecution, ExecutionSuite
 from tickrail.testing.conformance.market_data import FeedSuite, LiveFeedSuite, MarketDataSuite
 from tickrail.testing.conformance.portfolio import PortfolioSuite
 from tickrail.testing.conformance.state import StateStoreSuite
 from tickrail.testing.conformance.telemetry import TelemetrySuite
 
 __all__ = [
+    "AsyncExecutionSuite",
+    "AwaitedExecution",
     "ClockSuite",
     "ExecutionSuite",
     "FeedSuite",

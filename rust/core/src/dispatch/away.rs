@@ -77,7 +77,10 @@ fn reports_of(order: &Order, answer: &Answer, out: &mut Vec<VenueReport>) {
             accept(order, out);
             return out.push(VenueReport::Amended(key, Amendment { quantity, limit, stop }));
         }
-        AnswerKind::NotAmended => return out.push(VenueReport::NotAmended(key, reason())),
+        AnswerKind::NotAmended => {
+            let [quantity, limit, stop] = answer.figures;
+            return out.push(VenueReport::NotAmended(key, Amendment { quantity, limit, stop }, reason()));
+        }
         _ => {}
     }
     let is_filled = fill(order, answer, out);

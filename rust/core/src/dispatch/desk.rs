@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::changing::Changes;
 use super::market::Market;
 use super::pulse::Pulse;
 use super::request::{MAX_ORDERS, MAX_QUANTITY, MAX_SPAWNS, Refusal, Request, SpawnKey};
@@ -101,6 +102,7 @@ pub struct Desk {
     pub(super) requests: RefCell<Vec<Request>>,
     pub(super) portfolio: RefCell<Portfolio>,
     pub(super) book: RefCell<OrderBook>,
+    pub(super) changes: RefCell<Changes>,
     states: RefCell<Vec<Arc<StateByte>>>,
     pub(super) timers: RefCell<Timers>,
     inbox: Arc<Inbox>,
@@ -143,6 +145,7 @@ impl Desk {
             pulse: Arc::default(),
             requests: RefCell::default(),
             book: RefCell::default(),
+            changes: RefCell::default(),
             states: RefCell::default(),
             timers: RefCell::default(),
             inbox: Arc::default(),
@@ -326,7 +329,7 @@ impl Desk {
         check_prices(rules, terms.limit, terms.stop)
     }
 
-    /// Asks to change an order; `None` leaves what it is. Quantities are in all, what is filled among them. While the strategy
+    /// Asks to change an order; `None` leaves what it is, or is asked to be. Quantities are in all, what is filled among them. While the strategy
     /// may only reduce, an order does not grow, and one that might not reduce keeps its prices.
     ///
     /// # Errors
@@ -351,7 +354,8 @@ impl Desk {
             return Err(Refusal::NoPrice(number));
         }
         let rules = self.specification(order.instrument)?;
-        let mut quantity = quantity.unwrap_or(order.quantity);
+        let wanted = self.changes.borrow().wanted(&order);
+        let mut quantity = quantity.unwrap_or(wanted.quantity);
         let (mut limit, mut stop) = (limit, stop);
         if self.only_reduces(strategy) {
             quantity = quantity.min(order.quantity);
@@ -364,11 +368,11 @@ impl Desk {
             return Err(Refusal::Quantity(quantity));
         }
         rules.check_quantity(quantity).map_err(Refusal::OffGrid)?;
-        let change =
-            Amendment { quantity, limit: limit.unwrap_or(order.terms.limit), stop: stop.unwrap_or(order.terms.stop) };
+        let change = Amendment { quantity, limit: limit.unwrap_or(wanted.limit), stop: stop.unwrap_or(wanted.stop) };
         for given in [limit, stop].into_iter().flatten() {
             rules.check_price(given).map_err(Refusal::OffGrid)?;
         }
+        self.changes.borrow_mut().ask(key, change);
         self.requests.borrow_mut().push(Request::Amend(key, change));
         Ok(())
     }

@@ -20,9 +20,16 @@ impl<H: Host> Steps<H> {
         result
     }
 
-    /// Asks the gate for a change of an order.
+    /// Asks the gate for a change of an order, which counts from then on.
     pub(super) fn pass_change(&self, order: &Order, change: Amendment) -> Result<Pass, Verdict> {
-        self.desk.ask_gate(|risk, look| risk.check_change(order, change, look))
+        // What changes on their way may have made of it is known to the gate already.
+        let counted = Order { quantity: self.desk.changes.borrow().counted(order), ..*order };
+        let result = self.desk.ask_gate(|risk, look| risk.check_change(&counted, change, look));
+        match result {
+            Ok(_) => self.desk.change_leaves(order, change),
+            Err(_) => self.desk.changes.borrow_mut().refuse(order.key, change),
+        }
+        result
     }
 }
 

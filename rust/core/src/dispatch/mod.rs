@@ -13,6 +13,7 @@ mod away;
 mod bars;
 mod batcher;
 mod between;
+mod changing;
 mod desk;
 mod dispatcher;
 mod external;

@@ -12,7 +12,7 @@ use crate::digest::EventKind;
 use crate::lifecycle::{Asked, State};
 use crate::risk::Verdict;
 use crate::source::Slice;
-use crate::tick::{Kind, Side, Tick};
+use crate::tick::{Kind, Tick};
 use crate::venue::{Amendment, Order, OrderKey, OrderKind, OrderStatus, OrderUpdate, Venue, VenueFill, VenueReport};
 
 /// Times that what was asked for may ask for more within one step.
@@ -130,11 +130,16 @@ impl<H: Host> Steps<H> {
             VenueReport::Fill(fill) => self.book_fill(&fill, now_ns),
             VenueReport::Filled(key) => self.close_order(key, OrderStatus::Filled, "", now_ns),
             VenueReport::Amended(key, change) => self.book_amendment(key, change, now_ns),
-            VenueReport::NotAmended(key, reason) => {
-                let order = self.desk.book.borrow().get(key).copied();
-                OrderUpdate::of(order.expect("the venue reports orders of the book"), reason)
+            VenueReport::NotAmended(key, change, reason) => {
+                let order = self.known(key);
+                self.desk.change_answered(&order, change);
+                OrderUpdate::of(order, reason)
             }
         }
+    }
+
+    fn known(&self, key: OrderKey) -> Order {
+        *self.desk.book.borrow().get(key).expect("requests and reports name orders of the book")
     }
 
     fn update_order(&mut self, key: OrderKey, now_ns: i64, change: impl FnOnce(&mut Order)) -> Order {
@@ -154,6 +159,9 @@ impl<H: Host> Steps<H> {
     }
 
     fn book_fill(&mut self, fill: &VenueFill, now_ns: i64) -> OrderUpdate {
+        if fill.is_done {
+            self.desk.changes_end(&self.known(fill.order));
+        }
         let order = self.update_order(fill.order, now_ns, |order| {
             order.fill(fill.quantity, fill.price, fill.fee, fill.is_done);
             order.status = if fill.is_done { OrderStatus::Filled } else { OrderStatus::PartiallyFilled };
@@ -184,16 +192,14 @@ impl<H: Host> Steps<H> {
     }
 
     fn book_amendment(&mut self, key: OrderKey, change: Amendment, now_ns: i64) -> OrderUpdate {
-        let before = self.desk.book.borrow().get(key).map_or(0.0, Order::signed_left);
+        let before = self.known(key);
+        let counted = self.desk.changes.borrow().counted(&before);
         let order = self.update_order(key, now_ns, |order| {
             order.quantity = change.quantity;
             (order.terms.limit, order.terms.stop) = (change.limit, change.stop);
         });
-        let mut portfolio = self.desk.portfolio.borrow_mut();
-        let row = portfolio.position_mut(key.strategy, order.instrument);
-        let more = order.signed_left() - before;
-        row.grow_in_flight(more, order.side, order.terms.kind == OrderKind::Market);
-        row.sent[usize::from(order.side == Side::Sell)] += more * order.side.sign();
+        self.desk.count_more(&order, self.desk.changes.borrow().counted(&order) - counted);
+        self.desk.change_answered(&order, change);
         OrderUpdate::of(order, "")
     }
 
@@ -204,6 +210,7 @@ impl<H: Host> Steps<H> {
         reason: &'static str,
         now_ns: i64,
     ) -> OrderUpdate {
+        self.desk.changes_end(&self.known(key));
         let update = self.change(key, status, reason, now_ns);
         let left = update.order.signed_left();
         let mut portfolio = self.desk.portfolio.borrow_mut();
@@ -268,7 +275,7 @@ impl<H: Host> Steps<H> {
     }
 
     pub(super) fn send_order(&mut self, key: OrderKey) {
-        let order: Order = *self.desk.book.borrow().get(key).expect("requests name orders of the book");
+        let order = self.known(key);
         if order.status != OrderStatus::Pending {
             return;
         }
@@ -324,7 +331,7 @@ impl<H: Host> Steps<H> {
 
     pub(super) fn cancel_order(&mut self, key: OrderKey) {
         self.digest.event(self.desk.position(), key.strategy, EventKind::Cancel, &key.number.to_le_bytes());
-        let order: Order = *self.desk.book.borrow().get(key).expect("requests name orders of the book");
+        let order = self.known(key);
         if !order.status.is_final() {
             self.ask_venue(|venue, now_ns, out| venue.cancel(key, order.instrument, now_ns, out));
         }
@@ -335,8 +342,9 @@ impl<H: Host> Steps<H> {
         payload[..4].copy_from_slice(&key.number.to_le_bytes());
         payload[4..].copy_from_slice(&change.payload());
         self.digest.event(self.desk.position(), key.strategy, EventKind::Amend, &payload);
-        let order: Order = *self.desk.book.borrow().get(key).expect("requests name orders of the book");
+        let order = self.known(key);
         if order.status.is_final() {
+            self.desk.changes.borrow_mut().refuse(key, change);
             self.updates.push_back(OrderUpdate::of(order, "too late: the order is done"));
             return;
         }

@@ -148,7 +148,8 @@ impl Risk {
         self.note(order, look, found)
     }
 
-    /// Whether an order may be changed; what `change` leaves as it is or makes less is not judged again.
+    /// Whether an order may be changed; what `change` makes less, at its price, is not judged again. `order` has the largest
+    /// quantity that it may have by now.
     ///
     /// # Errors
     /// Why it may not.
@@ -216,11 +217,17 @@ impl Risk {
         // At another price an order that has waited may fill.
         let shrinks = more <= 0.0 && change.keeps_prices(&order.terms);
         let reduces = shrinks || reduces(order, rows, more);
-        look.gate.check(change.quantity, reduces).map_err(|stopped| none(stopped.into()))?;
+        look.gate
+            .check(if shrinks { 0.0 } else { change.quantity }, reduces)
+            .map_err(|stopped| none(stopped.into()))?;
         if self.strategies[order.key.strategy as usize].is_halted {
             return Err(none(Verdict::StrategyHalted));
         }
         rate?;
+        if shrinks {
+            // Whatever the market has come to: refused, all of it would go on to stand there.
+            return Ok(());
+        }
         let mut changed = *order;
         (changed.terms.limit, changed.terms.stop) = (change.limit, change.stop);
         for rule in self.rules.iter().filter(|rule| rule.binds(order.key.strategy, order.instrument)) {

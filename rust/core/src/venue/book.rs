@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::order::{Order, OrderKey};
-use super::portfolio::less;
+use super::portfolio::held_after;
 use super::terms::{OrderKind, Terms};
 use crate::tick::{Kind, Side, Tick};
 
@@ -187,8 +187,8 @@ pub(super) struct Book {
     latest_ns: i64,
     /// When the bar before the present one came; `i64::MIN`: that is not known.
     pub bar_before_ns: i64,
-    /// What each strategy holds by the venue's own account, which no report delays.
-    nets: Vec<f64>,
+    /// What each strategy holds by the venue's own account, which no report delays; and the most of it since it was flat.
+    nets: Vec<(f64, f64)>,
 }
 
 impl Book {
@@ -370,16 +370,17 @@ impl Book {
 
     /// What `strategy` holds by the venue's account.
     pub fn net(&self, strategy: u32) -> f64 {
-        self.nets.get(strategy as usize).copied().unwrap_or(0.0)
+        self.nets.get(strategy as usize).map_or(0.0, |held| held.0)
     }
 
     /// Enters a fill into that account.
     pub fn hold(&mut self, strategy: u32, signed: f64) {
         let strategy = strategy as usize;
         if strategy >= self.nets.len() {
-            self.nets.resize(strategy + 1, 0.0);
+            self.nets.resize(strategy + 1, (0.0, 0.0));
         }
-        self.nets[strategy] = less(self.nets[strategy], -signed);
+        let (net, largest) = &mut self.nets[strategy];
+        *net = held_after(*net, signed, largest);
     }
 }
 

@@ -99,8 +99,12 @@ pub struct Amendment {
 impl Amendment {
     /// Whether it leaves the prices as they are.
     pub fn keeps_prices(&self, terms: &Terms) -> bool {
-        let same = |new: f64, old: f64| new.to_bits() == old.to_bits() || (new.is_nan() && old.is_nan());
         same(self.limit, terms.limit) && same(self.stop, terms.stop)
+    }
+
+    /// Whether it is the same change as another one.
+    pub fn is(&self, other: &Self) -> bool {
+        same(self.quantity, other.quantity) && same(self.limit, other.limit) && same(self.stop, other.stop)
     }
 
     /// The canonical bytes that enter the run digest.
@@ -111,6 +115,10 @@ impl Amendment {
         bytes[16..].copy_from_slice(&self.stop.to_bits().to_le_bytes());
         bytes
     }
+}
+
+fn same(new: f64, old: f64) -> bool {
+    new.to_bits() == old.to_bits() || (new.is_nan() && old.is_nan())
 }
 
 /// A change of an order, as its owner is told.

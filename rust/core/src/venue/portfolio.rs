@@ -12,6 +12,8 @@ use crate::tick::Side;
 pub struct Position {
     /// Units held; below zero when short.
     pub net: f64,
+    /// The most that was held, long or short, since it was flat.
+    pub largest: f64,
     /// Signed units of orders that were asked for and are not done.
     pub in_flight: f64,
     /// Units of those orders that sell.
@@ -43,6 +45,19 @@ pub(super) fn less(most: f64, part: f64) -> f64 {
     if left.abs() < FLAT_FRACTION * most.abs().max(part.abs()) { 0.0 } else { left }
 }
 
+/// What is held after a fill of `signed` units. A sum of many fills keeps the rounding of each, which goes by the largest of them
+/// all: what is left of the most that was held since it was flat is nothing below [`FLAT_FRACTION`] of that.
+pub(super) fn held_after(net: f64, signed: f64, largest: &mut f64) -> f64 {
+    let after = net + signed;
+    if after.abs() < FLAT_FRACTION * largest.max(net.abs()).max(signed.abs()) {
+        *largest = 0.0;
+        return 0.0;
+    }
+    let is_turned = after * net < 0.0;
+    *largest = if is_turned { after.abs() } else { largest.max(after.abs()) };
+    after
+}
+
 /// Of an order of `signed` units among [`Position::sent`].
 fn place(signed: f64) -> usize {
     usize::from(signed.is_sign_negative())
@@ -61,7 +76,7 @@ impl Position {
         self.fees += fee;
         self.fills += 1;
         let before = self.net;
-        let after = less(before, -signed);
+        let after = held_after(before, signed, &mut self.largest);
         if before == 0.0 || (before > 0.0) == (signed > 0.0) {
             self.average_price = (self.average_price * before.abs() + price * signed.abs()) / after.abs();
         } else {
@@ -311,7 +326,7 @@ impl Portfolio {
         self.held.push(held);
         let place = self.place(strategy, instrument);
         let row = &mut self.rows[place];
-        (row.net, row.average_price) = (net, if net == 0.0 { 0.0 } else { price });
+        (row.net, row.largest, row.average_price) = (net, net.abs(), if net == 0.0 { 0.0 } else { price });
         let currency = self.books.currency_of(instrument);
         let cost = net * price * self.books.multiplier(instrument);
         self.cash[strategy as usize * self.books.currencies().len() + currency] -= cost;
@@ -380,6 +395,26 @@ mod tests {
         position.fill(-3.0, 11.0, 0.5, 1.0);
         assert_eq!((position.net, position.realised, position.average_price), (-2.0, 1.0, 11.0));
         assert_eq!((position.fees, position.unrealised(12.0, 1.0)), (1.0, -2.0));
+    }
+
+    #[test]
+    fn what_rounding_leaves_of_many_fills_is_flat_and_the_least_quantity_is_not() {
+        let mut position = Position::default();
+        let sizes: Vec<f64> = (0..2_000).map(|n| f64::from(n * 7 % 9 + 1) / 10.0).collect();
+        sizes.iter().for_each(|&size| position.fill(size, 1.0, 0.0, 1.0));
+        // The largest first: another order, and other rounding.
+        let mut sorted = sizes;
+        sorted.sort_by(|a, b| b.total_cmp(a));
+        let by_sum = sorted.iter().fold(position.net, |net, size| net - size);
+        assert!(by_sum != 0.0 && by_sum.abs() > 1e-12 * 0.1, "by the last fill alone it is not flat: {by_sum}");
+        sorted.iter().for_each(|&size| position.fill(-size, 1.0, 0.0, 1.0));
+        assert_eq!((position.net, position.largest, position.average_price), (0.0, 0.0, 0.0));
+        position.fill(2e9, 1.0, 0.0, 1.0);
+        position.fill(-2e9, 1.0, 0.0, 1.0);
+        position.fill(1e-8, 1.0, 0.0, 1.0);
+        assert_eq!(position.net, 1e-8, "of what was held before it was flat nobody knows any more");
+        position.fill(-3e-8, 1.0, 0.0, 1.0);
+        assert_eq!(position.largest, position.net.abs(), "turned");
     }
 
     proptest! {

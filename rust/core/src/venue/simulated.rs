@@ -12,6 +12,7 @@ use super::costs::{Fees, Slippage};
 use super::latency::Latency;
 use super::matching::Matching;
 use super::order::{Order, OrderKey};
+use super::portfolio::FLAT_FRACTION;
 use super::random::Random;
 use super::sessions::Sessions;
 use super::terms::{OrderKind, TimeInForce};
@@ -139,8 +140,8 @@ pub enum VenueReport {
     Expired(OrderKey),
     /// It stands on other terms.
     Amended(OrderKey, Amendment),
-    /// It stands as it did, and why.
-    NotAmended(OrderKey, &'static str),
+    /// It stands as it did, not as this says, and why.
+    NotAmended(OrderKey, Amendment, &'static str),
 }
 
 impl VenueReport {
@@ -154,7 +155,7 @@ impl VenueReport {
             | Self::Canceled(key, _)
             | Self::Expired(key)
             | Self::Amended(key, _)
-            | Self::NotAmended(key, _) => *key,
+            | Self::NotAmended(key, ..) => *key,
             Self::Fill(fill) => fill.order,
         }
     }
@@ -371,11 +372,11 @@ impl SimulatedVenue {
         out: &mut Vec<VenueReport>,
     ) {
         if self.venues[self.venue_of(instrument)].out_until(now_ns).is_some() {
-            return out.push(VenueReport::NotAmended(key, UNREACHABLE));
+            return out.push(VenueReport::NotAmended(key, change, UNREACHABLE));
         }
         let report = match self.amend_book(key, instrument, change, sent_ns) {
             Ok(()) => VenueReport::Amended(key, change),
-            Err(reason) => VenueReport::NotAmended(key, reason),
+            Err(reason) => VenueReport::NotAmended(key, change, reason),
         };
         self.report(self.venue_of(instrument), now_ns, report, out);
     }
@@ -391,7 +392,8 @@ impl SimulatedVenue {
         let book = &mut self.books[instrument as usize];
         let entry = book.get(key).ok_or(TOO_LATE)?;
         let left = change.quantity - (entry.quantity - entry.left);
-        if left <= 0.0 {
+        // What arithmetic on decimals leaves behind is no rest to wait for.
+        if left <= change.quantity.max(entry.quantity) * FLAT_FRACTION {
             return Err(BELOW_FILLED);
         }
         let waits_for_stop = matches!(entry.terms.kind, OrderKind::Stop | OrderKind::StopLimit);

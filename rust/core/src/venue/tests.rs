@@ -178,7 +178,7 @@ fn a_stop_that_was_woken_has_no_other_stop_any_more_but_another_limit() {
     assert!(matches!(amend(&mut sim, 8.0, 9.0), Some(VenueReport::Amended(..))), "it sleeps");
     assert_eq!(sim.quote(9.0, 9.5), [], "woken, and not marketable");
     assert!(
-        matches!(amend(&mut sim, 8.0, 20.0), Some(VenueReport::NotAmended(_, reason)) if reason.contains("its stop")),
+        matches!(amend(&mut sim, 8.0, 20.0), Some(VenueReport::NotAmended(.., reason)) if reason.contains("its stop")),
         "it would look as if it slept again"
     );
     assert!(matches!(amend(&mut sim, 12.0, 9.0), Some(VenueReport::Amended(..))));
@@ -299,6 +299,26 @@ fn gtd_matches_up_to_its_time_and_day_to_midnight() {
     assert!(!sim.venue.is_waiting(0));
 }
 
+/// Changes that were refused: which order, the quantity that it was to have, and why.
+fn refused(sim: &mut Sim) -> Vec<(OrderKey, f64, &'static str)> {
+    let one = |report| match report {
+        VenueReport::NotAmended(key, change, reason) => Some((key, change.quantity, reason)),
+        _ => None,
+    };
+    std::mem::take(&mut sim.reports).into_iter().filter_map(one).collect()
+}
+
+#[test]
+fn what_decimals_leave_of_an_order_is_nothing_to_be_changed() {
+    let mut sim = Sim::new(sizes());
+    let key = sim.order(Side::Buy, 0.7, Terms::limit(9.0));
+    assert_eq!(fills(&sim.sized(8.0, 9.0, 1.0, 0.1)), [(1, 0.1, 9.0, false)]);
+    // By floats 0.1 less what is filled of it, 0.7 - (0.7 - 0.1), is above zero.
+    let change = Amendment { quantity: 0.1, limit: 9.0, stop: f64::NAN };
+    sim.venue.amend(key, 0, change, Pass::TEST, 1, &mut sim.reports);
+    assert_eq!(refused(&mut sim), [(key, 0.1, "the new quantity is filled already")]);
+}
+
 #[test]
 fn an_amended_order_keeps_its_turn_only_where_it_shrinks() {
     let mut sim = Sim::new(sizes());
@@ -317,13 +337,9 @@ fn an_amended_order_keeps_its_turn_only_where_it_shrinks() {
     let too_small = Amendment { quantity: 1.0, ..smaller };
     sim.venue.amend(second, 0, too_small, Pass::TEST, 3, &mut sim.reports);
     sim.venue.amend(first, 0, larger, Pass::TEST, 3, &mut sim.reports);
-    let reasons: Vec<_> = std::mem::take(&mut sim.reports);
     assert_eq!(
-        reasons,
-        [
-            VenueReport::NotAmended(second, "the new quantity is filled already"),
-            VenueReport::NotAmended(first, "too late: the venue has it no more"),
-        ]
+        refused(&mut sim),
+        [(second, 1.0, "the new quantity is filled already"), (first, 3.0, "too late: the venue has it no more")]
     );
 }
 

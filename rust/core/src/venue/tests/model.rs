@@ -247,7 +247,7 @@ fn step() -> impl Strategy<Value = Step> {
 fn told(reports: &[VenueReport]) -> Vec<Told> {
     let one = |report: &VenueReport| match *report {
         VenueReport::Fill(fill) => Some((fill.order.number, Ok((fill.quantity, fill.price, fill.is_maker)))),
-        VenueReport::Canceled(key, reason) | VenueReport::NotAmended(key, reason) => Some((key.number, Err(reason))),
+        VenueReport::Canceled(key, reason) | VenueReport::NotAmended(key, _, reason) => Some((key.number, Err(reason))),
         _ => None,
     };
     reports.iter().filter_map(one).collect()

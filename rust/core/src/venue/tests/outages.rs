@@ -24,10 +24,11 @@ fn orders_are_rejected_changes_refused_and_cancels_get_there_afterwards() {
     let change = Amendment { quantity: 1.0, limit: 6.0, stop: f64::NAN };
     sim.venue.amend(stands, 0, change, Pass::TEST, 12, &mut sim.reports);
     let reason = "the venue cannot be reached (outages)";
-    assert_eq!(
-        std::mem::take(&mut sim.reports),
-        [VenueReport::Rejected(lost, reason), VenueReport::NotAmended(stands, reason)],
-        "who asks finds out at once"
+    let reports = std::mem::take(&mut sim.reports);
+    assert_eq!(reports[0], VenueReport::Rejected(lost, reason), "who asks finds out at once");
+    assert!(
+        matches!(reports[1..], [VenueReport::NotAmended(key, not, said)] if key == stands && not.is(&change) && said == reason),
+        "{reports:?}"
     );
     sim.venue.cancel(stands, 0, 13, &mut sim.reports);
     assert_eq!(sim.reports, []);

@@ -1,0 +1,172 @@
+//! Changes of orders that were asked for and not answered yet.
+//!
+//! What a change leaves out is as the change before it said, answered or not; and what an order may have become counts against
+//! limits from the moment on at which the change passes the gate: its venue may fill that much before it says so.
+
+use std::collections::HashMap;
+
+use super::desk::Desk;
+use crate::tick::Side;
+use crate::venue::{Amendment, Order, OrderKey, OrderKind};
+
+/// What is asked of one order.
+#[derive(Clone, Copy, Debug)]
+struct Changing {
+    /// The last change that was asked for.
+    asked: Amendment,
+    /// The last one that has left.
+    left: Option<Amendment>,
+    /// The largest quantity among those that have left.
+    most: f64,
+}
+
+/// By order, as long as an answer is out.
+#[derive(Debug, Default)]
+pub(super) struct Changes(HashMap<OrderKey, Changing>);
+
+impl Changes {
+    /// What `order` is to be once all is answered that was asked for.
+    pub fn wanted(&self, order: &Order) -> Amendment {
+        let stands = Amendment { quantity: order.quantity, limit: order.terms.limit, stop: order.terms.stop };
+        self.0.get(&order.key).map_or(stands, |one| one.asked)
+    }
+
+    /// The largest quantity that `order` may have at its venue.
+    pub fn counted(&self, order: &Order) -> f64 {
+        self.0.get(&order.key).map_or(order.quantity, |one| one.most.max(order.quantity))
+    }
+
+    /// A change is asked for.
+    pub fn ask(&mut self, key: OrderKey, change: Amendment) {
+        let new = Changing { asked: change, left: None, most: 0.0 };
+        self.0.entry(key).or_insert(new).asked = change;
+    }
+
+    /// A change leaves.
+    fn leave(&mut self, key: OrderKey, change: Amendment) {
+        let new = Changing { asked: change, left: None, most: 0.0 };
+        let one = self.0.entry(key).or_insert(new);
+        (one.left, one.most) = (Some(change), one.most.max(change.quantity));
+    }
+
+    /// A change does not leave: what left before it is what counts.
+    pub fn refuse(&mut self, key: OrderKey, change: Amendment) {
+        let Some(one) = self.0.get_mut(&key).filter(|one| one.asked.is(&change)) else { return };
+        match one.left {
+            Some(left) => one.asked = left,
+            None => _ = self.0.remove(&key),
+        }
+    }
+
+    /// The venue has answered a change, and with it all before it; another one may be on its way still, or be asked for just now.
+    fn answer(&mut self, key: OrderKey, change: Amendment) {
+        let Some(one) = self.0.get_mut(&key).filter(|one| one.left.is_some_and(|left| left.is(&change))) else {
+            return;
+        };
+        if one.asked.is(&change) {
+            self.0.remove(&key);
+        } else {
+            (one.left, one.most) = (None, 0.0);
+        }
+    }
+
+    fn forget(&mut self, key: OrderKey) {
+        self.0.remove(&key);
+    }
+}
+
+impl Desk {
+    /// A change of `order` has passed the gate.
+    pub(super) fn change_leaves(&self, order: &Order, change: Amendment) {
+        self.recount(order, |changes| changes.leave(order.key, change));
+    }
+
+    /// The venue has answered it, one way or the other.
+    pub(super) fn change_answered(&self, order: &Order, change: Amendment) {
+        if self.has_changes() {
+            self.recount(order, |changes| changes.answer(order.key, change));
+        }
+    }
+
+    /// `order` is about to end: no change of it counts any more.
+    pub(super) fn changes_end(&self, order: &Order) {
+        if self.has_changes() {
+            self.recount(order, |changes| changes.forget(order.key));
+        }
+    }
+
+    fn has_changes(&self) -> bool {
+        !self.changes.borrow().0.is_empty()
+    }
+
+    /// What is in flight follows what an order may have become.
+    fn recount(&self, order: &Order, what: impl FnOnce(&mut Changes)) {
+        let mut changes = self.changes.borrow_mut();
+        let before = changes.counted(order);
+        what(&mut changes);
+        self.count_more(order, changes.counted(order) - before);
+    }
+
+    /// `more` units of `order` are in flight, or less.
+    pub(super) fn count_more(&self, order: &Order, more: f64) {
+        if more != 0.0 {
+            let mut portfolio = self.portfolio.borrow_mut();
+            let row = portfolio.position_mut(order.key.strategy, order.instrument);
+            row.grow_in_flight(order.side.sign() * more, order.side, order.terms.kind == OrderKind::Market);
+            row.sent[usize::from(order.side == Side::Sell)] += more;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::venue::Terms;
+
+    fn change(quantity: f64, limit: f64) -> Amendment {
+        Amendment { quantity, limit, stop: f64::NAN }
+    }
+
+    #[test]
+    fn what_an_order_may_have_become_counts_until_the_last_change_is_answered() {
+        let key = OrderKey { strategy: 0, number: 1 };
+        let mut order = Order::asked(key, 0, 2.0, Terms::limit(5.0));
+        let mut changes = Changes::default();
+        assert_eq!((changes.wanted(&order).quantity, changes.counted(&order)), (2.0, 2.0));
+        let (grown, dearer, less) = (change(8.0, 5.0), change(8.0, 6.0), change(3.0, 6.0));
+        for one in [grown, dearer] {
+            changes.ask(key, one);
+        }
+        assert!(changes.wanted(&order).is(&dearer));
+        assert_eq!(changes.counted(&order), 2.0, "the gate has not seen them");
+        changes.leave(key, grown);
+        changes.refuse(key, dearer);
+        assert!(changes.wanted(&order).is(&grown), "as if the refused one had not been");
+        changes.ask(key, less);
+        changes.leave(key, less);
+        changes.answer(key, grown);
+        order.quantity = 8.0;
+        assert_eq!((changes.wanted(&order).quantity, changes.counted(&order)), (3.0, 8.0));
+        changes.answer(key, less);
+        order.quantity = 3.0;
+        assert_eq!(changes.counted(&order), 3.0);
+        assert!(changes.0.is_empty(), "nothing is kept of what was answered");
+    }
+
+    #[test]
+    fn a_change_that_is_asked_for_while_one_is_answered_builds_on_it() {
+        let key = OrderKey { strategy: 0, number: 1 };
+        let order = Order::asked(key, 0, 2.0, Terms::limit(5.0));
+        let mut changes = Changes::default();
+        changes.ask(key, change(8.0, 5.0));
+        changes.leave(key, change(8.0, 5.0));
+        changes.ask(key, change(8.0, 6.0));
+        changes.answer(key, change(8.0, 5.0));
+        assert!(changes.wanted(&order).is(&change(8.0, 6.0)));
+        changes.refuse(key, change(8.0, 6.0));
+        assert!(changes.0.is_empty());
+        changes.refuse(key, change(8.0, 6.0));
+        changes.answer(key, change(8.0, 6.0));
+        assert!(changes.0.is_empty(), "what is not known changes nothing");
+    }
+}
