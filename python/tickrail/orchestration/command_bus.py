@@ -27,7 +27,7 @@ from tickrail.errors import (
     IllegalTransition,
     NotRunning,
 )
-from tickrail.orchestration.bus import refusals
+from tickrail.orchestration.bus import callables, refusals
 from tickrail.orchestration.bus.events import Subscribers, Unsubscribe
 from tickrail.orchestration.bus.letters import DEAD_LETTERS, KEYS, Answered, DeadLetter, DeadLetters, Reason
 from tickrail.orchestration.bus.owners import Owners
@@ -111,7 +111,7 @@ class CommandBus(CommandBusCore):
 
         It runs where the handler runs; around an async handler ``call_next`` returns an awaitable.
         """
-        self._middleware.append(middleware)
+        self._middleware.append(callables.called(middleware, "a middleware"))
         for route in self._routes.by_type.values():
             self._prepare(route)
 
