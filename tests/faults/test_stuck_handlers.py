@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from ended_runs import ended as ended_run
 
 STRATEGY = """
 import time
+from pathlib import Path
 
 import tickrail
 
@@ -46,6 +48,10 @@ class Stuck(tickrail.Strategy):
                     pass
         elif self.how == "nap":
             time.sleep(1.5)
+        elif self.how == "works":
+            Path("works").touch()
+            while not Path("done").exists():
+                time.sleep(0.01)
         elif self.how == "debugger":
             breakpoint()
         elif self.how == "beside":
@@ -181,6 +187,22 @@ def test_what_returns_by_itself_after_its_deadline_leaves_no_exception_to_the_ne
     assert result["strategies"][1]["state"] == "STOPPED"
     assert result["strategies"][1]["delivered"] == 1_000
     assert code == (0 if result["strategies"][0]["state"] == "STOPPED" else 1)
+
+
+def test_a_process_that_was_stopped_for_longer_than_a_handler_may_take_breaks_nothing_off(project: Path) -> None:
+    """A container that is paused, a machine that is moved, a debugger of machine code: nobody could do anything."""
+    run = Started(project, "works", "--set", "runtime.handler_deadline_ns=2_500_000_000")
+    while not (project / "works").exists():
+        assert run.process.poll() is None
+        time.sleep(0.01)
+    run.process.send_signal(signal.SIGSTOP)
+    time.sleep(3.0)  # what is tested: time in which nothing runs
+    (project / "done").touch()
+    run.process.send_signal(signal.SIGCONT)
+    end = run.end()
+    assert (end.code, end.out["status"], end.err) == (0, "complete", "")
+    assert [one["delivered"] for one in end.out["strategies"]] == [1_000, 1_000]
+    assert all(one["stuck"] == 0 for one in end.out["stats"].get("overruns", []))
 
 
 def test_a_debugger_is_left_alone(project: Path) -> None:

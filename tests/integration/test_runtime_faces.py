@@ -92,6 +92,35 @@ def test_by_hand_to_a_time_a_step_and_the_end(project: Path) -> None:
         runtime.run()
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_who_waits_for_a_run_that_never_comes_to_its_end_is_told_when_it_is_closed(project: Path, begun: bool) -> None:
+    with boot(tables("Counts"), folder=project) as runtime:
+        bus = runtime.commands
+        if begun:
+            assert runtime.step() == "tick"
+        waits = [bus.submit(c.Snapshot()), bus.submit(c.Halt("early"), key="one")]
+        told: list[bool] = []
+        waits[0].add_done_callback(lambda receipt: told.append(receipt.done()))
+        life = runtime.stop("one")
+    for receipt in waits:
+        with pytest.raises(errors.ShuttingDown, match="the run takes no more commands"):
+            receipt.result(0)
+    with pytest.raises(errors.IllegalTransition, match="strategy one: the run is over"):
+        life.result(0)
+    assert told == [True]
+    assert [letter.reason for letter in bus.dead_letters] == ["shutting_down"] * 2
+
+    async def main() -> None:
+        with pytest.raises(errors.ShuttingDown):
+            await bus.execute_async(c.Snapshot(), timeout_s=30.0)
+
+    asyncio.run(main())
+    with pytest.raises(errors.ShuttingDown):
+        bus.submit(c.Snapshot())
+    with pytest.raises(errors.IllegalTransition):
+        runtime.restart("one")
+
+
 def test_lives_from_another_thread_while_it_goes_on(project: Path) -> None:
     with boot(tables("Holds"), folder=project) as runtime:
         import faces_module

@@ -128,6 +128,20 @@ def test_another_thread_schedules_by_a_command_that_a_rerun_takes_again() -> Non
     assert again.notes == rig.notes
 
 
+def test_a_time_that_no_clock_comes_to_is_none_that_is_wrong() -> None:
+    scheduled: list[Scheduled] = []
+
+    def at_tick(trader: Trader, bus: CommandBus) -> None:
+        if trader.seen == 3:
+            scheduled.append(bus.schedule_after(2**63 - 1, Note("never")))
+
+    rig = Rig(at_tick)
+    late = rig.bus.schedule_after(2**63 - 1, Note("never"))
+    rig.dispatcher.run()
+    assert late.receipt is not None and late.receipt.result(0) is None
+    assert (len(scheduled), rig.notes, rig.bus.dead_letters) == (1, [], ())
+
+
 def test_what_is_wrong_is_said() -> None:
     refused: list[str] = []
 

@@ -21,6 +21,7 @@ from tickrail.domain.supervision import HandlerLimits, Supervision
 from tickrail.domain.ticks import QUOTE_DTYPE
 from tickrail.errors import ParameterError
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
+from tickrail.strategy.lifecycle import Operation
 
 EURUSD = "EURUSD.SIM"
 S = 1_000_000_000
@@ -50,6 +51,7 @@ def array(seconds: int) -> tickrail.TickArray:
     records["ts_event"] = records["ts_init"] = np.arange(1, seconds + 1) * S
     records["kind"] = 1
     records["bid"] = records["ask"] = 1.0
+    records["bid_size"] = records["ask_size"] = 100.0
     return tickrail.TickArray.from_records(records, [EURUSD])
 
 
@@ -167,6 +169,90 @@ def test_what_fails_while_it_is_stopped_is_not_started_again() -> None:
         "fail",
     ]
     assert result.strategy("first").delivered == 5
+
+
+class Paused(tickrail.Strategy):
+    """Is paused by another at the second tick, fails at the fourth, and orders whenever it may."""
+
+    by_itself: bool = False
+
+    def on_start(self) -> None:
+        self.told: list[str] = []
+        self.buy(EURUSD, 1.0)
+
+    def on_tick(self, tick: tickrail.Tick) -> None:
+        if tick.ts_event == 2 * S and self.by_itself:
+            self.pause()
+        if tick.ts_event == 4 * S:
+            raise LookupError("4")
+        self.buy(EURUSD, 1.0)
+
+    def on_pause(self) -> None:
+        self.told.append("paused")
+        self.buy(EURUSD, 1.0)
+
+    def on_order_update(self, update: tickrail.OrderUpdate) -> None:
+        self.told.append(update.status)
+
+
+class Asks(tickrail.Strategy):
+    """Asks for something of the first strategy, at a second each."""
+
+    def __init__(self, asked: dict[int, Callable[[], object]]) -> None:
+        super().__init__()
+        self.asked = asked
+
+    def on_tick(self, tick: tickrail.Tick) -> None:
+        self.asked.get(tick.ts_event // S, lambda: None)()
+
+
+def paused_and_failed(
+    make: Callable[[], Paused], asked: dict[int, str], mode: str = "no_new_orders"
+) -> tuple[TickDispatcher, tickrail.Result]:
+    """A run of which the second strategy asks for steps of the first one's life."""
+    dispatcher = TickDispatcher([{"id": EURUSD}])
+    dispatcher.feed("feed", array(12))
+    rule = Supervision(on_error="restart", backoff_ns=2 * S, within_ns=60 * S)
+    dispatcher.register(make(), "first", renew=make, supervision=rule)
+    lives = dispatcher.lives
+    ask = {
+        "pause": lambda: lives.pause("first", mode=mode),  # type: ignore[arg-type]
+        "resume": lambda: lives.resume("first"),
+        "restart": lambda: lives.restart("first"),
+        "fail": lambda: lives.ask("first", Operation.FAIL, cause="a test"),
+    }
+    dispatcher.register(Asks({at: ask[what] for at, what in asked.items()}), "second")
+    dispatcher.run()
+    return dispatcher, dispatcher.result()
+
+
+@pytest.mark.parametrize("mode", ["no_new_orders", "no_ticks"])
+def test_what_somebody_has_paused_stays_paused_when_supervision_restarts_it(mode: str) -> None:
+    # Without ticks it has nothing to raise in: there somebody says that it has failed.
+    dispatcher, result = paused_and_failed(Paused, {2: "pause", 4: "fail"}, mode)
+    first = [change for change in result.changes if change.strategy == "first"]
+    assert [(change.operation, change.mode) for change in first][2:-1] == [
+        *(("pause", mode), ("fail", None), ("stop", None), ("restart", None)),
+        *(("initialise", None), ("start", None), ("pause", mode)),
+    ]
+    assert first[-2].cause == "supervision: it was paused before"
+    told = dispatcher.strategies["first"].told  # type: ignore[attr-defined]
+    assert told[0] == "paused", "its hook is called"
+    assert set(told[1:]) == {"REJECTED"}, "and what it orders in its hooks has no way out either"
+    skipped = dispatcher.stats().strategy("first").account.paused
+    assert skipped == 0 if mode == "no_new_orders" else skipped > 7, "it has no ticks then either, before and after"
+
+
+def test_a_pause_that_was_taken_back_or_the_strategy_s_own_ends_with_the_failure() -> None:
+    for make, asked in (
+        (Paused, {2: "pause", 3: "resume"}),
+        (lambda: Paused(by_itself=True), {}),
+        (Paused, {2: "pause", 5: "restart"}),
+    ):
+        dispatcher, result = paused_and_failed(make, asked)
+        operations = [change.operation for change in result.changes if change.strategy == "first"]
+        assert operations[operations.index("fail") :] == ["fail", "stop", "restart", "initialise", "start", "stop"]
+        assert "FILLED" in dispatcher.strategies["first"].told  # type: ignore[attr-defined]
 
 
 def test_an_object_that_was_handed_over_cannot_be_restarted() -> None:

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import CancelledError
 from typing import Any
 
@@ -83,6 +83,30 @@ def test_a_second_handler_is_an_error_that_names_both_places() -> None:
     other = type("Double", (Command,), {"__annotations__": {"text": str}})
     with pytest.raises(DuplicateHandler, match="two command types are called Double"):
         bus.register(other, double)
+
+
+def test_what_could_only_fail_or_do_nothing_is_refused_where_it_is_handed_over() -> None:
+    bus = CommandBus()
+    bus.register(Double, double)
+    wrong: Any = None
+    with pytest.raises(TypeError, match="a middleware is None: expected something that can be called"):
+        bus.use(wrong)
+    with pytest.raises(TypeError, match="the handler of Chain is None"):
+        bus.register(Chain, wrong)
+    with pytest.raises(TypeError, match="the subscriber of Told is 'print'"):
+        bus.subscribe(Told, "print")  # type: ignore[arg-type]
+
+    def yields(command: Chain) -> Iterator[int]:
+        yield 1
+
+    async def yields_later(command: Chain) -> AsyncIterator[int]:
+        yield 1
+
+    for handler in (yields, yields_later):
+        with pytest.raises(TypeError, match="a generator function: called, it would do nothing"):
+            bus.register(Chain, handler)
+    bus.register(Chain, lambda command: "sound")
+    assert (bus.execute(Double(4)), bus.execute(Chain(1))) == (8, "sound"), "nothing of it is left"
 
 
 def test_an_unknown_command_is_named_with_the_nearest_known() -> None:

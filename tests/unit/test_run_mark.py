@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tickrail.errors import ConfigError
 from tickrail.orchestration.run_mark import ABANDONED, CRASHED, RunMark
 
 
@@ -31,6 +32,18 @@ def test_a_run_that_ends_leaves_nothing_and_one_that_goes_on_is_not_taken_for_de
             assert (one.parent, other.parent) == (None, None)
     assert list((tmp_path / "control").iterdir()) == []
     assert list(tmp_path.glob("*.json")) == []
+
+
+def test_a_run_of_the_same_name_is_refused_and_the_one_that_goes_on_keeps_its_mark(tmp_path: Path) -> None:
+    """In containers each process is the first: two of them share a name, where they share a folder."""
+    with begun(tmp_path, run_id="a"):
+        with pytest.raises(ConfigError, match=r"a run called live-\d+ goes on in .*, in another container") as refused:
+            begun(tmp_path, run_id="b")
+        assert refused.value.hint == "give each container a runtime.run_dir of its own"
+        (file,) = (tmp_path / "control").iterdir()
+        assert json.loads(file.read_text())["run_id"] == "a"
+    with begun(tmp_path) as after:
+        assert after.parent is None
 
 
 def test_dead_runs_of_the_environment_are_followed_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -23,7 +23,7 @@ from tickrail.errors import (
     CommandTimeout,
     NotRunning,
 )
-from tickrail.orchestration.bus import refusals
+from tickrail.orchestration.bus import callables, refusals
 from tickrail.orchestration.bus.coroutines import Coroutines
 from tickrail.orchestration.bus.events import Subscribers, Unsubscribe
 from tickrail.orchestration.bus.letters import DEAD_LETTERS, KEYS, Answered, DeadLetter, DeadLetters, Reason
@@ -104,7 +104,7 @@ class CommandBus(CommandBusCore):
 
         It runs where the handler runs; around an async handler ``call_next`` returns an awaitable.
         """
-        self._middleware.append(middleware)
+        self._middleware.append(callables.called(middleware, "a middleware"))
         for route in self._routes.by_type.values():
             self._prepare(route)
 

@@ -37,22 +37,25 @@ def open_probes(dispatcher: TickDispatcher, loaded: LoadedConfig, telemetry: obj
         telemetry: What strategies told.
 
     Raises:
-        OSError: Nothing can listen there.
+        OSError: Nothing can listen there; the message has the address.
     """
     settings = loaded.config.runtime
     assert settings.http is not None
     host, _, port = settings.http.rpartition(":")
     # At rest a simulation waits for the coroutines of its strategies, and that is no hanging.
     rest_ns = max(settings.handler_deadline_ns, int(settings.spawn_timeout_s * NS) + NS)
-    probes = Probes(
-        dispatcher._native,
-        host.strip("[]"),
-        int(port),
-        run=f"{loaded.env}-{os.getpid()}",
-        scrape=_scrape(dispatcher.stats, telemetry),
-        call_deadline_ns=settings.handler_deadline_ns,
-        rest_deadline_ns=rest_ns,
-    )
+    try:
+        probes = Probes(
+            dispatcher._native,
+            host.strip("[]"),
+            int(port),
+            run=f"{loaded.env}-{os.getpid()}",
+            scrape=_scrape(dispatcher.stats, telemetry),
+            call_deadline_ns=settings.handler_deadline_ns,
+            rest_deadline_ns=rest_ns,
+        )
+    except OSError as error:
+        raise OSError(f"nothing can listen at {settings.http}: {error.strerror or error}") from None
     keep_from_children(probes, _forked)
     return probes
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from tickrail.errors import ConfigError
 from tickrail.orchestration.lock_file import LockFile
 from tickrail.report.folder import write_file
 
@@ -52,6 +53,7 @@ class RunMark:
             ``parent + ".crashed.json"`` beside the results says what is known of it.
 
     Raises:
+        ConfigError: A run of the same name goes on: its process has the same number, in another container.
         OSError: A folder cannot be written to.
     """
 
@@ -69,6 +71,11 @@ class RunMark:
         }
         self.parent = max([_left(run_dir, one, run) for one in _dead_runs(folder, env)], default=None)
         self._path = folder / f"{run}{MARK}"
+        if _is_held(self._path):
+            raise ConfigError(
+                f"a run called {run} goes on in {run_dir}: its process has this one's number, in another container",
+                hint="give each container a runtime.run_dir of its own",
+            )
         # Under another name until it is held: what nobody holds would be taken for a dead one's.
         making = folder / f".{self._path.name}"
         self._held: LockFile | None = LockFile(making, {**mine, "parent": self.parent})
@@ -96,6 +103,16 @@ def _dead_runs(folder: Path, env: str) -> Iterator[dict[str, Any]]:
             if facts.get("env") == env and facts.keys() >= NEEDED:
                 yield facts
                 path.unlink(missing_ok=True)
+
+
+def _is_held(path: Path) -> bool:
+    """Whether a run that goes on has the mark."""
+    with suppress(FileNotFoundError), path.open("rb") as mark:
+        try:
+            fcntl.flock(mark, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 @contextmanager

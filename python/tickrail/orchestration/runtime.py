@@ -9,7 +9,7 @@ from functools import partial
 from logging import Handler
 from typing import TYPE_CHECKING, Self, Unpack
 
-from tickrail._native import Probes, hurry_end
+from tickrail._native import Probes, hurry_end, leave_run
 from tickrail.config import LoadedConfig, RuntimeConfig
 from tickrail.domain.ending import END_DEADLINE_S
 from tickrail.domain.threads import begin
@@ -266,6 +266,10 @@ class Runtime:
         self._closed = True
         end = self._end or self._watched_end()
         with span("tickrail.shutdown", environment=self.loaded.env), end.closing():
+            # Where it never ran to its end: nobody else answers those who wait for it.
+            leave_run(self.dispatcher._native)
+            if (bus := self.dispatcher._commands) is not None:
+                bus.close()
             self._undo.close()
 
     def __enter__(self) -> Self:

@@ -95,7 +95,7 @@ pub struct Inside {
     /// How the run ended, once it did.
     pub end: Cell<Option<&'static str>>,
     /// Who hears of what becomes of strategies.
-    watch: Watch,
+    pub(crate) watch: Watch,
     /// Who runs the coroutines of strategies.
     spawner: Option<Py<PyAny>>,
     /// Where the loop answers whoever asks for accounts.

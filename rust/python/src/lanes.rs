@@ -23,6 +23,7 @@ use crate::errors::{hinted, refused};
 use crate::feed::{Birthplace, Handover, check_fork};
 use crate::gil::{GilBound, thread_mark};
 use crate::host::{PyHost, Registered, fault};
+use crate::lives::leave;
 
 /// Longest wait for room in a lane: a day, which no sender means.
 const MAX_WAIT_S: f64 = 86_400.0;
@@ -163,6 +164,17 @@ impl Receivers {
                 error.write_unraisable(py, None);
             }
         });
+    }
+
+    /// The same for what was sent on the dispatch thread and has no step any more.
+    fn abandon_local(&self, py: Python<'_>) {
+        let Some(receiver) = self.of(py, CommandKind::HOST) else { return };
+        loop {
+            let Some(envelope) = self.local.borrow_mut().pop_front() else { return };
+            if let Err(error) = receiver.call_method1(py, pyo3::intern!(py, "abandon"), (envelope,)) {
+                error.write_unraisable(py, None);
+            }
+        }
     }
 
     /// Calls what a timer of the run was set for.
@@ -447,6 +459,31 @@ fn open_lanes(
     Ok(CommandLanes { sender, here: GilBound::new(here), handover, born: dispatcher.born })
 }
 
+/// The run goes on no more, though it never ran to its end: nobody takes commands and requests to lives any more, and whoever
+/// waits for an answer gets it. Idempotent; nothing where it is over.
+#[pyfunction]
+fn leave_run(py: Python<'_>, dispatcher: &Dispatcher) -> PyResult<()> {
+    let inside = dispatcher.inside.get(py);
+    if inside.is_at_rest() {
+        inside.look_mut(|core| {
+            core.leave();
+            Ok(())
+        })?;
+        inside.receivers.abandon_local(py);
+        inside.thread.set(0); // driven by hand it was somebody's between two steps too
+    } else if let Ok(lanes) = inside.plan(|plan| Ok(plan.commands.lanes.take())) {
+        // Nothing of the plan is held: whoever is told may ask for more.
+        if let Some((_, mut inbox)) = lanes {
+            inbox.close();
+            while let Some((_, command)) = inbox.drain() {
+                inside.receivers.abandon(&command);
+            }
+        }
+        leave(inside.desk.inbox(), &inside.watch);
+    }
+    Ok(())
+}
+
 /// What a recording of external inputs begins with.
 #[pyfunction]
 fn recording_header(py: Python<'_>) -> Bound<'_, PyBytes> {
@@ -478,6 +515,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<CommandLanes>()?;
     m.add_class::<Reply>()?;
     m.add_function(wrap_pyfunction!(open_lanes, m)?)?;
+    m.add_function(wrap_pyfunction!(leave_run, m)?)?;
     m.add_function(wrap_pyfunction!(recording_header, m)?)?;
     m.add_function(wrap_pyfunction!(record_commands, m)?)?;
     m.add_function(wrap_pyfunction!(replay_commands, m)?)

@@ -122,6 +122,15 @@ impl Watcher {
     }
 }
 
+/// Nobody asks anything of lives any more, in a run that never began; who waits is told by `watch`.
+pub fn leave(inbox: &Inbox, watch: &Watch) {
+    inbox.close();
+    while let Some(asked) = inbox.take() {
+        let state = inbox.state(asked.strategy).map_or(State::Initialised, |(state, ..)| state);
+        watch.watcher.settled(asked.ticket, asked.strategy, LifeAnswer::Over(state));
+    }
+}
+
 /// Strategy, position, clock, operation, state before and after, mode of the pause, cause.
 type Row = (u32, u64, i64, &'static str, &'static str, &'static str, Option<&'static str>, String);
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from tickrail.domain.commands import Event
+from tickrail.orchestration.bus.callables import called
 
 __all__ = ["Subscribers", "Unsubscribe"]
 
@@ -33,6 +34,7 @@ class Subscribers:
 
     def add(self, cls: type[Event], subscriber: Subscriber) -> Unsubscribe:
         """Let ``subscriber`` hear of events of exactly ``cls``; the answer undoes it, once."""
+        called(subscriber, f"the subscriber of {cls.__name__}")
         with self._changing:
             self._by_type[cls] = (*self._by_type.get(cls, ()), subscriber)
 

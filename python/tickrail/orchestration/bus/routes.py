@@ -12,6 +12,7 @@ import msgspec
 from tickrail.domain.commands import Command, Event
 from tickrail.domain.near import did_you_mean
 from tickrail.errors import CommandInvalid, DuplicateHandler, NoHandler
+from tickrail.orchestration.bus.callables import check_handler
 from tickrail.orchestration.bus.fields import fields_of
 from tickrail.orchestration.bus.owners import Owner
 
@@ -63,6 +64,7 @@ class Route:
         self.type = cls
         self.owner = owner
         self.name = tag_of(cls)
+        check_handler(handler, self.name)
         self.span_name = f"tickrail.{'event' if issubclass(cls, Event) else 'command'}.{self.name}"
         self.handler = self.call = handler
         self.place = place

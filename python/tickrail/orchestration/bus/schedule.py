@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tickrail.domain.commands import CancelScheduled, Command, ScheduleCommand
 from tickrail.domain.context import TRACE, correlated
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tickrail.orchestration.bus.receipt import Receipt
 
 __all__ = ["Schedule", "Scheduled", "Timers"]
+
+MAX_NS: Final = 2**63 - 1
 
 
 class Timers(Protocol):
@@ -85,7 +87,7 @@ class Schedule:
         """Handle ``ScheduleCommand``."""
         at_ns = command.at_ns
         if at_ns is None and not command.interval_ns:
-            at_ns = self._timers.now_ns() + command.after_ns
+            at_ns = min(self._timers.now_ns() + command.after_ns, MAX_NS)  # which no clock comes to
         once = at_ns is not None
         self._numbers[command.id] = self._timers.schedule(
             partial(self._due, command.id, command.payload, once, TRACE.get().correlation),

@@ -492,6 +492,12 @@ impl<H: Host> Dispatcher<H> {
         }
     }
 
+    /// The run goes on no more, short of its end: whoever waits for an answer gets one. Nothing else is called.
+    pub fn leave(&mut self) {
+        self.close_lanes();
+        self.steps.close_inbox();
+    }
+
     /// Moves a strategy along the transition table, between two steps.
     pub fn apply(&mut self, strategy: u32, ask: Ask, cause: Cause) -> Transition {
         self.count_pulls();

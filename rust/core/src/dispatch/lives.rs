@@ -85,6 +85,9 @@ impl<H: Host> Steps<H> {
         let (from, is_stopping) = (state.get(), state.is_stopping());
         let answer = transition(from, ask.operation);
         let is_new_mode = ask.operation == Operation::Pause && state.pause_mode().is_some_and(|mode| mode != ask.mode);
+        if answer != Transition::Refused && !(is_stopping && ask.operation == Operation::Pause) {
+            self.subscribers[strategy as usize].supervisor.heed(ask, &cause);
+        }
         match ask.operation {
             _ if answer == Transition::Refused => return answer,
             Operation::Pause | Operation::Resume if is_stopping => return Transition::Refused,
@@ -141,7 +144,7 @@ impl<H: Host> Steps<H> {
     }
 
     /// Stops a strategy, or stops and renews it; one that acts is told, and keeps its order updates until its orders end.
-    fn end(&mut self, strategy: u32, ask: Ask, cause: Cause, slice: &Slice<'_>) {
+    pub(super) fn end(&mut self, strategy: u32, ask: Ask, cause: Cause, slice: &Slice<'_>) {
         if let Some(pending) = &mut self.subscribers[strategy as usize].pending {
             pending.ask = ask;
             return;
@@ -244,9 +247,23 @@ impl<H: Host> Steps<H> {
                 self.routes.reset(strategy, subscriber.instruments.as_deref());
                 self.operate(strategy, Ask::new(Operation::Initialise), cause.clone());
                 self.start_one(strategy, cause);
+                self.pause_again(strategy);
                 self.apply_requests();
             }
             Err(fault) => self.fault(strategy, "restart", None, fault),
+        }
+    }
+
+    /// What somebody has paused stays so when supervision has put a new object in its place, which has just started: before
+    /// anything that it asked for is done. Its orders may only reduce from its start on.
+    fn pause_again(&mut self, strategy: u32) {
+        let Some(mode) = self.subscribers[strategy as usize].supervisor.paused else { return };
+        if self.is_alive(strategy) && self.call_hook(strategy, Hook::Pause) {
+            let ask = Ask { operation: Operation::Pause, mode };
+            self.operate(strategy, ask, Cause::Borrowed("supervision: it was paused before"));
+            if mode == PauseMode::NoTicks {
+                self.hold(strategy);
+            }
         }
     }
 
@@ -315,6 +332,9 @@ impl<H: Host> Steps<H> {
 
     fn start_one(&mut self, strategy: u32, cause: Cause) {
         self.operate(strategy, Ask::new(Operation::Start), cause);
+        if self.subscribers[strategy as usize].supervisor.paused.is_some() {
+            self.subscribers[strategy as usize].state.set_reducing(); // see `pause_again`
+        }
         self.call_hook(strategy, Hook::Start);
     }
 
@@ -362,7 +382,7 @@ impl<H: Host> Steps<H> {
     }
 
     /// Whoever still waits for an answer gets one.
-    fn close_inbox(&mut self) {
+    pub(super) fn close_inbox(&mut self) {
         self.inbox.close();
         while let Some(asked) = self.inbox.take() {
             let state = self.subscribers[asked.strategy as usize].state.get();

@@ -8,7 +8,7 @@ use super::dispatcher::Dispatcher;
 use super::host::Host;
 use super::step::Steps;
 use super::subscriber::Subscriber;
-use crate::lifecycle::{Ask, Asked, Cause, Operation, State};
+use crate::lifecycle::{Ask, Cause, Operation, PauseMode, State, by_strategy};
 use crate::source::Slice;
 use crate::venue::Random;
 
@@ -77,6 +77,8 @@ pub(super) struct Supervisor {
     restarts: u32,
     /// When the next one is due.
     pub(super) due_ns: Option<i64>,
+    /// How somebody else than the strategy has paused it, until somebody says otherwise: no failure undoes that.
+    pub(super) paused: Option<PauseMode>,
 }
 
 /// What follows from a failure.
@@ -88,6 +90,15 @@ enum Verdict {
 }
 
 impl Supervisor {
+    /// Somebody asks for a step of the strategy's life, which may be taken.
+    pub(super) fn heed(&mut self, ask: Ask, cause: &Cause) {
+        match ask.operation {
+            Operation::Pause if *cause != by_strategy() => self.paused = Some(ask.mode),
+            Operation::Resume | Operation::Stop | Operation::Restart => self.paused = None,
+            _ => {}
+        }
+    }
+
     /// The failure is at `now_ns`; `seed` is the run's and the strategy's.
     fn judge(&mut self, now_ns: i64, seed: u64) -> Verdict {
         let escalated = if self.rule.is_critical { Verdict::StopRun } else { Verdict::Stay };
@@ -198,8 +209,9 @@ impl<H: Host> Steps<H> {
             supervisor.restarts += 1;
             supervisor.recent.push_back(due_ns);
             let cause = Cause::Owned(format!("supervision: restart {}", supervisor.restarts));
-            let ask = Ask::new(Operation::Restart);
-            self.serve(Asked { strategy: strategy as u32, ask, cause, ticket: 0, is_local: true }, slice);
+            if self.host.is_renewable(strategy as u32) {
+                self.end(strategy as u32, Ask::new(Operation::Restart), cause, slice);
+            }
         }
         self.apply_requests();
     }

@@ -1,7 +1,8 @@
 //! Watches for handlers that do not return, on a thread that needs neither the loop nor an interpreter.
 //!
 //! The loop reads no clock for it: the thread looks at the [`Pulse`] a few times a deadline, and where two looks are equal
-//! the same call goes on. What it tells is so right to one interval between looks.
+//! the same call goes on. What it tells is so right to one interval between looks. While the whole process stands still
+//! (SIGSTOP, a container that is paused, a debugger of machine code) the thread does too, and nobody's time goes by.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,6 +17,9 @@ const LOOKS: u32 = 4;
 const SHORTEST: Duration = Duration::from_millis(2);
 /// And at most, so that a shutdown's shorter deadline is kept.
 const LONGEST: Duration = Duration::from_millis(500);
+
+/// More than that between two looks, and the process has stood still: the thread wakes ten times as often.
+const STOOD_STILL: Duration = Duration::from_secs(1);
 
 /// How long handlers may take.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +93,7 @@ impl HandlerWatch {
         watcher: impl Watcher + 'static,
     ) -> io::Result<Self> {
         let shorter = settings.slow.min(settings.deadline).min(settings.last_deadline).min(settings.last_hook);
-        let seen = Seen { look: pulse.look(), since: now(), stage: Stage::Fine, stopped: None };
+        let seen = Seen::new(pulse.look(), now());
         let watched = Arc::new(Watched {
             interval: (shorter / LOOKS).clamp(SHORTEST, LONGEST),
             pulse,
@@ -214,6 +218,8 @@ struct Seen {
     stage: Stage,
     /// When it was first seen that the run is to stop.
     stopped: Option<Instant>,
+    /// When it was looked at last.
+    looked: Instant,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -226,7 +232,24 @@ enum Stage {
 }
 
 impl Seen {
+    const fn new(look: Look, now: Instant) -> Self {
+        Self { look, since: now, stage: Stage::Fine, stopped: None, looked: now }
+    }
+
+    /// Time in which nobody could do anything is taken from nobody.
+    fn leave_out(&mut self, stood_still: Duration) {
+        self.since += stood_still;
+        self.stopped = self.stopped.map(|stopped| stopped + stood_still);
+        if let Stage::Stuck(told) = &mut self.stage {
+            *told += stood_still;
+        }
+    }
+
     fn note(&mut self, now: Instant, look: Look, stops: bool, settings: &WatchSettings, watcher: &mut dyn Watcher) {
+        let between = now - std::mem::replace(&mut self.looked, now);
+        if between > STOOD_STILL {
+            self.leave_out(between);
+        }
         if stops {
             self.stopped.get_or_insert(now);
         }
@@ -312,13 +335,40 @@ mod tests {
         assert!(told.try_recv().is_err(), "nothing is told twice, and a loop at rest is never late");
     }
 
+    #[test]
+    fn a_process_that_stood_still_has_kept_nobody() {
+        let settings = WatchSettings {
+            slow: Duration::from_secs(1),
+            deadline: Duration::from_secs(10),
+            last_deadline: Duration::from_secs(5),
+            last_hook: LONG,
+        };
+        let (pulse, began) = (Pulse::default(), now());
+        pulse.enter(3, Doing::Tick);
+        let (tell, told) = mpsc::channel();
+        let mut teller = Teller(tell);
+        let mut seen = Seen::new(pulse.look(), began);
+        let mut look = |tenths: u64, seen: &mut Seen| {
+            seen.note(began + Duration::from_millis(tenths * 100), pulse.look(), false, &settings, &mut teller);
+        };
+        let still = 3_600 * 10;
+        (1..=90).for_each(|tenths| look(tenths, &mut seen));
+        (still + 90..still + 100).for_each(|tenths| look(tenths, &mut seen));
+        assert!(told.try_recv().is_err(), "of the ten seconds of its own it has had less");
+        (still + 100..still + 190).for_each(|tenths| look(tenths, &mut seen));
+        let (word, call) = told.try_recv().expect("a handler that hangs is found all the same");
+        assert_eq!(word, "stuck");
+        assert!(call.age < Duration::from_secs(11), "{:?}: nobody's time went by", call.age);
+        assert!(told.try_recv().is_err(), "and has its second deadline from then on");
+    }
+
     /// What is told of a call that began `stopped_after` before the stop, looked at every quarter of a second, and when.
     fn told_of(settings: WatchSettings, doing: Doing, stopped_after: f64, looked_for: f64) -> Vec<(&'static str, f64)> {
         let (pulse, began) = (Pulse::default(), now());
         pulse.enter(3, doing);
         let (tell, told) = mpsc::channel();
         let mut teller = Teller(tell);
-        let mut seen = Seen { look: pulse.look(), since: began, stage: Stage::Fine, stopped: None };
+        let mut seen = Seen::new(pulse.look(), began);
         let looks = (0..).map(|look| f64::from(look) / 4.0).take_while(|&at| at <= looked_for);
         let mut said = Vec::new();
         for at in looks {

@@ -87,6 +87,11 @@ impl StateByte {
         self.0.store(bits(state, mode), Ordering::Relaxed);
     }
 
+    /// Orders may only reduce from now on (relaxed). The dispatch thread is the only writer.
+    pub fn set_reducing(&self) {
+        self.0.store(self.0.load(Ordering::Relaxed) | REDUCES, Ordering::Relaxed);
+    }
+
     /// `on_stop` has run: no more ticks, and orders may only reduce (relaxed). The dispatch thread is the only writer.
     pub fn set_stopping(&self) {
         self.0.store(self.get() as u8 | STOPPING | REDUCES, Ordering::Relaxed);
@@ -122,6 +127,8 @@ mod tests {
                 let flows = state == State::Running || is_paused && mode == PauseMode::NoNewOrders;
                 assert_eq!((byte.get(), byte.takes_ticks(), byte.only_reduces()), (state, flows, is_paused));
                 assert_eq!(byte.pause_mode(), is_paused.then_some(mode));
+                byte.set_reducing();
+                assert_eq!((byte.get(), byte.takes_ticks(), byte.only_reduces()), (state, flows, true));
                 assert_eq!(byte.takes_updates(), matches!(state, State::Running | State::Paused));
                 byte.set_stopping();
                 assert_eq!((byte.get(), byte.takes_ticks(), byte.is_stopping()), (state, false, true));

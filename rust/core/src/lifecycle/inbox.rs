@@ -167,12 +167,12 @@ impl Inbox {
     }
 
     /// The oldest request, for the loop.
-    pub(crate) fn take(&self) -> Option<Asked> {
+    pub fn take(&self) -> Option<Asked> {
         self.lock().asked.pop_front()
     }
 
     /// The run is over: nothing is taken any more. What waits is still there.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         self.lock().is_over = true;
     }
 }
