@@ -10,6 +10,8 @@ ENV ?= backtest
 FUZZ_SECONDS ?= 60
 FUZZ_EXAMPLES ?= 20000
 SOAK_SECONDS ?= 60
+# One more than there are processors: tests that wait (for a process, a socket, a deadline) leave theirs to others.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PY = $(VENV)/bin/python
 TICKRAIL = $(PY) -m tickrail
 VENV_FULL = $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))
@@ -63,7 +65,7 @@ race: $(BUILT) ## ThreadSanitizer over the stress tests of rings and feeds
 	sh .ci/race.sh
 
 python-test: $(BUILT)
-	$(PY) -m pytest -n auto
+	$(PY) -m pytest -n $(WORKERS) --dist worksteal
 
 lint: $(BUILT) ## Check formatting, clippy, ruff and mypy --strict
 	@sh .ci/require.sh lint >/dev/null
@@ -80,7 +82,7 @@ check: ## Everything a commit has to pass: lint, then test, each once
 	@$(MAKE) --no-print-directory test
 
 quick: $(BUILT) ## The tests that take under a minute together
-	$(PY) -m pytest -n auto -q -m "not slow and not real_data"
+	$(PY) -m pytest -n auto --dist worksteal -q -m "not slow and not real_data"
 
 coverage: $(BUILT) ## Coverage of the rooms orchestration and config; fails where statements or branches of one are under 95 %
 	@rm -rf .coverage && mkdir .coverage
@@ -106,6 +108,7 @@ bench-rings: $(BUILT) ## Print the table of records between threads, with where 
 fuzz: $(BUILT) ## Fuzz the reader of tick files and the Arrow import, a minute each (FUZZ_SECONDS, FUZZ_EXAMPLES)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$$(date +%s)000000 cargo test --release --locked --package tickrail-core --test fuzz_tick_files -- --nocapture
 	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(PY) -m pytest -q tests/property/test_fuzz_arrow.py
+	MODEL_STEPS=300_000 LIVE_RUNS=300 $(PY) -m pytest -q tests/property -k "many_steps or many_runs"
 
 soak: $(BUILT) ## Overload under every policy, a minute each, and a live run under commands for ten (SOAK_SECONDS): memory flat, accounts exact
 	SOAK_SECONDS=$(SOAK_SECONDS) cargo test --release --locked --package tickrail-core --test overload -- --nocapture

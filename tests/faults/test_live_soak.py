@@ -83,7 +83,7 @@ def look(run: LiveRun, seen: list[int], wrong: list[Any]) -> None:
 def test_memory_is_flat_and_the_accounts_are_exact(policy: Any) -> None:
     strategy = Slow()
     run = tickrail.open_live(strategy, INSTRUMENTS)
-    feed = run.feed("flood", policy=policy, capacity=1_024)
+    feed = run.feed("flood", policy=policy, capacity=1_024, timeout_s=60.0)  # whatever else the machine does
     offered, seen, wrong = [0, 0], list[int](), list[Any]()
     threads = [threading.Thread(target=publish, args=(feed, offered, number)) for number in range(2)]
     threads.append(threading.Thread(target=look, args=(run, seen, wrong)))

@@ -174,7 +174,8 @@ def test_a_coroutine_that_keeps_the_io_thread_is_broken_off_and_told_by_its_name
     assert (project / "log").read_text() == "HandlerStuck\nsecond 1000\nfirst 1000\n"
     assert "the coroutine Stuck.spins, on the I/O thread, has not returned after" in end.err
     assert "in spins" in end.err, "the stacks say where"
-    (overrun,) = end.out["stats"]["overruns"]
+    # On a busy machine a handler may overrun as well, which is not stuck.
+    (overrun,) = [one for one in end.out["stats"]["overruns"] if one["stuck"]]
     assert (overrun["strategy"], overrun["stuck"]) == (None, 1)
 
 

@@ -11,8 +11,13 @@ from typing import Final
 import pytest
 
 TESTS: Final = Path(__file__).resolve().parents[1]
-#: How a file shows that it takes ticks: a handler, a generator, a pulled run, the blocks of a document.
-TAKES_TICKS: Final = re.compile(r"def (on_(tick|quote|trade|bar|batch)|ticks)\(|open_(run|live)\(|runpy")
+#: How a file shows that it takes ticks: a handler, a generator, a pulled run.
+TAKES_TICKS: Final = re.compile(r"def (on_(tick|quote|trade|bar|batch)|ticks)\(|open_(run|live)\(")
+#: And that it looks at them as objects, which is where one that is used again could show: it keeps, compares or passes
+#: on the tick itself. What only counts ticks or reads their fields cannot tell, and there are a thousand such tests.
+AS_OBJECTS: Final = re.compile(
+    r"append\(\(?tick\b|\(tick\)|= tick$|\btick is |for tick in|always_fresh|id\(tick|refcount|Keeper", re.MULTILINE
+)
 #: These start processes of their own, which have no such switch, build something for minutes, or only count ticks.
 ELSEWHERE: Final = (
     "test_always_fresh.py",
@@ -44,14 +49,22 @@ ELSEWHERE: Final = (
 
 
 def files_with_ticks() -> list[str]:
-    """Every test file in which ticks are handed out."""
-    found = sorted(path for path in TESTS.rglob("test_*.py") if path.name not in ELSEWHERE)
-    return [str(path.relative_to(TESTS.parent)) for path in found if TAKES_TICKS.search(path.read_text())]
+    """Every test file in which ticks are handed out and looked at as objects."""
+    paths = sorted(path for path in TESTS.rglob("test_*.py") if path.name not in ELSEWHERE)
+    texts = {path: path.read_text() for path in paths}
+    found = [path for path, text in texts.items() if TAKES_TICKS.search(text) and AS_OBJECTS.search(text)]
+    return [str(path.relative_to(TESTS.parent)) for path in found]
 
 
 def test_files_that_hand_out_ticks_are_found() -> None:
     found = {Path(name).name for name in files_with_ticks()}
-    assert found > {"test_dispatcher.py", "test_tick.py", "test_faces.py", "test_live_run.py", "test_orders.py"}
+    assert found > {
+        "test_dispatcher.py",
+        "test_tick.py",
+        "test_faces.py",
+        "test_live_run.py",
+        "test_compiled_faults.py",
+    }
 
 
 @pytest.mark.slow

@@ -213,13 +213,16 @@ def test_a_done_callback_of_another_thread_waits_for_nothing(tmp_path: Path) -> 
                 wait()
             refused.append(caught.value)
 
+    added = threading.Event()  # else it might be called back here, where waiting is allowed
+
     def act(live: Live) -> None:
         receipt = live.bus.submit(Buy(1.0))
         receipt.add_done_callback(lambda _: called_back(live))
+        added.set()
         receipt.result(LONG_S)
 
     live = Live(tmp_path)
-    live.bus.register(Buy, lambda command: time.sleep(0.05))
+    live.bus.register(Buy, lambda command: added.wait(LONG_S))
     live.operated(act)
     assert len(refused) == 3
     assert "cannot wait for Buy: it runs on the dispatch thread" in str(refused[0])

@@ -179,6 +179,7 @@ def test_a_wrong_thread_is_told_and_a_publisher_can_be_handed_over() -> None:
 def test_the_io_thread_does_not_wait_for_the_step_of_a_life_but_may_await_it() -> None:
     run, _ = opened()
     dispatcher, publisher = run._dispatcher, run.feed("f").publisher()
+    tried = threading.Event()
 
     async def stop() -> Any:
         receipt = dispatcher.lives.stop(next(iter(dispatcher.strategies)))
@@ -186,9 +187,11 @@ def test_the_io_thread_does_not_wait_for_the_step_of_a_life_but_may_await_it() -
             with pytest.raises(errors.WouldDeadlock, match="the I/O thread must not wait") as caught:
                 wait(LONG_S)
             assert "await" in str(caught.value.hint)
+        tried.set()
         return await asyncio.wrap_future(receipt)
 
-    asked = dispatcher.io.run(stop())  # the loop does not go on yet
+    asked = dispatcher.io.run(stop())
+    tried.wait(LONG_S)  # the loop does not go on before: what is done already is waited for nowhere
     run_with(run, lambda: (asked.result(LONG_S), publisher.close()))
     assert asked.result(0).name == "STOPPED"
 

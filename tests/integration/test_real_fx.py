@@ -139,11 +139,15 @@ def test_the_merge_is_in_time_order_across_time_zones(project: Path) -> None:
     assert np.median(spreads) < 0.0001, "hours apart, the two brokers would not agree to a pip"
 
 
-def test_one_digest_in_every_process_under_any_hash_seed_and_slice_length(project: Path) -> None:
-    results = [run(project, PYTHONHASHSEED=seed) for seed in ("0", "1", "random")]
-    results += [run(project, "--set", f"runtime.slice_ticks={length}") for length in (1, 7)]
-    assert {result["digest"] for result in results} == {results[0]["digest"]}
-    first = results[0]
+@pytest.fixture(scope="module")
+def first(project: Path) -> dict[str, Any]:
+    return run(project, PYTHONHASHSEED="0")
+
+
+def test_one_digest_in_every_process_under_any_hash_seed_and_slice_length(project: Path, first: dict[str, Any]) -> None:
+    ways = {"1": 1, "random": 7}
+    results = [run(project, "--set", f"runtime.slice_ticks={n}", PYTHONHASHSEED=seed) for seed, n in ways.items()]
+    assert {result["digest"] for result in results} == {first["digest"]}
     assert first["ticks"] == TICKS
     assert first["status"] == "complete"
     for strategy in first["strategies"]:
@@ -152,10 +156,10 @@ def test_one_digest_in_every_process_under_any_hash_seed_and_slice_length(projec
     assert full[0]["digest"] == full[1]["digest"] != first["digest"]
 
 
-def test_the_bootstrapper_gives_the_same_in_this_process(project: Path) -> None:
+def test_the_bootstrapper_gives_the_same_in_this_process(project: Path, first: dict[str, Any]) -> None:
     with tickrail.RuntimeBootstrapper("backtest", root=project / "config").bootstrap() as runtime:
         result = runtime.run()
-    assert result.digest == run(project)["digest"]
+    assert result.digest == first["digest"]
     fills = result.fills
     assert len(fills) > 0
     assert (fills["made_position"] < fills["position"]).all()

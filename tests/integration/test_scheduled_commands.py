@@ -38,9 +38,9 @@ class Trader(tickrail.Strategy):
 class Rig:
     """A hundred ticks, one every ten microseconds; notes say what the clock was."""
 
-    def __init__(self, at_tick: Callable[[Trader, CommandBus], None] | None = None) -> None:
-        records = np.zeros(100, QUOTE_DTYPE)
-        records["ts_event"] = records["ts_init"] = np.arange(1, 101) * STEP_NS
+    def __init__(self, at_tick: Callable[[Trader, CommandBus], None] | None = None, ticks: int = 100) -> None:
+        records = np.zeros(ticks, QUOTE_DTYPE)
+        records["ts_event"] = records["ts_init"] = np.arange(1, ticks + 1) * STEP_NS
         records["kind"], records["bid"], records["ask"] = 1, 1.0, 1.5
         self.dispatcher = TickDispatcher([{"id": EURUSD}])
         self.dispatcher.feed("feed", tickrail.TickArray.from_records(records, [EURUSD]))
@@ -177,8 +177,8 @@ def test_commands_that_go_round_in_circles_do_not_stop_the_clock() -> None:
         if trader.seen == 1:
             bus.schedule_at(0, Note("round"))
 
-    rig = Rig(at_tick)
+    rig = Rig(at_tick, ticks=20)
     rig.note = lambda command: rig.bus.schedule_at(0, command)  # type: ignore[assignment, method-assign, return-value]
     rig.bus._routes.by_type[Note].call = rig.note
     rig.run()
-    assert rig.trader.seen == 100
+    assert rig.trader.seen == 20
