@@ -49,9 +49,11 @@ class Stuck(tickrail.Strategy):
         elif self.how == "nap":
             time.sleep(1.5)
         elif self.how == "works":
+            time.sleep(0.5)  # the watch has seen it by then
             Path("works").touch()
             while not Path("done").exists():
                 time.sleep(0.01)
+            time.sleep(0.5)  # and sees it again before it returns
         elif self.how == "debugger":
             breakpoint()
         elif self.how == "beside":
@@ -192,12 +194,12 @@ def test_what_returns_by_itself_after_its_deadline_leaves_no_exception_to_the_ne
 
 def test_a_process_that_was_stopped_for_longer_than_a_handler_may_take_breaks_nothing_off(project: Path) -> None:
     """A container that is paused, a machine that is moved, a debugger of machine code: nobody could do anything."""
-    run = Started(project, "works", "--set", "runtime.handler_deadline_ns=2_500_000_000")
+    run = Started(project, "works", "--set", "runtime.handler_deadline_ns=3_000_000_000")
     while not (project / "works").exists():
         assert run.process.poll() is None
         time.sleep(0.01)
     run.process.send_signal(signal.SIGSTOP)
-    time.sleep(3.0)  # what is tested: time in which nothing runs
+    time.sleep(3.5)  # what is tested: time in which nothing runs
     (project / "done").touch()
     run.process.send_signal(signal.SIGCONT)
     end = run.end()
