@@ -280,6 +280,7 @@ def test_what_cannot_be_is_refused_with_its_reason_and_code(project: Path) -> No
         assert code == 3
         said = f"no run 'paper-{process.pid}0' in runs/control; did you mean 'paper-{process.pid}'?"
         assert json.loads(answer["said"])["error"]["message"] == said
+        assert ctl(project, "status", options=("--run", "x" * 300))[0] == 3
         for fields, reason in (({"strategi": "trader"}, "invalid_field"), ({"strategy": 7}, "invalid_field")):
             assert ask(project / "runs", None, READY_S, "pause", fields)["reason"] == reason
         assert ask(project / "runs", None, READY_S, "paus", {})["reason"] == "unknown_request"

@@ -109,6 +109,18 @@ def test_what_could_only_fail_or_do_nothing_is_refused_where_it_is_handed_over()
     assert (bus.execute(Double(4)), bus.execute(Chain(1))) == (8, "sound"), "nothing of it is left"
 
 
+def test_a_handler_that_returns_a_coroutine_has_done_nothing_and_its_sender_is_told() -> None:
+    bus = CommandBus()
+
+    async def later(command: Chain) -> str:
+        return "done"
+
+    bus.register(Chain, lambda command: later(command))
+    for send in (bus.execute, lambda command: bus.submit(command).result(1)):
+        with pytest.raises(TypeError, match="the handler of Chain returned a coroutine, which nobody runs: register"):
+            send(Chain(1))
+
+
 def test_an_unknown_command_is_named_with_the_nearest_known() -> None:
     bus = CommandBus()
     bus.register(Double, double)

@@ -168,7 +168,7 @@ def named_run(run_dir: Path, run_id: str | None) -> str:
         raise NotYours(f"{folder} belongs to another user, who alone may operate what runs there")
     known = runs_in(run_dir)
     if run_id is not None:
-        if run_id not in known and socket_of(run_dir, run_id).exists():
+        if run_id not in known and run_id in {path.stem for path in folder.glob("*.sock")}:
             raise NoRun(f"{run_id} has ended and left its socket behind")
         if run_id not in known:
             raise NoRun(f"no run '{run_id}' in {folder}{did_you_mean(run_id, known)}")

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use pyo3::exceptions::PyTimeoutError;
+use pyo3::exceptions::{PyTimeoutError, PyTypeError};
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -397,10 +397,28 @@ fn call<'py>(
     command: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = bus.py();
-    if is_traced(py)? {
-        return bus.call_method1(pyo3::intern!(py, "_call_traced"), (route, command));
+    let result = if is_traced(py)? {
+        bus.call_method1(pyo3::intern!(py, "_call_traced"), (route, command))
+    } else {
+        call_one(handler, command)
+    }?;
+    // SAFETY: a live object, of which the type is looked at.
+    if unsafe { ffi::PyCoro_CheckExact(result.as_ptr()) } != 0 {
+        return Err(nobody_runs(&result, command));
     }
-    call_one(handler, command)
+    Ok(result)
+}
+
+/// A coroutine in the place of a result: nobody would run it, and what was to be done would be done by nobody.
+#[cold]
+fn nobody_runs(coroutine: &Bound<'_, PyAny>, command: &Bound<'_, PyAny>) -> PyErr {
+    if let Err(error) = coroutine.call_method0("close") {
+        return error;
+    }
+    let name = command.get_type().name().map_or_else(|_| "the command".to_owned(), |name| name.to_string());
+    PyTypeError::new_err(format!(
+        "the handler of {name} returned a coroutine, which nobody runs: register the coroutine function itself"
+    ))
 }
 
 /// Whether OpenTelemetry has been imported: see `tickrail.orchestration.tracing`.
