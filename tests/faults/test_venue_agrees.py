@@ -88,7 +88,7 @@ def test_every_order_is_filled_here_as_it_is_there(tmp_path: Path, seed: int) ->
     for name, order in known.items():
         status, at_venue = ORDER_STATUS[order["status"]], there.get(name)
         if at_venue is None:
-            # Or taken back, as the end does, before it had arrived.
+            # Refused, or taken back while it waited for a venue that did not want it yet.
             assert (status in ("REJECTED", "CANCELED"), order["filled"]) == (True, 0.0), (name, status)
             continue
         assert status in ("FILLED", "CANCELED"), (name, status, at_venue)

@@ -73,6 +73,15 @@ def result() -> tickrail.Result:
     )
 
 
+def test_a_notebook_shows_the_statistics_that_have_a_meaning(result: tickrail.Result) -> None:
+    text, found = result._repr_html_(), result.statistics()
+    for name in ("profit", "sharpe", "max_drawdown", "hit_rate"):
+        assert f"<th>{name}</th>" in text and f"<td>{getattr(found, name):,.4g}</td>" in text
+    without = tickrail.backtest(Walks(), quotes(30))._repr_html_()  # no capital, and a day
+    assert "<th>sharpe</th>" not in without and "<th>profit</th>" in without
+    assert "<th>profit</th>" not in tickrail.backtest(Walks(), quotes(3))._repr_html_(), "nothing was traded"
+
+
 def test_profits_of_trades_and_of_what_is_open_are_the_profit_of_the_run(result: tickrail.Result) -> None:
     trades = result.trades
     for number, one in enumerate(result.strategies):

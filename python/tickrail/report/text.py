@@ -13,6 +13,8 @@ WIDTH: Final = 100
 HEADS: Final = ("strategy", "state", "ticks", "orders", "fills", "fees", "pnl")
 TIMES: Final = ("measured", "of", "count", "p50", "p99", "max")
 MEASURES: Final = {"handler": "handler", "latency": "tick to handler", "lateness": "timer late by"}
+#: Of the statistics, for a notebook: those that a run is looked at by first.
+FIGURES: Final = ("profit", "total_return", "sharpe", "max_drawdown", "trades", "hit_rate", "profit_factor", "fees")
 MAX_NAME: Final = 24
 MAX_MONEY: Final = 18
 
@@ -66,7 +68,19 @@ def html_of(result: Any) -> str:
     )
     facts = f"{_status(result)}: {_ticks(result)}, {result.ticks_per_s / 1e6:.2f} M ticks/s"
     caption = f"<caption>{html.escape(facts)}</caption>"
-    return f"<table>{caption}<tr>{head}</tr>{rows}</table>{errors}<code>{html.escape(result.digest)}</code>"
+    table = f"<table>{caption}<tr>{head}</tr>{rows}</table>{_html_figures(result)}"
+    return f"{table}{errors}<code>{html.escape(result.digest)}</code>"
+
+
+def _html_figures(result: Any) -> str:
+    """The statistics of all strategies together that have a meaning, where anything was traded."""
+    if not len(result.fills):
+        return ""
+    found = result.statistics()
+    known = [(name, value) for name in FIGURES if not math.isnan(value := getattr(found, name))]
+    head = "".join(f"<th>{name}</th>" for name, _ in known)
+    shown = (f"{value:,}" if isinstance(value, int) else f"{value:,.4g}" for _, value in known)
+    return f"<table><tr>{head}</tr>{_html_row(shown)}</table>"
 
 
 def _status(result: Any) -> str:

@@ -88,10 +88,14 @@ impl Desk {
         }
     }
 
-    /// `order` is about to end: no change of it counts any more.
-    pub(super) fn changes_end(&self, order: &Order) {
-        if self.has_changes() {
-            self.recount(order, |changes| changes.forget(order.key));
+    /// The order is about to end: no change of it counts any more. Mostly there is none of any order, and nothing is looked up.
+    pub(super) fn changes_end(&self, key: OrderKey) {
+        if !self.has_changes() {
+            return;
+        }
+        let order = self.with_orders(|book| book.get(key).copied());
+        if let Some(order) = order {
+            self.recount(&order, |changes| changes.forget(key));
         }
     }
 

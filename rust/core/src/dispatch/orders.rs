@@ -160,7 +160,7 @@ impl<H: Host> Steps<H> {
 
     fn book_fill(&mut self, fill: &VenueFill, now_ns: i64) -> OrderUpdate {
         if fill.is_done {
-            self.desk.changes_end(&self.known(fill.order));
+            self.desk.changes_end(fill.order);
         }
         let order = self.update_order(fill.order, now_ns, |order| {
             order.fill(fill.quantity, fill.price, fill.fee, fill.is_done);
@@ -210,7 +210,7 @@ impl<H: Host> Steps<H> {
         reason: &'static str,
         now_ns: i64,
     ) -> OrderUpdate {
-        self.desk.changes_end(&self.known(key));
+        self.desk.changes_end(key);
         let update = self.change(key, status, reason, now_ns);
         let left = update.order.signed_left();
         let mut portfolio = self.desk.portfolio.borrow_mut();
