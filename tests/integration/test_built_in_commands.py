@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from tickrail.domain.order_limits import OrderLimits
 from tickrail.domain.ticks import QUOTE_DTYPE
 from tickrail.domain.venue_terms import VenueTerms
 from tickrail.errors import CommandInvalid, CommandRefused, TradingStateError
-from tickrail.orchestration.control import Requests, _command
+from tickrail.orchestration.control import _command
 from tickrail.orchestration.tick_dispatcher import TickDispatcher
 from tickrail.report.shutdown import ShutdownReport
 
@@ -98,6 +97,8 @@ def test_halted_no_order_leaves_and_open_ones_are_taken_back_until_trading_resum
 
 
 def test_restricted_only_orders_that_reduce_a_position_leave() -> None:
+    answers: list[Any] = []
+
     def act(trader: Trader, execute: Callable[[c.Command], Any]) -> None:
         if trader.seen == 3:
             trader.buy(EURUSD, 3.0)
@@ -107,26 +108,29 @@ def test_restricted_only_orders_that_reduce_a_position_leave() -> None:
             trader.buy(EURUSD, 1.0)
             trader.sell(EURUSD, 9.0)
         if trader.seen == 10:
-            assert execute(c.ClosePositions(strategy="trader"))["orders"] == 1
+            answers.append(execute(c.ClosePositions(strategy="trader")))
 
     dispatcher, trader = run(act)
+    assert [answer.result(0) for answer in answers] == [{"orders": 1, "sent": {"trader": {EURUSD: -2.0}}}]
     assert [status for status, _ in trader.heard].count("REJECTED") == 2
     assert dispatcher.result().fills["quantity"].tolist() == [3.0, 1.0, 2.0]
 
 
 def test_closing_counts_market_orders_on_their_way_and_nothing_that_waits_for_a_price() -> None:
+    answers: list[Any] = []
+
     def act(trader: Trader, execute: Callable[[c.Command], Any]) -> None:
         if trader.seen == 3:
             trader.buy(EURUSD, 3.0)
             trader.sell(EURUSD, 3.0, limit=9.0)
             trader.buy(EURUSD, 5.0, limit=0.1)
         if trader.seen == 5:
-            assert execute(c.ClosePositions())["orders"] == 1
-            assert execute(c.ClosePositions())["orders"] == 0, "the one that closes is on its way"
+            answers.extend(execute(c.ClosePositions()) for _ in range(2))
         if trader.seen == 10:
-            assert execute(c.ClosePositions())["orders"] == 0
+            answers.append(execute(c.ClosePositions()))
 
     dispatcher, _ = run(act)
+    assert [answer.result(0)["orders"] for answer in answers] == [1, 0, 0], "the one that closes was on its way"
     assert dispatcher.result().fills["quantity"].tolist() == [3.0, 3.0]
 
 
@@ -171,24 +175,6 @@ def test_a_limit_that_was_lifted_is_kept_as_none(tmp_path: Path) -> None:
     assert lifted != c.SetLimits()
     assert dispatcher._built_in.set_limits(lifted) == {"max_order_quantity": None}
     assert "max_order_quantity inf\n" in file.read_text()
-
-
-def test_an_operator_is_told_of_closing_orders_that_the_gate_refuses() -> None:
-    replies: list[str] = []
-
-    def act(trader: Trader, execute: Callable[[c.Command], Any]) -> None:
-        if trader.seen == 3:
-            trader.buy(EURUSD, 5.0)
-        if trader.seen in (5, 7):
-            execute(c.SetLimits(max_order_quantity=1.0 if trader.seen == 5 else None))
-            Requests(execute.__self__).operate('{"do": "close", "args": {}}', replies.append)  # type: ignore[attr-defined]
-
-    dispatcher, _ = run(act)
-    assert [json.loads(reply)["result"] for reply in replies] == [
-        {"orders": 1, "refused": {"trader, order 2": "the quantity is above the limit max_order_quantity"}},
-        {"orders": 1},
-    ]
-    assert dispatcher.result().fills["quantity"].tolist() == [5.0, 5.0]
 
 
 def test_orders_are_taken_back_one_by_one_and_together() -> None:
@@ -302,6 +288,7 @@ def test_of_a_strategy_that_is_over_what_is_left_is_taken_back_and_closed_and_th
     closed = [refused(name, "ClosePositions", nothing) for name in ("stopped", "failed")]
     first = [*orders[0], {"orders": 1}, *orders[1], {"orders": 1}]
     second = [*orders[0], closed[0], *orders[1], closed[1]]
+    said = [{"orders": one.result(0)["orders"]} if isinstance(one, Future) else one for one in said]
     assert said[:12] == [*first, *second]
     assert said[12:14] == [{"orders": 0}, {"orders": 0}], "of the whole run nothing is refused"
     assert said[14][0] == "unknown_order"

@@ -186,7 +186,7 @@ def test_ctl_drives_a_run(project: Path) -> None:
         assert done(project, "cancel", "--instrument", "EURUSD.SIM") == {"orders": 1}
         _wait_for(lambda: "order 3: CANCELED asked for" in log(project))
         assert looked(project)["open_orders"] == 0
-        assert done(project, "close") == {"orders": 1}
+        assert done(project, "close") == {"orders": 1, "sent": {"trader": {"EURUSD.SIM": -1.0}}}
         _wait_for(lambda: looked(project)["positions"] == {})
         assert log(project)[-1] == "order 4: FILLED"
 

@@ -73,8 +73,12 @@ def test_pulled_and_called_give_the_same_fills() -> None:
 
 def test_break_stops_and_the_result_is_there() -> None:
     with tickrail.open_run(quotes(), strategies=Flip()) as run:
-        with pytest.raises(RuntimeError, match="after the 'with' block"):
+        with pytest.raises(IllegalTransition, match="the run goes on, and has no result yet") as caught:
             _ = run.result
+        assert (caught.value.state, caught.value.hint) == (
+            "entered",
+            "run.result is there after the 'with' block",
+        )
         for count, _tick in enumerate(run):
             if count == 99:
                 break
@@ -275,8 +279,12 @@ def test_a_pulled_run_has_every_call_of_a_strategy() -> None:
 
 def test_a_run_is_pulled_within_its_block() -> None:
     run = tickrail.open_run(quotes())
-    with pytest.raises(RuntimeError, match="within its block"):
-        iter(run)
+    for pull in (iter, lambda run: run.until(5)):
+        with pytest.raises(IllegalTransition, match="a run is pulled within its block") as caught:
+            pull(run)
+        assert (caught.value.operation, caught.value.allowed) == ("pull", ("enter",))
+    with pytest.raises(IllegalTransition, match="the run has not begun, and has no result yet"):
+        _ = run.result
 
 
 @pytest.mark.parametrize(

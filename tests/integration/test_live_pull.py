@@ -88,6 +88,20 @@ def test_a_stop_from_another_thread_ends_the_wait() -> None:
     assert pulled.result.status == "stopped"
 
 
+def test_a_run_is_recorded_once() -> None:
+    """A second recorder would be a recording of nothing, found out when the run is over."""
+    run, feed = opened(Keeper())
+    recorder = run.record()
+    with pytest.raises(IllegalTransition, match="the run is recorded already") as caught:
+        run.record()
+    assert (caught.value.state, caught.value.operation) == ("recorded", "record")
+    with feed.publisher() as publisher:
+        publisher.publish(quotes(range(5)))
+    run.seal()
+    run.run()
+    assert len(recorder.finish()) == 5, "nothing has happened to the first"
+
+
 def test_nobody_drives_a_live_clock_and_nobody_joins_late() -> None:
     run, _ = opened()
     with run.pull() as pulled, pytest.raises(RuntimeError, match="for simulations"):

@@ -269,6 +269,14 @@ def test_a_scheduled_command_for_which_there_is_no_room_is_a_dead_letter(monkeyp
     bus.close()
 
 
+def test_what_comes_after_a_step_that_the_run_does_not_end_is_given_up() -> None:
+    lanes, said = FakeLanes(standing=ON_IT), list[str]()
+    bus = CommandBus(lanes)
+    bus.after_step(lambda: said.append("judged"), abandoned=lambda: said.append("given up"))
+    bus.abandon(lanes.sent.pop())
+    assert said == ["given up"]
+
+
 def test_a_recorded_command_that_nobody_handles_any_more_is_named() -> None:
     bus = CommandBus()
     bus.register(Ask, double)

@@ -131,7 +131,12 @@ class CancelAllOrders(Command):
 
 
 class ClosePositions(Command):
-    """Bring positions to zero: of one strategy, of one instrument, of both together, or of the run."""
+    """Bring positions to zero: of one strategy, of one instrument, of both together, or of the run.
+
+    The answer has ``orders``, how many that takes; ``sent``, by strategy and instrument, how much (below zero: sold);
+    and, where the gate has refused some, ``refused``, by strategy and instrument, which order and why, with the
+    figures. It comes after the step that asks: there ``execute`` gives a future.
+    """
 
     lane: ClassVar[Lane] = Lane.CONTROL
 

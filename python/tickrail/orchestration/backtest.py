@@ -263,10 +263,17 @@ class PullRun:
         """What the run leaves behind, once its block was left.
 
         Raises:
-            RuntimeError: The block was not left yet.
+            IllegalTransition: The block was not left yet.
         """
         if self._result is None:
-            raise RuntimeError("the run is going on; its result is there after the 'with' block")
+            state = "entered" if self._started else "open"
+            what = "goes on" if self._started else "has not begun"
+            raise IllegalTransition(
+                f"the run {what}, and has no result yet",
+                state=state,
+                operation="result",
+                hint="run.result is there after the 'with' block",
+            )
         return self._result
 
     def take_updates(self) -> list[OrderUpdate]:
@@ -305,7 +312,13 @@ class PullRun:
 
     def _check_started(self) -> None:
         if not self._started:
-            raise RuntimeError("a run is pulled within its block: with tickrail.open_run(...) as run: for tick in run")
+            raise IllegalTransition(
+                "a run is pulled within its block",
+                state="open",
+                operation="pull",
+                allowed=("enter",),
+                hint="with tickrail.open_run(...) as run: for tick in run: ...",
+            )
 
     def __enter__(self) -> Self:
         if self._started:

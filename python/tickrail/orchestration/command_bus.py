@@ -225,10 +225,13 @@ class CommandBus(CommandBusCore):
         self.register(ScheduleCommand, schedule.set)
         self.register(CancelScheduled, schedule.cancel)
 
-    def after_step(self, act: Callable[[], object]) -> None:
-        """Call ``act`` when what the present step has asked for so far is done. Dispatch thread only."""
+    def after_step(self, act: Callable[[], object], *, abandoned: Callable[[], object]) -> None:
+        """Call ``act`` when what the present step has asked for so far is done; ``abandoned`` where the run ends first.
+
+        Dispatch thread only.
+        """
         assert self._lanes is not None, "there are steps"
-        route: Any = AfterStep(act)
+        route: Any = AfterStep(act, abandoned)
         self._lanes.later(self._envelope(route, None, None, None))
 
     def wait_in_steps(self, waiter: Waiter) -> None:
@@ -517,5 +520,7 @@ class CommandBus(CommandBusCore):
 
     def abandon(self, envelope: Envelope) -> None:
         """The run ended before the command's turn."""
-        if not isinstance(envelope.route, StepEnd):
+        if isinstance(envelope.route, AfterStep):
+            envelope.route.abandoned()
+        elif not isinstance(envelope.route, StepEnd):
             self._letters.dead(envelope, "shutting_down", refusals.over(envelope.route))

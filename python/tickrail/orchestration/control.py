@@ -21,7 +21,6 @@ import pydantic_core
 from tickrail._native import CommandLanes, ControlSocket, Dispatcher, Operations, open_lanes, replay_commands
 from tickrail.domain import commands as c
 from tickrail.errors import CommandError, CommandRefused, ConfigError, TickrailError
-from tickrail.orchestration.bus.builtin import Unjudged
 from tickrail.orchestration.command_bus import CommandBus
 from tickrail.orchestration.forks import close_sockets, keep_from_children
 from tickrail.orchestration.kept_trading import socket_folder
@@ -112,8 +111,6 @@ class Requests:
             return
         if isinstance(result, Future):
             result.add_done_callback(lambda done: reply(_told(_answer(done))))
-        elif isinstance(result, Unjudged):
-            self._bus.after_step(lambda: reply(_told({"ok": True, "result": {**result, **result.verdict()}})))
         else:
             reply(_told({"ok": True, "result": result}))
 

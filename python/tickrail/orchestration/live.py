@@ -250,7 +250,7 @@ class LiveRun:
             most: Most records that are kept.
 
         Raises:
-            IllegalTransition: The run has begun.
+            IllegalTransition: The run has begun, or is recorded already.
         """
         return self._dispatcher.record(capacity, most)
 

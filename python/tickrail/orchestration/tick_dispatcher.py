@@ -38,7 +38,7 @@ from tickrail.domain.order_limits import OrderLimits
 from tickrail.domain.supervision import BY_DEFAULT, HANDLER_LIMITS, HandlerLimits, Supervision
 from tickrail.domain.time import TimeLike, parse_ns
 from tickrail.domain.venue_terms import VenueTerms
-from tickrail.errors import ParameterError
+from tickrail.errors import IllegalTransition, ParameterError
 from tickrail.orchestration.admission import admit, compile_into
 from tickrail.orchestration.at_exit import stopped_at_exit
 from tickrail.orchestration.commanded import Commanded
@@ -131,6 +131,7 @@ class TickDispatcher(Commanded):
         self._config_digest, self._seed, self._facts, self._sources = config_digest, seed, rows, dict[str, str]()
         self._stopwatch = Stopwatch()
         self._abandoned: tuple[str, ...] = ()
+        self._is_recorded = False
         self._compiled: dict[str, Compiled] = {}
         self._compile_s: dict[str, float] = {}
         self._is_live = live is not None
@@ -224,8 +225,21 @@ class TickDispatcher(Commanded):
         self._native.close_feeds()
 
     def record(self, capacity: int, most: int) -> Recorder:
-        """Keep what a live run takes; before it begins."""
-        return self._native.record(capacity, most)
+        """Keep what a live run takes; before it begins, and once.
+
+        Raises:
+            IllegalTransition: The run has begun, or is recorded already.
+        """
+        if self._is_recorded:
+            raise IllegalTransition(
+                "the run is recorded already, and one recorder keeps all of it",
+                state="recorded",
+                operation="record",
+                hint="finish() of the first recorder gives the recording",
+            )
+        recorder = self._native.record(capacity, most)
+        self._is_recorded = True
+        return recorder
 
     def replay(self, recording: Recording) -> None:
         """Run a recording in the place of feeds."""

@@ -11,13 +11,16 @@ use tickrail_core::control::{ControlServer, Operator, View};
 use tickrail_core::dispatch::Desk;
 use tickrail_core::risk::Refused;
 use tickrail_core::trading::{Change, GateFile, GateFileError, Trading, TradingGate};
-use tickrail_core::venue::Order;
+use tickrail_core::venue::{Order, OrderKey};
 
 use crate::dispatcher::Dispatcher;
 use crate::errors::{not_begun, refused};
 use crate::gil::{GilBound, thread_mark};
 use crate::lanes::{CommandLanes, Receivers};
 use crate::risk::KeptLimit;
+
+/// An order that closes a position.
+type Closing = (u32, u32, String, f64);
 
 /// What an operator does to a run: the trading gate from any thread, orders and positions on the dispatch thread.
 #[pyclass(frozen, module = "tickrail._native")]
@@ -146,21 +149,23 @@ impl Operations {
         self.desk(py)?.cancel_one(strategy, order).map_err(|refusal| refused(py, name, &refusal))
     }
 
-    /// Order what brings positions to zero, counting what is on its way; how many orders that takes.
+    /// Order what brings positions to zero, counting what is on its way; the orders that takes: strategy, number, instrument
+    /// and how much, below zero to sell.
     #[pyo3(signature = (strategy=None, instrument=None))]
-    fn close(&self, py: Python<'_>, strategy: Option<u32>, instrument: Option<u32>) -> PyResult<usize> {
-        self.desk(py)?.flatten(strategy, instrument).map_err(|refusal| refused(py, "operator", &refusal))
+    fn close(&self, py: Python<'_>, strategy: Option<u32>, instrument: Option<u32>) -> PyResult<Vec<Closing>> {
+        let desk = self.desk(py)?;
+        let keys = desk.flatten(strategy, instrument).map_err(|refusal| refused(py, "operator", &refusal))?;
+        let row = |order: &Order| {
+            let instrument = desk.instruments()[order.instrument as usize].id.clone();
+            (order.key.strategy, order.key.number, instrument, order.signed_left())
+        };
+        Ok(desk.with_orders(|book| keys.iter().filter_map(|&key| book.get(key)).map(row).collect()))
     }
 
-    /// The loop position of the present step. Dispatch thread only.
-    fn position(&self, py: Python<'_>) -> PyResult<u64> {
-        Ok(self.desk(py)?.position())
-    }
-
-    /// Orders that the gate has refused since the loop position `since`: strategy, number and why. Dispatch thread only.
-    fn refused_since(&self, py: Python<'_>, since: u64) -> PyResult<Vec<(u32, u32, &'static str)>> {
-        let row = |refused: &Refused| (refused.order.strategy, refused.order.number, refused.verdict.reason());
-        Ok(self.desk(py)?.with_risk(|risk| risk.refusals().filter(|one| one.position >= since).map(row).collect()))
+    /// Why the gate has refused an order; `None`: it has not. Dispatch thread only.
+    fn refusal(&self, py: Python<'_>, strategy: u32, order: u32) -> PyResult<Option<String>> {
+        let key = OrderKey { strategy, number: order };
+        Ok(self.desk(py)?.with_risk(|risk| risk.refusal(key).map(Refused::told)))
     }
 
     /// How many orders of a strategy are open that were made before this step. Dispatch thread only.

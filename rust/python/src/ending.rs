@@ -218,12 +218,15 @@ impl Dispatcher {
 fn said(core: &Core<PyHost>, names: &[String], left: &Residue) -> String {
     let instrument = |index: u32| core.desk().instruments()[index as usize].id.clone();
     let name = |strategy: u32| names.get(strategy as usize).map_or("?", String::as_str);
-    match *left {
+    match left {
         Residue::Order { order, instrument: index } => {
-            format!("strategy {}: order {} of {} is still open", name(order.strategy), order.number, instrument(index))
+            format!("strategy {}: order {} of {} is still open", name(order.strategy), order.number, instrument(*index))
         }
-        Residue::Position { strategy, instrument: index, net } => {
-            format!("strategy {}: {net} of {} are still held", name(strategy), instrument(index))
+        Residue::Position { strategy, instrument: index, net, refused } => {
+            let why =
+                refused.as_ref().map(|(number, why)| format!("; its order {number} to close it was refused: {why}"));
+            let (name, why) = (name(*strategy), why.unwrap_or_default());
+            format!("strategy {name}: {net} of {} are still held{why}", instrument(*index))
         }
     }
 }

@@ -15,6 +15,7 @@ from tickrail._native import LIMIT_KEYS, CommandLanes, Operations
 from tickrail.domain import commands as c
 from tickrail.domain.near import did_you_mean
 from tickrail.errors import CommandRefused, IllegalTransition, OrderRefused, ParameterError
+from tickrail.orchestration.bus import refusals
 from tickrail.orchestration.bus.owners import Owners
 from tickrail.orchestration.bus.step_end import Waiter
 from tickrail.orchestration.command_bus import CommandBus
@@ -24,7 +25,7 @@ from tickrail.strategy.compiled.form import is_compiled
 from tickrail.strategy.lifecycle import State
 from tickrail.strategy.strategy import Strategy, parameters_of, schema, update_parameters
 
-__all__ = ["BuiltIn", "Unjudged", "opened"]
+__all__ = ["BuiltIn", "opened"]
 
 CAUSE: Final = "a command"
 MAX_NUMBER: Final = 2**32 - 1
@@ -67,18 +68,6 @@ def opened(
     lanes.receive(bus)
     built_in = BuiltIn(bus, operations, strategies, lives, io, instruments=instruments, request_stop=request_stop)
     return bus, built_in
-
-
-class Unjudged(dict[str, Any]):
-    """An answer that tells of orders before the gate has judged them, which it does at the end of the step.
-
-    Attributes:
-        verdict: What is to be said besides, once it has.
-    """
-
-    def __init__(self, answer: dict[str, Any], verdict: Callable[[], dict[str, Any]]) -> None:
-        super().__init__(answer)
-        self.verdict = verdict
 
 
 class BuiltIn:
@@ -185,20 +174,33 @@ class BuiltIn:
         self._refuse_in_vain(command, command.strategy, command.instrument, orders, "has no open order")
         return {"orders": orders}
 
-    def close_positions(self, command: c.ClosePositions) -> dict[str, Any]:
-        """How many orders it takes."""
+    def close_positions(self, command: c.ClosePositions) -> Future[dict[str, Any]]:
+        """How many orders it takes; what was sent, by strategy and instrument, and what the gate has refused, and why.
+
+        The gate judges at the end of the step, and so this is answered after it.
+        """
         if self.operations.trading == "HALTED":
             _refuse(command, "halted", "trading is halted, so no position can be closed", hint="ResumeTrading first")
-        position = self.operations.position()
-        orders = self.operations.close(*self._which(command, command.strategy, command.instrument))
-        self._refuse_in_vain(command, command.strategy, command.instrument, orders, "holds nothing to be closed")
-        return Unjudged({"orders": orders}, lambda: self._refused_since(position))
+        made = self.operations.close(*self._which(command, command.strategy, command.instrument))
+        self._refuse_in_vain(command, command.strategy, command.instrument, len(made), "holds nothing to be closed")
+        answer = Later(self._bus.forbid)
+        self._bus.after_step(
+            lambda: answer.set_result(self._closing(made)),
+            abandoned=lambda: answer.set_exception(refusals.over_before_answer(type(command).__name__)),
+        )
+        return answer
 
-    def _refused_since(self, position: int) -> dict[str, Any]:
+    def _closing(self, made: list[tuple[int, int, str, float]]) -> dict[str, Any]:
         names = list(self._strategies)
-        found = self.operations.refused_since(position)
-        refused = {f"{names[strategy]}, order {number}": why for strategy, number, why in found}
-        return {"refused": refused} if refused else {}
+        sent: dict[str, dict[str, float]] = {}
+        refused: dict[str, dict[str, str]] = {}
+        for strategy, number, instrument, quantity in made:
+            why = self.operations.refusal(strategy, number)
+            if why is None:
+                sent.setdefault(names[strategy], {})[instrument] = quantity
+            else:
+                refused.setdefault(names[strategy], {})[instrument] = f"order {number} of {quantity:g}: {why}"
+        return {"orders": len(made), "sent": sent, **({"refused": refused} if refused else {})}
 
     def _refuse_in_vain(
         self, command: c.Command, strategy: str | None, instrument: str | None, orders: int, what: str

@@ -23,6 +23,7 @@ __all__ = [
     "left",
     "no_run",
     "over",
+    "over_before_answer",
     "waits_for_coroutine",
     "waits_for_step",
 ]
@@ -96,6 +97,11 @@ def over(route: Route, *, reruns: bool = False) -> ShuttingDown:
     """The run has ended, or is ending; or, ``reruns``, it has its commands from elsewhere."""
     why = "a rerun takes the commands of its recording alone" if reruns else "the run takes no more commands"
     return ShuttingDown(f"{route.name}: {why}", command=route.name)
+
+
+def over_before_answer(name: str) -> ShuttingDown:
+    """The run ended between what was asked for and what came of it."""
+    return ShuttingDown(f"{name}: the run has ended before the orders of its step were judged", command=name)
 
 
 def waits_for_coroutine(name: str) -> WouldDeadlock:

@@ -97,9 +97,9 @@ class StepEnd:
 class AfterStep(StepEnd):
     """What takes the place of a route where something is to be looked at once the orders of the step were judged."""
 
-    def __init__(self, act: Callable[[], object]) -> None:
+    def __init__(self, act: Callable[[], object], abandoned: Callable[[], object]) -> None:
         self.name, self.span_name = "AfterStep", "tickrail.step_end"
-        self._act = act
+        self._act, self.abandoned = act, abandoned
 
     def call(self, _: Command) -> None:
         """Look."""

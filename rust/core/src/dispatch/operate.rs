@@ -29,18 +29,24 @@ impl Desk {
     }
 
     /// Orders what brings positions of `strategy` and in `instrument`, where one is named, to zero, counting what is on its
-    /// way; says how many orders that takes.
+    /// way; gives the orders that takes.
     ///
     /// # Errors
     /// A strategy has made as many orders as it may.
-    pub fn flatten(&self, strategy: Option<u32>, instrument: Option<u32>) -> Result<usize, Refusal> {
-        let mut count = 0;
-        for (owner, index, missing) in self.missing(strategy, instrument) {
+    pub fn flatten(&self, strategy: Option<u32>, instrument: Option<u32>) -> Result<Vec<OrderKey>, Refusal> {
+        let missing = self.missing(strategy, instrument).into_iter();
+        let closing = missing.map(|(owner, index, missing)| {
             let side = if missing > 0.0 { Side::Buy } else { Side::Sell };
-            self.place(owner, index, side, missing.abs(), Terms::MARKET)?;
-            count += 1;
-        }
-        Ok(count)
+            self.place(owner, index, side, missing.abs(), Terms::MARKET)
+        });
+        closing.collect()
+    }
+
+    /// The last order of a strategy in an instrument, where the gate has refused it: its number and why.
+    pub fn last_refusal(&self, strategy: u32, instrument: u32) -> Option<(u32, String)> {
+        let is_meant = |order: &&Order| order.key.strategy == strategy && order.instrument == instrument;
+        let last = self.with_orders(|book| book.all().iter().rfind(is_meant).map(|order| order.key))?;
+        self.with_risk(|risk| risk.refusal(last).map(|refused| (last.number, refused.told())))
     }
 
     fn missing(&self, strategy: Option<u32>, instrument: Option<u32>) -> Vec<(u32, u32, f64)> {

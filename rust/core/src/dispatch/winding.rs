@@ -40,7 +40,7 @@ pub(super) enum Winding {
 }
 
 /// What the end of a run has not come to.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Residue {
     /// An order that was to be taken back, or to close a position, is still open.
     Order {
@@ -57,6 +57,8 @@ pub enum Residue {
         instrument: u32,
         /// How much is left.
         net: f64,
+        /// The order that was to close it and why the gate has refused it, where that is how it came.
+        refused: Option<(u32, String)>,
     },
 }
 
@@ -138,7 +140,8 @@ impl<H: Host> Dispatcher<H> {
             for instrument in 0..desk.instruments().len() as u32 {
                 let net = desk.with_portfolio(|portfolio| portfolio.position(strategy, instrument).net);
                 if net != 0.0 {
-                    residue.push(Residue::Position { strategy, instrument, net });
+                    let refused = desk.last_refusal(strategy, instrument);
+                    residue.push(Residue::Position { strategy, instrument, net, refused });
                 }
             }
         }

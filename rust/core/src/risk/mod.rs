@@ -16,8 +16,8 @@ pub use limits::{LimitError, LimitKey, Limits, MAX_WINDOW, Rule};
 pub use verdict::{LimitChange, Refused, Verdict};
 use window::Window;
 
-use crate::trading::{Trading, TradingGate};
-use crate::venue::{Amendment, Order, OrderKind, Portfolio, Position};
+use crate::trading::{Stopped, Trading, TradingGate};
+use crate::venue::{Amendment, Order, OrderKey, OrderKind, Portfolio, Position};
 
 /// What lets an order leave; made by the gate alone.
 #[derive(Debug)]
@@ -115,6 +115,11 @@ impl Risk {
         self.strategies[strategy as usize].counts[verdict as usize]
     }
 
+    /// Why `order` was refused the last time, where that is still known.
+    pub fn refusal(&self, order: OrderKey) -> Option<&Refused> {
+        self.refusals.iter().rev().find(|refused| refused.order == order)
+    }
+
     /// Whether a strategy is halted, for too many refusals.
     pub fn is_halted(&self, strategy: u32) -> bool {
         self.strategies[strategy as usize].is_halted
@@ -184,7 +189,7 @@ impl Risk {
         // Counted first, whatever comes of it.
         let rate = self.count_order(order, look.now_ns);
         let repeats = self.count_repeat(order);
-        look.gate.check(order.quantity, reduces).map_err(|stopped| (stopped.into(), f64::NAN, f64::NAN))?;
+        pass(look, order.quantity, reduces)?;
         if self.strategies[order.key.strategy as usize].is_halted {
             return Err((Verdict::StrategyHalted, f64::NAN, f64::NAN));
         }
@@ -211,17 +216,14 @@ impl Risk {
 
     fn judge_change(&mut self, order: &Order, change: Amendment, look: &Look<'_>) -> Result<(), Found> {
         let rate = self.count_order(order, look.now_ns);
-        let none = |verdict: Verdict| (verdict, f64::NAN, f64::NAN);
         let more = change.quantity - order.quantity;
         let rows = look.portfolio.position(order.key.strategy, order.instrument);
         // At another price an order that has waited may fill.
         let shrinks = more <= 0.0 && change.keeps_prices(&order.terms);
         let reduces = shrinks || reduces(order, rows, more);
-        look.gate
-            .check(if shrinks { 0.0 } else { change.quantity }, reduces)
-            .map_err(|stopped| none(stopped.into()))?;
+        pass(look, if shrinks { 0.0 } else { change.quantity }, reduces)?;
         if self.strategies[order.key.strategy as usize].is_halted {
-            return Err(none(Verdict::StrategyHalted));
+            return Err((Verdict::StrategyHalted, f64::NAN, f64::NAN));
         }
         rate?;
         if shrinks {
@@ -297,6 +299,14 @@ fn keep<T>(records: &mut VecDeque<T>, record: T) {
         records.pop_front();
     }
     records.push_back(record);
+}
+
+/// What the operator's own gate says, with its figures where it has some.
+fn pass(look: &Look<'_>, quantity: f64, reduces: bool) -> Result<(), Found> {
+    look.gate.check(quantity, reduces).map_err(|stopped| match stopped {
+        Stopped::TooLarge => (stopped.into(), quantity, look.gate.max_order_quantity()),
+        Stopped::Halted | Stopped::NotReducing => (stopped.into(), f64::NAN, f64::NAN),
+    })
 }
 
 fn above(limits: &Limits, key: LimitKey, found: f64, verdict: Verdict) -> Result<(), Found> {

@@ -146,6 +146,17 @@ pub struct Refused {
     pub limit: f64,
 }
 
+impl Refused {
+    /// Why, with the figures where there are some.
+    pub fn told(&self) -> String {
+        let Self { found, limit, .. } = *self;
+        if found.is_nan() || limit.is_nan() {
+            return self.verdict.reason().to_owned();
+        }
+        format!("{}: it would be {found}, and {limit} is allowed", self.verdict.reason())
+    }
+}
+
 /// A limit that was changed while the run went on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LimitChange {
