@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+import tickrail
 from tickrail.config import load_config
 from tickrail.errors import AccountInUse
 from tickrail.orchestration.account_lock import accounts_held
+from tickrail.orchestration.control import is_served
 
 LONG_S = 60.0
 CONFIG = """
@@ -85,11 +87,13 @@ class Quiet(tickrail.Strategy):
 
 
 @pytest.mark.slow
-def test_a_child_that_outlives_a_killed_run_keeps_neither_its_account_nor_its_socket(tmp_path: Path) -> None:
+def test_a_child_that_outlives_a_killed_run_keeps_neither_its_account_nor_its_sockets(tmp_path: Path) -> None:
     one = project(tmp_path / "one", tmp_path / "accounts")
     (one / "quiet.py").write_text(FORKS)
-    first, second, children = begun(one), None, []
+    first, second, children = begun(one, "runtime.http=127.0.0.1:0"), None, []
     try:
+        assert first.stderr is not None
+        address = first.stderr.readline().split()[0].removeprefix("http://")
         wait_for_socket(one, "live", first)
         wait_for(lambda: (one / "child").exists() and (one / "child").read_text() != "", first)
         children.append(int((one / "child").read_text()))
@@ -99,7 +103,7 @@ def test_a_child_that_outlives_a_killed_run_keeps_neither_its_account_nor_its_so
         status = [sys.executable, "-m", "tickrail", "ctl", "status"]
         assert subprocess.run(status, cwd=one, capture_output=True, timeout=LONG_S, check=False).returncode == 3
         (one / "child").unlink()
-        second = begun(one)
+        second = begun(one, f"runtime.http={address}")
         wait_for_socket(one, "live", second)
         wait_for(lambda: (one / "child").exists() and (one / "child").read_text() != "", second)
         children.append(int((one / "child").read_text()))
@@ -114,6 +118,29 @@ def test_a_child_that_outlives_a_killed_run_keeps_neither_its_account_nor_its_so
             if process is not None:
                 process.kill()
                 process.communicate()
+
+
+def test_a_child_that_closes_what_its_parent_is_operated_by_ends_nothing_of_it(tmp_path: Path) -> None:
+    """As an interpreter does that ends in the child, which has no thread to wait for."""
+    run, path = tickrail.open_live(tickrail.Strategy(), ["EURUSD.SIM"]), tmp_path / "run.sock"
+    control = run._dispatcher.open_control(path, "run")
+    child = os.fork()
+    if child == 0:
+        control.close()
+        os._exit(0)
+    try:
+        deadline = time.monotonic() + LONG_S
+        while os.waitpid(child, os.WNOHANG) == (0, 0):
+            assert time.monotonic() < deadline, "the child waits for a thread that it does not have"
+            time.sleep(0.001)
+        child = 0
+        assert is_served(path)
+    finally:
+        if child:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        control.close()
+    assert not path.exists()
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ class Happened(Event):
 
 
 class Registers(tickrail.Strategy):
-    """Registers in ``on_start`` in the way ``how``; at the third tick of each life it acts."""
+    """Registers in ``on_start`` in the way ``how``, or at its first tick; at the third tick of each life it acts."""
 
     how: str
     world: Any
@@ -35,15 +35,18 @@ class Registers(tickrail.Strategy):
         self.world.lives.append(weakref.ref(self))
         self.life, self.seen = len(self.world.lives), 0
         bus, life, world = self.world.bus, self.life, self.world
-        if self.how == "method":
-            bus.register(Do, self.do)
-            bus.subscribe(Happened, self.hear)
+        if self.how == "method" or (self.how == "once" and life == 1):
+            self.register()
         elif self.how == "lambda":
             bus.register(Do, lambda command: world.did.append((life, command.text)))
             bus.subscribe(Happened, lambda _: world.heard.append(life))
-        else:
+        elif self.how == "async first":
             bus.register(Do, self.later if life == 1 else self.do)
             bus.subscribe(Happened, self.hear)
+
+    def register(self) -> None:
+        self.world.bus.register(Do, self.do)
+        self.world.bus.subscribe(Happened, self.hear)
 
     def do(self, command: Do) -> None:
         self.world.did.append((self.life, command.text))
@@ -56,6 +59,8 @@ class Registers(tickrail.Strategy):
 
     def on_tick(self, tick: tickrail.Tick) -> None:
         self.seen += 1
+        if self.seen == 1 and self.how == "at a tick":
+            self.register()
         if self.seen == 3:
             self.world.act(self)
 
@@ -78,7 +83,10 @@ class World:
 
     def act(self, strategy: Registers) -> None:
         self.bus.publish(Happened())
-        self.bus.post(Do(f"of {strategy.life}"))
+        if strategy.how == "async first" and strategy.life > 1:
+            self.bus.execute(Do(f"of {strategy.life}"))  # of a coroutine it were refused to wait here
+        else:
+            self.bus.post(Do(f"of {strategy.life}"))
         if self.left:
             self.left -= 1
             if self.by_error:
@@ -87,7 +95,7 @@ class World:
 
 
 @pytest.mark.parametrize("by_error", [False, True])
-@pytest.mark.parametrize("how", ["method", "lambda", "async first"])
+@pytest.mark.parametrize("how", ["method", "lambda", "async first", "at a tick"])
 def test_the_new_object_handles_and_hears_and_the_dead_one_does_no_more(how: str, by_error: bool) -> None:
     world = World(how=how, restarts=2, by_error=by_error)
     world.run.run()
@@ -102,9 +110,10 @@ def test_the_new_object_handles_and_hears_and_the_dead_one_does_no_more(how: str
     assert [ref() is None for ref in world.lives] == [True, True, False], "nothing keeps the dead"
 
 
-@pytest.mark.parametrize("who", ["outside", "another strategy", "itself"])
+@pytest.mark.parametrize("who", ["outside", "another strategy", "itself", "another strategy, unopposed"])
 def test_a_handler_of_a_restarted_strategy_is_nobody_elses(who: str) -> None:
-    world = World(how="method", restarts=1)
+    who, _, unopposed = who.partition(", ")
+    world = World(how="once" if unopposed else "method", restarts=1)
     refused: list[DuplicateHandler] = []
 
     class Other(tickrail.Strategy):

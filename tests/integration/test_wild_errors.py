@@ -78,14 +78,21 @@ def test_a_handler_that_raises_it_fails_its_command(error: type[BaseException]) 
 
 
 @pytest.mark.parametrize("error", WILD)
-def test_a_subscriber_that_raises_it_keeps_nobody_from_hearing(error: type[BaseException]) -> None:
+@pytest.mark.parametrize("outside", [False, True], ids=["in a handler", "on another thread"])
+def test_a_subscriber_that_raises_it_keeps_nobody_from_hearing(error: type[BaseException], outside: bool) -> None:
     heard: list[Event] = []
+
+    def publish(run: TickDispatcher) -> None:
+        if outside:
+            in_thread(lambda: run.commands.publish(Happened()))()
+        else:
+            run.commands.publish(Happened())
 
     def prepare(run: TickDispatcher) -> None:
         run.commands.subscribe(Happened, raising(error))
         run.commands.subscribe(Happened, heard.append)
 
-    result = backtest(lambda run: run.commands.publish(Happened()), prepare)
+    result = backtest(publish, prepare)
     assert (result.status, len(heard)) == ("complete", 1)
 
 
