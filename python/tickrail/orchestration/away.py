@@ -11,13 +11,14 @@ import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from tickrail._native import Dispatcher, InstrumentId, Outbox, hold_at_start, open_outbox
+from tickrail.domain.backoff import Backoff
 from tickrail.domain.orders import OrderReport, OrderRequest, Statement, client_order_id
 from tickrail.errors import ConnectivityError, ExecutionError, OrderRejected, Throttled, Unsupported
+from tickrail.orchestration.away_order import AwayOrder
 from tickrail.orchestration.io_thread import CLOSE_TIMEOUT_S, IoThread
 
 if TYPE_CHECKING:  # loaded with the first run that sends orders away
@@ -45,22 +46,16 @@ HALTED: Final = "trading is halted"
 #: Filled, average price and fees of an order of which nothing is done.
 NOTHING: Final = (0.0, float("nan"), 0.0)
 
+#: Why an order is REJECTED that was tried for as long as it may be.
+TOO_LATE: Final = "it did not reach the venue in time"
 #: Why an order is CANCELED that was never there.
 TAKEN_BACK: Final = "taken back before it reached the venue"
 
 logger = logging.getLogger("tickrail.orders")
 
 
-@dataclass(slots=True)
-class _Order:
-    strategy: int
-    number: int
-    venue: str
-    request: OrderRequest
-    is_canceling: bool = False
-    #: Whether the venue has it, or had it.
-    is_there: bool = False
-    changes: int = 0
+class _NotSent(Exception):
+    """An order that is not wanted any more stays here: found right before it would have been sent."""
 
 
 class Away:
@@ -94,8 +89,10 @@ class Away:
         opened = open_outbox(native, list(venues))
         assert opened is not None, "opened to send"
         self._outbox: Outbox = opened
-        self._orders: dict[str, _Order] = {}
+        self._orders: dict[str, AwayOrder] = {}
         self._names: dict[tuple[int, int], str] = {}
+        # What keeps the start: orders that a venue does not take back, and why.
+        self._not_taken_back: dict[str, str] = {}
         self._waiting: dict[tuple[int, int, bool], tuple[Any, ...]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._worker: ThreadPoolExecutor | None = None
@@ -113,6 +110,11 @@ class Away:
         try:
             held = self._io.call(self._reconcile(holders, instruments), RECONCILE_S)
         except TimeoutError:
+            if self._not_taken_back:
+                raise ExecutionError(
+                    "; ".join(f"{one} after {RECONCILE_S:g} s: {why}" for one, why in self._not_taken_back.items()),
+                    hint="take it back at the venue, or let the adapter only report what it finds",
+                ) from None
             raise ConnectivityError(
                 f"{_listed(self._venues)} did not say within {RECONCILE_S:g} s what is held",
                 hint="no order leaves before that is known",
@@ -140,27 +142,34 @@ class Away:
 
     async def _settled(self, name: str, port: Any) -> Statement:
         """What a venue says once no order is open that this run does not know, where it may take them back."""
+        waits = _waits(name)
         while True:
             statement: Statement = await self._asked(port.statement)
             for report in statement.open_orders:
                 self._note_unknown(name, report)
+            before, self._not_taken_back = self._not_taken_back, {}
             if not statement.open_orders or getattr(port, "unknown_orders", "report") != "cancel":
                 return statement
             for report in statement.open_orders:
+                is_open, why = f"venue {name}: order {report.client_id} is still open", "its cancel was taken"
                 try:
                     await self._asked(port.cancel, report.client_id)
-                except OrderRejected as error:
-                    logger.warning("venue %s: order %s: %s", name, report.client_id, error.message)
+                except (OrderRejected, Unsupported) as error:
+                    why = getattr(error, "reason", "") or error.message
+                    if before.get(is_open) != why:
+                        logger.warning("venue %s: order %s: %s", name, report.client_id, error.message)
+                self._not_taken_back[is_open] = why
+            await _sleep(waits.next_s())
 
     async def _asked(self, method: Callable[..., Any], *given: Any) -> Any:
         """An answer that a run cannot begin without: asked for again where one is lost or late, a few times."""
-        waits = _waits()
+        waits = _waits(repr(given))
         for _ in range(ATTEMPTS - 1):
             try:
                 return await self._call(method, *given)
             except (ConnectivityError, Throttled) as error:
                 logger.warning("%s; it is asked again", error.message)
-                await _sleep(next(waits))
+                await _sleep(_wait_s(error, waits))
         return await self._call(method, *given)
 
     def _note_unknown(self, venue: str, report: OrderReport) -> None:
@@ -193,9 +202,12 @@ class Away:
             else:
                 self._take_back(order)
 
-    def _take_back(self, order: _Order) -> None:
-        if not order.is_canceling:
+    def _take_back(self, order: AwayOrder) -> None:
+        if order.is_held_back:
+            self._drop(order)  # the venue has heard nothing of it, and does not have to
+        elif not order.is_canceling:
             order.is_canceling = True
+            order.wake()
             self._outbox.note_taking_back(True)  # a halt says what has not reached its venue
             self._begin(self._cancel(order))
 
@@ -212,7 +224,7 @@ class Away:
         if not task.cancelled() and task.exception() is not None:
             logger.error("an order was left: %s", task.exception(), exc_info=task.exception())
 
-    def _made(self, strategy: int, number: int, what: tuple[Any, ...], how: tuple[Any, ...]) -> _Order:
+    def _made(self, strategy: int, number: int, what: tuple[Any, ...], how: tuple[Any, ...]) -> AwayOrder:
         (instrument, side, quantity), (limit, stop, time_in_force, expires_ns, post_only, reduce_only) = what, how
         name = client_order_id(self._run_id, strategy, number)
         request = OrderRequest(
@@ -227,84 +239,106 @@ class Away:
             expires_ns=expires_ns,
             post_only=post_only,
         )
-        order = _Order(strategy, number, instrument.rpartition(".")[2], request)
+        order = AwayOrder(strategy, number, instrument.rpartition(".")[2], request)
         self._orders[name], self._names[strategy, number] = order, name
         return order
 
-    async def _submit(self, order: _Order) -> None:
+    async def _submit(self, order: AwayOrder) -> None:
         """Until the venue has it or says no; one whose outcome is unknown is asked for, and sent again by its name."""
         loop, port = self._running(), self._venues[order.venue]
-        stale_s, waits = loop.time() + self._resend_within_s, _waits()
-        while True:
-            if self._outbox.is_halted:  # it is not at the venue, and was let leave before
-                return self._refuse(order, HALTED)
+        stale_s, waits, late = loop.time() + self._resend_within_s, _waits(order.name), TOO_LATE
+        while not self._is_given_up(order, stale_s, late):
+            attempt = self._guarded(port.submit, order, stale_s)
+            order.attempts += 1
             try:
-                answer = await self._call(self._guarded(port.submit), order.request)
+                answer = await self._call(attempt, order.request)
+            except _NotSent:
+                continue
             except Throttled as error:
-                if self._is_given_up(order, stale_s, f"throttled for too long: {error.message}"):
-                    return None
-                await _sleep(error.retry_after_ns / 1e9 or next(waits))
+                late, wait_s = f"throttled for too long: {error.message}", _wait_s(error, waits)
+                # Where its turn comes when it is too old, nobody has to wait for that.
+                if not self._is_given_up(order, stale_s - wait_s, late):
+                    order.is_held_back = not order.is_uncertain
+                    await order.pause(wait_s)
+                    order.is_held_back = False
             except (OrderRejected, Unsupported) as error:
                 return self._refuse(order, getattr(error, "reason", "") or error.message)
             except ConnectivityError:
+                order.is_uncertain, late = True, TOO_LATE
                 report = await self._found(order)
                 if report is not None:
                     order.is_there = True
                     return self._report(order, report)
-                if self._is_given_up(order, stale_s, "it did not reach the venue in time"):
-                    return None
+                if not self._is_given_up(order, stale_s, late):
+                    await order.pause(waits.next_s())
             else:
                 order.is_there = True
-                if answer.state == "ACCEPTED" and order.request.client_id in self._orders:
+                if answer.state == "ACCEPTED" and not order.is_done:
                     self._tell(order, "ACCEPTED", NOTHING, "")
                 return None
+        return None
 
-    def _guarded(self, submit: Callable[..., Any]) -> Callable[..., Any]:
+    def _guarded(self, submit: Callable[..., Any], order: AwayOrder, stale_s: float) -> Callable[..., Any]:
         """What sends an order: on the thread of an adapter that keeps one, maybe long after it was asked for."""
         if inspect.iscoroutinefunction(submit):
             return submit
 
+        is_again = order.attempts > 0
+
         def send(request: OrderRequest) -> Any:
-            if self._outbox.is_halted:
-                raise OrderRejected(HALTED, reason=HALTED)
+            if self._is_unwanted(order, is_again) or self._running().time() >= stale_s:
+                raise _NotSent
             return submit(request)
 
         return send
 
-    def _is_given_up(self, order: _Order, stale_s: float, reason: str) -> bool:
-        """Whether an order that is not at the venue is not sent again: nobody wants it any more, or it is too late."""
-        if order.is_canceling:
-            self._end(order, "CANCELED", TAKEN_BACK)
+    def _is_given_up(self, order: AwayOrder, stale_s: float, reason: str) -> bool:
+        """Whether an order that is not at the venue is not sent any more: nobody wants it, or it is too late."""
+        if self._is_unwanted(order, order.attempts > 0):
+            self._drop(order)
         elif self._running().time() >= stale_s:
             self._refuse(order, reason)
-        return order.request.client_id not in self._orders
+        return order.is_done
 
-    async def _found(self, order: _Order) -> OrderReport | None:
+    def _is_unwanted(self, order: AwayOrder, is_again: bool) -> bool:
+        """A first attempt is made though the order is to be taken back: its cancel follows, as it was asked for."""
+        return self._outbox.is_halted or (order.is_canceling and is_again)
+
+    def _drop(self, order: AwayOrder) -> None:
+        """End an order that is not wanted any more before it has reached its venue."""
+        if not order.is_done:
+            if self._outbox.is_halted:
+                self._refuse(order, HALTED)
+            else:
+                self._end(order, "CANCELED", TAKEN_BACK)
+
+    async def _found(self, order: AwayOrder) -> OrderReport | None:
         """Where an order stands, however long the venue cannot be asked; ``None``: it has no such order."""
-        waits = _waits()
-        while True:
+        waits = _waits(f"{order.name} status")
+        while not order.is_done:
             try:
-                report: OrderReport = await self._call(self._venues[order.venue].status, order.request.client_id)
+                report: OrderReport = await self._call(self._venues[order.venue].status, order.name)
             except OrderRejected:
                 return None
-            except (ConnectivityError, Throttled):
-                await _sleep(next(waits))
+            except (ConnectivityError, Throttled) as error:
+                await order.pause(_wait_s(error, waits))
             else:
                 return report
+        return None
 
-    async def _cancel(self, order: _Order) -> None:
+    async def _cancel(self, order: AwayOrder) -> None:
         """Until the venue has heard of it: cancels are never given up."""
-        port, name, waits = self._venues[order.venue], order.request.client_id, _waits()
-        while name in self._orders:
+        port, name, waits = self._venues[order.venue], order.name, _waits(f"{order.name} cancel")
+        while not order.is_done:
             try:
                 await self._call(port.cancel, name)
-            except (ConnectivityError, Throttled):
-                await _sleep(next(waits))
+            except (ConnectivityError, Throttled) as error:
+                await order.pause(_wait_s(error, waits))
             except (OrderRejected, Unsupported) as error:
                 report = await self._found(order)
                 if report is None and not order.is_there:
                     # It is on its way: another task sends it, and finds that it is not wanted any more.
-                    await _sleep(next(waits))
+                    await order.pause(waits.next_s())
                     continue
                 if report is not None:
                     self._report(order, report)
@@ -315,22 +349,24 @@ class Away:
         order.is_canceling = False
         self._outbox.note_taking_back(False)
 
-    async def _amend(self, order: _Order, quantity: float, limit: float | None, stop: float | None) -> None:
+    async def _amend(self, order: AwayOrder, quantity: float, limit: float | None, stop: float | None) -> None:
         """Asked again where its outcome is not known, as it says what is to be and not what is to be added."""
-        loop, name = self._running(), order.request.client_id
+        loop, port = self._running(), self._venues[order.venue]
         order.changes += 1
-        number, stale_s, waits = order.changes, loop.time() + self._resend_within_s, _waits()
+        number, stale_s, waits = order.changes, loop.time() + self._resend_within_s, _waits(f"{order.name} change")
         if stop != order.request.stop:
             said = "the stop of an order that has left cannot be changed"
             return self._tell(order, "NOT_AMENDED", NOTHING, said)
         while True:
             try:
-                await self._call(self._venues[order.venue].amend, name, quantity=quantity, limit=limit)
+                await self._call(port.amend, order.name, quantity=quantity, limit=limit)
             except (ConnectivityError, Throttled) as error:
-                if loop.time() >= stale_s:
+                wait_s = _wait_s(error, waits)
+                is_late = loop.time() + (wait_s if isinstance(error, Throttled) else 0.0) >= stale_s
+                if is_late:
                     return self._tell(order, "NOT_AMENDED", NOTHING, error.message)
-                await _sleep(next(waits))
-                if number != order.changes or name not in self._orders:
+                await order.pause(wait_s)
+                if number != order.changes or order.is_done:
                     return None  # a later change says what is to be, or there is nothing left to change
             except ExecutionError as error:
                 return self._tell(order, "NOT_AMENDED", NOTHING, getattr(error, "reason", "") or error.message)
@@ -365,23 +401,25 @@ class Away:
         elif not report.client_id.startswith(f"{self._run_id}-"):
             self._note_unknown(venue, report)
 
-    def _report(self, order: _Order, report: OrderReport) -> None:
+    def _report(self, order: AwayOrder, report: OrderReport) -> None:
         self._tell(order, report.state, (report.filled, report.price, report.fee), report.reason)
         if report.is_final:
             self._forget(order)
 
-    def _refuse(self, order: _Order, reason: str) -> None:
+    def _refuse(self, order: AwayOrder, reason: str) -> None:
         self._end(order, "REJECTED", reason)
 
-    def _end(self, order: _Order, kind: str, reason: str) -> None:
+    def _end(self, order: AwayOrder, kind: str, reason: str) -> None:
         self._tell(order, kind, NOTHING, reason)
         self._forget(order)
 
-    def _forget(self, order: _Order) -> None:
-        self._orders.pop(order.request.client_id, None)
+    def _forget(self, order: AwayOrder) -> None:
+        order.is_done = True
+        self._orders.pop(order.name, None)
         self._names.pop((order.strategy, order.number), None)
+        order.wake()
 
-    def _tell(self, order: _Order, kind: str, figures: tuple[float, float, float], reason: str) -> None:
+    def _tell(self, order: AwayOrder, kind: str, figures: tuple[float, float, float], reason: str) -> None:
         """To the loop, or later where its lane is full; what waits is the latest of each order."""
         if kind == "PENDING":
             return
@@ -434,12 +472,14 @@ def _prices(limit: float | None, stop: float | None) -> tuple[float, float]:
     return nothing if limit is None else limit, nothing if stop is None else stop
 
 
-def _waits() -> Any:
-    first, most = BACKOFF_S
-    wait = first
-    while True:
-        yield wait
-        wait = min(most, wait * 2)
+def _waits(seed: str) -> Backoff:
+    return Backoff(*BACKOFF_S, seed)
+
+
+def _wait_s(error: ConnectivityError | Throttled, waits: Backoff) -> float:
+    """How long to wait before another attempt: as long as the venue says, where it says so."""
+    said_s = error.retry_after_ns / 1e9 if isinstance(error, Throttled) else 0.0
+    return said_s if said_s > 0.0 else waits.next_s()
 
 
 async def _sleep(seconds: float) -> None:

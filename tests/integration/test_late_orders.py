@@ -1,0 +1,168 @@
+"""Orders that wait before they are sent, or turn up when nobody expects them: nothing old or unwanted leaves."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from typing import Any
+
+import pytest
+from acting_orders import LOST, A, acting, buys, ran, rests_then
+
+from tickrail import TickDispatcher, errors
+from tickrail.domain.ending import EndLimits
+from tickrail.domain.orders import Acknowledgement, OrderReport, OrderRequest, Statement
+from tickrail.orchestration import away
+from tickrail.testing.execution import FakeAsyncExecution, FakeExecution
+
+
+def given_up_after(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    monkeypatch.setitem(away.Away.__init__.__kwdefaults__, "resend_within_s", seconds)
+
+
+def throttled(seconds: float) -> errors.Throttled:
+    return errors.Throttled("too many", retry_after_ns=int(seconds * 1e9))
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the data ends, orders that are still out are awaited for a moment only."""
+    monkeypatch.setitem(TickDispatcher.__init__.__kwdefaults__, "end_limits", EndLimits(orders_ns=100_000_000))
+
+
+class Timed(FakeExecution):
+    """Keeps when it was asked for what."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.times: dict[str, list[float]] = defaultdict(list)
+
+    def _note(self, method: str, **arguments: object) -> None:
+        self.times[method].append(time.monotonic())
+        super()._note(method, **arguments)
+
+    def gap_s(self, method: str) -> float:
+        first, second, *_ = self.times[method]
+        return second - first
+
+
+# ---- before they are sent --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("venue", [FakeExecution(), FakeAsyncExecution()], ids=["a thread", "coroutines"])
+def test_an_order_that_would_wait_until_it_is_too_old_is_refused_and_does_not_leave(
+    venue: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was decided on the market of then: after the throttle it would be at the venue long after its time."""
+    given_up_after(monkeypatch, 0.1)
+    fake = venue.sync if isinstance(venue, FakeAsyncExecution) else venue
+    fake.faults.on("submit", throttled(0.4))
+    strategy = buys()
+    ran(strategy, venue)
+    assert strategy.told == [("SUBMITTED", ""), ("REJECTED", "throttled for too long: too many")]
+    assert (len(fake.called("submit")), fake.orders) == (1, {})
+
+
+def test_an_order_that_grows_old_in_the_queue_of_its_adapters_thread_does_not_leave(
+    impatient: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given_up_after(monkeypatch, 0.05)
+
+    class Slow(FakeExecution):
+        def submit(self, order: OrderRequest) -> Acknowledgement:
+            time.sleep(0.1)
+            return super().submit(order)
+
+    venue = Slow()
+
+    def act(self: Any) -> None:
+        if self.ticks == 1:
+            self.buy(A, 2.0)
+            self.buy(A, 2.0)
+
+    strategy = acting(act)
+    ran(strategy, venue, most=5, delivers=False)
+    assert ("REJECTED", "it did not reach the venue in time") in strategy.told
+    assert list(venue.orders) == ["r1-0-1"]
+
+
+@pytest.mark.parametrize("venue", [FakeExecution(), FakeAsyncExecution()], ids=["a thread", "coroutines"])
+def test_an_order_that_is_taken_back_while_it_waits_for_its_turn_never_leaves(venue: Any) -> None:
+    fake = venue.sync if isinstance(venue, FakeAsyncExecution) else venue
+    fake.faults.on("submit", throttled(1.0))
+
+    def act(self: Any) -> None:
+        if self.ticks == 1:
+            self.buy(A, 2.0, limit=8.0)
+        elif fake.called("submit"):
+            self.cancel(1)
+
+    strategy = acting(act)
+    ran(strategy, venue)
+    assert strategy.told == [("SUBMITTED", ""), ("CANCELED", away.TAKEN_BACK)]
+    assert (len(fake.called("submit")), fake.called("cancel"), fake.orders) == (1, [], {})
+
+
+def test_a_venue_that_is_gone_is_not_asked_without_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not take the order and says at once that it has none: thousands of requests a second, and a ban."""
+    given_up_after(monkeypatch, 0.3)
+    venue = FakeExecution()
+    venue.faults.on("submit", LOST, times=10**9)
+    strategy = buys()
+    ran(strategy, venue)
+    assert strategy.told[-1] == ("REJECTED", "it did not reach the venue in time")
+    # Waits of at least 10, 20, 40, 80 and 160 ms lie between them.
+    assert 2 <= len(venue.called("submit")) <= 7
+
+
+@pytest.mark.parametrize("what", ["cancel", "amend", "status"])
+def test_a_throttle_is_waited_out_as_long_as_the_venue_says(impatient: None, what: str) -> None:
+    venue = Timed(fills="by_hand")
+    venue.faults.on(what, throttled(0.1))
+    if what == "status":
+        venue.faults.on("submit:answer", LOST)
+
+    def act(self: Any) -> None:
+        if what == "amend":
+            self.amend(1, quantity=3.0)
+        else:
+            self.cancel(1)
+
+    strategy = rests_then(act)
+    ran(strategy, venue, most=2 if what == "status" else 3, delivers=what != "status")
+    assert len(venue.times[what]) == 2
+    assert venue.gap_s(what) >= 0.1
+
+
+def test_a_change_that_would_wait_too_long_is_refused_at_once(impatient: None) -> None:
+    venue = FakeExecution(fills="by_hand")
+    venue.faults.on("amend", throttled(60.0))
+    strategy = rests_then(lambda self: self.amend(1, quantity=3.0))
+    ran(strategy, venue, most=3)
+    assert strategy.told[-1] == ("ACCEPTED", "too many")
+    assert len(venue.called("amend")) == 1
+
+
+# ---- before the first order ------------------------------------------------------------------------------------
+
+
+def test_an_order_that_the_venue_does_not_take_back_is_asked_for_with_pauses_and_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(away, "RECONCILE_S", 0.3)
+
+    class Frozen(FakeExecution):
+        unknown_orders = "cancel"
+
+        def statement(self) -> Statement:
+            self._note("statement")
+            return Statement({}, (OrderReport("gone-0-1", "ACCEPTED"),))
+
+    venue = Frozen()
+    venue.faults.on("cancel", errors.OrderRejected("FAKE: frozen", reason="it is frozen"), times=10**9)
+    said = r"venue FAKE: order gone-0-1 is still open after 0.3 s: it is frozen"
+    with pytest.raises(errors.ExecutionError, match=said):
+        ran(buys(), venue)
+    assert 2 <= len(venue.called("cancel")) <= 7
+    assert venue.called("submit") == []
