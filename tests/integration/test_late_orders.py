@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from typing import Any
 
 import pytest
-from acting_orders import LOST, A, acting, buys, ran, rests_then
+from acting_orders import LOST, A, acting, buys, ran, rests_then, statuses
 
 from tickrail import TickDispatcher, errors
 from tickrail.domain.ending import EndLimits
@@ -166,3 +167,73 @@ def test_an_order_that_the_venue_does_not_take_back_is_asked_for_with_pauses_and
         ran(buys(), venue)
     assert 2 <= len(venue.called("cancel")) <= 7
     assert venue.called("submit") == []
+
+
+# ---- reports that cannot be ------------------------------------------------------------------------------------
+
+
+def told_of(venue: FakeExecution, report: OrderReport) -> None:
+    for hears in venue._heard_by:
+        hears(report)
+
+
+IMPOSSIBLE = [
+    (OrderReport("r1-0-1", "FILLED", 2.0, math.nan), "price is nan, and 2.0 is filled"),
+    (OrderReport("r1-0-1", "FILLED", math.nan, 10.0), "filled is nan; expected a number of at least 0"),
+    (OrderReport("r1-0-1", "ACCEPTED", -1.0, 10.0), "filled is -1.0; expected a number of at least 0"),
+    (OrderReport("r1-0-1", "CANCELED", 1.0, 10.0, math.inf), "fee is inf; expected a number"),
+    (OrderReport("r1-0-1", "FILLED", 0.0, 10.0), "state is FILLED, and nothing is filled"),
+    (OrderReport("r1-0-1", "DONE", 2.0, 10.0), "state is 'DONE'; expected one of PENDING, ACCEPTED, FILLED, CANCELED,"),  # type: ignore[arg-type]
+]
+
+
+@pytest.mark.parametrize(("report", "said"), IMPOSSIBLE, ids=[said[:16] for _, said in IMPOSSIBLE])
+def test_a_report_that_cannot_be_is_said_aloud_and_the_venue_asked_where_the_order_stands(
+    report: OrderReport, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It had ended the order as CANCELED with nothing held, while the venue had filled it; or wedged all answers."""
+    venue = FakeExecution(fills="by_hand")
+    sent: list[OrderReport] = []
+
+    def after() -> None:
+        if "r1-0-1" in venue.reports and "ACCEPTED" in statuses(strategy) and not sent:
+            venue.fill("r1-0-1", 10.0)
+            venue._waiting.clear()
+            sent.append(report)
+            told_of(venue, report)
+
+    strategy = buys(limit=8.0)
+    result = ran(strategy, venue, meanwhile=after)
+    assert statuses(strategy) == ["SUBMITTED", "ACCEPTED", "FILLED"]
+    assert [(position.net, position.average_price) for one in result.strategies for position in one.positions] == [
+        (2.0, 10.0)
+    ]
+    assert f"venue FAKE: order r1-0-1: a report that cannot be: {said}" in caplog.text
+    assert len(venue.called("status")) == 1
+
+
+def test_an_order_of_which_nothing_can_be_learned_stays_open_and_is_named(
+    impatient: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(away, "BACKOFF_S", (0.001, 0.01))
+
+    class Babbles(FakeExecution):
+        def status(self, client_id: str) -> OrderReport:
+            super().status(client_id)
+            return OrderReport(client_id, "FILLED", math.nan, math.nan)
+
+    venue = Babbles(fills="by_hand")
+    sent: list[int] = []
+
+    def after() -> None:
+        if "ACCEPTED" in statuses(strategy) and not sent:
+            sent.append(1)
+            told_of(venue, OrderReport("r1-0-1", "FILLED", math.nan, math.nan))
+        if "it stays open here" in caplog.text:
+            strategy.told.append(("CANCELED", "the test ends"))
+
+    strategy = buys(limit=8.0)
+    result = ran(strategy, venue, meanwhile=after, delivers=False)
+    assert statuses(strategy)[:3] == ["SUBMITTED", "ACCEPTED", "CANCELED"], "the last of it is the test's"
+    assert len(venue.called("status")) == away.ATTEMPTS
+    assert len(result.fills) == 0

@@ -18,7 +18,7 @@ from tickrail._native import Dispatcher, InstrumentId, Outbox, hold_at_start, op
 from tickrail.domain.backoff import Backoff
 from tickrail.domain.orders import OrderReport, OrderRequest, Statement, client_order_id
 from tickrail.errors import ConnectivityError, ExecutionError, OrderRejected, Throttled, Unsupported
-from tickrail.orchestration.away_order import AwayOrder
+from tickrail.orchestration.away_order import AwayOrder, impossible
 from tickrail.orchestration.io_thread import CLOSE_TIMEOUT_S, IoThread
 
 if TYPE_CHECKING:  # loaded with the first run that sends orders away
@@ -402,9 +402,33 @@ class Away:
             self._note_unknown(venue, report)
 
     def _report(self, order: AwayOrder, report: OrderReport) -> None:
+        wrong = impossible(report)
+        if wrong:
+            logger.error("venue %s: order %s: a report that cannot be: %s", order.venue, order.name, wrong)
+            if not order.is_in_doubt and not order.is_done:
+                order.is_in_doubt = True
+                self._begin(self._clear_up(order))
+            return
         self._tell(order, report.state, (report.filled, report.price, report.fee), report.reason)
         if report.is_final:
             self._forget(order)
+
+    async def _clear_up(self, order: AwayOrder) -> None:
+        """Ask where an order stands of which its venue has said what cannot be, until it says what can."""
+        waits = _waits(f"{order.name} in doubt")
+        for _ in range(ATTEMPTS):
+            report = await self._found(order)
+            if order.is_done:
+                return None
+            if report is not None and not impossible(report):
+                order.is_in_doubt = False
+                return self._report(order, report)
+            await order.pause(waits.next_s())
+        order.is_in_doubt = False  # another report lets it be asked again
+        if not order.is_done:
+            said = "it does not say where it stands either; it stays open here: look there"
+            logger.error("venue %s: order %s: %s", order.venue, order.name, said)
+        return None
 
     def _refuse(self, order: AwayOrder, reason: str) -> None:
         self._end(order, "REJECTED", reason)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Final, get_args
 
-from tickrail.domain.orders import OrderRequest
+from tickrail.domain.orders import OrderReport, OrderRequest, OrderState
 
-__all__ = ["AwayOrder"]
+__all__ = ["AwayOrder", "impossible"]
+
+STATES: Final = frozenset(get_args(OrderState))
 
 
 @dataclass(slots=True, eq=False)
@@ -27,6 +31,7 @@ class AwayOrder:
         is_done: Whether nothing more is told of it.
         attempts: How often it was handed to its adapter.
         changes: How often it was to be changed.
+        is_in_doubt: Whether the venue is being asked, as it has said what cannot be.
     """
 
     strategy: int
@@ -40,6 +45,7 @@ class AwayOrder:
     is_done: bool = False
     attempts: int = 0
     changes: int = 0
+    is_in_doubt: bool = False
     _pauses: list[asyncio.Future[None]] = field(default_factory=list)
 
     @property
@@ -64,3 +70,26 @@ class AwayOrder:
         for woken in self._pauses:
             if not woken.done():
                 woken.set_result(None)
+
+
+def impossible(report: OrderReport) -> str:
+    """What of a report cannot be, in words; empty: it can.
+
+    >>> impossible(OrderReport("r-0-1", "FILLED", 1.0))
+    'price is nan, and 1.0 is filled'
+    """
+    if report.state not in STATES:
+        return f"state is {report.state!r}; expected one of {', '.join(get_args(OrderState))}"
+    if not (_is_number(report.filled) and report.filled >= 0.0):
+        return f"filled is {report.filled!r}; expected a number of at least 0"
+    if report.state == "FILLED" and report.filled == 0.0:
+        return "state is FILLED, and nothing is filled"
+    if report.filled > 0.0 and not _is_number(report.price):
+        return f"price is {report.price!r}, and {report.filled!r} is filled"
+    if report.filled > 0.0 and not _is_number(report.fee):
+        return f"fee is {report.fee!r}; expected a number"
+    return ""
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
