@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 from acting_orders import LOST, A, acting, buys, ran, rests_then, statuses
+from live_runs import publish_until
 
 from tickrail import TickDispatcher, errors
+from tickrail._native import InstrumentId
 from tickrail.domain.ending import EndLimits
 from tickrail.domain.orders import Acknowledgement, OrderReport, OrderRequest, Statement
 from tickrail.orchestration import away
+from tickrail.orchestration.live import open_live
 from tickrail.testing.execution import FakeAsyncExecution, FakeExecution
 
 
@@ -237,3 +240,61 @@ def test_an_order_of_which_nothing_can_be_learned_stays_open_and_is_named(
     assert statuses(strategy)[:3] == ["SUBMITTED", "ACCEPTED", "CANCELED"], "the last of it is the test's"
     assert len(venue.called("status")) == away.ATTEMPTS
     assert len(result.fills) == 0
+
+
+# ---- after they were given up ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("filled", "said"),
+    [
+        (0.0, "which was given up, is there after all: ACCEPTED, 0 filled at nan"),
+        (0.5, "which was given up, is there after all: ACCEPTED, 0.5 filled at 10; no strategy holds that"),
+    ],
+    ids=["open", "partly filled"],
+)
+def test_an_order_that_was_given_up_and_turns_up_is_said_aloud_listed_and_taken_back(
+    filled: float, said: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its last attempt was on its way for longer than the order is waited for: it stood at the venue unseen."""
+    given_up_after(monkeypatch, 0.05)
+    venue = FakeExecution(fills="by_hand")
+    venue.faults.on("submit", LOST, times=10**9)
+    arrived: list[str] = []
+
+    def act(self: Any) -> None:
+        if self.ticks == 1:
+            self.buy(A, 2.0, limit=8.0)
+
+    def late() -> None:
+        if "REJECTED" in statuses(strategy) and not arrived:
+            arrived.append("r1-0-1")
+            at = 10.0 if filled else math.nan
+            venue.orders["r1-0-1"] = OrderRequest("r1-0-1", InstrumentId(A), "BUY", 2.0, 8.0)
+            venue._report(OrderReport("r1-0-1", "ACCEPTED", filled, at))
+        venue.deliver()
+
+    strategy = acting(act)
+    with open_live(strategy, [A], execution={"FAKE": venue}, run_id="r1") as run:
+        ended = lambda: arrived and venue.reports["r1-0-1"].state == "CANCELED"  # noqa: E731
+        result = publish_until(run, ended, instrument=A, meanwhile=late)
+    assert strategy.told == [("SUBMITTED", ""), ("REJECTED", "it did not reach the venue in time")]
+    assert result.stats["unknown_orders"] == ["r1-0-1"]
+    assert "venue FAKE: order r1-0-1 (BUY 2 A.FAKE), " + said in caplog.text
+    assert next(one.levelname for one in caplog.records if "given up" in one.message) == "ERROR"
+    assert len(venue.called("cancel")) == 1
+
+
+def test_an_order_of_an_older_run_of_the_same_name_is_reported_as_any_other(caplog: pytest.LogCaptureFixture) -> None:
+    venue = FakeExecution()
+    sent: list[int] = []
+
+    def older() -> None:
+        if "SUBMITTED" in statuses(strategy) and not sent:
+            sent.append(1)
+            told_of(venue, OrderReport("r1-0-77", "ACCEPTED"))
+
+    strategy = buys()
+    result = ran(strategy, venue, meanwhile=older)
+    assert result.stats["unknown_orders"] == ["r1-0-77"]
+    assert "venue FAKE: order r1-0-77 is none of this run's: ACCEPTED, 0 filled" in caplog.text

@@ -70,7 +70,7 @@ class Away:
         resend_within_s: How long an order that did not arrive is sent again.
 
     Attributes:
-        unknown: Reports of orders that this run has not made, by the names that the venues have for them.
+        unknown: Reports of orders that this run has not made, or has given up, by the names that venues have for them.
     """
 
     def __init__(
@@ -91,6 +91,9 @@ class Away:
         self._outbox: Outbox = opened
         self._orders: dict[str, AwayOrder] = {}
         self._names: dict[tuple[int, int], str] = {}
+        # Told as ended, though an attempt to send them may still arrive; and the last number made, by strategy.
+        self._given_up: dict[str, AwayOrder] = {}
+        self._last: dict[int, int] = {}
         # What keeps the start: orders that a venue does not take back, and why.
         self._not_taken_back: dict[str, str] = {}
         self._waiting: dict[tuple[int, int, bool], tuple[Any, ...]] = {}
@@ -241,6 +244,7 @@ class Away:
         )
         order = AwayOrder(strategy, number, instrument.rpartition(".")[2], request)
         self._orders[name], self._names[strategy, number] = order, name
+        self._last[strategy] = number
         return order
 
     async def _submit(self, order: AwayOrder) -> None:
@@ -398,8 +402,51 @@ class Away:
         order = self._orders.get(report.client_id)
         if order is not None:
             self._report(order, report)
-        elif not report.client_id.startswith(f"{self._run_id}-"):
+        elif report.client_id in self._given_up:
+            self._turned_up(self._given_up[report.client_id], report)
+        elif not self._was_made(report.client_id):
             self._note_unknown(venue, report)
+
+    def _was_made(self, name: str) -> bool:
+        """Whether it is an order of this process: a run that takes the name of one before may find older ones."""
+        run_id, *place = name.rsplit("-", 2)
+        is_named = run_id == self._run_id and len(place) == 2 and all(one.isdecimal() for one in place)
+        return is_named and int(place[1]) <= self._last.get(int(place[0]), 0)
+
+    def _turned_up(self, order: AwayOrder, report: OrderReport) -> None:
+        """An order that the strategy was told has ended without leaving: nobody has it in hand, so it is taken back."""
+        before = self.unknown.get(order.name)
+        wrong, is_nothing = impossible(report), report.is_final and not report.filled > 0.0
+        if is_nothing and not wrong and before is None:
+            return  # the venue says so too
+        self.unknown[order.name] = report
+        if before is None or (before.state, before.filled) != (report.state, report.filled):
+            request, said = order.request, wrong or f"{report.state}, {report.filled:g} filled at {report.price:g}"
+            owned = "" if report.filled == 0.0 else "; no strategy holds that: close it there, or start anew with it"
+            logger.error(
+                "venue %s: order %s (%s %g %s), which was given up, is there after all: %s%s",
+                *(order.venue, order.name, request.side, request.quantity, request.instrument, said),
+                owned,
+            )
+        if not report.is_final and not order.is_canceling:
+            order.is_canceling = True
+            self._outbox.note_taking_back(True)
+            self._begin(self._take_back_late(order))
+
+    async def _take_back_late(self, order: AwayOrder) -> None:
+        port, waits = self._venues[order.venue], _waits(f"{order.name} late")
+        while True:
+            try:
+                await self._call(port.cancel, order.name)
+            except (ConnectivityError, Throttled) as error:
+                await _sleep(_wait_s(error, waits))
+            except (OrderRejected, Unsupported) as error:
+                logger.error("venue %s: order %s is not taken back: %s", order.venue, order.name, error.message)
+                break
+            else:
+                break
+        order.is_canceling = False
+        self._outbox.note_taking_back(False)
 
     def _report(self, order: AwayOrder, report: OrderReport) -> None:
         wrong = impossible(report)
@@ -436,6 +483,8 @@ class Away:
     def _end(self, order: AwayOrder, kind: str, reason: str) -> None:
         self._tell(order, kind, NOTHING, reason)
         self._forget(order)
+        if order.is_uncertain:
+            self._given_up[order.name] = order
 
     def _forget(self, order: AwayOrder) -> None:
         order.is_done = True
