@@ -183,8 +183,10 @@ class Waiting:
     def submit(self, order: OrderRequest) -> Acknowledgement:
         return self.io.call(self.port.submit(order), 10.0)
 
-    def amend(self, client_id: str, *, quantity: float | None = None, limit: float | None = None) -> Acknowledgement:
-        return self.io.call(self.port.amend(client_id, quantity=quantity, limit=limit), 10.0)
+    def amend(
+        self, client_id: str, *, quantity: float | None = None, limit: float | None = None, stop: float | None = None
+    ) -> Acknowledgement:
+        return self.io.call(self.port.amend(client_id, quantity=quantity, limit=limit, stop=stop), 10.0)
 
     def cancel(self, client_id: str) -> Acknowledgement:
         return self.io.call(self.port.cancel(client_id), 10.0)
@@ -249,7 +251,7 @@ class TestFakeExecution(ExecutionSuite):
     def settle(self, venue: ExecutionPort) -> None:
         assert isinstance(venue, testing.FakeExecution)
         for client_id, order in venue.orders.items():
-            if order.limit is None and not venue.reports[client_id].is_final:
+            if order.limit is None and order.stop is None and not venue.reports[client_id].is_final:
                 venue.fill(client_id)
         venue.deliver()
 
@@ -263,6 +265,10 @@ class TestFakeExecution(ExecutionSuite):
     def test_amending_keeps_the_name(self) -> None:
         self.make = self.make_by_hand  # type: ignore[method-assign]
         super().test_amending_keeps_the_name()
+
+    def test_a_stop_that_waits_is_moved(self) -> None:
+        self.make = self.make_by_hand  # type: ignore[method-assign]
+        super().test_a_stop_that_waits_is_moved()
 
 
 class TestFakePortfolio(PortfolioSuite):

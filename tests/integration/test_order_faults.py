@@ -261,7 +261,7 @@ def test_a_cancel_of_what_has_ended_meanwhile_goes_nowhere() -> None:
     [
         ({"quantity": 3.0}, None, ("ACCEPTED", "")),
         ({"quantity": 3.0}, errors.OrderRejected("too late", reason="late"), ("ACCEPTED", "late")),
-        ({"stop": 7.0}, None, ("ACCEPTED", "the stop of an order that has left cannot be changed")),
+        ({"stop": 7.0}, None, ("ACCEPTED", "")),
     ],
     ids=["done", "refused", "its stop"],
 )
@@ -280,8 +280,32 @@ def test_a_change_is_answered_and_the_order_stands_as_the_venue_has_it(
             self.amend(1, **change)
 
     strategy = acting(act)
-    ran(strategy, venue, most=3)
+    result = ran(strategy, venue, most=3)
     assert strategy.told == [("SUBMITTED", ""), ("ACCEPTED", ""), end]
+    order = venue.orders["r1-0-1"]
+    asked = {} if fault else change
+    assert (order.quantity, order.limit, order.stop) == (asked.get("quantity", 2.0), 12.0, asked.get("stop", 8.0))
+    assert (result.orders["quantity"][0], result.orders["stop"][0]) == (order.quantity, order.stop)
+
+
+def test_a_stop_is_not_changed_by_an_adapter_that_cannot_and_the_reason_says_so(impatient: None) -> None:
+    class Older(FakeExecution):
+        def amend(self, client_id: str, *, quantity: float | None = None, limit: float | None = None) -> Any:  # type: ignore[override]
+            return super().amend(client_id, quantity=quantity, limit=limit)
+
+    def act(self: Any) -> None:
+        if self.ticks == 1:
+            self.sell(A, 2.0, stop=8.0)
+        elif "ACCEPTED" in statuses(self) and not getattr(self, "acted", False):
+            self.acted = True
+            self.amend(1, stop=9.0)
+
+    strategy = acting(act)
+    venue = Older(fills="by_hand")
+    ran(strategy, venue, most=3)
+    said = "the stop cannot be changed: 'amend' of the adapter of venue FAKE takes none"
+    assert strategy.told == [("SUBMITTED", ""), ("ACCEPTED", ""), ("ACCEPTED", said)]
+    assert venue.called("amend") == []
 
 
 def changes_then(*quantities: float) -> Any:

@@ -242,7 +242,7 @@ class Away:
             expires_ns=expires_ns,
             post_only=post_only,
         )
-        order = AwayOrder(strategy, number, instrument.rpartition(".")[2], request)
+        order = AwayOrder(strategy, number, instrument.rpartition(".")[2], request, stop)
         self._orders[name], self._names[strategy, number] = order, name
         self._last[strategy] = number
         return order
@@ -358,12 +358,15 @@ class Away:
         loop, port = self._running(), self._venues[order.venue]
         order.changes += 1
         number, stale_s, waits = order.changes, loop.time() + self._resend_within_s, _waits(f"{order.name} change")
-        if stop != order.request.stop:
-            said = "the stop of an order that has left cannot be changed"
-            return self._tell(order, "NOT_AMENDED", NOTHING, said)
+        change: dict[str, float | None] = {"quantity": quantity, "limit": limit}
+        if stop != order.stop:
+            if not _takes_stops(port.amend):
+                said = f"the stop cannot be changed: 'amend' of the adapter of venue {order.venue} takes none"
+                return self._tell(order, "NOT_AMENDED", NOTHING, said)
+            change["stop"], order.stop = stop, float("nan")  # until the venue has said which it has
         while True:
             try:
-                await self._call(port.amend, order.name, quantity=quantity, limit=limit)
+                await self._call(port.amend, order.name, **change)
             except (ConnectivityError, Throttled) as error:
                 wait_s = _wait_s(error, waits)
                 is_late = loop.time() + (wait_s if isinstance(error, Throttled) else 0.0) >= stale_s
@@ -375,6 +378,7 @@ class Away:
             except ExecutionError as error:
                 return self._tell(order, "NOT_AMENDED", NOTHING, getattr(error, "reason", "") or error.message)
             else:
+                order.stop = stop if number == order.changes else order.stop
                 return self._tell(order, "AMENDED", (quantity, *_prices(limit, stop)), "")
 
     async def _call(self, method: Callable[..., Any], *given: Any, **named: Any) -> Any:
@@ -543,6 +547,12 @@ class Away:
 def _prices(limit: float | None, stop: float | None) -> tuple[float, float]:
     nothing = float("nan")
     return nothing if limit is None else limit, nothing if stop is None else stop
+
+
+def _takes_stops(amend: Callable[..., Any]) -> bool:
+    """Whether an adapter lets a stop be changed; one made before that was in the port does not."""
+    parameters = inspect.signature(amend).parameters.values()
+    return any(one.name == "stop" or one.kind is one.VAR_KEYWORD for one in parameters)
 
 
 def _waits(seed: str) -> Backoff:

@@ -24,6 +24,7 @@ class AwayOrder:
         number: Of the order within the strategy.
         venue: Where it goes.
         request: As it left.
+        stop: The stop that it has at the venue; NaN where that is not known.
         is_canceling: Whether somebody is taking it back.
         is_there: Whether the venue has it, or had it.
         is_held_back: Whether it waits to be sent and the venue is known to have heard nothing of it.
@@ -38,6 +39,7 @@ class AwayOrder:
     number: int
     venue: str
     request: OrderRequest
+    stop: float | None = None
     is_canceling: bool = False
     is_there: bool = False
     is_held_back: bool = False

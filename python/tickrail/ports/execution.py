@@ -73,8 +73,13 @@ class ExecutionPort(Protocol):
         """Send an order. Raises ``OrderRejected``, ``Throttled``, ``ConnectivityError``, ``Unsupported``."""
         ...
 
-    def amend(self, client_id: str, *, quantity: float | None = None, limit: float | None = None) -> Acknowledgement:
-        """Change an order that is not done; what is ``None`` stays. Same errors as ``submit``."""
+    def amend(
+        self, client_id: str, *, quantity: float | None = None, limit: float | None = None, stop: float | None = None
+    ) -> Acknowledgement:
+        """Change an order that is not done; what is ``None`` stays. Same errors as ``submit``.
+
+        ``stop`` is the price that wakes an order that waits for it; one that is awake is refused it.
+        """
         ...
 
     def cancel(self, client_id: str) -> Acknowledgement:
@@ -111,7 +116,7 @@ class AsyncExecutionPort(Protocol):
         ...
 
     async def amend(
-        self, client_id: str, *, quantity: float | None = None, limit: float | None = None
+        self, client_id: str, *, quantity: float | None = None, limit: float | None = None, stop: float | None = None
     ) -> Acknowledgement:
         """See ``ExecutionPort``."""
         ...

@@ -74,13 +74,18 @@ class FakeExecution(Fake):
             self.faults.strike("submit:answer")
         return self._acknowledged(order.client_id)
 
-    def amend(self, client_id: str, *, quantity: float | None = None, limit: float | None = None) -> Acknowledgement:
+    def amend(
+        self, client_id: str, *, quantity: float | None = None, limit: float | None = None, stop: float | None = None
+    ) -> Acknowledgement:
         """Change an order that is not done."""
-        self._note("amend", client_id=client_id, quantity=quantity, limit=limit)
+        self._note("amend", client_id=client_id, quantity=quantity, limit=limit, stop=stop)
         self._require("amend")
         order = self._open(client_id)
         self.orders[client_id] = replace(
-            order, quantity=quantity or order.quantity, limit=order.limit if limit is None else limit
+            order,
+            quantity=quantity or order.quantity,
+            limit=order.limit if limit is None else limit,
+            stop=order.stop if stop is None else stop,
         )
         self._report(self.reports[client_id])
         with self._lock:
@@ -180,10 +185,10 @@ class FakeAsyncExecution:
         return self.sync.submit(order)
 
     async def amend(
-        self, client_id: str, *, quantity: float | None = None, limit: float | None = None
+        self, client_id: str, *, quantity: float | None = None, limit: float | None = None, stop: float | None = None
     ) -> Acknowledgement:
         """See ``FakeExecution``."""
-        return self.sync.amend(client_id, quantity=quantity, limit=limit)
+        return self.sync.amend(client_id, quantity=quantity, limit=limit, stop=stop)
 
     async def cancel(self, client_id: str) -> Acknowledgement:
         """See ``FakeExecution``."""

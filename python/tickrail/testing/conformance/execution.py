@@ -94,6 +94,17 @@ class ExecutionSuite:
         self.settle(venue)
         assert not venue.status("o-1").is_final
 
+    def test_a_stop_that_waits_is_moved(self) -> None:
+        """As whoever trails a stop needs it; the order waits on."""
+        venue = self.make()
+        if not {"stop", "amend"} <= venue.capabilities:
+            pytest.skip("cannot amend stops")
+        venue.submit(OrderRequest("o-1", InstrumentId(self.instrument), "SELL", 1.0, stop=0.000_001))
+        self.settle(venue)
+        assert venue.amend("o-1", stop=0.000_002).client_id == "o-1"
+        self.settle(venue)
+        assert not venue.status("o-1").is_final
+
     def test_what_is_unknown_is_refused(self) -> None:
         """By name."""
         venue = self.make()
