@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pytest
 
 import tickrail
 from tickrail import testing
-from tickrail._native import TickArray, TickFileWriter
+from tickrail._native import InstrumentId, TickArray, TickFileWriter
 from tickrail.adapters.backtest.memory import MemoryStateStore, MemoryTelemetry
 from tickrail.adapters.backtest.ticks import TickFileFeed
 from tickrail.adapters.live import loopback
@@ -23,10 +23,10 @@ from tickrail.adapters.live.loopback import LoopbackExecution
 from tickrail.adapters.live.published import PublishedFeed
 from tickrail.adapters.live.state_files import FileStateStore
 from tickrail.adapters.observability import logs
-from tickrail.domain.orders import Acknowledgement, OrderReport, OrderRequest
+from tickrail.domain.orders import Acknowledgement, OrderRequest
 from tickrail.errors import FeedClosed, OrderRejected
 from tickrail.orchestration.io_thread import IoThread
-from tickrail.orchestration.port_check import check_port, port_of_execution
+from tickrail.orchestration.port_check import check_port
 from tickrail.ports import (
     AsyncExecutionPort,
     ExecutionPort,
@@ -37,6 +37,7 @@ from tickrail.ports import (
     StatementPort,
 )
 from tickrail.testing.conformance import (
+    AsyncExecutionSuite,
     ExecutionSuite,
     FeedSuite,
     LiveFeedSuite,
@@ -45,6 +46,7 @@ from tickrail.testing.conformance import (
     StateStoreSuite,
     TelemetrySuite,
 )
+from tickrail.testing.conformance.async_execution import Awaited
 from tickrail.testing.loopback_venue import LoopbackVenue
 
 
@@ -167,74 +169,28 @@ class TestBinanceStreamFeed(LiveFeedSuite):
         self.server.push(testing.messages_of(ticks))
 
 
-class Waiting:
-    """An adapter of coroutines, as the suite calls it: each call waits for its end on an I/O thread."""
-
-    def __init__(self, port: LoopbackExecution, io: IoThread) -> None:
-        self.port, self.io = port, io
-        self.reports: list[OrderReport] = []
-        self.heard_by: list[Callable[[OrderReport], object]] = []
-        port.subscribe(self.reports.append)
-
-    @property
-    def capabilities(self) -> frozenset[str]:
-        return self.port.capabilities
-
-    def submit(self, order: OrderRequest) -> Acknowledgement:
-        return self.io.call(self.port.submit(order), 10.0)
-
-    def amend(
-        self, client_id: str, *, quantity: float | None = None, limit: float | None = None, stop: float | None = None
-    ) -> Acknowledgement:
-        return self.io.call(self.port.amend(client_id, quantity=quantity, limit=limit, stop=stop), 10.0)
-
-    def cancel(self, client_id: str) -> Acknowledgement:
-        return self.io.call(self.port.cancel(client_id), 10.0)
-
-    def status(self, client_id: str) -> OrderReport:
-        return self.io.call(self.port.status(client_id), 10.0)
-
-    def subscribe(self, listener: Callable[[OrderReport], object]) -> None:
-        self.heard_by.append(listener)
-
-    def deliver(self) -> None:
-        """Hand out, on the test's thread, what has come on the other."""
-        for _ in range(len(self.reports)):
-            report = self.reports.pop(0)
-            for hears in self.heard_by:
-                hears(report)
-
-    def close(self) -> None:
-        self.port.close()
-
-
-class TestLoopbackExecution(ExecutionSuite):
+class TestLoopbackExecution(AsyncExecutionSuite):
     """Reports come by the same connection as answers: once a later request is answered, they are there."""
 
     instrument = "EURUSD.LOOP"
 
     @pytest.fixture(autouse=True)
-    def _venue(self, tmp_path: Path) -> Iterator[None]:
-        with LoopbackVenue(tmp_path / "orders.jsonl") as self.venue, IoThread() as self.io:
+    def _venue(self, tmp_path: Path, _io_thread: None) -> Iterator[None]:
+        with LoopbackVenue(tmp_path / "orders.jsonl") as self.venue:
             yield
 
-    def make(self) -> Waiting:
-        return Waiting(LoopbackExecution(name="LOOP", address=self.venue.address), self.io)
+    def make_async(self) -> LoopbackExecution:
+        return LoopbackExecution(name="LOOP", address=self.venue.address)
 
-    def settle(self, venue: ExecutionPort) -> None:
-        assert isinstance(venue, Waiting)
+    async def settled(self, port: AsyncExecutionPort) -> None:
         with suppress(OrderRejected):
-            venue.status("nobody's")
-        venue.deliver()
+            await port.status("nobody's")
 
-    def test_it_fulfils_the_ports_of_coroutines(self) -> None:
-        port = LoopbackExecution(name="LOOP", address=self.venue.address)
-        assert check_port(port, AsyncExecutionPort) == []
-        assert check_port(port, StatementPort) == []
-        assert port_of_execution(port) is AsyncExecutionPort
+    def test_it_says_what_its_account_holds(self) -> None:
+        assert check_port(self.make_async(), StatementPort) == []
 
     def test_a_port_that_nobody_closed_ends_with_its_thread(self) -> None:
-        forgotten: Waiting | None = self.make()
+        forgotten: ExecutionPort | None = self.make()
         with suppress(OrderRejected):
             forgotten.status("nobody's")
         forgotten = None
@@ -242,6 +198,42 @@ class TestLoopbackExecution(ExecutionSuite):
         assert self.io.close() == ()
         gc.collect()
         assert not loopback._TASKS
+
+
+class TestFakeAsyncExecution(AsyncExecutionSuite):
+    def make_async(self) -> testing.FakeAsyncExecution:
+        return testing.FakeAsyncExecution(fills="by_hand")
+
+    async def settled(self, port: AsyncExecutionPort) -> None:
+        assert isinstance(port, testing.FakeAsyncExecution)
+        for client_id, order in port.sync.orders.items():
+            if order.limit is None and order.stop is None and not port.sync.reports[client_id].is_final:
+                port.sync.fill(client_id)
+        port.sync.deliver()
+
+
+class Blurts(testing.FakeAsyncExecution):
+    """Tells of an order before its own answer."""
+
+    async def submit(self, order: OrderRequest) -> Acknowledgement:
+        answer = await super().submit(order)
+        self.sync.deliver()
+        return answer
+
+
+def test_the_suite_of_coroutines_finds_reports_out_of_a_call_and_on_another_thread() -> None:
+    order = OrderRequest("o-1", InstrumentId("A.SIM"), "BUY", 1.0)
+    with IoThread() as io:
+        venue = Awaited(Blurts(), io)
+        venue.submit(order)
+        with pytest.raises(AssertionError, match="came out of the call of a request"):
+            venue.deliver()
+        fake = testing.FakeAsyncExecution()
+        venue = Awaited(fake, io)
+        venue.submit(order)
+        fake.sync.deliver()
+        with pytest.raises(AssertionError, match="came on another thread than the I/O thread"):
+            venue.deliver()
 
 
 class TestFakeExecution(ExecutionSuite):

@@ -7,6 +7,7 @@ class TestMyStore(StateStoreSuite):
         return MyStore(...)
 """
 
+from tickrail.testing.conformance.async_execution import AsyncExecutionSuite
 from tickrail.testing.conformance.clock import ClockSuite
 from tickrail.testing.conformance.execution import ExecutionSuite
 from tickrail.testing.conformance.market_data import FeedSuite, LiveFeedSuite, MarketDataSuite
@@ -15,6 +16,7 @@ from tickrail.testing.conformance.state import StateStoreSuite
 from tickrail.testing.conformance.telemetry import TelemetrySuite
 
 __all__ = [
+    "AsyncExecutionSuite",
     "ClockSuite",
     "ExecutionSuite",
     "FeedSuite",
