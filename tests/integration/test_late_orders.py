@@ -242,6 +242,34 @@ def test_an_order_of_which_nothing_can_be_learned_stays_open_and_is_named(
     assert len(result.fills) == 0
 
 
+def test_an_order_that_was_said_to_be_filled_does_not_end_as_canceled_with_nothing(
+    impatient: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows at which price, so nothing is held here: then the order has not ended either, and is named."""
+    monkeypatch.setattr(away, "BACKOFF_S", (0.001, 0.01))
+
+    class Forgets(FakeExecution):
+        def status(self, client_id: str) -> OrderReport:
+            super().status(client_id)
+            return OrderReport(client_id, "CANCELED")
+
+    venue = Forgets(fills="by_hand")
+    strategy = buys(limit=8.0)
+    said: list[int] = []
+
+    def after() -> None:
+        if "ACCEPTED" in statuses(strategy) and not said:
+            said.append(1)
+            told_of(venue, OrderReport("r1-0-1", "FILLED", 2.0, math.nan))
+
+    with open_live(strategy, [A], execution={"FAKE": venue}, run_id="r1") as run:
+        ended = lambda: "it stays open here" in caplog.text  # noqa: E731
+        result = publish_until(run, ended, instrument=A, meanwhile=lambda: (venue.deliver(), after()))
+    assert statuses(strategy) == ["SUBMITTED", "ACCEPTED"]
+    assert "order r1-0-1: a report that cannot be: price is nan, and 2.0 is filled" in caplog.text
+    assert "strategy Acts: order 1 of A.FAKE is still open" in result.stats["ending"]["abandoned"]
+
+
 # ---- after they were given up ----------------------------------------------------------------------------------
 
 

@@ -453,7 +453,7 @@ class Away:
         self._outbox.note_taking_back(False)
 
     def _report(self, order: AwayOrder, report: OrderReport) -> None:
-        wrong = impossible(report)
+        wrong = order.doubt(report)
         if wrong:
             logger.error("venue %s: order %s: a report that cannot be: %s", order.venue, order.name, wrong)
             if not order.is_in_doubt and not order.is_done:
@@ -471,7 +471,7 @@ class Away:
             report = await self._found(order)
             if order.is_done:
                 return None
-            if report is not None and not impossible(report):
+            if report is not None and not order.doubt(report):
                 order.is_in_doubt = False
                 return self._report(order, report)
             await order.pause(waits.next_s())

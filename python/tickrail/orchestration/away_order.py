@@ -32,6 +32,7 @@ class AwayOrder:
         is_done: Whether nothing more is told of it.
         attempts: How often it was handed to its adapter.
         changes: How often it was to be changed.
+        doubtful: The most that was said to be filled by reports that cannot be.
         is_in_doubt: Whether the venue is being asked, as it has said what cannot be.
     """
 
@@ -47,6 +48,7 @@ class AwayOrder:
     is_done: bool = False
     attempts: int = 0
     changes: int = 0
+    doubtful: float = 0.0
     is_in_doubt: bool = False
     _pauses: list[asyncio.Future[None]] = field(default_factory=list)
 
@@ -54,6 +56,16 @@ class AwayOrder:
     def name(self) -> str:
         """As venues know it."""
         return self.request.client_id
+
+    def doubt(self, report: OrderReport) -> str:
+        """What of a report cannot be, in words; nor may it end the order with less than was said to be filled."""
+        wrong = impossible(report)
+        if wrong:
+            if _is_number(report.filled):
+                self.doubtful = max(self.doubtful, report.filled)
+        elif report.is_final and report.filled < self.doubtful:
+            wrong = f"{report.state} with {report.filled:g} filled, and {self.doubtful:g} was said to be filled before"
+        return wrong
 
     async def pause(self, seconds: float) -> None:
         """Wait; less long where the order ends, or is to be taken back."""
