@@ -44,17 +44,12 @@ class Driven:
     def submit(self, order: OrderRequest) -> Acknowledgement:
         if order.client_id not in self.numbers:
             ask = self.strategy.buy if order.side == "BUY" else self.strategy.sell
-            self.numbers[order.client_id] = ask(order.instrument, order.quantity, limit=order.limit)
+            self.numbers[order.client_id] = ask(order.instrument, order.quantity, limit=order.limit, stop=order.stop)
             self.reports[order.client_id] = OrderReport(order.client_id, "PENDING", price=0.0)
         return Acknowledgement(order.client_id, "PENDING")
 
     def amend(
-        self,
-        client_id: str,
-        *,
-        quantity: float | None = None,
-        limit: float | None = None,
-        stop: float | None = None,
+        self, client_id: str, *, quantity: float | None = None, limit: float | None = None, stop: float | None = None
     ) -> Acknowledgement:
         self.strategy.amend(self._number(client_id), quantity=quantity, limit=limit, stop=stop)
         return Acknowledgement(client_id, "PENDING")

@@ -14,7 +14,7 @@ import pytest
 
 import tickrail
 from tickrail import testing
-from tickrail._native import TickArray, TickFileWriter
+from tickrail._native import InstrumentId, TickArray, TickFileWriter
 from tickrail.adapters.backtest.memory import MemoryStateStore, MemoryTelemetry
 from tickrail.adapters.backtest.ticks import TickFileFeed
 from tickrail.adapters.live import loopback
@@ -23,8 +23,10 @@ from tickrail.adapters.live.loopback import LoopbackExecution
 from tickrail.adapters.live.published import PublishedFeed
 from tickrail.adapters.live.state_files import FileStateStore
 from tickrail.adapters.observability import logs
+from tickrail.domain.orders import Acknowledgement, OrderRequest
 from tickrail.errors import FeedClosed, OrderRejected
-from tickrail.orchestration.port_check import check_port, port_of_execution
+from tickrail.orchestration.io_thread import IoThread
+from tickrail.orchestration.port_check import check_port
 from tickrail.ports import (
     AsyncExecutionPort,
     ExecutionPort,
@@ -36,7 +38,6 @@ from tickrail.ports import (
 )
 from tickrail.testing.conformance import (
     AsyncExecutionSuite,
-    AwaitedExecution,
     ExecutionSuite,
     FeedSuite,
     LiveFeedSuite,
@@ -45,6 +46,7 @@ from tickrail.testing.conformance import (
     StateStoreSuite,
     TelemetrySuite,
 )
+from tickrail.testing.conformance.async_execution import Awaited
 from tickrail.testing.loopback_venue import LoopbackVenue
 
 
@@ -173,26 +175,22 @@ class TestLoopbackExecution(AsyncExecutionSuite):
     instrument = "EURUSD.LOOP"
 
     @pytest.fixture(autouse=True)
-    def _venue(self, tmp_path: Path) -> Iterator[None]:
+    def _venue(self, tmp_path: Path, _io_thread: None) -> Iterator[None]:
         with LoopbackVenue(tmp_path / "orders.jsonl") as self.venue:
             yield
 
-    def make_port(self) -> LoopbackExecution:
+    def make_async(self) -> LoopbackExecution:
         return LoopbackExecution(name="LOOP", address=self.venue.address)
 
-    def settle(self, venue: ExecutionPort) -> None:
-        assert isinstance(venue, AwaitedExecution)
+    async def settled(self, port: AsyncExecutionPort) -> None:
         with suppress(OrderRejected):
-            venue.status("nobody's")
-        venue.deliver()
+            await port.status("nobody's")
 
-    def test_it_fulfils_the_ports_of_coroutines(self) -> None:
-        port = self.make_port()
-        assert check_port(port, StatementPort) == []
-        assert port_of_execution(port) is AsyncExecutionPort
+    def test_it_says_what_its_account_holds(self) -> None:
+        assert check_port(self.make_async(), StatementPort) == []
 
     def test_a_port_that_nobody_closed_ends_with_its_thread(self) -> None:
-        forgotten: AwaitedExecution | None = self.make()
+        forgotten: ExecutionPort | None = self.make()
         with suppress(OrderRejected):
             forgotten.status("nobody's")
         forgotten = None
@@ -202,6 +200,42 @@ class TestLoopbackExecution(AsyncExecutionSuite):
         assert not loopback._TASKS
 
 
+class TestFakeAsyncExecution(AsyncExecutionSuite):
+    def make_async(self) -> testing.FakeAsyncExecution:
+        return testing.FakeAsyncExecution(fills="by_hand")
+
+    async def settled(self, port: AsyncExecutionPort) -> None:
+        assert isinstance(port, testing.FakeAsyncExecution)
+        for client_id, order in port.sync.orders.items():
+            if order.limit is None and order.stop is None and not port.sync.reports[client_id].is_final:
+                port.sync.fill(client_id)
+        port.sync.deliver()
+
+
+class Blurts(testing.FakeAsyncExecution):
+    """Tells of an order before its own answer."""
+
+    async def submit(self, order: OrderRequest) -> Acknowledgement:
+        answer = await super().submit(order)
+        self.sync.deliver()
+        return answer
+
+
+def test_the_suite_of_coroutines_finds_reports_out_of_a_call_and_on_another_thread() -> None:
+    order = OrderRequest("o-1", InstrumentId("A.SIM"), "BUY", 1.0)
+    with IoThread() as io:
+        venue = Awaited(Blurts(), io)
+        venue.submit(order)
+        with pytest.raises(AssertionError, match="came out of the call of a request"):
+            venue.deliver()
+        fake = testing.FakeAsyncExecution()
+        venue = Awaited(fake, io)
+        venue.submit(order)
+        fake.sync.deliver()
+        with pytest.raises(AssertionError, match="came on another thread than the I/O thread"):
+            venue.deliver()
+
+
 class TestFakeExecution(ExecutionSuite):
     def make(self) -> testing.FakeExecution:
         return testing.FakeExecution()
@@ -209,7 +243,7 @@ class TestFakeExecution(ExecutionSuite):
     def settle(self, venue: ExecutionPort) -> None:
         assert isinstance(venue, testing.FakeExecution)
         for client_id, order in venue.orders.items():
-            if order.limit is None and not venue.reports[client_id].is_final:
+            if order.limit is None and order.stop is None and not venue.reports[client_id].is_final:
                 venue.fill(client_id)
         venue.deliver()
 
@@ -223,6 +257,10 @@ class TestFakeExecution(ExecutionSuite):
     def test_amending_keeps_the_name(self) -> None:
         self.make = self.make_by_hand  # type: ignore[method-assign]
         super().test_amending_keeps_the_name()
+
+    def test_a_stop_that_waits_is_moved(self) -> None:
+        self.make = self.make_by_hand  # type: ignore[method-assign]
+        super().test_a_stop_that_waits_is_moved()
 
 
 class TestFakePortfolio(PortfolioSuite):

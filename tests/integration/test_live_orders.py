@@ -131,17 +131,17 @@ def test_what_the_venue_refuses_is_told_in_its_words(venue: LoopbackVenue) -> No
     assert strategy.net == 0.0
 
 
-class Stopper(Told):
+class ForADay(Told):
     def act(self, tick: int) -> None:
         if tick == 1:
-            self.sell(A, 1.0, stop=5.0)
+            self.sell(A, 1.0, limit=15.0, time_in_force="DAY")
 
 
 def test_what_the_adapter_cannot_do_is_refused_before_it_is_sent(venue: LoopbackVenue) -> None:
-    strategy = Stopper()
+    strategy = ForADay()
     ran(run_of(strategy, adapter(venue)), done(strategy))
     assert strategy.told == [(1, "SUBMITTED"), (1, "REJECTED")]
-    assert strategy.updates[-1][4] == "venue LOOP has no stop orders"
+    assert strategy.updates[-1][4] == "venue LOOP has no orders that expire"
     assert venue.books.orders == {}
 
 
@@ -177,6 +177,30 @@ def test_cancels_and_changes_reach_the_order(venue: LoopbackVenue, ends: str, la
     ran(run_of(strategy, adapter(venue)), done(strategy))
     assert strategy.told[-1] == (1, last)
     assert strategy.net == venue.statement().get(A, 0.0) == net
+
+
+class Trails(Told):
+    """Raises its stop with the market, which then falls to where it was raised to and not to where it began."""
+
+    def act(self, tick: int) -> None:
+        if tick == 1:
+            self.sell(A, 1.0, stop=8.0)
+        elif self.told[-1][1] == "ACCEPTED" and not getattr(self, "asked", False):
+            self.asked = True
+            self.amend(1, stop=9.5)
+
+
+def test_a_stop_is_trailed_at_a_venue_outside(venue: LoopbackVenue) -> None:
+    strategy = Trails()
+
+    def falls() -> None:
+        if getattr(strategy, "told", []).count((1, "ACCEPTED")) == 2:  # it stands, and the change is answered
+            venue.set(price=9.2)
+
+    result = ran(run_of(strategy, adapter(venue)), done(strategy), meanwhile=falls)
+    assert strategy.told[-1] == (1, "FILLED")
+    assert (result.fills["price"].tolist(), result.orders["stop"].tolist()) == ([9.2], [9.5])
+    assert venue.statement() == {A: -1.0}
 
 
 @pytest.mark.parametrize("parts", [2, 3, 6])

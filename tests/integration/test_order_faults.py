@@ -367,11 +367,30 @@ def test_a_change_is_answered_and_the_order_stands_as_the_venue_has_it(
     strategy = acting(act)
     result = ran(strategy, venue, most=3)
     assert strategy.told == [("SUBMITTED", ""), ("ACCEPTED", ""), end]
-    there = venue.orders["r1-0-1"]
-    stands = {name: getattr(there, name) for name in ("quantity", "limit", "stop")}
-    assert stands == {"quantity": 2.0, "limit": 12.0, "stop": 8.0, **({} if fault else change)}
-    assert {name: result.orders[name][0] for name in stands} == stands
-    assert venue.called("amend")[0].arguments["stop"] == change.get("stop"), "a stop that stays is not named"
+    order = venue.orders["r1-0-1"]
+    asked = {} if fault else change
+    assert (order.quantity, order.limit, order.stop) == (asked.get("quantity", 2.0), 12.0, asked.get("stop", 8.0))
+    assert (result.orders["quantity"][0], result.orders["stop"][0]) == (order.quantity, order.stop)
+
+
+def test_a_stop_is_not_changed_by_an_adapter_that_cannot_and_the_reason_says_so(impatient: None) -> None:
+    class Older(FakeExecution):
+        def amend(self, client_id: str, *, quantity: float | None = None, limit: float | None = None) -> Any:  # type: ignore[override]
+            return super().amend(client_id, quantity=quantity, limit=limit)
+
+    def act(self: Any) -> None:
+        if self.ticks == 1:
+            self.sell(A, 2.0, stop=8.0)
+        elif "ACCEPTED" in statuses(self) and not getattr(self, "acted", False):
+            self.acted = True
+            self.amend(1, stop=9.0)
+
+    strategy = acting(act)
+    venue = Older(fills="by_hand")
+    ran(strategy, venue, most=3)
+    said = "the stop cannot be changed: 'amend' of the adapter of venue FAKE takes none"
+    assert strategy.told == [("SUBMITTED", ""), ("ACCEPTED", ""), ("ACCEPTED", said)]
+    assert venue.called("amend") == []
 
 
 def changes_then(*quantities: float) -> Any:

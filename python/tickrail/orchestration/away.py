@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import inspect
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
-
-from msgspec.structs import replace
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from tickrail._native import Dispatcher, InstrumentId, Outbox, hold_at_start, open_outbox
-from tickrail.domain.orders import OrderReport, OrderRequest, OrderState, Statement, client_order_id
+from tickrail.domain.backoff import Backoff
+from tickrail.domain.orders import OrderReport, OrderRequest, Statement, client_order_id
 from tickrail.errors import ConnectivityError, ExecutionError, OrderRejected, Throttled, Unsupported
+from tickrail.orchestration.away_order import AwayOrder, impossible
 from tickrail.orchestration.io_thread import CLOSE_TIMEOUT_S, IoThread
 
 if TYPE_CHECKING:  # loaded with the first run that sends orders away
@@ -46,32 +43,19 @@ Holders: TypeAlias = Sequence[tuple[str, Sequence[str]]]
 
 #: Why an order does not leave that has passed the gate before trading was halted.
 HALTED: Final = "trading is halted"
-#: What a venue may say of an order.
-STATES: Final = frozenset(get_args(OrderState))
 #: Filled, average price and fees of an order of which nothing is done.
 NOTHING: Final = (0.0, float("nan"), 0.0)
 
+#: Why an order is REJECTED that was tried for as long as it may be.
+TOO_LATE: Final = "it did not reach the venue in time"
 #: Why an order is CANCELED that was never there.
 TAKEN_BACK: Final = "taken back before it reached the venue"
 
 logger = logging.getLogger("tickrail.orders")
 
 
-@dataclass(slots=True)
-class _Order:
-    strategy: int
-    number: int
-    venue: str
-    request: OrderRequest
-    is_canceling: bool = False
-    #: Whether the venue has it, or had it.
-    is_there: bool = False
-    #: Whether it may be on its way to the venue still, whatever the venue says.
-    may_arrive: bool = False
-    changes: int = 0
-    #: Ends the wait before another attempt: nobody wants it any more.
-    unwanted: asyncio.Event | None = None
-    is_recalled: bool = False
+class _NotSent(Exception):
+    """An order that is not wanted any more stays here: found right before it would have been sent."""
 
 
 class Away:
@@ -86,7 +70,7 @@ class Away:
         resend_within_s: How long an order that did not arrive is sent again.
 
     Attributes:
-        unknown: Reports of orders that this run has not made, by the names that the venues have for them.
+        unknown: Reports of orders that this run has not made, or has given up, by the names that venues have for them.
     """
 
     def __init__(
@@ -105,9 +89,13 @@ class Away:
         opened = open_outbox(native, list(venues))
         assert opened is not None, "opened to send"
         self._outbox: Outbox = opened
-        self._orders: dict[str, _Order] = {}
-        self._given_up: dict[str, _Order] = {}
+        self._orders: dict[str, AwayOrder] = {}
         self._names: dict[tuple[int, int], str] = {}
+        # Told as ended, though an attempt to send them may still arrive; and the last number made, by strategy.
+        self._given_up: dict[str, AwayOrder] = {}
+        self._last: dict[int, int] = {}
+        # What keeps the start: orders that a venue does not take back, and why.
+        self._not_taken_back: dict[str, str] = {}
         self._waiting: dict[tuple[int, int, bool], tuple[Any, ...]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._worker: ThreadPoolExecutor | None = None
@@ -125,6 +113,11 @@ class Away:
         try:
             held = self._io.call(self._reconcile(holders, instruments), RECONCILE_S)
         except TimeoutError:
+            if self._not_taken_back:
+                raise ExecutionError(
+                    "; ".join(f"{one} after {RECONCILE_S:g} s: {why}" for one, why in self._not_taken_back.items()),
+                    hint="take it back at the venue, or let the adapter only report what it finds",
+                ) from None
             raise ConnectivityError(
                 f"{_listed(self._venues)} did not say within {RECONCILE_S:g} s what is held",
                 hint="no order leaves before that is known",
@@ -152,23 +145,28 @@ class Away:
 
     async def _settled(self, name: str, port: Any) -> Statement:
         """What a venue says once no order is open that this run does not know, where it may take them back."""
-        waits = _waits()
+        waits = _waits(name)
         while True:
             statement: Statement = await self._asked(port.statement)
             for report in statement.open_orders:
                 self._note_unknown(name, report)
+            before, self._not_taken_back = self._not_taken_back, {}
             if not statement.open_orders or getattr(port, "unknown_orders", "report") != "cancel":
                 return statement
             for report in statement.open_orders:
+                is_open, why = f"venue {name}: order {report.client_id} is still open", "its cancel was taken"
                 try:
                     await self._asked(port.cancel, report.client_id)
-                except OrderRejected as error:
-                    logger.warning("venue %s: order %s: %s", name, report.client_id, error.message)
-            await _sleep(next(waits))
+                except (OrderRejected, Unsupported) as error:
+                    why = getattr(error, "reason", "") or error.message
+                    if before.get(is_open) != why:
+                        logger.warning("venue %s: order %s: %s", name, report.client_id, error.message)
+                self._not_taken_back[is_open] = why
+            await _sleep(waits.next_s())
 
     async def _asked(self, method: Callable[..., Any], *given: Any) -> Any:
         """An answer that a run cannot begin without: asked for again where one is lost or late, a few times."""
-        waits = _waits()
+        waits = _waits(repr(given))
         for _ in range(ATTEMPTS - 1):
             try:
                 return await self._call(method, *given)
@@ -207,11 +205,12 @@ class Away:
             else:
                 self._take_back(order)
 
-    def _take_back(self, order: _Order) -> None:
-        if not order.is_canceling:
+    def _take_back(self, order: AwayOrder) -> None:
+        if order.is_held_back:
+            self._drop(order)  # the venue has heard nothing of it, and does not have to
+        elif not order.is_canceling:
             order.is_canceling = True
-            if order.unwanted is not None:
-                order.unwanted.set()
+            order.wake()
             self._outbox.note_taking_back(True)  # a halt says what has not reached its venue
             self._begin(self._cancel(order))
 
@@ -228,7 +227,7 @@ class Away:
         if not task.cancelled() and task.exception() is not None:
             logger.error("an order was left: %s", task.exception(), exc_info=task.exception())
 
-    def _made(self, strategy: int, number: int, what: tuple[Any, ...], how: tuple[Any, ...]) -> _Order:
+    def _made(self, strategy: int, number: int, what: tuple[Any, ...], how: tuple[Any, ...]) -> AwayOrder:
         (instrument, side, quantity), (limit, stop, time_in_force, expires_ns, post_only, reduce_only) = what, how
         name = client_order_id(self._run_id, strategy, number)
         request = OrderRequest(
@@ -243,94 +242,107 @@ class Away:
             expires_ns=expires_ns,
             post_only=post_only,
         )
-        order = _Order(strategy, number, instrument.rpartition(".")[2], request)
+        order = AwayOrder(strategy, number, instrument.rpartition(".")[2], request, stop)
         self._orders[name], self._names[strategy, number] = order, name
+        self._last[strategy] = number
         return order
 
-    async def _submit(self, order: _Order) -> None:
+    async def _submit(self, order: AwayOrder) -> None:
         """Until the venue has it or says no; one whose outcome is unknown is asked for, and sent again by its name."""
         loop, port = self._running(), self._venues[order.venue]
-        stale_s, waits = loop.time() + self._resend_within_s, _waits()
-        while True:
-            if self._outbox.is_halted:  # it is not at the venue, and was let leave before
-                return self._refuse(order, HALTED)
+        stale_s, waits, late = loop.time() + self._resend_within_s, _waits(order.name), TOO_LATE
+        while not self._is_given_up(order, stale_s, late):
+            attempt = self._guarded(port.submit, order, stale_s)
+            order.attempts += 1
             try:
-                answer = await self._call(self._guarded(port.submit), order.request)
+                answer = await self._call(attempt, order.request)
+            except _NotSent:
+                continue
             except Throttled as error:
-                wait_s = error.retry_after_ns / 1e9 or next(waits)
-                reason = f"throttled for too long: {error.message}"
+                late, wait_s = f"throttled for too long: {error.message}", _wait_s(error, waits)
+                # Where its turn comes when it is too old, nobody has to wait for that.
+                if not self._is_given_up(order, stale_s - wait_s, late):
+                    order.is_held_back = not order.is_uncertain
+                    await order.pause(wait_s)
+                    order.is_held_back = False
             except (OrderRejected, Unsupported) as error:
                 return self._refuse(order, getattr(error, "reason", "") or error.message)
             except ConnectivityError:
-                order.may_arrive = True
+                order.is_uncertain, late = True, TOO_LATE
                 report = await self._found(order)
                 if report is not None:
                     order.is_there = True
                     return self._report(order, report)
-                wait_s, reason = next(waits), "it did not reach the venue in time"
+                if not self._is_given_up(order, stale_s, late):
+                    await order.pause(waits.next_s())
             else:
                 order.is_there = True
-                if answer.state == "ACCEPTED" and order.request.client_id in self._orders:
+                if answer.state == "ACCEPTED" and not order.is_done:
                     self._tell(order, "ACCEPTED", NOTHING, "")
                 return None
-            if await self._is_given_up(order, wait_s, stale_s, reason):
-                return None
+        return None
 
-    def _guarded(self, submit: Callable[..., Any]) -> Callable[..., Any]:
+    def _guarded(self, submit: Callable[..., Any], order: AwayOrder, stale_s: float) -> Callable[..., Any]:
         """What sends an order: on the thread of an adapter that keeps one, maybe long after it was asked for."""
         if inspect.iscoroutinefunction(submit):
             return submit
 
+        is_again = order.attempts > 0
+
         def send(request: OrderRequest) -> Any:
-            if self._outbox.is_halted:
-                raise OrderRejected(HALTED, reason=HALTED)
+            if self._is_unwanted(order, is_again) or self._running().time() >= stale_s:
+                raise _NotSent
             return submit(request)
 
         return send
 
-    async def _is_given_up(self, order: _Order, wait_s: float, stale_s: float, reason: str) -> bool:
-        """Wait before another attempt; whether there is none: the order is not wanted any more, or would be late."""
-        import asyncio
-
-        if not order.is_canceling and self._running().time() + wait_s < stale_s:
-            order.unwanted = asyncio.Event()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(order.unwanted.wait(), wait_s)
-            order.unwanted = None
-            if not order.is_canceling:
-                return order.request.client_id not in self._orders
-        if order.is_canceling:
-            self._end(order, "CANCELED", TAKEN_BACK)
-        else:
+    def _is_given_up(self, order: AwayOrder, stale_s: float, reason: str) -> bool:
+        """Whether an order that is not at the venue is not sent any more: nobody wants it, or it is too late."""
+        if self._is_unwanted(order, order.attempts > 0):
+            self._drop(order)
+        elif self._running().time() >= stale_s:
             self._refuse(order, reason)
-        return order.request.client_id not in self._orders
+        return order.is_done
 
-    async def _found(self, order: _Order) -> OrderReport | None:
+    def _is_unwanted(self, order: AwayOrder, is_again: bool) -> bool:
+        """A first attempt is made though the order is to be taken back: its cancel follows, as it was asked for."""
+        return self._outbox.is_halted or (order.is_canceling and is_again)
+
+    def _drop(self, order: AwayOrder) -> None:
+        """End an order that is not wanted any more before it has reached its venue."""
+        if not order.is_done:
+            if self._outbox.is_halted:
+                self._refuse(order, HALTED)
+            else:
+                self._end(order, "CANCELED", TAKEN_BACK)
+
+    async def _found(self, order: AwayOrder) -> OrderReport | None:
         """Where an order stands, however long the venue cannot be asked; ``None``: it has no such order."""
-        waits = _waits()
-        while True:
+        waits = _waits(f"{order.name} status")
+        while not order.is_done:
             try:
-                report: OrderReport = await self._call(self._venues[order.venue].status, order.request.client_id)
+                report: OrderReport = await self._call(self._venues[order.venue].status, order.name)
             except OrderRejected:
                 return None
             except (ConnectivityError, Throttled) as error:
-                await _sleep(_wait_s(error, waits))
+                await order.pause(_wait_s(error, waits))
             else:
                 return report
+        return None
 
-    async def _cancel(self, order: _Order) -> None:
+    async def _cancel(self, order: AwayOrder) -> None:
         """Until the venue has heard of it: cancels are never given up."""
-        port, name, waits = self._venues[order.venue], order.request.client_id, _waits()
-        while name in self._orders:
+        port, name, waits = self._venues[order.venue], order.name, _waits(f"{order.name} cancel")
+        while not order.is_done:
             try:
                 await self._call(port.cancel, name)
             except (ConnectivityError, Throttled) as error:
-                await _sleep(_wait_s(error, waits))
+                await order.pause(_wait_s(error, waits))
             except (OrderRejected, Unsupported) as error:
                 report = await self._found(order)
                 if report is None and not order.is_there:
                     # It is on its way: another task sends it, and finds that it is not wanted any more.
-                    await _sleep(next(waits))
+                    await order.pause(waits.next_s())
                     continue
                 if report is not None:
                     self._report(order, report)
@@ -341,28 +353,33 @@ class Away:
         order.is_canceling = False
         self._outbox.note_taking_back(False)
 
-    async def _amend(self, order: _Order, quantity: float, limit: float | None, stop: float | None) -> None:
+    async def _amend(self, order: AwayOrder, quantity: float, limit: float | None, stop: float | None) -> None:
         """Asked again where its outcome is not known, as it says what is to be and not what is to be added."""
-        loop, name = self._running(), order.request.client_id
+        loop, port = self._running(), self._venues[order.venue]
         order.changes += 1
-        number, stale_s, waits = order.changes, loop.time() + self._resend_within_s, _waits()
-        figures = (quantity, *_prices(limit, stop))
+        number, stale_s, waits = order.changes, loop.time() + self._resend_within_s, _waits(f"{order.name} change")
+        change: dict[str, float | None] = {"quantity": quantity, "limit": limit}
+        figures = (quantity, *_prices(limit, stop))  # by which the loop knows which change is answered
+        if stop != order.stop:
+            if not _takes_stops(port.amend):
+                said = f"the stop cannot be changed: 'amend' of the adapter of venue {order.venue} takes none"
+                return self._tell(order, "NOT_AMENDED", figures, said)
+            change["stop"], order.stop = stop, float("nan")  # until the venue has said which it has
         while True:
-            # Only stops that change are named: most venues' orders have none.
-            given = {} if stop == order.request.stop else {"stop": stop}
             try:
-                await self._call(self._venues[order.venue].amend, name, quantity=quantity, limit=limit, **given)
+                await self._call(port.amend, order.name, **change)
             except (ConnectivityError, Throttled) as error:
                 wait_s = _wait_s(error, waits)
-                if loop.time() + wait_s >= stale_s:
+                is_late = loop.time() + (wait_s if isinstance(error, Throttled) else 0.0) >= stale_s
+                if is_late:
                     return self._tell(order, "NOT_AMENDED", figures, error.message)
-                await _sleep(wait_s)
-                if number != order.changes or name not in self._orders:
+                await order.pause(wait_s)
+                if number != order.changes or order.is_done:
                     return None  # a later change says what is to be, or there is nothing left to change
             except ExecutionError as error:
                 return self._tell(order, "NOT_AMENDED", figures, getattr(error, "reason", "") or error.message)
             else:
-                order.request = replace(order.request, stop=stop)
+                order.stop = stop if number == order.changes else order.stop
                 return self._tell(order, "AMENDED", figures, "")
 
     async def _call(self, method: Callable[..., Any], *given: Any, **named: Any) -> Any:
@@ -391,60 +408,96 @@ class Away:
         if order is not None:
             self._report(order, report)
         elif report.client_id in self._given_up:
-            self._has_arrived(self._given_up[report.client_id], report)
-        elif not report.client_id.startswith(f"{self._run_id}-"):
+            self._turned_up(self._given_up[report.client_id], report)
+        elif not self._was_made(report.client_id):
             self._note_unknown(venue, report)
 
-    def _has_arrived(self, order: _Order, report: OrderReport) -> None:
-        """Of an order that the run has given up: it is none of its orders any more, and must not stay."""
-        if report.state in ("PENDING", "REJECTED"):
-            return
-        if report.client_id not in self.unknown:
-            shown = f"{report.state}, {report.filled:g} filled"
-            said = "it was given up and has arrived after all; what it fills, the run does not know"
-            logger.error("venue %s: order %s: %s: %s", order.venue, report.client_id, shown, said)
-        self.unknown[report.client_id] = report
-        if not report.is_final and not order.is_recalled:
-            order.is_recalled = True
-            self._begin(self._recall(order))
+    def _was_made(self, name: str) -> bool:
+        """Whether it is an order of this process: a run that takes the name of one before may find older ones."""
+        run_id, *place = name.rsplit("-", 2)
+        is_named = run_id == self._run_id and len(place) == 2 and all(one.isdecimal() for one in place)
+        return is_named and int(place[1]) <= self._last.get(int(place[0]), 0)
 
-    async def _recall(self, order: _Order) -> None:
-        waits = _waits()
+    def _turned_up(self, order: AwayOrder, report: OrderReport) -> None:
+        """An order that the strategy was told has ended without leaving: nobody has it in hand, so it is taken back."""
+        before = self.unknown.get(order.name)
+        wrong, is_nothing = impossible(report), report.is_final and not report.filled > 0.0
+        if is_nothing and not wrong and before is None:
+            return  # the venue says so too
+        self.unknown[order.name] = report
+        if before is None or (before.state, before.filled) != (report.state, report.filled):
+            request, said = order.request, wrong or f"{report.state}, {report.filled:g} filled at {report.price:g}"
+            owned = "" if report.filled == 0.0 else "; no strategy holds that: close it there, or start anew with it"
+            logger.error(
+                "venue %s: order %s (%s %g %s), which was given up, is there after all: %s%s",
+                *(order.venue, order.name, request.side, request.quantity, request.instrument, said),
+                owned,
+            )
+        if not report.is_final and not order.is_canceling:
+            order.is_canceling = True
+            self._outbox.note_taking_back(True)
+            self._begin(self._take_back_late(order))
+
+    async def _take_back_late(self, order: AwayOrder) -> None:
+        port, waits = self._venues[order.venue], _waits(f"{order.name} late")
         while True:
             try:
-                await self._call(self._venues[order.venue].cancel, order.request.client_id)
+                await self._call(port.cancel, order.name)
             except (ConnectivityError, Throttled) as error:
                 await _sleep(_wait_s(error, waits))
-            except ExecutionError as error:
-                name = order.request.client_id
-                return logger.warning("venue %s: order %s is not taken back: %s", order.venue, name, error.message)
+            except (OrderRejected, Unsupported) as error:
+                logger.error("venue %s: order %s is not taken back: %s", order.venue, order.name, error.message)
+                break
             else:
-                return None
+                break
+        order.is_canceling = False
+        self._outbox.note_taking_back(False)
 
-    def _report(self, order: _Order, report: OrderReport) -> None:
-        fault = _fault_of(report)
-        if fault:
-            said = "it is left out, and the order stands as it did"
-            logger.error("venue %s: a report of order %s cannot be: %s; %s", order.venue, report.client_id, fault, said)
+    def _report(self, order: AwayOrder, report: OrderReport) -> None:
+        wrong = order.doubt(report)
+        if wrong:
+            logger.error("venue %s: order %s: a report that cannot be: %s", order.venue, order.name, wrong)
+            if not order.is_in_doubt and not order.is_done:
+                order.is_in_doubt = True
+                self._begin(self._clear_up(order))
             return
         self._tell(order, report.state, (report.filled, report.price, report.fee), report.reason)
         if report.is_final:
             self._forget(order)
 
-    def _refuse(self, order: _Order, reason: str) -> None:
+    async def _clear_up(self, order: AwayOrder) -> None:
+        """Ask where an order stands of which its venue has said what cannot be, until it says what can."""
+        waits = _waits(f"{order.name} in doubt")
+        for _ in range(ATTEMPTS):
+            report = await self._found(order)
+            if order.is_done:
+                return None
+            if report is not None and not order.doubt(report):
+                order.is_in_doubt = False
+                return self._report(order, report)
+            await order.pause(waits.next_s())
+        order.is_in_doubt = False  # another report lets it be asked again
+        if not order.is_done:
+            said = "it does not say where it stands either; it stays open here: look there"
+            logger.error("venue %s: order %s: %s", order.venue, order.name, said)
+        return None
+
+    def _refuse(self, order: AwayOrder, reason: str) -> None:
         self._end(order, "REJECTED", reason)
 
-    def _end(self, order: _Order, kind: str, reason: str) -> None:
+    def _end(self, order: AwayOrder, kind: str, reason: str) -> None:
         self._tell(order, kind, NOTHING, reason)
         self._forget(order)
-        if order.may_arrive:
-            self._given_up[order.request.client_id] = order
+        if order.is_uncertain:
+            self._given_up[order.name] = order
 
-    def _forget(self, order: _Order) -> None:
-        self._orders.pop(order.request.client_id, None)
+    def _forget(self, order: AwayOrder) -> None:
+        order.is_done = True
+        self._orders.pop(order.name, None)
         self._names.pop((order.strategy, order.number), None)
+        order.wake()
 
-    def _tell(self, order: _Order, kind: str, figures: tuple[float, float, float], reason: str) -> None:
+    def _tell(self, order: AwayOrder, kind: str, figures: tuple[float, float, float], reason: str) -> None:
         """To the loop, or later where its lane is full; what waits is the latest of each order."""
         if kind == "PENDING":
             return
@@ -497,30 +550,20 @@ def _prices(limit: float | None, stop: float | None) -> tuple[float, float]:
     return nothing if limit is None else limit, nothing if stop is None else stop
 
 
-def _fault_of(report: OrderReport) -> str:
-    """What is wrong with a report; nothing: ""."""
-    if report.state not in STATES:
-        return f"its state is '{report.state}'"
-    if not 0.0 <= report.filled < math.inf:
-        return f"{report.filled} filled"
-    if report.filled > 0.0 and not math.isfinite(report.price):
-        return f"{report.filled:g} filled at {report.price}"
-    return ""
+def _takes_stops(amend: Callable[..., Any]) -> bool:
+    """Whether an adapter lets a stop be changed; one made before that was in the port does not."""
+    parameters = inspect.signature(amend).parameters.values()
+    return any(one.name == "stop" or one.kind is one.VAR_KEYWORD for one in parameters)
 
 
-def _wait_s(error: ConnectivityError | Throttled, waits: Any) -> float:
-    """How long to wait before another attempt: longer each time, and as long as the venue says."""
+def _waits(seed: str) -> Backoff:
+    return Backoff(*BACKOFF_S, seed)
+
+
+def _wait_s(error: ConnectivityError | Throttled, waits: Backoff) -> float:
+    """How long to wait before another attempt: as long as the venue says, where it says so."""
     said_s = error.retry_after_ns / 1e9 if isinstance(error, Throttled) else 0.0
-    next_s: float = next(waits)
-    return max(next_s, said_s)
-
-
-def _waits() -> Any:
-    first, most = BACKOFF_S
-    wait = first
-    while True:
-        yield wait
-        wait = min(most, wait * 2)
+    return said_s if said_s > 0.0 else waits.next_s()
 
 
 async def _sleep(seconds: float) -> None:

@@ -74,16 +74,11 @@ class ExecutionPort(Protocol):
         ...
 
     def amend(
-        self,
-        client_id: str,
-        *,
-        quantity: float | None = None,
-        limit: float | None = None,
-        stop: float | None = None,
+        self, client_id: str, *, quantity: float | None = None, limit: float | None = None, stop: float | None = None
     ) -> Acknowledgement:
         """Change an order that is not done; what is ``None`` stays. Same errors as ``submit``.
 
-        ``quantity`` is in all, what is filled among it; ``stop`` is given only where it changes.
+        ``stop`` is the price that wakes an order that waits for it; one that is awake is refused it.
         """
         ...
 
@@ -121,12 +116,7 @@ class AsyncExecutionPort(Protocol):
         ...
 
     async def amend(
-        self,
-        client_id: str,
-        *,
-        quantity: float | None = None,
-        limit: float | None = None,
-        stop: float | None = None,
+        self, client_id: str, *, quantity: float | None = None, limit: float | None = None, stop: float | None = None
     ) -> Acknowledgement:
         """See ``ExecutionPort``."""
         ...

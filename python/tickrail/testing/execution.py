@@ -75,12 +75,7 @@ class FakeExecution(Fake):
         return self._acknowledged(order.client_id)
 
     def amend(
-        self,
-        client_id: str,
-        *,
-        quantity: float | None = None,
-        limit: float | None = None,
-        stop: float | None = None,
+        self, client_id: str, *, quantity: float | None = None, limit: float | None = None, stop: float | None = None
     ) -> Acknowledgement:
         """Change an order that is not done."""
         self._note("amend", client_id=client_id, quantity=quantity, limit=limit, stop=stop)
@@ -190,12 +185,7 @@ class FakeAsyncExecution:
         return self.sync.submit(order)
 
     async def amend(
-        self,
-        client_id: str,
-        *,
-        quantity: float | None = None,
-        limit: float | None = None,
-        stop: float | None = None,
+        self, client_id: str, *, quantity: float | None = None, limit: float | None = None, stop: float | None = None
     ) -> Acknowledgement:
         """See ``FakeExecution``."""
         return self.sync.amend(client_id, quantity=quantity, limit=limit, stop=stop)

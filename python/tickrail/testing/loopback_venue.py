@@ -7,6 +7,7 @@ As a process that may be killed at any moment: ``python -m tickrail.testing.loop
 Whatever it has acknowledged or filled is in the file before anybody is told, and is there when it starts again.
 
 Orders fill at once where the price allows it, in ``parts``; what waits fills when the price comes to it (``set``).
+A stop wakes its order when the price is there, or beyond.
 """
 
 from __future__ import annotations
@@ -247,7 +248,7 @@ class LoopbackVenue:
         """Fill what the price allows."""
         price, limit, is_buy = self.behaviour["price"], order["limit"], order["side"] == "BUY"
         fits = limit is None or (price <= limit if is_buy else price >= limit)
-        if order["state"] != "ACCEPTED" or not fits:
+        if order["state"] != "ACCEPTED" or not self._is_awake(order) or not fits:
             return
         parts = max(1, int(self.behaviour["parts"]))
         done, spent, fee = order["filled"], (order["price"] or 0.0) * order["filled"], order["fee"]
@@ -268,6 +269,16 @@ class LoopbackVenue:
                 }
             )
         self.told(order["account"])
+
+    def _is_awake(self, order: dict[str, Any]) -> bool:
+        """Whether its stop lets an order match; once woken it stays awake."""
+        stop, price = order.get("stop"), self.behaviour["price"]
+        if stop is None or order.get("is_woken", False):
+            return True
+        if price >= stop if order["side"] == "BUY" else price <= stop:
+            self.books.write({"client_id": order["client_id"], "is_woken": True, "ts_ns": time.time_ns()})
+            return True
+        return False
 
 
 class _Session:
@@ -359,7 +370,8 @@ class _Session:
             number = f"V{len(books.orders) + 1}"
             books.write({**order, **blank, "account": self.account, "venue_id": number, "ts_ns": time.time_ns()})
             self.venue.match(books.orders[name])
-            if asked["time_in_force"] in ("IOC", "FOK") and books.orders[name]["state"] == "ACCEPTED":
+            waits = order.get("stop") is not None and "is_woken" not in books.orders[name]
+            if asked["time_in_force"] in ("IOC", "FOK") and not waits and books.orders[name]["state"] == "ACCEPTED":
                 self._cancel(name, "it could not match at once")
         # What became of it since is told by reports: the answer says that it is there.
         return {"client_id": name, "state": "ACCEPTED", "venue_id": books.orders[name]["venue_id"]}
@@ -381,7 +393,12 @@ class _Session:
         if order["reduce_only"] and (held * signed >= 0 or abs(signed) > abs(held)):
             raise _Refused("rejected", "it would not reduce the position")
         price, limit = self.venue.behaviour["price"], order["limit"]
-        if order["post_only"] and limit is not None and (price <= limit if signed > 0 else price >= limit):
+        if (
+            order["post_only"]
+            and limit is not None
+            and order.get("stop") is None
+            and (price <= limit if signed > 0 else price >= limit)
+        ):
             raise _Refused("rejected", "it would match at once")
 
     def _known(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -410,7 +427,9 @@ class _Session:
             raise _Refused("rejected", f"the order is {order['state']}")
         if asked["quantity"] is not None and asked["quantity"] <= order["filled"]:
             raise _Refused("rejected", "as much is filled already")
-        change = {key: asked[key] for key in ("quantity", "limit") if asked[key] is not None}
+        if asked.get("stop") is not None and (order.get("stop") is None or "is_woken" in order):
+            raise _Refused("rejected", "no stop is waited for")
+        change = {key: asked[key] for key in ("quantity", "limit", "stop") if asked.get(key) is not None}
         self.venue.books.write({"client_id": order["client_id"], **change, "ts_ns": time.time_ns()})
         self.venue.match(self.venue.books.orders[order["client_id"]])
         return self._acknowledged(order)

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from tickrail.domain.backoff import Backoff
 from tickrail.domain.near import did_you_mean
 from tickrail.domain.threads import begin
 from tickrail.errors import ConnectivityError, WiringError
@@ -177,7 +178,7 @@ class BinanceStreamFeed:
         import asyncio
 
         from tickrail.adapters.live.binance_decoding import StreamDecoder
-        from tickrail.adapters.live.stream_link import Backoff, LinkTerms, StreamLink
+        from tickrail.adapters.live.stream_link import LinkTerms, StreamLink
 
         streams = {
             f"{one.rpartition('.')[0].lower()}@{stream}": places[one]

@@ -17,7 +17,7 @@ from tickrail.errors import ConnectivityError, OrderRejected, Throttled, Unsuppo
 
 __all__ = ["LoopbackExecution"]
 
-CAPABILITIES: Final = frozenset({"market", "limit", "amend", "cancel", "status", "reduce_only", "post_only"})
+CAPABILITIES: Final = frozenset({"market", "limit", "stop", "amend", "cancel", "status", "reduce_only", "post_only"})
 #: Waits between two attempts to connect: the first, and the longest.
 BACKOFF_S: Final = (0.02, 0.5)
 #: Longest line; a statement of some ten thousand orders.
@@ -79,13 +79,11 @@ class LoopbackExecution:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """Market and limit orders; no stops, and none that expire."""
+        """Market and limit orders, with and without stops; none that expire."""
         return CAPABILITIES
 
     async def submit(self, order: OrderRequest) -> Acknowledgement:
         """See ``AsyncExecutionPort``."""
-        if order.stop is not None:
-            raise Unsupported(f"venue {self.name} has no stop orders", capability="stop")
         if order.time_in_force in ("DAY", "GTD"):
             raise Unsupported(f"venue {self.name} has no orders that expire", capability="good_till_time")
         fields = {
@@ -94,6 +92,7 @@ class LoopbackExecution:
             "side": order.side,
             "quantity": order.quantity,
             "limit": order.limit,
+            "stop": order.stop,
             "reduce_only": order.reduce_only,
             "post_only": order.post_only,
             "time_in_force": order.time_in_force,
@@ -101,17 +100,10 @@ class LoopbackExecution:
         return _acknowledged(await self._ask("submit", **fields))
 
     async def amend(
-        self,
-        client_id: str,
-        *,
-        quantity: float | None = None,
-        limit: float | None = None,
-        stop: float | None = None,
+        self, client_id: str, *, quantity: float | None = None, limit: float | None = None, stop: float | None = None
     ) -> Acknowledgement:
         """See ``AsyncExecutionPort``."""
-        if stop is not None:
-            raise Unsupported(f"venue {self.name} has no stop orders", capability="stop")
-        return _acknowledged(await self._ask("amend", client_id=client_id, quantity=quantity, limit=limit))
+        return _acknowledged(await self._ask("amend", client_id=client_id, quantity=quantity, limit=limit, stop=stop))
 
     async def cancel(self, client_id: str) -> Acknowledgement:
         """See ``AsyncExecutionPort``."""

@@ -11,16 +11,16 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any, Final
 
 from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from tickrail.adapters.live.binance_decoding import StreamDecoder, SubscriptionRefused
+from tickrail.domain.backoff import Backoff
 from tickrail.errors import FeedClosed, PublishError
 from tickrail.ports.market_data import StreamPublisher
 
-__all__ = ["Backoff", "LinkTerms", "StreamLink"]
+__all__ = ["LinkTerms", "StreamLink"]
 
 #: A connection that has held so long was good: the next loss waits the shortest time again.
 STEADY_S: Final = 10.0
@@ -36,30 +36,6 @@ _TEXT: Final = WSMsgType.TEXT
 _PARTS: Final = (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION)
 
 logger = logging.getLogger("tickrail.adapters.binance")
-
-
-class Backoff:
-    """Waits that double from ``first_s`` to ``most_s``, each shortened by up to a half: not all clients come at once.
-
-    >>> waits = Backoff(1.0, 30.0, "seed")
-    >>> 0.5 <= waits.next_s() <= 1.0 <= waits.next_s() <= 2.0
-    True
-    """
-
-    def __init__(self, first_s: float, most_s: float, seed: str) -> None:
-        self._first_s, self._most_s, self._seed = first_s, most_s, seed
-        self._tries = self._waits = 0
-
-    def next_s(self) -> float:
-        """The next wait."""
-        wait_s: float = min(self._most_s, self._first_s * 2.0 ** min(self._tries, 60))
-        self._tries += 1
-        self._waits += 1
-        return wait_s * (0.5 + 0.5 * _fraction(f"{self._seed} {self._waits}"))
-
-    def rest(self) -> None:
-        """Begin with the shortest again."""
-        self._tries = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,11 +292,6 @@ class _Ears(WSListener):  # type: ignore[misc, unused-ignore]
         if frame.fin:
             message, self._parts = bytes(self._parts), bytearray()
             self._heard.append(message)
-
-
-def _fraction(text: str) -> float:
-    """A number from 0 to below 1, the same for the same text."""
-    return int.from_bytes(blake2b(text.encode(), digest_size=6).digest()) / 2.0**48
 
 
 def _said(error: Exception) -> str:

@@ -7,8 +7,9 @@ class TestMyStore(StateStoreSuite):
         return MyStore(...)
 """
 
+from tickrail.testing.conformance.async_execution import AsyncExecutionSuite
 from tickrail.testing.conformance.clock import ClockSuite
-from tickrail.testing.conformance.execution import AsyncExecutionSuite, AwaitedExecution, ExecutionSuite
+from tickrail.testing.conformance.execution import ExecutionSuite
 from tickrail.testing.conformance.market_data import FeedSuite, LiveFeedSuite, MarketDataSuite
 from tickrail.testing.conformance.portfolio import PortfolioSuite
 from tickrail.testing.conformance.state import StateStoreSuite
@@ -16,7 +17,6 @@ from tickrail.testing.conformance.telemetry import TelemetrySuite
 
 __all__ = [
     "AsyncExecutionSuite",
-    "AwaitedExecution",
     "ClockSuite",
     "ExecutionSuite",
     "FeedSuite",

@@ -2,81 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import pytest
 
 from tickrail._native import InstrumentId
-from tickrail.domain.orders import CAPABILITIES, Acknowledgement, OrderReport, OrderRequest
+from tickrail.domain.orders import CAPABILITIES, OrderReport, OrderRequest
 from tickrail.errors import OrderRejected, Unsupported
-from tickrail.orchestration.io_thread import IoThread
 from tickrail.orchestration.port_check import check_port
-from tickrail.ports.execution import AsyncExecutionPort, ExecutionPort
+from tickrail.ports.execution import ExecutionPort
 
-__all__ = ["AsyncExecutionSuite", "AwaitedExecution", "ExecutionSuite"]
-
-#: How long a call of an adapter may take.
-CALL_S = 10.0
-
-
-class AwaitedExecution:
-    """An adapter of coroutines, as ``ExecutionSuite`` calls it: each call waits for its end on the I/O thread.
-
-    Reports are kept until ``deliver``, which ``settle`` calls once they have come.
-
-    Args:
-        port: What is to be tried.
-        io: Where its coroutines run.
-    """
-
-    def __init__(self, port: AsyncExecutionPort, io: IoThread) -> None:
-        self.port, self.io = port, io
-        self.reports: list[OrderReport] = []
-        self._heard_by: list[Callable[[OrderReport], object]] = []
-        port.subscribe(self.reports.append)
-
-    @property
-    def capabilities(self) -> frozenset[str]:
-        """See ``AsyncExecutionPort``."""
-        return self.port.capabilities
-
-    def submit(self, order: OrderRequest) -> Acknowledgement:
-        """See ``AsyncExecutionPort``."""
-        return self.io.call(self.port.submit(order), CALL_S)
-
-    def amend(
-        self,
-        client_id: str,
-        *,
-        quantity: float | None = None,
-        limit: float | None = None,
-        stop: float | None = None,
-    ) -> Acknowledgement:
-        """See ``AsyncExecutionPort``."""
-        return self.io.call(self.port.amend(client_id, quantity=quantity, limit=limit, stop=stop), CALL_S)
-
-    def cancel(self, client_id: str) -> Acknowledgement:
-        """See ``AsyncExecutionPort``."""
-        return self.io.call(self.port.cancel(client_id), CALL_S)
-
-    def status(self, client_id: str) -> OrderReport:
-        """See ``AsyncExecutionPort``."""
-        return self.io.call(self.port.status(client_id), CALL_S)
-
-    def subscribe(self, listener: Callable[[OrderReport], object]) -> None:
-        """See ``AsyncExecutionPort``."""
-        self._heard_by.append(listener)
-
-    def deliver(self) -> None:
-        """Hand out, on the caller's thread, what has come on the other."""
-        for _ in range(len(self.reports)):
-            report = self.reports.pop(0)
-            for hears in self._heard_by:
-                hears(report)
-
-    def close(self) -> None:
-        """See ``AsyncExecutionPort``."""
-        self.port.close()
+__all__ = ["ExecutionSuite"]
 
 
 class ExecutionSuite:
@@ -160,6 +94,17 @@ class ExecutionSuite:
         self.settle(venue)
         assert not venue.status("o-1").is_final
 
+    def test_a_stop_that_waits_is_moved(self) -> None:
+        """As whoever trails a stop needs it; the order waits on."""
+        venue = self.make()
+        if not {"stop", "amend"} <= venue.capabilities:
+            pytest.skip("cannot amend stops")
+        venue.submit(OrderRequest("o-1", InstrumentId(self.instrument), "SELL", 1.0, stop=0.000_001))
+        self.settle(venue)
+        assert venue.amend("o-1", stop=0.000_002).client_id == "o-1"
+        self.settle(venue)
+        assert not venue.status("o-1").is_final
+
     def test_what_is_unknown_is_refused(self) -> None:
         """By name."""
         venue = self.make()
@@ -181,30 +126,3 @@ class ExecutionSuite:
         venue = self.make()
         venue.close()
         venue.close()
-
-
-class AsyncExecutionSuite(ExecutionSuite):
-    """The same for an ``AsyncExecutionPort``; ``settle`` ends with ``venue.deliver()``.
-
-    Attributes:
-        io: Where the coroutines run, while a test does.
-    """
-
-    io: IoThread
-
-    @pytest.fixture(autouse=True)
-    def _io_thread(self) -> Iterator[None]:
-        with IoThread() as self.io:
-            yield
-
-    def make_port(self) -> AsyncExecutionPort:
-        """A venue without orders."""
-        raise NotImplementedError
-
-    def make(self) -> AwaitedExecution:
-        """The same, as the suite calls it."""
-        return AwaitedExecution(self.make_port(), self.io)
-
-    def test_its_coroutines_are_those_of_the_port(self) -> None:
-        """All of them, callable as it says."""
-        assert check_port(self.make_port(), AsyncExecutionPort) == []
