@@ -29,7 +29,7 @@ class Half:
 def test_all_that_is_wrong_with_an_adapter_is_said_at_once() -> None:
     assert check_port(Half(), ExecutionPort) == [
         "submit() cannot be called as submit(order): too many positional arguments",
-        "amend cannot be called; expected amend(client_id, *, quantity=None, limit=None)",
+        "amend cannot be called; expected amend(client_id, *, quantity=None, limit=None, stop=None)",
         "cancel is a coroutine function ('async def'); expected a plain function",
         "status(client_id, extra) cannot be called as status(client_id): missing a required argument: 'extra'",
         "lacks subscribe(listener)",
