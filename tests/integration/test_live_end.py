@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -147,7 +148,7 @@ def test_an_answer_that_never_comes_is_told_as_abandoned_and_keeps_nobody() -> N
     result, took_s = live.run(lambda strategy: bool(getattr(strategy, "seen", ())))
     assert took_s < 10
     abandoned = ShutdownReport.of(result).abandoned
-    assert abandoned[0].startswith("orders: its time was over after 0.5 s")
+    assert re.match(r"orders: its time was over after [0-9.]+ s", abandoned[0]), abandoned
     assert abandoned[1:] == (
         "strategy holder: order 1 of A.SIM is still open",
         "strategy holder: order 2 of A.SIM is still open",
