@@ -184,3 +184,19 @@ def test_a_traceback_is_there_for_who_asks(project: Path, args: list[str], envir
     assert result.exit_code == 78
     assert "Traceback (most recent call last)" in result.stderr
     assert "error: unknown environment 'nowhere'" in result.stderr
+
+
+@pytest.mark.parametrize(("amid", "code"), [(KeyboardInterrupt, 130), (ValueError, 1)])
+def test_ctrl_c_amid_a_wait_for_a_lock_is_an_interruption(
+    monkeypatch: pytest.MonkeyPatch, amid: type[BaseException], code: int
+) -> None:
+    def waits(*_: object, **__: object) -> None:
+        try:
+            raise amid
+        finally:  # as a condition does whose lock was not taken again
+            raise RuntimeError("cannot release un-acquired lock")
+
+    monkeypatch.setattr("tickrail.config.load_config", waits)
+    result = CliRunner().invoke(main, ["run", "--env", "test"])
+    assert result.exit_code == code
+    assert result.stderr.startswith("error: interrupted" if code == 130 else "error: unexpected RuntimeError")

@@ -12,13 +12,21 @@ import click
 from tickrail.errors import ConfigProblems, TickrailError
 from tickrail.orchestration.output import complain
 
-__all__ = ["CONFIGURATION", "FAILED", "INTERRUPTED", "OK", "USAGE", "exit_code", "report"]
+__all__ = ["CONFIGURATION", "FAILED", "INTERRUPTED", "OK", "USAGE", "cause_of_end", "exit_code", "report"]
 
 OK: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
 CONFIGURATION: Final = 78  # EX_CONFIG of sysexits.h; a service supervisor can tell it from a crash and not restart
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells say it
+
+
+def cause_of_end(error: BaseException) -> BaseException:
+    """What ended the command: Ctrl-C, too, where it came amid a wait for a lock that then could not be given back."""
+    found: BaseException | None = error
+    while type(found) is RuntimeError:
+        found = found.__context__
+    return found if isinstance(found, KeyboardInterrupt) else error
 
 
 def exit_code(error: BaseException) -> int:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from tickrail.cli.failures import exit_code, report
+from tickrail.cli.failures import cause_of_end, exit_code, report
 from tickrail.orchestration.output import flush
 
 __all__ = ["TRACEBACK_VARIABLE", "CommandGroup"]
@@ -61,7 +61,7 @@ class CommandGroup(click.Group):
         try:
             code = super().main(words, prog_name, complete_var, standalone_mode=False, **extra)
         except Exception as error:  # whatever it is, a user is told in words
-            _fail(error, words)
+            _fail(cause_of_end(error), words)
         except KeyboardInterrupt as error:
             _fail(error, words)
         flush()
