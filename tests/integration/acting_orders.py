@@ -9,6 +9,7 @@ from live_runs import publish_until
 
 import tickrail
 from tickrail import errors
+from tickrail.domain.order_limits import OrderLimits
 from tickrail.orchestration.live import open_live
 from tickrail.report.result import Result
 from tickrail.testing.execution import FakeAsyncExecution
@@ -50,6 +51,7 @@ def ran(
     meanwhile: Callable[[], object] = lambda: None,
     delivers: bool = True,
     most: int = 9,
+    limits: OrderLimits | None = None,
 ) -> Result:
     """Publish quotes and deliver reports until an order has its end, or so many updates have come."""
     fake = venue.sync if isinstance(venue, FakeAsyncExecution) else venue
@@ -63,7 +65,7 @@ def ran(
         if delivers:
             fake.deliver()
 
-    with open_live(strategy, [A], execution={"FAKE": venue}, run_id="r1") as run:
+    with open_live(strategy, [A], execution={"FAKE": venue}, run_id="r1", limits=limits) as run:
         return publish_until(run, ended, instrument=A, meanwhile=after, said=lambda: statuses(strategy))
 
 

@@ -14,6 +14,7 @@ import pytest
 import tickrail
 from tickrail.cli.ctl import ask
 from tickrail.domain.commands import (
+    CancelAllOrders,
     ClosePositions,
     Command,
     Event,
@@ -122,6 +123,23 @@ def test_an_operated_run_is_the_same_again(tmp_path: Path, act: str) -> None:
     again = tickrail.backtest({"trader": Trader()}, recording, commands=bytes(live.commands))
     assert again.digest == first.digest
     assert len(again.orders) == len(first.orders)
+
+
+@pytest.mark.parametrize(
+    ("command", "count"), [(UpdateParameters("trader", {"quantity": 2.0}), 60), (CancelAllOrders("trader"), 66)]
+)
+def test_a_run_with_more_commands_than_ticks_is_the_same_again(tmp_path: Path, command: Command, count: int) -> None:
+    """Commands beyond their share of an idle loop wait for a turn that had nothing to do; the rerun passed over it."""
+
+    def act(live: Live) -> None:
+        for _ in range(count):
+            live.bus.execute(command)
+
+    live = Live(tmp_path)
+    first, recording = live.operated(act)
+    again = tickrail.backtest({"trader": Trader()}, recording, commands=bytes(live.commands))
+    assert again.digest == first.digest
+    assert len(again.orders) == len(first.orders) == 10
 
 
 @pytest.mark.parametrize("command", [Buy(3.0), BuyFor("trader")])

@@ -14,6 +14,7 @@ from live_runs import publish_until
 from tickrail import TickDispatcher, errors
 from tickrail._native import InstrumentId
 from tickrail.domain.ending import EndLimits
+from tickrail.domain.order_limits import OrderLimits
 from tickrail.domain.orders import Acknowledgement, OrderReport, OrderRequest, Statement
 from tickrail.orchestration import away
 from tickrail.orchestration.live import open_live
@@ -326,3 +327,25 @@ def test_an_order_of_an_older_run_of_the_same_name_is_reported_as_any_other(capl
     result = ran(strategy, venue, meanwhile=older)
     assert result.stats["unknown_orders"] == ["r1-0-77"]
     assert "venue FAKE: order r1-0-77 is none of this run's: ACCEPTED, 0 filled" in caplog.text
+
+
+def test_a_change_that_may_have_arrived_counts_until_another_one_is_answered(impatient: None) -> None:
+    """Its answer was lost, and it was refused when it was asked for again: the venue had 8 and the run said 1."""
+    limits = OrderLimits(max_position_quantity=10.0)
+
+    def act(self: Any) -> None:
+        if self.ticks == 1:
+            self.buy(A, 1.0, limit=8.0)
+        elif not hasattr(self, "step") and "ACCEPTED" in statuses(self):
+            self.step = self.amend(1, quantity=8.0)
+        elif self.told[-1] == ("ACCEPTED", "enough"):
+            self.buy(A, 8.0, limit=8.0)
+
+    venue = FakeExecution(fills="by_hand")
+    venue.faults.on("amend:answer", LOST)
+    venue.faults.on("amend", errors.OrderRejected("enough", reason="enough"), after=1)
+    strategy = acting(act)
+    result = ran(strategy, venue, most=5, limits=limits)
+    assert [status for status, reason in strategy.told if "max_position_quantity" in reason] == ["REJECTED"]
+    assert venue.orders["r1-0-1"].quantity == 8.0
+    assert result.refusals["order"].tolist() == [2]

@@ -115,6 +115,40 @@ def test_a_change_counts_from_the_moment_on_at_which_it_leaves(latency_ns: int, 
     assert result.positions["net"].tolist() == [9.0]
 
 
+def test_changes_that_are_alike_are_answered_one_by_one() -> None:
+    """The answer to the first 8 was taken for that to the last, and a second order let pass: 16 under a limit of 10."""
+    grows, shrinks = [amend(1, quantity=8.0)], [amend(1, quantity=1.0)]
+    script = {1: [buy(limit=5.0)], 11: grows, 12: shrinks, 13: grows, 16: [buy(8.0, limit=5.0)]}
+    plays = Plays(script=script)
+    result = tickrail.backtest(
+        plays,
+        quotes([10.0] * 25 + [1.0] * 5),
+        limits=OrderLimits(max_position_quantity=10.0),
+        venue=VenueTerms(order_latency_ns=7 * S // 2),
+    )
+    assert result.refusals["order"].tolist() == [2]
+    assert result.positions["net"].tolist() == [8.0]
+
+
+@pytest.mark.parametrize(("reducing", "net"), [(1.0, 10.0), (5.0, 10.0), (7.0, 10.0)])
+def test_what_may_only_reduce_lets_nothing_else_go_beyond_a_limit(reducing: float, net: float) -> None:
+    """Short 5, an order of 15 was let pass under a limit of 10; it counts on those 5."""
+    only = buy(reducing, reduce_only=True)
+    plays = Plays(script={1: [sell(5.0)], 3: [buy(15.0, limit=5.0)], 5: [only]})
+    result = tickrail.backtest(plays, quotes([10.0] * 10 + [1.0] * 4), limits=OrderLimits(max_position_quantity=10.0))
+    assert result.refusals["order"].tolist() == [3]
+    assert result.positions["net"].tolist() == [net]
+
+
+def test_what_may_only_reduce_passes_where_nothing_else_goes_further() -> None:
+    """Two exits rest, of which each is for all that is held; together they are no more than that."""
+    exits = [buy(5.0, stop=15.0, reduce_only=True), buy(9.0, limit=5.0, reduce_only=True)]
+    plays = Plays(script={1: [sell(5.0)], 3: exits, 5: [buy(9.0, reduce_only=True)]})
+    result = tickrail.backtest(plays, quotes([10.0] * 10), limits=OrderLimits(max_position_quantity=5.0))
+    assert len(result.refusals) == 0
+    assert result.positions["net"].tolist() == [0.0]
+
+
 def test_a_refused_change_counts_no_more() -> None:
     """It comes to the venue after the order was filled; the next order is judged by what is there."""
     plays = Plays(script={1: [buy(limit=9.5)], 4: [amend(1, quantity=8.0), buy(8.0)], 9: [buy(8.0)]})

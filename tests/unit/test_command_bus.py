@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from typing import Any
 
 import pytest
@@ -96,6 +96,13 @@ def test_what_could_only_fail_or_do_nothing_is_refused_where_it_is_handed_over()
     with pytest.raises(TypeError, match="the subscriber of Told is 'print'"):
         bus.subscribe(Told, "print")  # type: ignore[arg-type]
 
+    async def later(*_: object) -> None: ...
+
+    with pytest.raises(TypeError, match=r"a middleware is .*, a coroutine function, which nobody would await"):
+        bus.use(later)
+    with pytest.raises(TypeError, match=r"the subscriber of Told is .*, a coroutine function"):
+        bus.subscribe(Told, later)
+
     def yields(command: Chain) -> Iterator[int]:
         yield 1
 
@@ -119,6 +126,22 @@ def test_a_handler_that_returns_a_coroutine_has_done_nothing_and_its_sender_is_t
     for send in (bus.execute, lambda command: bus.submit(command).result(1)):
         with pytest.raises(TypeError, match="the handler of Chain returned a coroutine, which nobody runs: register"):
             send(Chain(1))
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_who_waits_for_what_a_handler_left_open_is_told_when_the_run_is_over(is_late: bool) -> None:
+    bus, answer = CommandBus(), Future[str]()
+    bus.register(Chain, lambda command: answer)
+    receipt = bus.submit(Chain(1))
+    if not is_late:
+        answer.set_result("done")
+    bus.leave()
+    if is_late:
+        answer.set_result("nobody hears it")
+        with pytest.raises(ShuttingDown, match=r"Chain: the run ended before its handler .* had its answer"):
+            receipt.result(1)
+    else:
+        assert receipt.result(1) == "done"
 
 
 def test_an_unknown_command_is_named_with_the_nearest_known() -> None:

@@ -246,7 +246,7 @@ def test_a_rerun_finds_what_its_coroutines_send_by_what_was_sent() -> None:
     bus.replay(msgspec.msgpack.encode(Weights([1, 2], more=(1,))))
     assert answers[0].result(0) is None
     assert seen == [Weights([1.0, 2.0], more=[1])]
-    bus.leave_rerun()
+    bus.leave()
     assert bus.dead_letters == ()
     bus.close()
 

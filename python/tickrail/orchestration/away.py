@@ -369,18 +369,24 @@ class Away:
             try:
                 await self._call(port.amend, order.name, **change)
             except (ConnectivityError, Throttled) as error:
+                order.may_have_changed |= isinstance(error, ConnectivityError)
                 wait_s = _wait_s(error, waits)
                 is_late = loop.time() + (wait_s if isinstance(error, Throttled) else 0.0) >= stale_s
                 if is_late:
-                    return self._tell(order, "NOT_AMENDED", figures, error.message)
+                    return self._not_amended(order, figures, error.message)
                 await order.pause(wait_s)
                 if number != order.changes or order.is_done:
                     return None  # a later change says what is to be, or there is nothing left to change
             except ExecutionError as error:
-                return self._tell(order, "NOT_AMENDED", figures, getattr(error, "reason", "") or error.message)
+                return self._not_amended(order, figures, getattr(error, "reason", "") or error.message)
             else:
+                order.may_have_changed = False
                 order.stop = stop if number == order.changes else order.stop
                 return self._tell(order, "AMENDED", figures, "")
+
+    def _not_amended(self, order: AwayOrder, figures: tuple[float, float, float], reason: str) -> None:
+        """Where an attempt was lost it may have arrived: by no figures, what is out counts until one is done."""
+        self._tell(order, "NOT_AMENDED", NOTHING if order.may_have_changed else figures, reason)
 
     async def _call(self, method: Callable[..., Any], *given: Any, **named: Any) -> Any:
         """The adapter's answer, whether its calls are coroutines or keep a thread."""

@@ -32,6 +32,7 @@ class AwayOrder:
         is_done: Whether nothing more is told of it.
         attempts: How often it was handed to its adapter.
         changes: How often it was to be changed.
+        may_have_changed: Whether a change has no known outcome, since the last one that was done.
         doubtful: The most that was said to be filled by reports that cannot be.
         is_in_doubt: Whether the venue is being asked, as it has said what cannot be.
     """
@@ -48,6 +49,7 @@ class AwayOrder:
     is_done: bool = False
     attempts: int = 0
     changes: int = 0
+    may_have_changed: bool = False
     doubtful: float = 0.0
     is_in_doubt: bool = False
     _pauses: list[asyncio.Future[None]] = field(default_factory=list)

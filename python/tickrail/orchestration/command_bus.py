@@ -78,6 +78,7 @@ class CommandBus(CommandBusCore):
         self._standing: Callable[[], int] = here if lanes is None else lanes.standing
         self._schedule: Schedule | None = None
         self._rerun = Rerun(self._letters, self._io)
+        self._later: dict[int, Envelope] = {}  # whose handler answered with what is still to come
         self._coroutines = Coroutines(
             self, self._io, lanes=lanes, standing=self._standing, letters=self._letters, rerun=self._rerun
         )
@@ -483,7 +484,13 @@ class CommandBus(CommandBusCore):
 
     def _settle_later(self, envelope: Envelope, result: Future[Any]) -> None:
         """What the handler asked for comes after this step."""
-        result.add_done_callback(lambda done: self._letters.settled(envelope, done, is_over=self._io.closed))
+
+        def done(result: Future[Any]) -> None:
+            if self._later.pop(id(envelope), None) is not None:  # else the run is over, and said so
+                self._letters.settled(envelope, result, is_over=self._io.closed)
+
+        self._later[id(envelope)] = envelope
+        result.add_done_callback(done)
 
     def _call_traced(self, route: Route, command: Any) -> Any:
         with span(route.span_name):
@@ -513,8 +520,11 @@ class CommandBus(CommandBusCore):
             self._rerun.keep(payload, envelope, answer)
         self.handle(envelope)
 
-    def leave_rerun(self) -> None:
-        """The run is over: what its coroutines have sent beyond the recording has no turn any more."""
+    def leave(self) -> None:
+        """The run is over: what handlers, and coroutines of a rerun, have left open gets no other answer."""
+        while self._later:
+            _, envelope = self._later.popitem()
+            self._letters.dead(envelope, "shutting_down", refusals.unanswered(envelope.route))
         for envelope in self._rerun.left():
             self._letters.dead(envelope, "shutting_down", refusals.over(envelope.route))
 

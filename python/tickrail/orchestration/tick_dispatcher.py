@@ -470,7 +470,7 @@ class TickDispatcher(Commanded):
         if self._owns_io:
             self._abandoned = self.io.close()
         if self._commands is not None:
-            self._commands.leave_rerun()
+            self._commands.leave()
 
     def _register_compiled(
         self,

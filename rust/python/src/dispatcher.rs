@@ -108,7 +108,8 @@ impl Inside {
         match &mut *self.phase.try_borrow_mut().map_err(|_| busy())? {
             Phase::Plan(plan) => act(plan),
             _ => {
-                let message = "the run has begun, or is recorded: feeds and strategies are added before";
+                let message =
+                    "the run has begun, or record() was called: feeds, strategies and record_commands() come before";
                 Err(Python::attach(|py| begun(py, message, "add")))
             }
         }

@@ -24,6 +24,7 @@ __all__ = [
     "no_run",
     "over",
     "over_before_answer",
+    "unanswered",
     "waits_for_coroutine",
     "waits_for_step",
 ]
@@ -91,6 +92,12 @@ def left(route: Route) -> ShuttingDown:
         command=route.name,
         hint="a coroutine ends at CancelledError, and never blocks its thread",
     )
+
+
+def unanswered(route: Route) -> ShuttingDown:
+    """What the handler answered with, a Future, was still open when the run ended."""
+    said = f"{route.name}: the run ended before its handler {route.shown} had its answer"
+    return ShuttingDown(said, command=route.name)
 
 
 def over(route: Route, *, reruns: bool = False) -> ShuttingDown:

@@ -80,6 +80,8 @@ impl<H: Host> Dispatcher<H> {
         let taken = self.source.taken().unwrap_or(Taken { now_ns: self.steps.desk.now_ns(), publisher: 0, waiting: 0 });
         match advance {
             Advance::Ready => self.begin_slice(taken),
+            // Turns of a rerun are those of its recording, all of them and no others: inputs are known by their number.
+            Advance::Pending if self.source.is_recorded() && !self.source.is_turn() => Some(Outcome::Idle),
             Advance::Pending => Some(self.quiet_turn(taken.now_ns)),
             Advance::End if self.source.cut_at().is_some() => Some(Outcome::Stopped),
             // A run that is being ended goes on for the answers that it waits for.
@@ -106,7 +108,7 @@ impl<H: Host> Dispatcher<H> {
     /// What is due runs first.
     fn begin_slice(&mut self, taken: Taken) -> Option<Outcome> {
         self.index = 0;
-        if taken.now_ns > self.steps.gate {
+        if taken.now_ns > self.steps.gate && !self.source.is_recorded() {
             self.turn(taken.now_ns);
             if let Some(halt) = self.steps.halted() {
                 if let Some(arrival) = &mut self.arrival {
@@ -139,7 +141,9 @@ impl<H: Host> Dispatcher<H> {
 
     /// Nothing has arrived.
     fn quiet_turn(&mut self, now_ns: i64) -> Outcome {
-        if now_ns <= self.steps.gate && !self.steps.is_collecting() && !self.is_external_next() {
+        // A recorded one that came to nothing was one too: who called had been heard already.
+        let has_cause = now_ns > self.steps.gate || self.steps.is_collecting() || self.is_external_next();
+        if !has_cause && !self.source.is_turn() {
             return Outcome::Idle;
         }
         self.turn(now_ns);

@@ -6,18 +6,15 @@
 use std::collections::HashMap;
 
 use super::desk::Desk;
-use crate::tick::Side;
 use crate::venue::{Amendment, Order, OrderKey, OrderKind};
 
 /// What is asked of one order.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Changing {
     /// The last change that was asked for.
     asked: Amendment,
-    /// The last one that has left.
-    left: Option<Amendment>,
-    /// The largest quantity among those that have left.
-    most: f64,
+    /// Those that have left and are not answered, the first one first.
+    left: Vec<Amendment>,
 }
 
 /// By order, as long as an answer is out.
@@ -33,40 +30,37 @@ impl Changes {
 
     /// The largest quantity that `order` may have at its venue.
     pub fn counted(&self, order: &Order) -> f64 {
-        self.0.get(&order.key).map_or(order.quantity, |one| one.most.max(order.quantity))
+        let left = self.0.get(&order.key).map_or(&[][..], |one| &one.left);
+        left.iter().map(|change| change.quantity).fold(order.quantity, f64::max)
     }
 
     /// A change is asked for.
     pub fn ask(&mut self, key: OrderKey, change: Amendment) {
-        let new = Changing { asked: change, left: None, most: 0.0 };
-        self.0.entry(key).or_insert(new).asked = change;
+        self.0.entry(key).or_insert(Changing { asked: change, left: Vec::new() }).asked = change;
     }
 
     /// A change leaves.
     fn leave(&mut self, key: OrderKey, change: Amendment) {
-        let new = Changing { asked: change, left: None, most: 0.0 };
-        let one = self.0.entry(key).or_insert(new);
-        (one.left, one.most) = (Some(change), one.most.max(change.quantity));
+        self.0.entry(key).or_insert(Changing { asked: change, left: Vec::new() }).left.push(change);
     }
 
     /// A change does not leave: what left before it is what counts.
     pub fn refuse(&mut self, key: OrderKey, change: Amendment) {
         let Some(one) = self.0.get_mut(&key).filter(|one| one.asked.is(&change)) else { return };
-        match one.left {
-            Some(left) => one.asked = left,
+        match one.left.last() {
+            Some(left) => one.asked = *left,
             None => _ = self.0.remove(&key),
         }
     }
 
-    /// The venue has answered a change, and with it all before it; another one may be on its way still, or be asked for just now.
+    /// The venue has answered a change, and with it all before it. Of several alike it is the first: what is taken for out
+    /// and is not counts for too much until the next answer, and never for too little.
     fn answer(&mut self, key: OrderKey, change: Amendment) {
-        let Some(one) = self.0.get_mut(&key).filter(|one| one.left.is_some_and(|left| left.is(&change))) else {
-            return;
-        };
-        if one.asked.is(&change) {
+        let Some(one) = self.0.get_mut(&key) else { return };
+        let Some(place) = one.left.iter().position(|left| left.is(&change)) else { return };
+        one.left.drain(..=place);
+        if one.left.is_empty() && one.asked.is(&change) {
             self.0.remove(&key);
-        } else {
-            (one.left, one.most) = (None, 0.0);
         }
     }
 
@@ -117,7 +111,7 @@ impl Desk {
             let mut portfolio = self.portfolio.borrow_mut();
             let row = portfolio.position_mut(order.key.strategy, order.instrument);
             row.grow_in_flight(order.side.sign() * more, order.side, order.terms.kind == OrderKind::Market);
-            row.sent[usize::from(order.side == Side::Sell)] += more;
+            row.send_more(order.side.sign(), more, order.terms.reduce_only);
         }
     }
 }
@@ -155,6 +149,24 @@ mod tests {
         order.quantity = 3.0;
         assert_eq!(changes.counted(&order), 3.0);
         assert!(changes.0.is_empty(), "nothing is kept of what was answered");
+    }
+
+    #[test]
+    fn of_changes_that_are_alike_the_first_is_answered_first() {
+        let key = OrderKey { strategy: 0, number: 1 };
+        let mut order = Order::asked(key, 0, 1.0, Terms::limit(5.0));
+        let mut changes = Changes::default();
+        let (grown, less) = (change(8.0, 5.0), change(1.0, 5.0));
+        for one in [grown, less, grown] {
+            changes.ask(key, one);
+            changes.leave(key, one);
+        }
+        for (answered, counted) in [(grown, 8.0), (less, 8.0), (grown, 8.0)] {
+            order.quantity = answered.quantity;
+            changes.answer(key, answered);
+            assert_eq!(changes.counted(&order), counted);
+        }
+        assert!(changes.0.is_empty());
     }
 
     #[test]

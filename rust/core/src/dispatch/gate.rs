@@ -15,7 +15,9 @@ impl<H: Host> Steps<H> {
         self.desk.book.borrow_mut().update(order.key, |order| order.gate = verdict);
         if verdict == Verdict::Passed {
             let mut portfolio = self.desk.portfolio.borrow_mut();
-            portfolio.position_mut(order.key.strategy, order.instrument).leave(order.signed_left());
+            portfolio
+                .position_mut(order.key.strategy, order.instrument)
+                .leave(order.signed_left(), order.terms.reduce_only);
         }
         result
     }

@@ -217,7 +217,7 @@ impl<H: Host> Steps<H> {
         let row = portfolio.position_mut(key.strategy, update.order.instrument);
         row.drop_in_flight(left, update.order.terms.kind == OrderKind::Market);
         if update.order.gate == Verdict::Passed {
-            row.end(left);
+            row.end(left, update.order.terms.reduce_only);
         }
         update
     }

@@ -82,6 +82,10 @@ impl Source for Replay {
         true
     }
 
+    fn is_turn(&self) -> bool {
+        matches!(self.piece().entry.mark, Mark::Turn)
+    }
+
     fn started_at(&self) -> Option<u64> {
         let first = self.recording.pieces.iter().find(|piece| piece.entry.mark != Mark::Start);
         first.map(|piece| piece.entry.position)

@@ -199,9 +199,7 @@ impl Risk {
             above(limits, LimitKey::Repeats, repeats as f64, Verdict::Repeats)?;
             above(limits, LimitKey::OrderQuantity, order.quantity, Verdict::OrderQuantity)?;
             notional(limits, order, order.quantity, look)?;
-            if !reduces {
-                position(limits, rows, order, order.quantity)?;
-            }
+            position(limits, rows, order, order.quantity)?;
             if limits.has(LimitKey::OpenOrders) {
                 let open = open_orders(rule, order.key.strategy, look.portfolio);
                 above(limits, LimitKey::OpenOrders, open as f64 + 1.0, Verdict::OpenOrders)?;
@@ -239,7 +237,7 @@ impl Risk {
             if more > 0.0 {
                 above(limits, LimitKey::OrderQuantity, change.quantity, Verdict::OrderQuantity)?;
             }
-            if more > 0.0 && !reduces {
+            if more > 0.0 {
                 position(limits, rows, order, more)?;
             }
             if !reduces {
@@ -334,11 +332,23 @@ fn reduces(order: &Order, rows: &Position, more: f64) -> bool {
 }
 
 /// The largest position that can come of what has left and of `more` units of this order.
+///
+/// One that may only reduce takes no more than is held, and by that much all else that has left then goes further: what it
+/// passed by counted on the position that this one takes away.
 fn position(limits: &Limits, rows: &Position, order: &Order, more: f64) -> Result<(), Found> {
     if !limits.has(LimitKey::PositionQuantity) {
         return Ok(());
     }
-    let reached = rows.reach_with(order.side, more).abs();
+    let is_held = order.side.sign() * rows.net < 0.0;
+    let reached = if is_held && order.terms.reduce_only {
+        rows.reach_reducing(order.side, more)
+    } else {
+        rows.reach_with(order.side, more)
+    };
+    if is_held && reached * rows.net >= 0.0 {
+        return Ok(()); // it reduces for sure, however much is held
+    }
+    let reached = reached.abs();
     above(limits, LimitKey::PositionQuantity, reached, Verdict::PositionQuantity)
 }
 

@@ -42,7 +42,7 @@ impl Desk {
         let result = self.risk.check(&order, &look);
         if result.is_ok() {
             self.portfolio.position_mut(0, 0).send(signed, terms.kind == OrderKind::Market);
-            self.portfolio.position_mut(0, 0).leave(signed);
+            self.portfolio.position_mut(0, 0).leave(signed, false);
         }
         result.err()
     }
@@ -205,7 +205,7 @@ fn an_order_that_waits_is_moved_only_where_a_new_one_could_go() {
     let entry = desk.order(4.0, Terms::limit(9.0));
     let exit = desk.order(-4.0, Terms::limit(12.0));
     desk.portfolio.position_mut(0, 0).send(4.0, false);
-    desk.portfolio.position_mut(0, 0).leave(4.0);
+    desk.portfolio.position_mut(0, 0).leave(4.0, false);
     let change = |desk: &mut Desk, order: &Order, quantity, limit| {
         let look = Look { gate: &desk.gate, portfolio: &desk.portfolio, position: 0, now_ns: 0 };
         desk.risk.check_change(order, Amendment { quantity, limit, stop: f64::NAN }, &look).err()
@@ -218,7 +218,7 @@ fn an_order_that_waits_is_moved_only_where_a_new_one_could_go() {
     desk.fill(4.0, 10.0);
     desk.gate.set(Trading::Reducing);
     desk.portfolio.position_mut(0, 0).send(-4.0, false);
-    desk.portfolio.position_mut(0, 0).leave(-4.0);
+    desk.portfolio.position_mut(0, 0).leave(-4.0, false);
     assert_eq!(change(&mut desk, &exit, 4.0, 9.5), None, "an exit may come nearer");
     assert_eq!(change(&mut desk, &exit, 5.0, 9.5), Some(Verdict::NotReducing));
     desk.gate.set(Trading::Active);
@@ -252,7 +252,7 @@ fn a_change_is_judged_by_what_it_adds() {
     desk.mark(10.0);
     let order = desk.order(4.0, Terms::limit(9.0));
     desk.portfolio.position_mut(0, 0).send(4.0, false);
-    desk.portfolio.position_mut(0, 0).leave(4.0);
+    desk.portfolio.position_mut(0, 0).leave(4.0, false);
     let change = |desk: &mut Desk, quantity| {
         let look = Look { gate: &desk.gate, portfolio: &desk.portfolio, position: 0, now_ns: 0 };
         desk.risk.check_change(&order, Amendment { quantity, limit: 9.0, stop: f64::NAN }, &look).err()

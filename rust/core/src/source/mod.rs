@@ -119,6 +119,11 @@ pub trait Source: Send {
         false
     }
 
+    /// Whether the run that it was recorded of had a turn without a slice here, whatever that had to do.
+    fn is_turn(&self) -> bool {
+        false
+    }
+
     /// The loop position of a recorded run when it had started its strategies, or was stopped before it had started them all.
     fn started_at(&self) -> Option<u64> {
         None

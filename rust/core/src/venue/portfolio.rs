@@ -24,6 +24,8 @@ pub struct Position {
     pub market_orders: u32,
     /// Units of orders that have passed the gate and are not done: of buys, of sells.
     pub sent: [f64; 2],
+    /// Of those, what may only reduce.
+    pub sent_reducing: [f64; 2],
     /// How many orders have passed the gate and are not done.
     pub open: u32,
     /// Average price of what is held; 0 when flat.
@@ -141,24 +143,40 @@ impl Position {
     }
 
     /// An order of `signed` units, which is in flight already, has passed the gate.
-    pub(crate) fn leave(&mut self, signed: f64) {
-        self.sent[place(signed)] += signed.abs();
+    pub(crate) fn leave(&mut self, signed: f64, only_reduces: bool) {
+        self.send_more(signed, signed.abs(), only_reduces);
         self.open += 1;
     }
 
     /// An order that had passed the gate is done, with `signed` units of it left.
-    pub(crate) fn end(&mut self, signed: f64) {
-        self.sent[place(signed)] -= signed.abs();
+    pub(crate) fn end(&mut self, signed: f64, only_reduces: bool) {
+        self.send_more(signed, -signed.abs(), only_reduces);
         self.open -= 1;
         if self.open == 0 {
             // Whatever fractions did to the sums.
-            self.sent = [0.0; 2];
+            (self.sent, self.sent_reducing) = ([0.0; 2], [0.0; 2]);
+        }
+    }
+
+    /// Of what has passed the gate there are `more` units, or less, on the side of `signed`.
+    pub(crate) fn send_more(&mut self, signed: f64, more: f64, only_reduces: bool) {
+        self.sent[place(signed)] += more;
+        if only_reduces {
+            self.sent_reducing[place(signed)] += more;
         }
     }
 
     /// The largest position, in the direction of `side`, that orders which have passed the gate and `more` units of it make.
     pub fn reach_with(&self, side: Side, more: f64) -> f64 {
         if side == Side::Sell { self.net - self.sent[1] - more } else { self.net + self.sent[0] + more }
+    }
+
+    /// The same of an order that may only reduce: all such orders of its side take no more than is held, and the others go on
+    /// from there.
+    pub fn reach_reducing(&self, side: Side, more: f64) -> f64 {
+        let at = usize::from(side == Side::Sell);
+        let only = (self.sent_reducing[at] + more).min(self.net.abs());
+        self.net + side.sign() * (only + less(self.sent[at], self.sent_reducing[at]).max(0.0))
     }
 
     /// Whether `more` units on `side` reduce the position, whatever of the orders that have passed the gate fills.
@@ -198,7 +216,7 @@ impl Position {
 
     /// Of what was in flight, `signed` units have landed; after the last fill of the only order nothing is left of it, whatever
     /// fractions did to the sum.
-    pub(crate) fn land(&mut self, signed: f64, is_market: bool, is_done: bool) {
+    pub(crate) fn land(&mut self, signed: f64, is_market: bool, is_done: bool, only_reduces: bool) {
         if is_market {
             self.market_lands(signed, is_done);
         }
@@ -207,9 +225,9 @@ impl Position {
         if is_done && self.in_flight.abs() <= FLAT_FRACTION * before.abs().max(signed.abs()) {
             self.in_flight = 0.0;
         }
-        self.sent[place(signed)] -= signed.abs();
+        self.send_more(signed, -signed.abs(), only_reduces);
         if is_done {
-            self.end(0.0 * signed);
+            self.end(0.0 * signed, only_reduces);
         }
         if signed < 0.0 {
             self.selling += signed;
@@ -313,7 +331,7 @@ impl Portfolio {
         if row.fills == 0 && !self.traded[strategy as usize].contains(&instrument) {
             self.traded[strategy as usize].push(instrument);
         }
-        row.land(signed, order.terms.kind == OrderKind::Market, is_done);
+        row.land(signed, order.terms.kind == OrderKind::Market, is_done, order.terms.reduce_only);
         row.fill(signed, price, fee, multiplier);
         let currency = self.books.currency_of(instrument);
         self.cash[strategy as usize * self.books.currencies().len() + currency] -= signed * price * multiplier + fee;

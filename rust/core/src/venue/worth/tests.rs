@@ -10,7 +10,7 @@ const HOUR_NS: i64 = DAY_NS / 24;
 /// An order that leaves and is filled at once.
 fn trade(portfolio: &mut Portfolio, strategy: u32, instrument: u32, signed: f64, price: f64, fee: f64) {
     portfolio.position_mut(strategy, instrument).send(signed, true);
-    portfolio.position_mut(strategy, instrument).leave(signed);
+    portfolio.position_mut(strategy, instrument).leave(signed, false);
     let order = Order::asked(OrderKey { strategy, number: 1 }, instrument, signed, Terms::MARKET);
     portfolio.fill(&order, signed, price, fee, true);
 }
@@ -64,7 +64,7 @@ fn orders_in_flight_take_buying_power_by_the_largest_position_they_can_make() {
     one.position_mut(0, 0).send(-8.0, false);
     let worth = one.worth(Some(0));
     assert_eq!((worth.gross, worth.committed, worth.buying_power()), (0.0, 400.0, 1_600.0));
-    one.position_mut(0, 0).leave(3.0);
+    one.position_mut(0, 0).leave(3.0, false);
     let order = Order::asked(OrderKey { strategy: 0, number: 1 }, 0, 3.0, Terms::limit(5.0));
     one.fill(&order, 3.0, 5.0, 1.0, true);
     let worth = one.worth(Some(0));
