@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -349,3 +350,27 @@ def test_a_change_that_may_have_arrived_counts_until_another_one_is_answered(imp
     assert [status for status, reason in strategy.told if "max_position_quantity" in reason] == ["REJECTED"]
     assert venue.orders["r1-0-1"].quantity == 8.0
     assert result.refusals["order"].tolist() == [2]
+
+
+def test_a_change_that_was_done_is_told_though_a_refusal_waits_behind_it() -> None:
+    """While the loop's lane has no room the last answer of an order waits; a refusal is none to the change before."""
+    told: list[str] = []
+    room: list[bool] = []
+
+    class Lane:
+        def answer(self, kind: str, *_: object) -> int:
+            if room:
+                told.append(kind)
+            return 0 if room else 1
+
+        def call_later(self, *_: object) -> None: ...
+
+    sender: Any = away.Away.__new__(away.Away)
+    sender._waiting, sender._outbox, sender._loop = {}, Lane(), Lane()
+    order: Any = SimpleNamespace(strategy=0, number=1)
+    for kind in ("AMENDED", "NOT_AMENDED"):
+        sender._tell(order, kind, (8.0, 9.0, math.nan), "")
+    assert told == []
+    room.append(True)
+    sender._deliver()
+    assert told == ["AMENDED", "NOT_AMENDED"]

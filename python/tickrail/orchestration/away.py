@@ -96,7 +96,7 @@ class Away:
         self._last: dict[int, int] = {}
         # What keeps the start: orders that a venue does not take back, and why.
         self._not_taken_back: dict[str, str] = {}
-        self._waiting: dict[tuple[int, int, bool], tuple[Any, ...]] = {}
+        self._waiting: dict[tuple[int, int, str], tuple[Any, ...]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._worker: ThreadPoolExecutor | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -507,7 +507,8 @@ class Away:
         """To the loop, or later where its lane is full; what waits is the latest of each order."""
         if kind == "PENDING":
             return
-        place = (order.strategy, order.number, kind in ("AMENDED", "NOT_AMENDED"))
+        # Of changes the last that was done and the last that was refused: neither says what the other does.
+        place = (order.strategy, order.number, kind if kind in ("AMENDED", "NOT_AMENDED") else "")
         before = self._waiting.pop(place, None)
         if before is not None and kind == "ACCEPTED" and (before[0] != kind or before[3] > figures[0]):
             self._waiting[place] = before  # which says more
