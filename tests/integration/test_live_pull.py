@@ -108,7 +108,7 @@ def test_nobody_drives_a_live_clock_and_nobody_joins_late() -> None:
         next(iter(pulled.until("2030-01-01")))
     late, _ = opened()
     late.record()
-    with pytest.raises(IllegalTransition, match="the run has begun, or is recorded") as caught:
+    with pytest.raises(IllegalTransition, match="the run has begun, or record") as caught:
         late.pull()
     assert (caught.value.state, caught.value.operation) == ("begun", "add")
     twice, _ = opened()

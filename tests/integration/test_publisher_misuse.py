@@ -321,6 +321,6 @@ def test_what_is_over_is_neither_run_nor_recorded() -> None:
     with pytest.raises(IllegalTransition, match="the run has begun: what it has taken") as caught:
         run.record()
     assert (caught.value.state, caught.value.operation) == ("begun", "record")
-    with pytest.raises(IllegalTransition, match="the run has begun, or is recorded: feeds and strategies"):
+    with pytest.raises(IllegalTransition, match="the run has begun, or record\\(\\) was called: feeds, strategies"):
         run.pull()
     assert repr(run) == "LiveRun(Keeper; 2 instruments, over)"
